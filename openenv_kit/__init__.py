@@ -1,1 +1,1 @@
-"""Kit for deterministic tool environments: sessions, rollouts, audits, server, agent, trainers."""
+"""Shared code of deterministic tool-use environments: sessions, server, agent, trainers, audits."""

@@ -1,8 +1,8 @@
 """Random numbers that are the same on every machine and with every version of NumPy.
 
 NumPy guarantees the raw 64-bit output of a bit generator, but not its distributions. This module
-therefore reads raw words only. It computes with integers, followed by single float operations,
-which IEEE 754 rounds in the same way on every platform.
+therefore reads raw words only. It computes with integers and then applies basic float operations,
+whose rounding IEEE 754 defines exactly.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 T = TypeVar("T")
 
-_UNIFORMS_PER_NORMAL = 8  # 16-bit integers that are summed for one normal variate: two words
+_UNIFORMS_PER_NORMAL = 8  # number of 16-bit integers in two 64-bit words
 _MEAN_OF_SUM = _UNIFORMS_PER_NORMAL * (2**16 - 1) / 2
 _STANDARD_DEVIATION_OF_SUM = math.sqrt(_UNIFORMS_PER_NORMAL * (2**32 - 1) / 12)
 _FLOAT_STEP = 2.0**-53
@@ -27,12 +27,12 @@ _UNIFORM_BITS = np.uint64(16)
 
 
 class BitStream:
-    """A stream of random numbers that is determined by a text.
+    """A reproducible stream of random numbers that is seeded with a string.
 
     Args:
-        key_text: text that identifies the purpose of the stream. Different texts give independent
-            streams, because the key is 128 bits of the text's SHA-256.
-        attempt: number that selects one of many disjoint streams of the same text.
+        key_text: string that identifies the purpose of the stream. Different strings give
+            independent streams, because the generator's key is 128 bits of the string's SHA-256.
+        attempt: number that selects one of many non-overlapping streams of the same string.
     """
 
     def __init__(self, key_text: str, attempt: int = 0) -> None:
@@ -55,7 +55,7 @@ class BitStream:
         Args:
             shape: shape of the array.
         """
-        # A word has room for two sums side by side, because each stays below 32 bits.
+        # Each sum stays below 32 bits, so a 64-bit word has room for two sums.
         words = self.raw_words(2 * math.prod(shape))
         sums = words >> _UNIFORM_BITS
         sums &= _EVEN_UNIFORMS_MASK
@@ -71,8 +71,8 @@ class BitStream:
         self._unread_words = self.raw_words(_WORDS_PER_BLOCK)[::-1].tolist()
         return self._unread_words
 
-    # The methods below pop words themselves: an episode reads hundreds of words one by one, and a
-    # further function call for each word takes measurable time.
+    # The methods below pop words directly instead of calling a helper: an episode reads hundreds of
+    # single words, and an additional function call per word takes measurable time.
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
         """Return a float in [low, high)."""
@@ -88,7 +88,7 @@ class BitStream:
         return items[self.integer_below(len(items))]
 
     def shuffled_copy(self, items: Sequence[T]) -> list[T]:
-        """Return the items in random order, by the Fisher–Yates shuffle."""
+        """Return a copy of the items in random order (Fisher–Yates shuffle)."""
         shuffled = list(items)
         for last in range(len(shuffled) - 1, 0, -1):
             other = ((self._unread_words or self._read_next_block()).pop() * (last + 1)) >> 64

@@ -1,4 +1,4 @@
-"""A cache with a size limit in bytes that also returns evicted values still in use."""
+"""A least-recently-used cache with a size limit in bytes."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ V = TypeVar("V")
 class ByteCache(Generic[K, V]):
     """A cache of the most recently used values, up to a total size in bytes.
 
-    A value that is still in use elsewhere is returned even after the cache evicted it. If several
-    threads request the same key at the same time, one of them creates the value and the others
-    wait.
+    A value that other code still references is returned even after the cache evicted it. If
+    several threads request the same key at the same time, one thread creates the value and the
+    others wait.
 
     Args:
         max_bytes: largest total size of the cached values; a larger value is not cached.
-        size_of: returns the size of a value in bytes. Values must support weak references.
+        size_of: returns the size in bytes of a value. Values must support weak references.
 
     Attributes:
         cached_bytes: total size of the cached values.
@@ -40,7 +40,7 @@ class ByteCache(Generic[K, V]):
         return len(self._cached_values)
 
     def get_or_create(self, key: K, create: Callable[[], V]) -> V:
-        """Return the value of a key. Create it if it is neither cached nor in use elsewhere."""
+        """Return the value of a key; create it if it is neither cached nor still in use."""
         with self._lock:
             creation_lock = self._creation_locks.setdefault(key, threading.Lock())
         with creation_lock:
@@ -57,7 +57,7 @@ class ByteCache(Generic[K, V]):
                     self._creation_locks.pop(key, None)
 
     def _store_and_evict(self, key: K, value: V) -> None:
-        """Store a value as the most recently used one, and evict others above the size limit."""
+        """Store a value as the most recently used, and evict old values above the size limit."""
         self._live_values[key] = value
         if key not in self._cached_values:
             self._cached_values[key] = value

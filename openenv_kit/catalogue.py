@@ -34,21 +34,22 @@ class Catalogue:
 
     Attributes:
         tools: the tools, in the order in which models see them.
-        format_tool_result: returns the tool result for a model from an observation. Values of the
-            observation may be pydantic models.
-        first_user_message: returns the first user message from the observation of a reset.
-        observation_from_messages: returns the observation that a scripted policy reads when it
-            replaces a model, from the first user message and the last tool result, which is None
-            at first. It reverses `first_user_message` and `format_tool_result`.
-        action_of_tool_call: returns the action of a tool's name and arguments; by default
-            `{"tool", "arguments"}`.
-        tool_call_of_action: returns the tool call of an action; reverses `action_of_tool_call`.
-        gauges: metrics that a server exports, by name. Each function returns a number without
-            blocking, such as the number of running queries.
-        select_tools: returns the tools of an episode from the fields of its reset; None if every
-            episode offers all tools. Tools of different episodes may have the same name.
-        prose_fields: names of the observation fields, at any depth, whose text may be reworded
-            without changing a result. Digests of recordings leave them out.
+        format_tool_result: converts an observation to the tool result that the model receives.
+            Values of the observation may be pydantic models.
+        first_user_message: builds the first user message from the observation of a reset.
+        observation_from_messages: the inverse of `first_user_message` and `format_tool_result`, for
+            scripted policies that replace a model. It builds the observation that the policy reads
+            from the first user message and the last tool result (None before the first tool call).
+        action_of_tool_call: converts a tool's name and arguments to an action; by default
+            `{"tool": …, "arguments": …}`.
+        tool_call_of_action: converts an action to a tool call; inverse of `action_of_tool_call`.
+        gauges: metrics that a server exports, by name. Each function returns the current value,
+            such as the number of running queries, and must not block.
+        select_tools: selects the tools of an episode, given the observation or the arguments of its
+            reset; None if every episode offers all tools. Tools of different episodes may have the
+            same name.
+        prose_fields: names of observation fields, at any depth, that contain prose. Rewording them
+            does not change a result, so digests of recordings ignore them.
     """
 
     tools: Sequence[Tool]
@@ -64,10 +65,10 @@ class Catalogue:
     gauges: Mapping[str, Callable[[], float]] = field(default_factory=dict)
 
     def for_episode(self, reset_fields: Mapping[str, Any] | None = None) -> Catalogue:
-        """Return a copy of the catalogue with the tools of one episode only.
+        """Return a copy of the catalogue that contains only the tools of one episode.
 
         Args:
-            reset_fields: observation of the reset, or else the reset's arguments, which may be
+            reset_fields: observation of the reset or, before the reset, its arguments, which may be
                 incomplete; None for a reset without arguments.
         """
         if self.select_tools is None:
@@ -109,15 +110,15 @@ class Catalogue:
         raise ToolArgumentError(unknown_name_message("tool", name, self.tool_names))
 
     def build_action(self, tool_name: object, arguments: Any) -> Action:
-        """Return the action of a tool call.
+        """Convert a tool call to an action.
 
         The session validates the arguments when it executes the action. Arguments of tools that are
-        not read-only are validated here too, because an action without an argument, such as the
-        rows of a report, may be valid.
+        not read-only are also validated here. Otherwise, for example, a report whose rows are
+        missing would be executed as a valid, empty report.
 
         Args:
-            tool_name: name of the tool, unchecked.
-            arguments: the arguments, unchecked.
+            tool_name: name of the tool, not validated.
+            arguments: arguments of the tool, not validated.
 
         Raises:
             ToolArgumentError: there is no such tool, the arguments are not an object, or arguments

@@ -29,24 +29,24 @@ DEFAULT_BASE_URL = "http://127.0.0.1:8000"
 
 
 class TypedClient(EnvClient[ActionT, ObservationT, StateT], Generic[ActionT, ObservationT, StateT]):
-    """A client for one session with a server, over a WebSocket.
+    """WebSocket client for one session on an environment server.
 
     The client sends no keepalive pings unless `websocket_ping_interval_s` is set. A model may think
-    for minutes between two steps, and a ping that stays unanswered while its event loop is busy
-    would close a healthy connection.
+    for minutes between two steps, and an unanswered ping while the event loop is busy would close a
+    healthy connection.
 
     Args:
-        base_url: http(s) or ws(s) address of the server, or of an environment on it. Optional with
-            a provider.
-        options: options of the framework's client, such as `headers` or `mode`:
+        base_url: http(s) or ws(s) URL of the server, or of an environment on the server. Optional
+            with a provider.
+        options: options of the framework's client, such as `headers` or `mode`.
             `connect_timeout_s` is the longest wait for a connection, 10 seconds by default. While a
-            server starts (a refused connection, or status 502, 503 or 504), the client tries again
-            until then. `message_timeout_s` is the longest wait for a reply, 60 seconds by default.
-            `provider` starts and stops a container or a process with the server.
+            server starts (connection refused, or HTTP status 502, 503 or 504), the client retries
+            until this timeout. `message_timeout_s` is the longest wait for a reply, 60 seconds by
+            default. `provider` starts and stops a container or process that runs the server.
 
     Attributes:
         observation_type, state_type: models of observations and states.
-        default_base_url: address that is used if neither an address nor a provider is given.
+        default_base_url: URL that is used if neither a URL nor a provider is given.
     """
 
     observation_type: ClassVar[type[Any]]
@@ -77,7 +77,7 @@ class TypedClient(EnvClient[ActionT, ObservationT, StateT], Generic[ActionT, Obs
             await asyncio.sleep(RECONNECT_PAUSE_S)
 
     def _step_payload(self, action: ActionT | Mapping[str, Any]) -> dict[str, Any]:
-        """Return the payload of an action. The server checks a mapping, which is sent unchanged."""
+        """Convert an action to the payload of a step message; a mapping is sent unchanged."""
         if isinstance(action, Mapping):
             return dict(action)
         payload: dict[str, Any] = action.model_dump(exclude_defaults=True)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 ENTRY_POINT_GROUP = "openenv_kit.environments"
 DEFAULT_ENVIRONMENT = "metric_tracker_rl"
 DEFAULT_TASK_COUNT = 3
-"""Number of named tasks of a run that does not select tasks."""
+"""Number of named tasks that a run plays if no tasks are selected."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,11 +63,11 @@ class EpisodeLimits:
     """Default limits of an environment's episodes.
 
     Attributes:
-        max_steps: number of steps of the longest episode that a reset without further arguments
-            starts.
+        max_steps: largest number of steps of an episode whose reset sets no limit.
         max_submissions: number of submissions that such an episode allows; None if the first
             submission always ends the episode.
-        max_tool_rounds: largest number of model replies per episode if MAX_TOOL_ROUNDS is not set.
+        max_tool_rounds: largest number of model responses per episode if MAX_TOOL_ROUNDS is not
+            set.
         may_omit_episode_id: whether an HTTP client may play one episode at a time without an
             episode id.
     """
@@ -100,26 +100,26 @@ class Environment(Protocol):
 
     @property
     def versions(self) -> Mapping[str, str]:
-        """Versions of everything that determines episodes, labels and scores, by name.
+        """Versions of the components that determine episodes, labels and scores, by name.
 
-        Results with different versions are not compared.
+        Results of different versions cannot be compared.
         """
 
     @property
     def wire_models(self) -> WireModels:
-        """The typed models. They are loaded on access, because in-process players need none."""
+        """Models of actions, observations and states, imported only by players that need them."""
 
     @property
     def tools(self) -> Catalogue:
-        """All tools; `Catalogue.for_episode` selects those of one episode."""
+        """The tools of all episodes; `Catalogue.for_episode` selects the tools of one episode."""
 
     @property
     def reset_arguments(self) -> Mapping[str, ResetArgument]:
-        """The arguments that a reset takes, by name; see `reset_arguments_by_name`."""
+        """The arguments that a reset accepts, by name; see `reset_arguments_by_name`."""
 
     @property
     def episode_limits(self) -> EpisodeLimits:
-        """Default limits of episodes. A server may lower those that are reset arguments."""
+        """Default limits of episodes. A server may lower `max_steps` and `max_submissions`."""
         return EpisodeLimits()
 
     @property
@@ -149,20 +149,20 @@ class Environment(Protocol):
 
     @property
     def certifier(self) -> Certifier | None:
-        """Object that certifies episodes; None, the default, if the environment has none."""
+        """Object that certifies episodes; None (the default) if they cannot be certified."""
         return None
 
     @property
     def debugger_view(self) -> EnvironmentView | None:
-        """The environment's views in the debugger at /web; None, the default, for generic ones."""
+        """The environment's views in the debugger at `/web`; None (the default): generic views."""
         return None
 
     def system_prompt(self, reset_fields: Mapping[str, Any] | None = None) -> str:
         """Return the system prompt of an episode.
 
         Args:
-            reset_fields: observation of the reset, or else the reset's arguments; None for a reset
-                without arguments.
+            reset_fields: observation of the reset or, before the reset, its arguments; None for a
+                reset without arguments.
         """
 
     def create_session(self, *, debug: bool = False) -> Session:
@@ -181,7 +181,7 @@ class Environment(Protocol):
         return {}
 
     def score_components(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """Return the components of an observation's score: shares as floats, counts as integers.
+        """Return the components of the score in an observation: shares (float) and counts (int).
 
         Returns:
             The components by name; None if nothing was graded. By default, an episode is graded at
@@ -201,7 +201,7 @@ def full_observation_from_reply(
         task_id: id of the task.
 
     Returns:
-        The values by field. Values may be pydantic models.
+        The value of each observation field. Values may be pydantic models.
     """
     return {
         **_default_observation_fields(environment.wire_models),
@@ -230,7 +230,7 @@ def find_environment_entry_points() -> dict[str, EntryPoint]:
 
 
 def names_of_same_distribution(name: str) -> Sequence[str]:
-    """Return the names of the other environments in the same distribution.
+    """Return the names of the other environments in the same Python distribution.
 
     The result is empty if no environment has the name.
     """
@@ -252,8 +252,8 @@ def get_environment(name: str | None = None) -> Environment:
     """Load an installed environment by its name.
 
     Args:
-        name: name of the environment; None for the one in the variable ENVIRONMENT, or else
-            `DEFAULT_ENVIRONMENT`.
+        name: name of the environment; None for the value of the variable ENVIRONMENT or, if it is
+            not set, `DEFAULT_ENVIRONMENT`.
 
     Raises:
         UnknownNameError: no installed environment has this name.

@@ -2,7 +2,7 @@
 
 KitError
 ├── ConfigurationError (a ValueError)  a setting, an option or a reset argument is wrong
-│   ├── UnknownNameError               a name that does not exist, such as that of a task
+│   ├── UnknownNameError               an unknown name, such as a task id
 │   ├── InvalidValueError              a number, date or list outside its range
 │   │   └── RefusedResetError          a session rejected a reset
 │   ├── UnencodableTextError           text that UTF-8 cannot encode
@@ -24,7 +24,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 MAX_REPR_CHARACTERS = 80
-"""Largest length of a caller's value in an error message, in characters."""
+"""Largest length of a quoted value in an error message, in characters."""
 MIN_NAME_SIMILARITY = 0.55
 """Smallest similarity, from 0 to 1, at which a name is suggested."""
 
@@ -38,7 +38,7 @@ class ConfigurationError(KitError, ValueError):
 
 
 class UnknownNameError(ConfigurationError):
-    """A name is not among the allowed ones."""
+    """A name is not one of the allowed names."""
 
     def __init__(self, kind: str, value: Any, allowed: Iterable[str]) -> None:
         super().__init__(unknown_name_message(kind, value, allowed))

@@ -1,4 +1,4 @@
-"""JSON text in the two forms that the kit writes: compact and canonical."""
+"""Serialization to JSON in two forms: compact and canonical."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def compact_json(
 
 
 def canonical_json(value: Any) -> str:
-    """Serialize a JSON value to compact ASCII with sorted keys: equal values give equal text."""
+    """Serialize a value to ASCII JSON with sorted keys, so that equal values give equal strings."""
     return _CANONICAL_ENCODER.encode(value)
 
 
-# Making an encoder takes longer than encoding a small value.
+# The encoder is shared, because creating one takes longer than encoding a small value.
 _CANONICAL_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 

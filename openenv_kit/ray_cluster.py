@@ -13,7 +13,7 @@ from openenv_kit.variables import UV_HOOK_VARIABLE
 
 @contextmanager
 def connect_to_ray() -> Iterator[ModuleType]:
-    """Connect to a Ray cluster and yield the module `ray`; disconnect at the end.
+    """Connect to a Ray cluster and yield the module `ray`; disconnect on exit.
 
     The variable RAY_ADDRESS selects the cluster. If it is not set, a local cluster is started.
 

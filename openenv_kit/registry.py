@@ -25,7 +25,7 @@ Entry = TypeVar("Entry", bound=HasName)
 
 
 class Registry(dict[str, Entry]):
-    """Entries by name, in the order of declaration.
+    """Dictionary of named entries, in the order of registration.
 
     Args:
         kind: noun for an entry in error messages, such as `policy`.

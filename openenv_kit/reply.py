@@ -1,4 +1,4 @@
-"""The reply of a reset or a step, and its conversion to an observation."""
+"""The reply to a reset or a step, and its conversion to an observation."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from enum import StrEnum
 from typing import Any
 
 SCORE_COMPONENTS_KEY = "reward_components"
-"""Key of `info` at the end: the value of each reward mode and the components of the score."""
+"""Key in the final `info`: the reward under each reward mode and the score components."""
 END_REASON_KEY = "reason"
-"""Key of `info` at an end without a report: why the episode ended, such as `max_steps`."""
+"""Key in the final `info` of an episode without a report: reason such as `max_steps`."""
 EVIDENCE_SHARE_KEY = "grounded"
-"""Key of `info` at the end: the share of correct rows whose data the player had requested."""
+"""Key in the final `info`: share of correct rows whose data the player had requested."""
 
 
 class ReplyStatus(StrEnum):
     """Reply statuses that all environments share. An environment may add its own."""
 
     ERROR = "error"
-    """The call was rejected. The episode goes on."""
+    """The reset or step was rejected. The episode continues."""
     COMPLETED = "completed"
     """The episode is over."""
 
@@ -31,12 +31,12 @@ class Reply:
     Attributes:
         status: a `ReplyStatus` or a status of the environment.
         message: one or two sentences for the player.
-        reward: reward of this step; the score on the last one. None if a reset has none.
+        reward: reward of this step; the last step pays the score. None if a reset has no reward.
         done: whether the episode is over.
         observation_fields: values of the environment's own observation fields. A field that is
             left out keeps its default.
-        info: values beside the observation. They are sent as `info` over HTTP and as `metadata` on
-            a WebSocket.
+        info: additional values that are not part of the observation. They are sent as `info` over
+            HTTP and as `metadata` over a WebSocket.
     """
 
     status: str
@@ -49,14 +49,13 @@ class Reply:
 
 @dataclass(frozen=True)
 class EndInfo:
-    """The values in `info` of an episode's last reply that the kit uses.
+    """The values that the kit reads from the `info` of an episode's last reply.
 
     Attributes:
-        components: value of each reward mode and components of the score; empty if nothing was
-            graded.
+        components: reward under each reward mode and score components; empty if nothing was graded.
         evidence_share: share of correct rows whose data the player had requested; None if it is
             not known, for example because no row was correct.
-        reason: why the episode ended without a report; empty if there was a report.
+        reason: reason why the episode ended without a report; empty if there was a report.
     """
 
     components: Mapping[str, float] = field(default_factory=dict)
@@ -65,7 +64,7 @@ class EndInfo:
 
     @classmethod
     def from_info(cls, info: Mapping[str, Any] | None) -> EndInfo:
-        """Read the values from `info` of a reply, or from `metadata` of an observation."""
+        """Read the values from the `info` of a reply or the `metadata` of an observation."""
         info = info or {}
         return cls(
             components=info.get(SCORE_COMPONENTS_KEY) or {},
@@ -75,10 +74,10 @@ class EndInfo:
 
 
 def observation_from_reply(reply: Reply) -> dict[str, Any]:
-    """Convert a reply to the observation that a policy reads, with the field names of the wire.
+    """Convert a reply to the observation that a policy reads, in the format sent to clients.
 
-    `info` is included as `metadata` in the last observation only. A field that the reply leaves
-    out is missing here; `full_observation_from_reply` adds the defaults.
+    `info` is included as `metadata` in the last observation only. Fields that the reply omits are
+    missing from the result; `full_observation_from_reply` adds their defaults.
     """
     observation = dict(reply.observation_fields)
     if reply.done and reply.info:

@@ -33,7 +33,7 @@ class ArgumentRole(StrEnum):
     DATA = "data"
     """A property of the generated episode other than its level."""
     PLAY = "play"
-    """The way in which the episode is played or rewarded. Its data stays the same."""
+    """How the episode is played or rewarded. The generated data stays the same."""
     LIMIT = "limit"
     """An upper limit, such as the number of steps. A server may lower it."""
 
@@ -43,10 +43,10 @@ class ResetArgument:
     """An argument of an environment's reset.
 
     Attributes:
-        name: name in a reset.
-        role: aspect of the episode that it determines.
-        json_type: type of its value, as in JSON Schema: string, integer, array, ….
-        description: its meaning and its allowed values, in one line.
+        name: name of the argument.
+        role: aspect of the episode that the argument determines.
+        json_type: JSON Schema type of the value, such as `string`, `integer` or `array`.
+        description: one line with the meaning and the allowed values.
     """
 
     name: str
@@ -56,7 +56,7 @@ class ResetArgument:
 
 
 class NamedValue(NamedTuple):
-    """A reset argument with its value."""
+    """Name and value of a reset argument."""
 
     name: str
     value: Any
@@ -107,7 +107,7 @@ def reset_arguments_by_name(*arguments: ResetArgument) -> dict[str, ResetArgumen
 def names_with_roles(
     arguments: Mapping[str, ResetArgument], *roles: ArgumentRole
 ) -> tuple[str, ...]:
-    """Return the names of an environment's arguments that have one of the roles, in order."""
+    """Return the names of the arguments that have one of the given roles, in order."""
     return tuple(name for name, argument in arguments.items() if argument.role in roles)
 
 
@@ -127,7 +127,7 @@ def drop_task_seed_and_level(
 
 
 def drop_task_selectors(reset: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a reset without `TASK_SELECTORS` and without values of None."""
+    """Return reset arguments without the `TASK_SELECTORS` and without None values."""
     return {
         name: value
         for name, value in reset.items()

@@ -1,4 +1,4 @@
-"""Resets within the limits that a server sets on `max_steps` and `max_submissions`."""
+"""Enforces a server's limits on the reset arguments `max_steps` and `max_submissions`."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def reset_within_server_limits(
 ) -> Reply:
     """Check reset arguments against a server's limits, then start the episode.
 
-    A reset that leaves out a limited argument gets the server's maximum if that is below the
-    environment's default.
+    If a limited argument is omitted and the environment's default exceeds the server's maximum, the
+    maximum is used.
 
     Args:
         environment: the environment.
-        session: the session that the episode is started in.
-        reset_arguments: arguments of the reset, unchecked. `episode_id` is checked and not passed
-            to the session.
+        session: session in which the episode is started.
+        reset_arguments: arguments of the reset, not validated. `episode_id` is validated and not
+            passed to the session.
         limits: the server's settings.
 
     Returns:

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from openenv_kit.errors import find_nearest_name, truncated_repr
 
 MAX_LISTED_ERRORS = 3
-"""Largest number of problems that one message describes; further ones are counted."""
+"""Largest number of problems that one message describes; the others are only counted."""
 JSON_TYPE_PHRASES = {
     "integer": "an integer",
     "number": "a number",
@@ -21,22 +21,22 @@ JSON_TYPE_PHRASES = {
     "object": "an object",
     "null": "null",
 }
-"""Phrase for a value of each type of JSON Schema."""
+"""Description of each JSON Schema type in error messages."""
 LENGTH_UNITS = {"string": " characters", "array": " entries"}
-"""Unit of the limits of types whose length is limited."""
+"""Unit of length limits, by JSON Schema type."""
 MINIMUM_KEYS = ("minimum", "minLength", "minItems")
 MAXIMUM_KEYS = ("maximum", "maxLength", "maxItems")
 REMOVED_SCHEMA_KEYS = ("title", "names", "additionalProperties")
-"""Keys of a model's schema that a tool's schema leaves out."""
+"""Keys that are removed from a pydantic model's JSON schema."""
 
 
 def build_arguments_schema(model: type[BaseModel], vocabulary: object = None) -> dict[str, Any]:
     """Return the JSON schema of an argument model, without references and titles.
 
     Args:
-        model: the model. A field marked `{"names": "metrics"}` allows the names in the
-            vocabulary's attribute `metrics`.
-        vocabulary: object whose attributes are lists of names; None if no field is marked.
+        model: the argument model. A field with `json_schema_extra={"names": "metrics"}` accepts
+            only the names in `vocabulary.metrics`.
+        vocabulary: object whose attributes are lists of names; None if no field needs it.
     """
     schema = model.model_json_schema()
     definitions = schema.pop("$defs", {})
@@ -49,12 +49,12 @@ def build_arguments_schema(model: type[BaseModel], vocabulary: object = None) ->
 def describe_validation_error(
     tool_name: str, schema: Mapping[str, Any], error: ValidationError
 ) -> str:
-    """Describe each wrong argument: its value, the nearest match and the allowed values.
+    """Return an error message with the value and the allowed values of each invalid argument.
 
     Args:
         tool_name: name of the tool.
         schema: schema of the tool's arguments, as `build_arguments_schema` returns it.
-        error: error of validating the arguments.
+        error: pydantic's error for the arguments.
     """
     problems = error.errors(include_url=False)
     descriptions = [_describe_problem(schema, problem) for problem in problems[:MAX_LISTED_ERRORS]]
@@ -64,7 +64,7 @@ def describe_validation_error(
 
 
 def describe_allowed_values(schema: Mapping[str, Any]) -> str:
-    """Describe the values that a schema allows, such as `an integer from 0 to 9`; empty if all."""
+    """Describe the allowed values, such as `an integer from 0 to 9`; empty if all are allowed."""
     if "anyOf" in schema:
         alternatives = filter(None, map(describe_allowed_values, schema["anyOf"]))
         return " or ".join(dict.fromkeys(alternatives))
@@ -75,7 +75,7 @@ def describe_allowed_values(schema: Mapping[str, Any]) -> str:
     json_type = schema.get("type", "")
     phrase, unit = JSON_TYPE_PHRASES.get(json_type, ""), LENGTH_UNITS.get(json_type, "")
     low, high = _find_limit(schema, MINIMUM_KEYS), _find_limit(schema, MAXIMUM_KEYS)
-    if "exclusiveMaximum" in schema:  # of an integer, as in Field(ge=0, lt=64)
+    if "exclusiveMaximum" in schema:  # only set for integers, as in Field(ge=0, lt=64)
         high = str(schema["exclusiveMaximum"] - 1)
     if low and high and unit:
         return f"{phrase} of {low} to {high}{unit}"
@@ -89,7 +89,7 @@ def describe_allowed_values(schema: Mapping[str, Any]) -> str:
 
 
 def _find_limit(schema: Mapping[str, Any], keys: Sequence[str]) -> str:
-    """Return the value of the first of these keys in a schema as text; empty if none is set."""
+    """Return the value of the first key that a schema sets, as a string; empty if none is set."""
     for key in keys:
         if schema.get(key) is not None:
             return str(schema[key]).removesuffix(".0")
@@ -123,8 +123,8 @@ def _nearest_name_hint(value: Any, names: Iterable[Any]) -> str:
 def _subschema_at(schema: Mapping[str, Any], path: Sequence[int | str]) -> Mapping[str, Any]:
     """Return the subschema at the path of a validation error.
 
-    A part of the path that names an alternative of a union is skipped, because the alternatives
-    are searched anyway.
+    Parts of the path that pydantic adds for the members of a union are skipped, because every
+    member is searched.
     """
     for part in path:
         for alternative in (schema, *schema.get("anyOf", ())):
@@ -139,7 +139,7 @@ def _subschema_at(schema: Mapping[str, Any], path: Sequence[int | str]) -> Mappi
 
 
 def _simplify_schema(node: Any, definitions: dict[str, Any], vocabulary: object) -> Any:
-    """Return a part of a schema with resolved references and the allowed names of marked fields."""
+    """Resolve references, remove unused keys and insert the allowed names into a schema part."""
     if isinstance(node, list):
         return [_simplify_schema(item, definitions, vocabulary) for item in node]
     if not isinstance(node, dict):

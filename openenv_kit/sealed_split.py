@@ -1,7 +1,7 @@
-"""Sealed splits and the secret that their tasks are generated with.
+"""Sealed splits and the secret salt from which their tasks are generated.
 
-The tasks of a sealed split are generated with a key that only its server has, so nobody can
-generate them from the public code. A commitment to the tasks can be published in advance.
+The tasks of a sealed split are generated with a secret that only the server has, so they cannot be
+generated from the public code. A commitment to the tasks can be published in advance.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ SEALED_SPLIT = "sealed"
 """Name of the sealed split."""
 
 MIN_SALT_CHARACTERS = 32
-"""Smallest length of the salt, in characters; a shorter one could be guessed from a commitment."""
+"""Minimum length of the salt; a shorter salt could be brute-forced with the commitment."""
 
 
 def is_sealed_split(split: object) -> bool:
@@ -35,7 +35,7 @@ def read_sealed_salt() -> str:
     """Return the secret salt from the environment variable.
 
     Raises:
-        InvalidValueError: no salt is set, or it is too short. The message does not contain it.
+        InvalidValueError: the salt is missing or too short. The message does not contain the salt.
     """
     salt = os.environ.get(SALT_VARIABLE, "")
     if len(salt) >= MIN_SALT_CHARACTERS:

@@ -1,4 +1,4 @@
-"""Sessions, which play the episodes of an environment in process."""
+"""Base class of sessions, which run the episodes of an environment in this process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 ANNOUNCE_STEPS_LEFT_BELOW = 3
-"""If fewer steps are left than this number, replies state how many."""
+"""Replies state the number of remaining steps when it is below this value."""
 
 
 class EpisodeStatus(StrEnum):
@@ -27,7 +27,7 @@ class EpisodeStatus(StrEnum):
     COMPLETED = "completed"
     """The episode is over."""
     CLOSED = "closed"
-    """A client closed the episode before its end; only on a server."""
+    """A client closed the episode before its end. Only episodes on a server can be closed."""
 
 
 class Session:
@@ -44,8 +44,8 @@ class Session:
         steps: number of steps since the reset.
         max_steps: largest number of steps; a further step ends the episode ungraded.
         done: whether an episode was started and is over.
-        last_slow_result: result of the last step's slow computation; None if it had none. A server
-            stores it with the action, see `compute_or_reuse_slow_result`.
+        last_slow_result: result of the last step's slow computation; None if there was none. A
+            server stores it with the action; see `compute_or_reuse_slow_result`.
     """
 
     last_slow_result: dict[str, Any] | None = None
@@ -63,7 +63,7 @@ class Session:
         """Start an episode, set `task_id` and `max_steps`, and return the reply to the reset.
 
         Raises:
-            KitError: the arguments are wrong. The running episode must then be unchanged.
+            KitError: an argument is wrong. In this case, the running episode must stay unchanged.
         """
         raise NotImplementedError
 
@@ -71,7 +71,7 @@ class Session:
         """Execute an action of the running episode and return the reply.
 
         Args:
-            action: the action as it arrived, unchecked.
+            action: the action, not validated.
 
         Raises:
             KitError: the action is rejected. It counts as a step.
@@ -86,7 +86,7 @@ class Session:
         raise NotImplementedError
 
     def extra_state_fields(self) -> Mapping[str, Any]:
-        """Return further fields of the state. They must not contain a label, a seed or a score."""
+        """Return additional state fields, which must not contain a label, a seed or a score."""
         return {}
 
     @property
@@ -117,7 +117,7 @@ class Session:
         return Reply(ReplyStatus.COMPLETED, message, done=True, info={END_REASON_KEY: "max_steps"})
 
     def sealed_end_fields(self, score: float | None) -> dict[str, Any]:
-        """Return the observation fields at and after the end of a sealed episode.
+        """Return the observation fields of replies at and after the end of a sealed episode.
 
         Args:
             score: reward of the final step. Nothing else about the grade may be shown.
@@ -129,7 +129,7 @@ class Session:
 
         Args:
             score: see `sealed_end_fields`.
-            error: why a step was rejected because the episode is over; None at the end itself.
+            error: message for a step after the end; None for the step that ended the episode.
         """
         return None
 
@@ -191,8 +191,8 @@ class Session:
         again.
 
         Args:
-            compute: computes the result, as JSON values. An error that should be repeated must be
-                part of the result.
+            compute: computes the result, as JSON values. Include an error in the result if it must
+                recur when the episode is rebuilt.
         """
         stored = self._stored_slow_result
         self.last_slow_result = compute() if stored is None else stored

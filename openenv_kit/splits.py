@@ -1,7 +1,7 @@
-"""Splits: numbered tasks for training, validation and tests, with hashes as seeds.
+"""Splits: numbered tasks for training, validation and testing, whose seeds are hashes.
 
 A task is an index in a split. Its seed is a hash of the split's name and the index. The highest
-bits of a seed identify the split, so that splits have no common episode. Each block of consecutive
+bits of a seed identify the split, so that no two splits share an episode. Each block of consecutive
 tasks contains each stratum once, in pseudo-random order.
 
 ```python
@@ -15,8 +15,8 @@ SPLITS = HashedSplits(
 SPLITS.task("test", 3).config  # {"seed": …, "level": …}
 ```
 
-The hashes of a sealed split are keyed with a secret of the server. A commitment to its tasks can be
-published in advance, and checked when the secret is revealed.
+The hashes of a sealed split are keyed with a secret of the server. A commitment to the tasks can be
+published in advance and verified when the secret is revealed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from openenv_kit.sealed_split import SEALED_SPLIT as SEALED_SPLIT  # part of thi
 from openenv_kit.sealed_split import has_sealed_salt, read_sealed_salt
 
 SESSIONS_SPLIT = "sessions"
-"""Name of the split that MCP sessions without an episode play. It is available nowhere else."""
+"""Name of the split for MCP sessions without an episode id. No other interface offers it."""
 SPLIT_BITS = 2
 """Number of the highest bits of a seed that identify the split."""
 SEED_HASH_BITS = 64 - SPLIT_BITS
@@ -91,9 +91,9 @@ class HashedTask(Generic[Config]):
     Attributes:
         split: name of the split.
         index: index in the split, from 0.
-        config: configuration of the episode. That of a sealed task must not leave the server.
+        config: configuration of the episode, which must not leave the server if the task is sealed.
         level: name of the task's level; None if the environment has no levels.
-        public_fields: further fields that `as_public_dict` returns.
+        public_fields: additional fields that `as_public_dict` returns.
     """
 
     split: str
@@ -112,7 +112,7 @@ class HashedTask(Generic[Config]):
         return {"split": self.split, "index": self.index}
 
     def as_public_dict(self) -> dict[str, Any]:
-        """Return the public fields of the task, which contain neither its seed nor its answer."""
+        """Return the public fields of the task, which contain neither a seed nor a label."""
         reset = self.reset_arguments()
         level = {} if self.level is None else {"difficulty": self.level}
         return {"id": self.task_id, **reset, **level, **self.public_fields, "reset": reset}
@@ -123,17 +123,17 @@ class HashedSplits(Generic[Config, Stratum]):
     """Splits whose tasks are determined by hashes.
 
     Attributes:
-        domain: text that every hash starts with. A different text gives different tasks.
+        domain: prefix of the input of every hash. A different domain gives different tasks.
         blocks: number of blocks of each split. There are at most `MAX_SPLITS` splits, because
-            `SPLIT_BITS` bits of a seed identify the split; their order determines the seeds. The
-            split `sessions` may follow as a fifth one. It shares the bits of the first split, and
-            the probability that two of their seeds are equal is about 2⁻⁶² per pair.
-        strata: properties of tasks. Each block contains each of them once. A split has
-            `blocks × len(strata)` tasks.
-        make_config: returns the configuration of a seed (0 to 2⁶⁴ − 1) and a stratum.
+            `SPLIT_BITS` bits of a seed identify the split; the order of the splits determines the
+            seeds. The split `sessions` may follow as a fifth split. It shares the bits of the first
+            split, so two seeds of these splits can be equal, with a probability of about 2⁻⁶².
+        strata: properties of tasks, such as levels. Each block contains one task of each stratum,
+            so a split has `blocks × len(strata)` tasks.
+        make_config: builds a configuration from a seed (0 to 2⁶⁴ − 1) and a stratum.
         level_of: returns the level of a configuration; by default None.
         public_fields_of: returns the public fields of a configuration, apart from the level.
-        identity_of: returns the text by which the commitment identifies a configuration.
+        identity_of: returns a string that identifies a configuration in the commitment.
     """
 
     domain: str
@@ -190,7 +190,7 @@ class HashedSplits(Generic[Config, Stratum]):
     def sealed_commitment(self) -> str:
         """Return the SHA-256 of the salt and all sealed tasks, in hexadecimal.
 
-        The tasks cannot be computed from it.
+        The hash does not reveal the tasks.
 
         Raises:
             UnknownNameError: there is no sealed split.
@@ -207,11 +207,11 @@ class HashedSplits(Generic[Config, Stratum]):
 class PerLevelSplits(HashedSplits[Config, Stratum]):
     """Splits with additional splits for some levels, such as `train_rung_1`.
 
-    `playable_split_names` returns the main splits only, so that no results are ranked on the
-    additional ones.
+    `playable_split_names` returns the main splits only, so that results are not ranked on the
+    additional splits.
 
     Attributes:
-        splits_by_level: splits of each such level. Each needs a different `domain`.
+        splits_by_level: additional splits, by level. Each level needs a different `domain`.
     """
 
     splits_by_level: Mapping[str, HashedSplits[Config, Any]] = field(default_factory=dict)
@@ -242,7 +242,7 @@ class PerLevelSplits(HashedSplits[Config, Stratum]):
         return replace(level_split.splits.task(level_split.split, index), split=split)
 
     def _find_level_split(self, split: str) -> _LevelSplit | None:
-        """Return the split of a level by its full name; None for a main split.
+        """Find the split of a level by its name, such as `train_rung_1`; None for a main split.
 
         Raises:
             UnknownNameError: there is no such split.
@@ -262,7 +262,7 @@ class _LevelSplit(NamedTuple):
 
     Attributes:
         splits: the splits of the level.
-        split: name of the split among them, without the level.
+        split: name of the split without the level, such as `train`.
     """
 
     splits: HashedSplits[Any, Any]
@@ -270,7 +270,7 @@ class _LevelSplit(NamedTuple):
 
 
 def _keyed_hash(domain: str, salt: str, text: str) -> bytes:
-    """Return the HMAC-SHA-256 of a text; the key of public splits is empty."""
+    """Return the HMAC-SHA-256 of a string, keyed with the salt (empty for public splits)."""
     return hmac.new(salt.encode(), f"{domain}|{text}".encode(), hashlib.sha256).digest()
 
 
@@ -278,7 +278,7 @@ def _keyed_hash(domain: str, salt: str, text: str) -> bytes:
 def _stratum_order(
     domain: str, split: str, block: int, stratum_count: int, salt: str
 ) -> tuple[int, ...]:
-    """Return the pseudo-random order of the strata in a block, as indices of strata."""
+    """Return the pseudo-random order of the strata in a block, as a tuple of stratum indices."""
     keys = [
         _keyed_hash(domain, salt, f"order|{split}|{block}|{number}")
         for number in range(stratum_count)
@@ -287,7 +287,7 @@ def _stratum_order(
 
 
 def seed_from_text(text: str) -> int:
-    """Derive a seed from a text: the first 64 bits of its SHA-256.
+    """Derive a seed from a string: the first 64 bits of its SHA-256.
 
     Unlike a counter, such a seed is hard to guess.
     """
@@ -296,6 +296,6 @@ def seed_from_text(text: str) -> int:
 
 @lru_cache(maxsize=64)
 def indices_of_level(splits: HashedSplits[Any, Any], split: str, level: str) -> tuple[int, ...]:
-    """Return the indices of the tasks in a split that have a level."""
+    """Return the indices of the tasks in a split that have the given level."""
     indices = range(splits.size(split))
     return tuple(index for index in indices if splits.task(split, index).level == level)

@@ -1,4 +1,4 @@
-"""Finds the thinking sections of a model's text, for example between `<think>` tags.
+"""Finds the thinking sections of a model's response, for example between `<think>` tags.
 
 A tool call inside such a section is not executed, because the model may only be planning it.
 """
@@ -21,7 +21,7 @@ THINKING_TAG = re.compile(
 
 
 class TextSpan(NamedTuple):
-    """A part of a text, from `start` up to but not including `end`."""
+    """A range of positions in a string, from `start` (included) to `end` (excluded)."""
 
     start: int
     end: int
@@ -31,11 +31,11 @@ class TextSpan(NamedTuple):
 
 
 def find_thinking_sections(text: str) -> list[TextSpan]:
-    """Return the thinking sections of a text in order, including their tags.
+    """Return the thinking sections of a string in order, including their tags.
 
-    Nested sections are part of the outer one. A section without a closing tag extends to the end of
-    the text. A closing tag without an opening one ends a section that starts at the beginning of
-    the text, because some prompts already contain the opening tag.
+    Nested sections are part of the outer section. A section without a closing tag extends to
+    the end of the string. A closing tag without an opening one ends a section that starts at the
+    beginning of the string, because some prompts already contain the opening tag.
     """
     sections: list[TextSpan] = []
     open_names: list[str] = []
@@ -58,7 +58,7 @@ def find_thinking_sections(text: str) -> list[TextSpan]:
 
 
 def remove_thinking(text: str) -> str:
-    """Return a text without its thinking sections."""
+    """Return a string without its thinking sections."""
     remaining_parts, end = [], 0
     for section in find_thinking_sections(text):
         remaining_parts.append(text[end : section.start])
@@ -67,7 +67,7 @@ def remove_thinking(text: str) -> str:
 
 
 def _tag_name(tag: re.Match[str]) -> str:
-    """Return the part of a tag that its opening and its closing form share, in lower case."""
+    """Return the name of a tag in lower case; its opening and closing forms have the same name."""
     if tag["name"]:
         return tag["name"].lower()
     marker = tag["word"] or tag["part"] or ""

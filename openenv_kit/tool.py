@@ -39,22 +39,22 @@ class ToolArguments(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class Tool:
-    """One tool.
+    """A tool that models can call.
 
     Attributes:
         name: name of the tool.
-        description: one line for models.
+        description: one-line description, which models read.
         arguments_type: model of the arguments. Its `extra` setting decides whether unknown
             arguments are rejected.
-        run: executes a call with a context, such as the session, and validated arguments; None if
-            the session executes the tool itself.
+        run: function that executes a call. It receives a context, such as the session, and the
+            validated arguments. None if the session executes the tool itself.
         is_read_only: whether a call leaves the episode unchanged.
         is_final: whether a call submits the result and ends the episode.
-        has_episode_data: whether the result contains data of the episode, and not only the
-            arguments and facts that all episodes share.
+        has_episode_data: whether the result contains data of the episode, in addition to the
+            arguments and to facts that are the same in all episodes.
         is_slow: whether a call may block a server for too long. Slow calls run in their own
             threads, and so do the environment's resets.
-        vocabulary: object with the lists of names for marked arguments; see
+        vocabulary: object whose attributes list the allowed names of some arguments; see
             `build_arguments_schema`.
     """
 
@@ -70,15 +70,15 @@ class Tool:
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
-        """JSON schema of the arguments, an object type without references."""
+        """JSON schema of the arguments: type `object`, without references."""
         return build_arguments_schema(self.arguments_type, self.vocabulary)
 
     def validate_arguments(self, arguments: object, field_name: str = "arguments") -> Any:
         """Return the validated arguments of a call, as an instance of `arguments_type`.
 
         Args:
-            arguments: the arguments, unchecked. An optional argument may be null.
-            field_name: name of the field with the arguments, for errors.
+            arguments: the arguments, not validated. An optional argument may be null.
+            field_name: name of the field that contains the arguments, for error messages.
 
         Raises:
             ToolArgumentError: an argument is wrong.
@@ -108,8 +108,8 @@ class Tool:
 
         Args:
             context: first argument of `run`.
-            arguments: the arguments, unchecked; see `validate_arguments`.
-            field_name: name of the field with the arguments, for errors.
+            arguments: the arguments, not validated; see `validate_arguments`.
+            field_name: name of the field that contains the arguments, for error messages.
 
         Raises:
             ToolArgumentError: an argument is wrong.
@@ -121,7 +121,7 @@ class Tool:
 
     @property
     def not_executed_note(self) -> str:
-        """Sentence in errors that a rejected call had no effect; empty for read-only tools."""
+        """Error sentence that a rejected call had no effect; empty for read-only tools."""
         if self.is_read_only:
             return ""
         return " Nothing was submitted." if self.is_final else " Nothing was done."
@@ -158,11 +158,12 @@ class Tools(Registry[Tool]):
     ) -> Callable[[ToolFunctionT], ToolFunctionT]:
         """Return a decorator that declares a function as a tool.
 
-        The tool has the name of the function, and the first line of its docstring as description.
+        The function's name and the first line of its docstring become the tool's name and
+        description.
 
         Args:
             arguments_type: model of the arguments.
-            options: further attributes of `Tool`.
+            options: additional attributes of `Tool`.
         """
 
         def declare(function: ToolFunctionT) -> ToolFunctionT:
@@ -180,7 +181,7 @@ class ToolCall(NamedTuple):
 
     Attributes:
         name: name of the tool.
-        arguments: a JSON object in a valid call. A model may send any other value.
+        arguments: a JSON object if the call is valid; a model may also send other values.
     """
 
     name: str
@@ -188,7 +189,7 @@ class ToolCall(NamedTuple):
 
 
 def format_tool_call_for_display(name: str, arguments: object) -> str:
-    """Format a tool call for readers on one line, such as `gauge(segment=3)`.
+    """Format a tool call on one line for display, such as `gauge(segment=3)`.
 
     Arguments that are not an object are shown unchanged between the parentheses.
     """
@@ -199,7 +200,7 @@ def format_tool_call_for_display(name: str, arguments: object) -> str:
 
 
 def parse_tool_call(value: object) -> ToolCall | None:
-    """Parse a tool call from a JSON value `{"name", "arguments"}`; None if it is not a call."""
+    """Parse an object `{"name": …, "arguments": …}`; return None if it is not a tool call."""
     if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
         return None
     return ToolCall(value["name"], value.get("arguments", {}))

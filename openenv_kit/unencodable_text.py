@@ -1,7 +1,7 @@
 """Detects text that UTF-8 cannot encode: unpaired surrogates, which models sometimes write.
 
-JSON can contain it as an escape sequence, but stores, logs and replies cannot. It is therefore
-rejected before anything is stored.
+JSON can contain such text as an escape sequence, but stores, logs and replies cannot. It is
+therefore rejected before anything is stored.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from openenv_kit.errors import truncated_repr
 
 
 def is_encodable(text: str) -> bool:
-    """Return whether UTF-8 can encode a text."""
+    """Return whether UTF-8 can encode a string."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -21,14 +21,14 @@ def is_encodable(text: str) -> bool:
 
 
 def describe_unencodable_text(value: Any, value_name: str) -> str | None:
-    """Describe the first text in a JSON value that UTF-8 cannot encode.
+    """Describe the first string in a JSON value that UTF-8 cannot encode.
 
     Args:
-        value: the value. Names of fields are checked too.
+        value: the JSON value. Names of fields are checked too.
         value_name: name of the value in the description.
 
     Returns:
-        A sentence with the path, the text and what is allowed; None if all text can be encoded.
+        An error message with the path and the string; None if every string can be encoded.
     """
     if _is_all_encodable(value):
         return None
@@ -51,7 +51,7 @@ def describe_unencodable_text(value: Any, value_name: str) -> str | None:
 
 
 def _is_all_encodable(value: Any) -> bool:
-    # This check is much faster than the search with paths, and nearly always succeeds.
+    # This check is much faster than the search with paths, and is nearly always sufficient.
     unchecked = [value]
     while unchecked:
         item = unchecked.pop()

@@ -70,7 +70,7 @@ class DrillReport(ReportEditor):
         segment, stage = row["segment"] or EVERYBODY, humanize(str(row["stage"]))
         return f"{segment}: {stage} {row['direction']}, {dates}"
 
-    def row_problem(self, row: EditorRow) -> str:
+    def explain_why_row_cannot_be_submitted(self, row: EditorRow) -> str:
         for column in self.columns:
             if column.name != "segment" and row.get(column.name, "") == "":
                 return f"{column.label} is empty"
@@ -78,7 +78,7 @@ class DrillReport(ReportEditor):
             return "segment is not attribute=value"
         return ""
 
-    def submit_action(self, rows: Sequence[EditorRow]) -> Mapping[str, Any]:
+    def build_submit_action(self, rows: Sequence[EditorRow]) -> Mapping[str, Any]:
         handed = [
             {**row, "segment": dict(segment_of(str(row.get("segment", ""))) or ())} for row in rows
         ]

@@ -130,7 +130,7 @@ class DrillScenes(EnvironmentView):
         groups[WHY] = [SuggestedCall("Read the change log", "change_log")]
         return QuestionPanel(title, groups, known)
 
-    def next_step_hint(self, visitor: Visitor) -> NextStepHint:
+    def next_step_hint_for_empty_report(self, visitor: Visitor) -> NextStepHint:
         asked = self.question_panel(visitor)
         done = [frame.action.get("arguments") for frame in visitor.playback_steps]
         seen = seen_in(visitor.playback_steps)
@@ -166,10 +166,10 @@ class DrillScenes(EnvironmentView):
     def report_editor(self, visitor: Visitor) -> DrillReport:
         return DrillReport(visitor)
 
-    def reply_html(self, observation: Mapping[str, Any]) -> str:
+    def reply_html_without_status_and_message(self, observation: Mapping[str, Any]) -> str:
         result = observation.get("result") or {}
         if "columns" not in result:
-            return super().reply_html(observation)
+            return super().reply_html_without_status_and_message(observation)
         columns, rows = result["columns"], result["rows"][:60]
         heads = list(result.get("dates") or result.get("days") or ())
         lists = [at for at in range(len(columns)) if rows and isinstance(rows[0][at], list)]

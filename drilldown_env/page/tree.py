@@ -19,7 +19,7 @@ from openenv_kit.page.components.grid import (
     CellVerdict,
     GridCell,
     GridColumn,
-    deviation_class,
+    deviation_css_class,
     verdict_class,
 )
 from openenv_kit.page.components.row_editor import EditorRow
@@ -58,7 +58,7 @@ def overview_html(
         grid.LegendSign(verdict_class(kind), GLYPHS[kind], kind)
         for kind in dict.fromkeys(k for k, _ in judged)
     ]
-    legend = grid.legend_html([f"{step / 10:g}" for step in STEPS], "%", signs)
+    legend = grid.grid_legend_html([f"{step / 10:g}" for step in STEPS], "%", signs)
     drawn = grid.grid_html(lead, "Change by segment and week", heads, lines, selection)
     return drawn + legend
 
@@ -166,7 +166,7 @@ def _line(
         )
         say = "" if not mark else "In the report." if mark == "+" else mark.capitalize()
         shown = _percent(found[1], 0) if found else ""
-        style = deviation_class(found[1], STEPS) if found else ""
+        style = deviation_css_class(found[1], STEPS) if found else ""
         cells.append(GridCell(style, shown, change_text(found) if found else "", say, mark))
     label = " + ".join(f"{humanize(name)} {value}" for name, value in segment) or EVERYBODY
     return grid.GridRow(text_of(segment) or EVERYBODY, label, cells, min(len(segment), 2))

@@ -77,7 +77,7 @@ def _service_row(story: Story, name: str, choose: bool) -> list[str]:
     status = story.now["services"][name]["status"]
     label = f"<span>{escape(name)}</span>"
     if choose:
-        label = button_html("pick", name, name, style="link", hint=f"Look at {name}")
+        label = button_html("pick", name, name, css_class="link", hint=f"Look at {name}")
     mark = ' aria-current="true"' if name == story.service else ""
     head = f'<div class="fw-service"{mark}>{label}<i class="fw-chip {status}">{status}</i></div>'
     return [head, *(_cell(story, name, column) for column in COLUMNS)]

@@ -114,7 +114,7 @@ class FirewatchScenes(EnvironmentView):
         if resolved and not unneeded:
             return message_box_html(said, "good") + score
         way = playback_of_policy(self.environment.policies["reference"], reset, self.environment)
-        way.run_to_end()
+        way.read_steps_to_end_and_show_last()
         calls = " → ".join(action_text(frame.action) for frame in way.steps[1:])
         mended = f"<h3>What would have mended it</h3><p>{escape(calls)}</p>"
         return f"{message_box_html(said, 'bad')}{mended}{score}"
@@ -143,7 +143,7 @@ class FirewatchScenes(EnvironmentView):
         known = f"<p>Outside probes: {status}. Tools with settings are at the bottom.</p>"
         return QuestionPanel(play.chosen, groups, known, suggested)
 
-    def next_step_hint(self, visitor: Visitor) -> NextStepHint:
+    def next_step_hint_for_empty_report(self, visitor: Visitor) -> NextStepHint:
         play = story(visitor.playback_steps, visitor.selection)
         if play is None:
             return NextStepHint(str(visitor.last_observation.get("message") or ""))
@@ -170,10 +170,10 @@ class FirewatchScenes(EnvironmentView):
                 return NextStepHint(text, f"Look at {each}", "pick", each)
         return NextStepHint(text, "Go to the repairs", "go", "#mt-ask ul:nth-of-type(3)")
 
-    def describe_action(self, action: Mapping[str, Any]) -> str:
+    def format_action_for_display(self, action: Mapping[str, Any]) -> str:
         return action_text(action)
 
-    def reply_html(self, observation: Mapping[str, Any]) -> str:
+    def reply_html_without_status_and_message(self, observation: Mapping[str, Any]) -> str:
         return f'<p class="fw-message">{escape(str(observation.get("message") or ""))}</p>'
 
 

@@ -14,7 +14,7 @@ from firewatch_env.session import FirewatchSession
 from firewatch_env.tasks.book import find
 from firewatch_env.tasks.task import QUIET, Task, open_world
 from openenv_kit.page.components.elements import definition_list_html, heading_html, hint_html
-from openenv_kit.page.components.waterfall import ScorePart, waterfall_html
+from openenv_kit.page.components.waterfall import ScorePart, waterfall_chart_html
 
 MINUTES = 30 * 0.5
 """Bad customer-minutes of one customer let down a second for a tick, as observations count."""
@@ -117,7 +117,7 @@ def score_html(story: Story, found: Courses | None, player: str) -> str:
     return (
         f'<section class="mt-outcome">{heading_html("Score", formula)}'
         f'<div class="fw-score{perfect}"><strong>{score:.4f}</strong></div>'
-        f'{waterfall_html(steps, score)}<div class="fw-factors">{blocks}</div>'
+        f'{waterfall_chart_html(steps, score)}<div class="fw-factors">{blocks}</div>'
         f"{hint_html(CURVES)}</section>"
     )
 

@@ -47,7 +47,7 @@ from openenv_kit.page.environment_view import (
     PlaybackSteps,
     QuestionPanel,
 )
-from openenv_kit.page.playback import Playback, playback_of_recording
+from openenv_kit.page.playback import Playback, create_playback_that_checks_recording
 from openenv_kit.page.visitor import Visitor
 from openenv_kit.recordings.format import read_runs
 from openenv_kit.tool import format_tool_call_for_display
@@ -83,8 +83,10 @@ class FunnelView(EnvironmentView):
 
     @cached_property
     def example_episode(self) -> Playback:
-        playback = playback_of_recording(read_runs(EXAMPLE_EPISODE_FILE)[0], self.environment)
-        playback.run_to_end()
+        playback = create_playback_that_checks_recording(
+            read_runs(EXAMPLE_EPISODE_FILE)[0], self.environment
+        )
+        playback.read_steps_to_end_and_show_last()
         return playback
 
     def overview_html(
@@ -167,7 +169,7 @@ class FunnelView(EnvironmentView):
         }
         return replace(panel, suggested_values=suggested)
 
-    def next_step_hint(self, visitor: Visitor) -> NextStepHint:
+    def next_step_hint_for_empty_report(self, visitor: Visitor) -> NextStepHint:
         known_values = collect_known_values(visitor.playback_steps)
         return questions.build_next_step_hint(
             known_values,
@@ -179,7 +181,7 @@ class FunnelView(EnvironmentView):
     def report_editor(self, visitor: Visitor) -> FunnelReport:
         return FunnelReport(visitor)
 
-    def describe_action(self, action: Mapping[str, Any]) -> str:
+    def format_action_for_display(self, action: Mapping[str, Any]) -> str:
         arguments = action.get("analysis_args")
         if action.get("analysis_method") and action.get("analysis_method") != SUBMIT_TOOL:
             return format_tool_call_for_display(str(action["analysis_method"]), arguments or {})
@@ -191,7 +193,7 @@ class FunnelView(EnvironmentView):
         count = len(rows) if isinstance(rows, list) else 0
         return f"submit {count} row{'' if count == 1 else 's'}"
 
-    def reply_html(self, observation: Mapping[str, Any]) -> str:
+    def reply_html_without_status_and_message(self, observation: Mapping[str, Any]) -> str:
         analysis = observation.get("analysis_result")
         return tool_result_html(analysis["result"], _result_cell_html) if analysis else ""
 

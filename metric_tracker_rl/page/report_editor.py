@@ -78,7 +78,7 @@ class FunnelReport(ReportEditor):
         day = format_short_date(str(row["date"]))
         return f"{day}, {name}: {anomaly_type}, {observed} against {baseline}"
 
-    def complete_row(self, row: EditorRow) -> EditorRow:
+    def fill_row_from_known_values(self, row: EditorRow) -> EditorRow:
         known_values, names = self.known_values, self.known_values.funnel.entity_names_by_type
         if not row.get("entity_type") and row.get("entity_name"):
             kinds = [kind for kind, some in names.items() if row["entity_name"] in some]
@@ -106,7 +106,7 @@ class FunnelReport(ReportEditor):
             }
         return {**known_fields, **{name: value for name, value in row.items() if value != ""}}
 
-    def row_problem(self, row: EditorRow) -> str:
+    def explain_why_row_cannot_be_submitted(self, row: EditorRow) -> str:
         for column in self.columns:
             value = row.get(column.name, "")
             if value == "":
@@ -125,7 +125,7 @@ class FunnelReport(ReportEditor):
             return "its date and entity are in the report twice"
         return ""
 
-    def submit_action(self, rows: Sequence[EditorRow]) -> Mapping[str, Any]:
+    def build_submit_action(self, rows: Sequence[EditorRow]) -> Mapping[str, Any]:
         return {"classifications": list(rows)}
 
     def list_suggested_rows_in_result(self, result: Mapping[str, Any]) -> list[EditorRow]:
@@ -158,7 +158,7 @@ class FunnelReport(ReportEditor):
             )
         else:
             return None
-        row = self.complete_row(
+        row = self.fill_row_from_known_values(
             {"date": result_fields["date"], "entity_type": kind, "entity_name": name}
         )
         return {field: row[field] for field in ROW_FIELDS} if set(ROW_FIELDS) <= set(row) else None

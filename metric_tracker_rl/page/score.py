@@ -13,7 +13,7 @@ from metric_tracker_rl.engine.grading.grader import (
 )
 from metric_tracker_rl.wire_models import SCORE_PENALTIES, RewardBreakdown
 from openenv_kit.page.components.elements import humanize
-from openenv_kit.page.components.waterfall import ScorePart, waterfall_html
+from openenv_kit.page.components.waterfall import ScorePart, waterfall_chart_html
 
 NOTHING_TO_FIND = "There was nothing to find: the empty report scores 1, any other 0."
 
@@ -21,11 +21,11 @@ NOTHING_TO_FIND = "There was nothing to find: the empty report scores 1, any oth
 def score_waterfall_html(breakdown: RewardBreakdown) -> str:
     """Return the HTML of a waterfall chart of precision × (weighted shares) − penalties."""
     if not breakdown.expected_rows:
-        return waterfall_html([], breakdown.total_score, NOTHING_TO_FIND)
+        return waterfall_chart_html([], breakdown.total_score, NOTHING_TO_FIND)
     parts = list(_iter_score_parts(breakdown))
     total_change = sum(part.change for part in parts)
     note = "A score is never below 0." if total_change < -1e-9 else ""
-    return waterfall_html(parts, breakdown.total_score, note)
+    return waterfall_chart_html(parts, breakdown.total_score, note)
 
 
 def _iter_score_parts(breakdown: RewardBreakdown) -> Iterator[ScorePart]:

@@ -1,8 +1,8 @@
 """Sends requests to an OpenAI-compatible endpoint and retries them after temporary failures.
 
-The openai client sends each request. Requests that failed for a temporary reason (408, 409, 429,
-5xx, a timeout, a lost connection, a reply without an answer) are repeated here and not by that
-client, so that one time limit covers all attempts and each of them is reported. Other failures
+The openai client sends each request. This module, not the client, retries requests that failed for
+a temporary reason (status 408, 409, 429 or 5xx, a timeout, a lost connection, a response without a
+message), so that one time limit covers all attempts and each attempt is reported. Other failures
 raise a `ModelError` that names the setting to change.
 """
 
@@ -36,15 +36,15 @@ CONNECT_TIMEOUT_S = 30.0
 """Longest wait for a connection to the endpoint, in seconds."""
 FIRST_RETRY_PAUSE_S = 0.5
 MAX_RETRY_PAUSE_S = 8.0
-"""Pauses between attempts double from the first to the longest, in seconds.
+"""Bounds of the pause between attempts, in seconds. The pause doubles with each attempt.
 
-An endpoint can request other pauses.
+If the endpoint requests another pause, for example with `Retry-After`, its value is used.
 """
 MIN_PAUSE_SHARE = 0.75
-"""Smallest random share of a pause, so that parallel episodes do not all retry at once."""
+"""Minimum of the random factor for pauses, so that parallel episodes do not all retry at once."""
 MIN_REQUEST_TIMEOUT_S = 0.01
 PLACEHOLDER_API_KEY = "none"
-"""Sent to a server on this machine if no key is set; such servers ignore it."""
+"""API key that is sent to a local server if no key is set; local servers ignore it."""
 
 
 class _HttpResponse(Protocol):
@@ -52,15 +52,15 @@ class _HttpResponse(Protocol):
 
     @property
     def url(self) -> object:
-        """Address that answered."""
+        """URL of the response, after any redirects."""
 
     @property
     def history(self) -> Sequence[object]:
-        """Responses that redirected the request; empty if there were none."""
+        """Earlier responses that redirected the request; empty if it was not redirected."""
 
 
 class OpenAIEndpoint:
-    """Client for the model and the endpoint that are configured in a run's settings.
+    """Client for the model endpoint that is configured in a run's settings.
 
     Args:
         settings: settings of the run.
@@ -81,7 +81,7 @@ class OpenAIEndpoint:
     async def request_answer(
         self, messages: Sequence[ChatMessage], tools: Sequence[Mapping[str, Any]]
     ) -> ModelAnswer:
-        """Return the model's answer to a conversation.
+        """Send a conversation to the model and return its response.
 
         Args:
             messages: messages of the conversation.
@@ -89,7 +89,7 @@ class OpenAIEndpoint:
 
         Raises:
             ContextFullError: the conversation is too long for the model.
-            ModelError: the endpoint returned no answer. The message names the setting to change.
+            ModelError: no attempt returned a response. The message names the setting to change.
         """
         deadline = time.monotonic() + self._settings.answer_timeout_s
         request = ChatRequest(messages, tools, self._settings.max_tokens)
@@ -122,17 +122,17 @@ class OpenAIEndpoint:
             await asyncio.sleep(pause_s)
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections to the endpoint."""
         await self._client.close()
 
     async def _post_chat_completion(
         self, body: dict[str, Any], remaining_s: float
     ) -> ChatCompletionJson | EndpointFailure:
-        """Send one request and return the chat completion, or the failure if there is none."""
+        """Send one request; return the chat completion or, if it failed, the failure."""
         timeout_s = max(MIN_REQUEST_TIMEOUT_S, min(self._settings.model_timeout_s, remaining_s))
         client_timeout = openai.Timeout(timeout_s, connect=min(timeout_s, CONNECT_TIMEOUT_S))
         try:
-            # The client's timeout restarts with every received byte, so it does not bound the sum.
+            # The client's timeout restarts with every received byte, so a total limit is needed.
             async with asyncio.timeout(timeout_s):
                 reply = await self._client.chat.completions.with_raw_response.create(
                     **body, timeout=client_timeout
@@ -164,7 +164,7 @@ class OpenAIEndpoint:
         return outcome
 
     def _find_redirected_url(self, response: _HttpResponse) -> str:
-        """Return the final address of a redirected request; empty if it was not redirected."""
+        """Return the final URL of a redirected request; empty if it was not redirected."""
         if not response.history:
             return ""
         return self._redact(hide_url_credentials(str(response.url).split("?")[0]))
@@ -184,7 +184,7 @@ def _compute_retry_pause_s(failure: EndpointFailure, attempt_number: int) -> flo
     """Return the pause before the next attempt, in seconds."""
     if failure.retry_after_s is not None:
         return failure.retry_after_s
-    if failure.kind is FailureKind.TIMED_OUT:  # the endpoint had enough time already
+    if failure.kind is FailureKind.TIMED_OUT:  # the endpoint has already had enough time
         return 0.0
     longest_s = min(FIRST_RETRY_PAUSE_S * 2 ** (attempt_number - 1), MAX_RETRY_PAUSE_S)
     return longest_s * random.uniform(MIN_PAUSE_SHARE, 1.0)

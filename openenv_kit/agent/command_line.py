@@ -24,7 +24,7 @@ MAX_COUNT = 100_000
 
 
 class Engine(StrEnum):
-    """Engine that plays the episodes: this process or a Ray cluster."""
+    """Where episodes are played: in this process or on a Ray cluster."""
 
     LOCAL = "local"
     RAY = "ray"
@@ -49,11 +49,11 @@ EXCLUSIVE_OPTIONS = (
 
 @dataclass(frozen=True)
 class CommandLineOptions:
-    """Parsed options. None means that the option was not given and the settings decide.
+    """Parsed command-line options. None means that an option was not given, so the settings apply.
 
     Attributes:
         environment: environment to play.
-        tasks: see `--tasks`; the other attributes are named after their options too.
+        tasks: value of `--tasks`. The other attributes are also named after their options.
     """
 
     environment: Environment
@@ -77,7 +77,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> CommandLineOptions:
     """Parse a command line; print an error and exit with code 2 if an option is invalid.
 
     Args:
-        arguments: the command line; None for that of the process.
+        arguments: command-line arguments; None for the arguments of this process.
     """
     environment = _parse_environment_option(arguments)
     parser = _build_option_parser(environment)
@@ -96,7 +96,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> CommandLineOptions:
 
 
 def _parse_environment_option(arguments: Sequence[str] | None) -> Environment:
-    """Return the environment that `--environment` selects; it determines the other help texts."""
+    """Return the environment of `--environment`, on which the help of other options depends."""
     parser = argparse.ArgumentParser(prog="inference.py", add_help=False)
     parser.add_argument("--environment", metavar="NAME")
     name: str | None = parser.parse_known_args(arguments)[0].environment

@@ -1,4 +1,4 @@
-"""Parses the largest number of answer tokens from an endpoint's error messages."""
+"""Extracts the limit on completion tokens from an endpoint's error messages."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ ANSWER_LENGTH_PATTERN = re.compile(
     r"|\b(output|completion|new) tokens|(in|for) the (completion|output)",
     re.IGNORECASE,
 )
-"""Words of an error message about the length of the answer."""
+"""Matches error messages about the length of the completion."""
 PROMPT_LENGTH_PATTERN = re.compile(r"context|prompt|inputs?\b|messages", re.IGNORECASE)
-"""Words of an error message about a limit that prompt and answer share."""
+"""Matches error messages about a limit that prompt and completion share."""
 NUMBER_PATTERN = r"(?<![\w.-])(\d{1,3}(?:,\d{3})+|\d+)(?![\w-]|\.\d)"
 """A whole number, with or without commas, that is not part of a word or of a decimal."""
 CONTEXT_SIZE_PATTERNS = (
@@ -19,16 +19,16 @@ CONTEXT_SIZE_PATTERNS = (
     re.compile(rf"<=\s*`?{NUMBER_PATTERN}"),
     re.compile(rf"context[^.\d]{{0,60}}{NUMBER_PATTERN}", re.IGNORECASE),
 )
-"""Places at which an error message gives the size of the context; the first match is used."""
+"""Patterns for the context size in an error message; the first match is used."""
 EXCLUSIVE_LIMIT_PATTERN = re.compile(r"exclusive|(less|lower|smaller) than `?\d", re.IGNORECASE)
 MIN_LIMIT_TOKENS = 16
-"""Smaller numbers in an error message are not limits, but ends of ranges or positions."""
+"""Smaller numbers in an error message are not limits, but for example message positions."""
 FALLBACK_ANSWER_TOKENS = 1024
 """Limit that is tried if an error message does not contain one."""
 
 
 def is_prompt_plus_answer_limit_error(error_message: str) -> bool:
-    """Return whether an error message says that prompt plus answer exceed the context size."""
+    """Return whether an error message says that prompt and completion exceed the context."""
     return (
         ANSWER_LENGTH_PATTERN.search(error_message) is not None
         and PROMPT_LENGTH_PATTERN.search(error_message) is not None
@@ -36,15 +36,15 @@ def is_prompt_plus_answer_limit_error(error_message: str) -> bool:
 
 
 def parse_or_guess_max_answer_tokens(error_message: str, requested_tokens: int) -> int | None:
-    """Return the largest number of answer tokens that an error message allows.
+    """Return the largest number of completion tokens that an error message allows.
 
     Args:
-        error_message: message with which the endpoint refused the request.
-        requested_tokens: limit of the answer in the request.
+        error_message: error message of the endpoint.
+        requested_tokens: completion limit in the request.
 
     Returns:
-        None if the message is not about the length of the answer; 0 or less if the prompt leaves
-        no room for an answer; a guess if the message contains no limit.
+        None if the message is not about the length of the completion; 0 or less if the prompt
+        leaves no room for a completion; a guess if the message contains no limit.
     """
     if not ANSWER_LENGTH_PATTERN.search(error_message):
         return None
@@ -70,7 +70,7 @@ def _parse_number(text: str) -> int:
 def _find_prompt_token_count(
     numbers_in_message: list[int], context_tokens: int, requested_tokens: int
 ) -> int | None:
-    """Return the prompt's token count from the numbers in an error message; None if not found."""
+    """Find the prompt's token count among the numbers in an error message; None if not found."""
     candidates = [
         number for number in numbers_in_message if number not in (context_tokens, requested_tokens)
     ]

@@ -1,4 +1,4 @@
-"""Parses chat completions into a model's answer, and other replies into failures."""
+"""Parses the responses of a chat-completion endpoint into model answers or failures."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from openenv_kit.agent.redaction import Redact, redact_json
 from openenv_kit.agent.stdout import format_one_line
 
 CHARACTERS_PER_TOKEN = 4
-"""Used to estimate the tokens of a call if the endpoint does not count them."""
+"""Used to estimate token counts if the endpoint does not report them."""
 
 ChatMessage = dict[str, Any]
-"""A message of a conversation, in the format of chat completions."""
+"""A message of a conversation, in the chat-completions format."""
 ChatCompletionJson: TypeAlias = dict[str, Any]
 """A chat completion with at least one choice and its message."""
 
 
 @dataclass(frozen=True)
 class ModelToolCall:
-    """A tool call of an answer.
+    """A tool call in a model's response.
 
     Attributes:
         id: id of the call; empty if the endpoint sent none.
         name: name of the tool, as the model wrote it.
-        arguments: arguments as the endpoint sent them, usually the text of a JSON object.
-        raw_call: the call as the endpoint sent it; empty if it is not known.
+        arguments: arguments as the endpoint sent them, usually a JSON object as a string.
+        raw_call: the call as the endpoint sent it; empty if it is unknown.
     """
 
     id: str
@@ -46,18 +46,18 @@ class ModelToolCall:
 
 @dataclass(frozen=True)
 class ModelAnswer:
-    """A model's answer, with secrets removed.
+    """A model's response, with secrets removed.
 
     Attributes:
-        text: content of the answer.
-        tool_calls: tool calls of the answer, in order.
-        prompt_tokens: tokens of the request.
-        completion_tokens: tokens of the answer.
-        has_token_counts: whether the endpoint counted the tokens; otherwise they are estimated.
+        text: text content of the response.
+        tool_calls: tool calls of the response, in order.
+        prompt_tokens: number of tokens in the request.
+        completion_tokens: number of tokens in the response.
+        has_token_counts: whether the endpoint reported token counts; if not, they are estimated.
         cost_usd: cost in US dollars; None if the endpoint does not report it.
-        problem: clause that describes a problem with the answer; empty if there is none.
-        raw_message: the message as the endpoint sent it; empty if it is not known.
-        raw_usage: the endpoint's token counts, as it sent them.
+        problem: clause that describes a problem with the response; empty if there is no problem.
+        raw_message: the message as the endpoint sent it; empty if it is unknown.
+        raw_usage: the object `usage` as the endpoint sent it.
         finish_reason: the endpoint's `finish_reason`, such as `stop`.
     """
 
@@ -79,14 +79,14 @@ def parse_model_answer(
     redact: Redact,
     sent_max_tokens: int,
 ) -> ModelAnswer:
-    """Build the model's answer from a chat completion, with default values for missing parts.
+    """Convert a chat completion to a `ModelAnswer`, with default values for missing parts.
 
     Args:
-        completion: JSON object of the reply.
+        completion: the chat completion as a JSON object.
         messages_for_token_estimate: messages of the request. Their length is used to estimate the
-            tokens if the completion contains no token counts.
-        redact: removes secrets from a text.
-        sent_max_tokens: limit of the answer in the request.
+            number of tokens if the completion contains no token counts.
+        redact: function that removes secrets from a string.
+        sent_max_tokens: completion limit in the request.
     """
     choices = completion.get("choices")
     choice = _mapping_or_empty(choices[0] if isinstance(choices, list) and choices else None)
@@ -131,10 +131,10 @@ def extract_message_text(content: Any) -> str:
 def parse_completion_or_failure(
     raw_body: bytes, redact: Redact
 ) -> ChatCompletionJson | EndpointFailure:
-    """Return the chat completion in a reply of status 200, or the failure that it describes."""
+    """Parse the body of a response with status 200: a chat completion or an error."""
     body = decode_json_or_text(raw_body)
     if isinstance(body, str):
-        body = _find_error_event(body) or body  # some endpoints send a stream unasked
+        body = _find_error_event(body) or body  # some endpoints stream without being asked to
     error = find_error_object(body)
     choices = body.get("choices") if isinstance(body, dict) else None
     first = choices[0] if isinstance(choices, list) and choices else None
@@ -157,7 +157,7 @@ def parse_completion_or_failure(
 
 
 def decode_json_or_text(raw_body: bytes) -> Any:
-    """Return the JSON value of a body, or its text if it is not JSON."""
+    """Decode a response body as JSON; return it as a string if it is not JSON."""
     text = raw_body.decode("utf-8-sig", errors="replace").strip()
     try:
         return json.loads(text)
@@ -166,7 +166,7 @@ def decode_json_or_text(raw_body: bytes) -> Any:
 
 
 def _find_error_event(event_stream: str) -> Any | None:
-    """Return the first error in a stream of server-sent events; None if there is no error."""
+    """Return the first server-sent event that contains an error; None if there is no error."""
     for line in event_stream.splitlines():
         if line.startswith("data:"):
             event = decode_json_or_text(line.removeprefix("data:").encode())
@@ -176,7 +176,7 @@ def _find_error_event(event_stream: str) -> Any | None:
 
 
 def _describe_failed_choice(choice: Mapping[str, Any]) -> str:
-    """Return the error message of a choice that ended with an error."""
+    """Return an error message for a choice whose `finish_reason` is `error`."""
     message = choice.get("message")
     content = extract_message_text(message.get("content")) if isinstance(message, Mapping) else ""
     reason = choice.get("native_finish_reason") or "the answer ended with an error"
@@ -194,7 +194,7 @@ def _parse_tool_calls(message: ChatMessage) -> tuple[ModelToolCall, ...]:
 
 def _parse_tool_call(raw_call: Mapping[str, Any]) -> ModelToolCall:
     function = raw_call.get("function") or raw_call.get("custom")
-    if not isinstance(function, Mapping):  # some servers leave the inner object out
+    if not isinstance(function, Mapping):  # some servers omit the inner object `function`
         function = raw_call
     call_id = raw_call.get("id")
     return ModelToolCall(
@@ -208,7 +208,7 @@ def _parse_tool_call(raw_call: Mapping[str, Any]) -> ModelToolCall:
 def _describe_answer_problem(
     choice: Mapping[str, Any], message: ChatMessage, sent_max_tokens: int
 ) -> str:
-    """Return a clause that describes a problem with an answer; empty if there is none."""
+    """Return a clause that describes a problem with a response; empty if there is no problem."""
     if message.get("refusal"):
         refusal = format_one_line(str(message["refusal"]), MAX_QUOTE_CHARACTERS)
         return f"the model refused: {refusal}"

@@ -1,7 +1,7 @@
-"""The process of an embedded server: `python -m openenv_kit.agent.embedded_server PORT`.
+"""Entry point of an embedded server process: `python -m openenv_kit.agent.embedded_server PORT`.
 
-The process exits when its parent does. Its standard input is a pipe from the parent, which reaches
-its end when the parent exits for any reason.
+The process exits when its parent exits. It detects this through its standard input, a pipe from the
+parent that is closed when the parent exits for any reason.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from openenv_kit.agent.stdout import format_one_line
 MAX_QUOTE_CHARACTERS = 300
 """Longest quote of an endpoint's error message, in characters."""
 TOOL_PARSER_OPTIONS_PATTERN = re.compile("--jinja|tool-call-parser|enable-auto-tool-choice")
-"""Options that a model's server needs to accept tools; it names them when it refuses."""
+"""Matches errors of model servers that need one of these options to accept tools."""
 TEMPORARY_STATUSES = (408, 409, 429)
 """HTTP statuses, besides 5xx, after which the same request may succeed later."""
 CONTEXT_OVERFLOW_CODES = (
@@ -26,7 +26,7 @@ CONTEXT_OVERFLOW_CODES = (
     "exceed_context_size_error",
     "context_window_exceeded",
 )
-"""Error codes for a conversation that is too long, of OpenAI and vLLM, llama.cpp and routers."""
+"""Error codes of OpenAI, vLLM, llama.cpp and routers for a conversation that is too long."""
 CONTEXT_OVERFLOW_PATTERN = re.compile(
     r"context[ _-]?(length|size|window|limit)|maximum context|context the overflows"
     r"|(prompt|input|conversation|request) (is|was) too (long|large)"
@@ -36,11 +36,11 @@ CONTEXT_OVERFLOW_PATTERN = re.compile(
     r"|prompt contains \d+ tokens, too large",
     re.IGNORECASE,
 )
-"""Error messages for a conversation that is too long, of endpoints that send no code for it."""
+"""Matches error messages about a conversation that is too long, for endpoints without a code."""
 
 
 class FailureKind(StrEnum):
-    """Reasons why a request returned no answer."""
+    """Reasons why a request returned no usable response."""
 
     REFUSED = "refused"
     TIMED_OUT = "timed_out"
@@ -51,16 +51,16 @@ class FailureKind(StrEnum):
 
 @dataclass(frozen=True)
 class EndpointFailure:
-    """A request that returned no answer.
+    """A request that returned no usable response.
 
     Attributes:
-        kind: why there is no answer.
+        kind: reason for the failure.
         message: error message of the endpoint or of the network, without secrets.
-        status: HTTP status of a refusal; 0 if there was no reply.
-        error_codes: `code`, `type` and `status` of the endpoint's error object, in lower case.
-        retry_after_s: pause that the endpoint requests, in seconds; None if it requests none.
-        may_retry: whether the endpoint permits another attempt; None if it does not say.
-        redirect_url: address that the request was redirected to; empty if it was not redirected.
+        status: HTTP status of an error response; 0 if there was no error response.
+        error_codes: values of `code`, `type` and `status` in the error object, in lower case.
+        retry_after_s: pause that the endpoint requests, in seconds; None if it requests no pause.
+        may_retry: whether the endpoint permits another attempt; None if it does not specify this.
+        redirect_url: URL that the request was redirected to; empty if it was not redirected.
     """
 
     kind: FailureKind
@@ -94,7 +94,7 @@ class EndpointFailure:
         return CONTEXT_OVERFLOW_PATTERN.search(self.message) is not None
 
     def parse_or_guess_max_answer_tokens(self, requested_tokens: int) -> int | None:
-        """Return the allowed number of answer tokens, according to the error message."""
+        """Return the completion limit from the error message; see the function of this name."""
         if self.status not in (400, 422):
             return None
         return parse_or_guess_max_answer_tokens(self.message, requested_tokens)
@@ -117,7 +117,7 @@ class EndpointFailure:
 
 
 def find_error_object(body: Any) -> Mapping[str, Any] | None:
-    """Return the error object of a reply's body, in any of the formats that endpoints use.
+    """Find the error object in a response body, in any of the formats that endpoints use.
 
     Returns:
         The object, which may contain `message`, `code` and `type`; None if there is no error.
@@ -147,7 +147,7 @@ def infer_http_status(error: Mapping[str, Any]) -> int:
 
 
 def format_error_code_and_message(body: Any) -> str:
-    """Return the error message of a reply's body, with the error's code or type first."""
+    """Return the error message in a response body, prefixed with the error's code or type."""
     error_object = find_error_object(body)
     error: Any = body if error_object is None else error_object
     if not isinstance(error, Mapping):
@@ -157,7 +157,7 @@ def format_error_code_and_message(body: Any) -> str:
         return json.dumps(error)
     if not isinstance(message, str):
         message = json.dumps(message)
-    # Routers put the provider's own message into the metadata.
+    # Routers add the provider's own error message as metadata.
     metadata = error.get("metadata")
     if isinstance(metadata, Mapping):
         provider_parts = (metadata.get("provider_name"), metadata.get("raw"))
@@ -169,13 +169,13 @@ def format_error_code_and_message(body: Any) -> str:
 def build_refusal_failure(
     status: int, body: Any, headers: Mapping[str, str], redact: Redact, redirect_url: str = ""
 ) -> EndpointFailure:
-    """Build the failure for an error reply, with the kind `REFUSED`.
+    """Convert an error response to an `EndpointFailure` of kind `REFUSED`.
 
     Args:
-        status: HTTP status of the reply.
-        body: body of the reply: a JSON value, or text if it is not JSON.
-        headers: headers of the reply, by lower-case names.
-        redact: removes secrets from a text.
+        status: HTTP status of the response.
+        body: body of the response: a JSON value, or a string if it is not JSON.
+        headers: headers of the response, by lower-case name.
+        redact: function that removes secrets from a string.
         redirect_url: see `EndpointFailure`.
     """
     error = find_error_object(body)
@@ -192,7 +192,7 @@ def build_refusal_failure(
 
 
 def parse_retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Return the pause that a reply's headers request, in seconds; None if they request none."""
+    """Return the pause that response headers request, in seconds; None without a request."""
     units_per_second = {"retry-after-ms": 1000.0, "retry-after": 1.0}
     for name, divisor in units_per_second.items():
         try:
@@ -209,7 +209,7 @@ def parse_retry_after_s(headers: Mapping[str, str]) -> float | None:
 
 
 def _list_lowercase_error_codes(error: Any) -> tuple[str, ...]:
-    """Return the code, type and status of an error object in lower case, without empty ones."""
+    """Return the non-empty code, type and status of an error object, in lower case."""
     if not isinstance(error, Mapping):
         return ()
     codes = (error.get(name) for name in ("code", "type", "status"))

@@ -40,7 +40,7 @@ class PlannedEpisode:
 
     @property
     def recording_filename(self) -> str:
-        """Name of the episode's recording."""
+        """File name of the episode's recording."""
         return f"{self.unique_label}.jsonl"
 
 
@@ -58,15 +58,15 @@ def plan_episodes(
         task_list: comma-separated ids of named tasks, `split:start-stop` (stop not included, either
             end may be omitted), or a mix; empty for the default tasks.
         episodes_per_task: number of episodes of each task. The first episode of a named task has
-            the task's own seed (or `first_seed`), the others have seeds derived from it. If a task
-            fixes its seed, as tasks of splits do, all its episodes are equal.
+            the task's own seed (or `first_seed`), and later episodes have seeds derived from this
+            seed. Tasks with a fixed seed, such as tasks of splits, are repeated unchanged.
         first_seed: seed of the first episode of each named task.
         extra_reset_arguments: additional arguments of every reset. Arguments that select an episode
             are not allowed.
 
     Raises:
         ConfigurationError: a task, a split or a reset argument is unknown, a reset rejects a value,
-            a range exceeds the split, or a number is not allowed.
+            a range exceeds the split, or a number is out of range.
     """
     require_integer("--episodes", episodes_per_task, 1, MAX_EPISODES)
     if first_seed is not None:
@@ -98,7 +98,7 @@ def plan_episodes(
 
 def _validate_by_trial_reset(environment: Environment, reset_arguments: Mapping[str, Any]) -> None:
     """Reset once in this process, so that an invalid argument fails before the run starts."""
-    if not is_sealed_split(reset_arguments.get("split")):  # only the server has its salt
+    if not is_sealed_split(reset_arguments.get("split")):  # only the server has the salt
         reply = environment.create_session().reset(**reset_arguments)
         if reply.status == ReplyStatus.ERROR:
             raise ConfigurationError(f"--reset: {reply.message}")
@@ -138,7 +138,7 @@ def _plan_named_task(
 
 
 def derive_seed(task_id: str, first_seed: int, repetition: int) -> int:
-    """Derive the seed of a repeated episode of a task, equal on every machine."""
+    """Derive the seed for a repetition of a task, independent of the machine."""
     digest = hashlib.sha256(f"{task_id}/{first_seed}/{repetition}".encode()).digest()
     return int.from_bytes(digest[:4], "big")
 

@@ -1,4 +1,4 @@
-"""Builds the error for a failed request to a model's endpoint, with the setting to change."""
+"""Builds errors for failed requests to a model's endpoint, which name the setting to change."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TOOL_SUPPORT_PATTERN = re.compile(
     r"\btools?\b.{0,40}\bsupport|support.{0,40}\btools?\b", re.IGNORECASE
 )
 WRONG_SCHEME_PATTERN = re.compile("wrong.version.number|record.layer", re.IGNORECASE)
-"""TLS errors of a server that speaks plain HTTP."""
+"""Matches TLS errors that occur if the server uses plain HTTP."""
 INVALID_REQUEST_STATUSES = (400, 422)
 AMBIGUOUS_STATUSES = (400, 403, 422)
 """HTTP statuses that some endpoints use for an invalid key or missing credit."""
@@ -46,7 +46,7 @@ TRY_LATER_ADVICE = (
 
 
 class RefusalReason(StrEnum):
-    """Reasons why an endpoint refuses a request, inferred from its reply."""
+    """Reasons why an endpoint refuses a request, inferred from its error response."""
 
     KEY = "key"
     CREDIT = "credit"
@@ -78,13 +78,13 @@ class ContextFullError(ModelError):
 
 @dataclass(frozen=True)
 class FailedRequest:
-    """Details of a failed request for its error message.
+    """Details of a failed request that its error message mentions.
 
     Attributes:
         settings: settings of the run.
-        endpoint_url: address of the endpoint, without secrets.
+        endpoint_url: URL of the endpoint, without secrets.
         attempts_text: clause that states the number of attempts.
-        max_tokens: requested limit of the answer, in tokens.
+        max_tokens: requested completion limit, in tokens.
         has_earlier_tool_calls: whether the endpoint accepted tool calls earlier in the
             conversation.
     """
@@ -97,7 +97,7 @@ class FailedRequest:
 
 
 def build_model_error(failure: EndpointFailure, request: FailedRequest) -> ModelError:
-    """Build the error for a failed request, with the setting to change in its message."""
+    """Build the error for a failed request; its message names the setting to change."""
     settings, endpoint, attempts = request.settings, request.endpoint_url, request.attempts_text
     if failure.redirect_url and failure.status in (0, *REDIRECT_FAILURE_STATUSES):
         address = failure.redirect_url.removesuffix("/chat/completions")
@@ -135,7 +135,7 @@ def build_model_error(failure: EndpointFailure, request: FailedRequest) -> Model
 
 
 def add_full_stop(text: str) -> str:
-    """Return a text with a full stop at its end, unless it ends with a punctuation mark."""
+    """Add a full stop to a sentence, unless it already ends with a punctuation mark."""
     text = text.strip()
     return text if not text or text[-1] in ".!?…" else f"{text}."
 
@@ -149,7 +149,7 @@ def _build_connection_hint(failure: EndpointFailure, endpoint_url: str) -> str:
 
 
 def _build_error_if_too_long(failure: EndpointFailure, request: FailedRequest) -> ModelError | None:
-    """Build the error for a too long answer or conversation; return None if neither is too long."""
+    """Build the error if the requested completion or the conversation is too long; else None."""
     detail = add_full_stop(failure.message)
     max_answer_tokens = failure.parse_or_guess_max_answer_tokens(request.max_tokens)
     if max_answer_tokens is not None and not is_prompt_plus_answer_limit_error(failure.message):
@@ -169,7 +169,7 @@ def _build_error_if_too_long(failure: EndpointFailure, request: FailedRequest) -
 def classify_refusal(failure: EndpointFailure, *, has_earlier_tool_calls: bool) -> RefusalReason:
     """Classify the reason why an endpoint refused a request.
 
-    Endpoints use different statuses for the same reason, so the message is searched too.
+    Endpoints use different statuses for the same reason, so the error message is searched too.
 
     Args:
         failure: the refused request.
@@ -217,7 +217,7 @@ def _build_refusal_error(failure: EndpointFailure, request: FailedRequest) -> Mo
 def _describe_refusal(
     reason: RefusalReason, failure: EndpointFailure, request: FailedRequest
 ) -> str:
-    """Return the error message of a refusal, without the endpoint at its start."""
+    """Return the error message for a refusal, without the endpoint's URL at its start."""
     settings, status = request.settings, failure.status
     detail = add_full_stop(failure.message)
     refused = f"refused the request ({status}): {detail}"

@@ -1,4 +1,4 @@
-"""Chooses the environment server of a run: a configured one, a running one, or a new one."""
+"""Finds or starts the environment server of a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from openenv_kit.environment import Environment
 from openenv_kit.errors import ConfigurationError, ServerError
 
 LOCAL_PORTS = (8000, 7860)
-"""Ports of this machine on which a running server is looked for."""
+"""Local ports on which the agent looks for a running server."""
 HEALTH_POLL_INTERVAL_S = 0.5
 
 
@@ -22,11 +22,11 @@ async def find_or_start_server(
 ) -> Server:
     """Find or start the environment server of a run.
 
-    The candidates are, in this order: the server at BASE_URL, a container of IMAGE_NAME, a server
-    that is running on this machine, and a new server process.
+    The candidates are, in this order: the server at BASE_URL, a container of the image IMAGE_NAME,
+    a server that is already running on this machine, and a new server process.
 
     Raises:
-        ConfigurationError: the server of BASE_URL serves another environment.
+        ConfigurationError: the server at BASE_URL serves another environment.
         ServerError: the server cannot be reached or started.
     """
     server = await _find_or_start_by_settings(environment, settings, print_status)
@@ -58,7 +58,7 @@ async def _find_or_start_by_settings(
 async def _wait_for_server_of_environment(
     url: str, environment: Environment, settings: AgentSettings, print_status: PrintStatus
 ) -> Server:
-    """Wait until the server at an address is healthy, check its environment and return it."""
+    """Wait until the server at a URL is healthy, and check that it serves the environment."""
     shown_url = hide_url_credentials(url)
     timeout_s = settings.connect_timeout_s
     headers: dict[str, str] = {}

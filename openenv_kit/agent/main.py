@@ -45,10 +45,10 @@ class ExitCode(IntEnum):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line and return the exit code.
+    """Run `inference.py` and return its exit code.
 
     Args:
-        arguments: the command line; None for that of the process.
+        arguments: command-line arguments; None for the arguments of this process.
     """
     options = parse_options(arguments)
     console = Console(stderr=True)
@@ -122,7 +122,7 @@ async def _run_and_write_results(
             runner = await exit_stack.enter_async_context(
                 open_ray_runner(options, settings, evaluation_log, print_redacted_status)
             )
-            _cancel_on_sigterm()  # Ray has replaced the handler
+            _cancel_on_sigterm()  # Ray replaces the signal handler
         else:
             server = await find_or_start_server(environment, settings, print_redacted_status)
             exit_stack.push_async_callback(server.stop)
@@ -154,14 +154,14 @@ async def _run_and_write_results(
 
 
 def _cancel_on_sigterm() -> None:
-    """Handle SIGTERM like Ctrl-C: print the END lines and stop the run's own server."""
+    """Handle SIGTERM like Ctrl-C: print the END lines and stop the server of this run."""
     if task := asyncio.current_task():
         with suppress(NotImplementedError):  # not available on every platform
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
 def load_settings_with_options(options: CommandLineOptions) -> AgentSettings:
-    """Load the settings from variables and override them with the command-line options.
+    """Load the settings from environment variables and override them with the command-line options.
 
     Raises:
         ConfigurationError: a variable or an option is not valid.
@@ -184,7 +184,7 @@ def load_settings_with_options(options: CommandLineOptions) -> AgentSettings:
 def _describe_player_and_endpoint(
     player: Player, options: CommandLineOptions, settings: AgentSettings, episode_count: int
 ) -> str:
-    """Return the status line that names the player and the endpoint, and explains the choice."""
+    """Return a status line with the player, the endpoint and the reason for choosing them."""
     text = f"Player: {player.name}, {episode_count} episode{'' if episode_count == 1 else 's'}."
     if options.policy:
         return text

@@ -1,4 +1,4 @@
-"""Plays episodes with a model: requests answers, executes tool calls and returns the results."""
+"""Plays episodes with a model: executes its tool calls and sends the results back to it."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from openenv_kit.json_text import compact_json
 from openenv_kit.reply import ReplyStatus
 
 FIRST_PROGRESS_AFTER_S = 15.0
-"""Waiting time for an answer before the first status message, in seconds.
+"""Waiting time for a model's response before the first status message, in seconds.
 
-The time until the next message doubles with each message.
+The interval between status messages doubles with each message.
 """
 MAX_MESSAGE_CHARACTERS_PER_TOKEN = 5
 MAX_TOOL_CHARACTERS_PER_TOKEN = 8
-"""Characters per token, more than any tokenizer has. Some templates shorten the tools' JSON."""
+"""Upper bounds on characters per token. Some chat templates shorten the JSON of the tools."""
 
 
 class ChatEndpoint(Protocol):
@@ -45,10 +45,10 @@ class ChatEndpoint(Protocol):
     async def request_answer(
         self, messages: Sequence[ChatMessage], tools: Sequence[Mapping[str, Any]]
     ) -> ModelAnswer:
-        """Return the model's answer to a conversation."""
+        """Send a conversation to the model and return its response."""
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections to the endpoint."""
 
 
 class ModelPlayer:
@@ -56,7 +56,7 @@ class ModelPlayer:
 
     Args:
         settings: settings of the run.
-        endpoint: sends the requests to the model; None for the endpoint of the settings.
+        endpoint: client for the model; None for a client with the endpoint in the settings.
         print_status: prints a message for each failed request.
     """
 
@@ -72,7 +72,7 @@ class ModelPlayer:
         self.score_settings: Mapping[str, Any] = settings.score_settings
 
     async def play_episode(self, episode: PlayerEpisode) -> None:
-        """Play until the episode ends, the model stops, or no rounds or tokens are left."""
+        """Play until the episode ends, the model stops calling tools, or a limit is reached."""
         await _ModelEpisode(self._endpoint, self._settings, episode).play_episode()
 
     async def close(self) -> None:
@@ -82,17 +82,19 @@ class ModelPlayer:
 
 @dataclass
 class _ModelEpisode:
-    """State of one episode that is played by a model.
+    """State of an episode that a model plays.
 
     Attributes:
-        endpoint: sends the requests to the model.
+        endpoint: client for the model.
         settings: settings of the run.
         episode: the episode.
-        transcript: messages of the episode.
+        transcript: messages of the conversation.
         is_reminded: whether the model was reminded to call a tool.
         has_called_tool: whether the model has called a tool.
-        ignores_tools: whether the endpoint counted fewer prompt tokens than the tools need.
-        text_call_marker: part of the last answer that looks like a tool call; empty if none does.
+        ignores_tools: whether the endpoint counted fewer prompt tokens than the tools need, which
+            suggests that the model's chat template drops the tools.
+        text_call_marker: part of the last response that looks like a tool call written as text;
+            empty if there is no such part.
     """
 
     endpoint: ChatEndpoint
@@ -153,7 +155,7 @@ class _ModelEpisode:
         )
 
     def _diagnose_missing_tool_calls(self) -> str:
-        """Return a sentence with the likely cause of missing tool calls; empty if unknown."""
+        """Return a sentence with the likely cause of missing tool calls; empty if it is unknown."""
         if self.text_call_marker:
             return (
                 f" The model wrote a tool call as text ({self.text_call_marker}), which is "
@@ -170,7 +172,7 @@ class _ModelEpisode:
         )
 
     async def _request_answer_and_count_tokens(self) -> ModelAnswer:
-        """Request the next answer and add its tokens to the usage.
+        """Request the next response and add its tokens to the usage.
 
         If the conversation is too long, older tool results are removed first.
         """
@@ -222,7 +224,7 @@ class _ModelEpisode:
             task.cancel()
 
     def _estimate_min_prompt_tokens(self, tools: Sequence[Mapping[str, Any]]) -> int:
-        """Return a lower bound of the prompt tokens of the messages and the tools."""
+        """Return a lower bound on the prompt tokens of the messages and the tools."""
         message_characters = sum(
             len(str(message["content"])) for message in self.transcript.request_messages
         )
@@ -247,7 +249,7 @@ class _ModelEpisode:
             usage.cost = (usage.cost or 0.0) + cost_usd
 
     def _compute_cost_usd_from_price_settings(self, answer: ModelAnswer) -> float | None:
-        """Compute the cost of an answer from the prices in the settings; None without prices."""
+        """Compute the cost of a response from the prices in the settings; None without prices."""
         input_price = self.settings.input_price_per_million
         output_price = self.settings.output_price_per_million
         if input_price is None or output_price is None:
@@ -256,7 +258,7 @@ class _ModelEpisode:
         return cost / 1_000_000
 
     def _is_token_budget_nearly_used(self) -> bool:
-        """Return whether the remaining tokens do not suffice for two calls like the last one."""
+        """Return whether the token budget is too small for two more calls like the last one."""
         budget, usage = self.settings.token_budget, self.episode.usage
         return budget > 0 and usage.total_tokens + 2 * usage.last_call_tokens > budget
 

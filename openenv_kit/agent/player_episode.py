@@ -24,9 +24,9 @@ class TokenUsage:
     Attributes:
         calls: number of calls.
         prompt_tokens: tokens of the requests, as counted by the endpoint or else estimated.
-        completion_tokens: tokens of the answers, as counted by the endpoint or else estimated.
+        completion_tokens: tokens of the responses, as counted by the endpoint or else estimated.
         uncounted_calls: number of calls whose tokens are estimated.
-        last_call_tokens: tokens of the last request and its answer.
+        last_call_tokens: tokens of the last request and its response.
         cost: cost in US dollars; None if it is not known.
     """
 
@@ -39,7 +39,7 @@ class TokenUsage:
 
     @property
     def total_tokens(self) -> int:
-        """Tokens of all requests and answers."""
+        """Number of tokens in all requests and responses."""
         return self.prompt_tokens + self.completion_tokens
 
 
@@ -53,11 +53,11 @@ class PlayerEpisode:
         task_log: writer of the episode's lines on standard output.
         reset_observation: observation of the reset.
         recorder: writer of the recording; None if the run is not recorded.
-        usage: tokens of the model's calls.
+        usage: tokens and cost of the requests to the model.
         last_observation: observation of the last step; empty before the first one.
-        stop_reason: reason why the player stopped before the end; empty if it did not.
-        print_status: prints a message for people.
-        transcript: messages that a model read and wrote, each answer with its token usage.
+        stop_reason: reason why the player stopped early; empty if the episode was finished.
+        print_status: prints a status message for the user.
+        transcript: messages that a model received and sent, with the token usage of each response.
         tools: tools of the episode.
     """
 
@@ -102,7 +102,7 @@ class PlayerEpisode:
         return observation
 
     def log_rejected_call(self, tool_name: str, arguments: Any, error: str) -> None:
-        """Print a tool call that cannot be converted to an action as a step with reward 0."""
+        """Print a STEP line with reward 0 for a tool call that cannot be converted to an action."""
         self.task_log.write_step(format_action_field(tool_name, arguments), 0.0, False, error)
 
     def end_recording(self, score: float | None, error: str = "") -> None:
@@ -110,7 +110,7 @@ class PlayerEpisode:
 
         Args:
             score: score in [0, 1]; None if the episode failed.
-            error: why it failed, or a remark on how it ended.
+            error: reason for the failure, or a note about how the episode ended.
         """
         if self.recorder is not None:
             self.recorder.record_end(

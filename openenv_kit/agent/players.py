@@ -28,7 +28,7 @@ class Player(Protocol):
     score_settings: Mapping[str, Any]
 
     async def play_episode(self, episode: PlayerEpisode) -> None:
-        """Play one episode. Several can be played at the same time."""
+        """Play one episode. Several episodes can be played concurrently."""
 
     async def close(self) -> None:
         """Release the player's connections."""
@@ -81,7 +81,7 @@ def choose_player(
         print_status: prints a message for each failed request to the model.
 
     Raises:
-        ConfigurationError: there is a key without a model, or a model is required and no key is
+        ConfigurationError: a key is set but no model is named, or a model is required but no key is
             set.
     """
     has_model = settings.api_key is not None or settings.is_local_model

@@ -1,4 +1,4 @@
-"""Notices for models that the environment does not contain, and truncated tool results."""
+"""Notices that the agent adds to a conversation, and truncation of tool results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHORTER_CALL_ADVICE = "Call it again for less at a time."
 
 
 def build_tool_call_reminder(tools: Catalogue) -> str:
-    """Return the reminder for a model that answered with text instead of a tool call."""
+    """Return the reminder for a model that responded with text instead of a tool call."""
     return (
         "You have not finished, and text alone does nothing. Call "
         f"{_join_finishing_tool_names(tools)} now, or continue with the other tools. This is the "
@@ -25,7 +25,7 @@ def build_tool_call_reminder(tools: Catalogue) -> str:
 
 
 def build_last_answer_notice(tools: Catalogue) -> str:
-    """Return the notice for a model that has one answer left."""
+    """Return the notice for a model that has one response left."""
     return (
         "This is your last answer in this episode: call "
         f"{_join_finishing_tool_names(tools)} now with what you "
@@ -39,7 +39,7 @@ def format_truncated_json(
     """Return a tool result as JSON, truncated to a number of characters.
 
     If it is too long, entries are removed from the end of the longest list in its `result`. If that
-    is not enough, the text itself is cut.
+    is not enough, the end of the JSON string is cut off.
     """
     text = compact_json(tool_result)
     if len(text) <= max_characters:
@@ -54,7 +54,7 @@ def format_truncated_json(
 def _format_with_shortened_list(
     tool_result: Mapping[str, Any], total_characters: int, max_characters: int
 ) -> str | None:
-    """Return a tool result with as many entries of its longest list as fit; None if none fits."""
+    """Return a tool result with its longest list shortened to fit; None if no entry fits."""
     result = tool_result.get("result")
     if not isinstance(result, Mapping):
         return None

@@ -29,13 +29,13 @@ from openenv_kit.ray_cluster import connect_to_ray
 
 @dataclass(frozen=True)
 class WorkerOutput:
-    """Output of a worker for one episode, which the main process writes.
+    """A worker's output for one episode, which the main process prints and saves.
 
     Attributes:
         result: result of the episode.
         log_text: lines for standard output.
         recording_text: content of the recording; empty if the run is not recorded.
-        status_messages: messages for people.
+        status_messages: status messages for the user.
     """
 
     result: EpisodeResult
@@ -47,11 +47,11 @@ class WorkerOutput:
 class RayWorker:
     """A worker process of the cluster, with a player and a server.
 
-    The worker starts its own server, unless the settings contain the address of a server.
+    The worker starts its own server, unless the settings contain the URL of a server.
 
     Args:
         environment_name: name of the environment.
-        policy_name: scripted policy that plays; None to choose as `choose_player` does.
+        policy_name: name of the scripted policy; None to let `choose_player` choose the player.
         settings: settings of the run.
         should_record: whether to return recordings.
     """
@@ -80,7 +80,7 @@ class RayWorker:
         return self._server.description
 
     async def play_and_capture_output(self, result: EpisodeResult) -> WorkerOutput:
-        """Play the planned episode of a result and return the result with its captured output."""
+        """Play `result.planned`; return the completed result and the captured output."""
         if self._server is None:  # Ray restarted the worker after a failure
             await self.prepare_and_describe_server()
         assert self._server is not None
@@ -124,7 +124,7 @@ class RayEpisodeRunner:
         evaluation_log: see `LocalEpisodeRunner`.
         recording_folder: see `LocalEpisodeRunner`.
         print_status: see `LocalEpisodeRunner`.
-        description: one line that says where the episodes are played.
+        description: one-line description of where the episodes are played.
     """
 
     ray: ModuleType

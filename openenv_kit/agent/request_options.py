@@ -1,4 +1,4 @@
-"""Options of requests to a model's endpoint, adapted to its error messages."""
+"""Options of requests to a model's endpoint, adapted when the endpoint rejects them."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from openenv_kit.agent.servers import PrintStatus
 from openenv_kit.agent.settings import AgentSettings
 
 MIN_ANSWER_TOKENS = 256
-"""If the context leaves fewer tokens for an answer, older tool results are removed instead."""
+"""If the context leaves fewer tokens for a response, older tool results are removed instead."""
 RENAMED_LIMIT_PATTERN = re.compile(
     r"max_completion_tokens.*(instead|not supported)|(unsupported|instead).*max_completion_tokens"
 )
-"""Error messages of endpoints that accept only `max_completion_tokens`."""
+"""Matches error messages of endpoints that accept only `max_completion_tokens`."""
 UNKNOWN_FIELD_PATTERN = re.compile(
     r"unsupported|not (supported|permitted|allowed)|\bextra (inputs?|fields?|propert|keys?)"
     r"|unexpected|unknown|unrecognized"
 )
-"""Words of an error message about a field that the endpoint does not accept."""
+"""Matches error messages about a field that the endpoint does not accept."""
 
 ShouldResend: TypeAlias = bool
 """Whether to send a refused request again with the changed options."""
@@ -31,12 +31,12 @@ ShouldResend: TypeAlias = bool
 
 @dataclass
 class ChatRequest:
-    """A request for an answer.
+    """A request for a chat completion.
 
     Attributes:
         messages: messages of the conversation.
         tools: tools of the episode, in the format of chat completions.
-        max_tokens: limit of the answer, in tokens.
+        max_tokens: completion limit, in tokens.
         has_lowered_limit: whether the limit was lowered after the endpoint refused it.
     """
 
@@ -47,13 +47,13 @@ class ChatRequest:
 
 
 class RequestOptions:
-    """Options of all requests of a run: model, temperature and the limit of answers.
+    """Options of all requests of a run: model, temperature and completion limit.
 
-    Options that the endpoint refuses are changed or left out for all further requests.
+    Options that the endpoint rejects are changed or omitted in all later requests.
 
     Args:
         settings: settings of the run.
-        endpoint_url: address of the endpoint, without secrets.
+        endpoint_url: URL of the endpoint, without secrets.
         print_status: prints a message for each change.
     """
 
@@ -73,11 +73,11 @@ class RequestOptions:
         self._has_reported_context_limit = False
 
     def compute_max_tokens_to_send(self, request: ChatRequest) -> int:
-        """Return the limit of the answer, in tokens, that is sent with a request."""
+        """Return the completion limit that is sent with a request, in tokens."""
         return min(request.max_tokens, self._max_tokens)
 
     def build_request_body(self, request: ChatRequest) -> dict[str, Any]:
-        """Return the body of a request, without options and fields that were refused before."""
+        """Return the body of a request, without options and fields that were rejected before."""
         messages = [
             {name: value for name, value in message.items() if name not in self._refused_fields}
             for message in request.messages
@@ -88,12 +88,12 @@ class RequestOptions:
     def adapt_for_retry(
         self, failure: EndpointFailure, request: ChatRequest, sent_body: Mapping[str, Any]
     ) -> ShouldResend:
-        """Change the options after a refusal; return whether to send the request again.
+        """Change the options after an error response; return whether to resend the request.
 
         Args:
             failure: failure of the request.
             request: the request, whose limit may be lowered.
-            sent_body: body that was refused. Another episode may have changed the options since.
+            sent_body: the rejected body. Another episode may have changed the options since then.
         """
         if failure.status not in (400, 422):
             return False
@@ -123,10 +123,10 @@ class RequestOptions:
         *,
         is_context_limit: bool,
     ) -> ShouldResend:
-        """Lower the limit of the answer, once for a request; return whether to send it again.
+        """Lower the completion limit, once per request; return whether to resend the request.
 
         A limit that depends on the context is lowered for this request only, any other limit for
-        all requests. Each kind is reported once.
+        all requests. Each of the two changes is reported once.
         """
         if request.has_lowered_limit or not MIN_ANSWER_TOKENS <= allowed_tokens < requested_tokens:
             return False
@@ -150,7 +150,7 @@ class RequestOptions:
     def _omit_refused_message_fields(
         self, error_message: str, sent_body: Mapping[str, Any]
     ) -> ShouldResend:
-        """Omit message fields that the endpoint sent in answers but does not accept in requests.
+        """Omit message fields that the endpoint returned but does not accept in requests.
 
         Returns:
             Whether to send the request again.

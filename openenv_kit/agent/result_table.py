@@ -50,7 +50,7 @@ def print_results_and_errors(result: RunResult, console: Console, redact: Redact
 
 
 def _format_row_of_means(row_title: str, results: Sequence[EpisodeResult]) -> list[str]:
-    """Return the cells of a row: title, statuses and means of some episodes."""
+    """Return the cells of a row: title, number of episodes, statuses and mean values."""
     count = max(len(results), 1)
     statuses = Counter(result.status for result in results)
     return [
@@ -68,7 +68,7 @@ def _format_row_of_means(row_title: str, results: Sequence[EpisodeResult]) -> li
 
 
 def _format_score_cell(results: Sequence[EpisodeResult]) -> str:
-    """Return the mean score, with its standard error if one task was played several times."""
+    """Format the mean score, with its standard error for several episodes of one task."""
     scores = [result.score for result in results if result.score is not None]
     if not scores:
         return "–"

@@ -17,7 +17,7 @@ from openenv_kit.environment import Environment
 
 RESULTS_FORMAT = "metric-tracker-results/1"
 MIN_SUCCESS_SCORE = 0.5
-"""Lowest score that an END line calls a success."""
+"""Smallest score that an END line reports as a success."""
 MAX_SAVED_RESULT_CHARACTERS = 500
 """Longest tool result of a conversation in the results file, in characters."""
 
@@ -46,12 +46,12 @@ class EpisodeResult:
         seconds: wall time, in seconds.
         breakdown: score components, if a report was graded.
         grounded: evidence share; None if unknown.
-        error: reason why the episode failed, or a remark on its end.
+        error: reason why the episode failed, or a note about how it ended.
         reconnects: how often the connection was lost and restored.
-        usage: tokens and cost of the model's calls.
+        usage: tokens and cost of the requests to the model.
         rewards: reward of each STEP line.
         hopeless: whether every further episode would fail for the same reason.
-        conversation: messages that the model read and wrote, with long tool results shortened.
+        conversation: messages that the model received and sent, with long tool results shortened.
     """
 
     planned: PlannedEpisode
@@ -83,7 +83,7 @@ class EpisodeResult:
         return len(self.rewards)
 
     def to_json_object(self) -> dict[str, Any]:
-        """Return the entry of the episode in the results file."""
+        """Return the episode's entry in the results file."""
         return {
             **vars(self.planned),
             "status": self.status,
@@ -139,7 +139,7 @@ class RunResult:
     is_interrupted: bool = False
 
     def group_by_task(self) -> dict[str, list[EpisodeResult]]:
-        """Return the results of each task, by task id, in order."""
+        """Group the results by task id, in the planned order."""
         groups: dict[str, list[EpisodeResult]] = {}
         for result in self.episodes:
             groups.setdefault(result.planned.task_id, []).append(result)
@@ -147,7 +147,7 @@ class RunResult:
 
     @property
     def mean_score(self) -> float | None:
-        """Mean score of the episodes that have a score; None if there are none."""
+        """Mean score of the episodes that have a score; None if no episode has a score."""
         scores = [result.score for result in self.episodes if result.score is not None]
         return sum(scores) / len(scores) if scores else None
 
@@ -164,7 +164,7 @@ class RunResult:
 
     @property
     def total_tokens(self) -> int:
-        """Tokens of all episodes."""
+        """Number of tokens used in all episodes."""
         return sum(result.usage.total_tokens for result in self.episodes)
 
     def to_json_object(self, environment: Environment) -> dict[str, Any]:
@@ -190,10 +190,10 @@ class RunResult:
 def write_results_with_backup(
     result: RunResult, path: Path, redact: Redact, environment: Environment
 ) -> Path | None:
-    """Write the results file; create its folder if it is missing.
+    """Write the results file; rename a file that already exists at its path.
 
     Returns:
-        New path of the earlier file at `path`, which is renamed; None if there was none.
+        New path of the renamed file; None if no file was renamed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     backup_path = None

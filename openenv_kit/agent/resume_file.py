@@ -1,4 +1,4 @@
-"""The file of `--resume`: a JSON line for each episode that was played to its end.
+"""The `--resume` file, with one line of JSON for each episode that was played to its end.
 
 Each line contains the player, the versions and the settings, so that results of different
 runs are not mixed. Episodes that failed or were interrupted are not in the file and are played
@@ -34,7 +34,7 @@ class ResumeFile:
         environment: environment of the run.
         player_name: name of the run's player.
         score_settings: settings that the player's scores depend on.
-        redact: removes secrets from a text.
+        redact: function that removes secrets from a string.
 
     Raises:
         ConfigurationError: another run is using the file.
@@ -69,17 +69,17 @@ class ResumeFile:
     def read_results_of_planned(
         self, planned_episodes: Sequence[PlannedEpisode], print_status: PrintStatus
     ) -> list[EpisodeResult]:
-        """Return the results of planned episodes that the file contains.
+        """Read the results in the file that belong to planned episodes.
 
         An incomplete last line, which an aborted run leaves behind, is removed from the file.
 
         Args:
             planned_episodes: episodes of this run.
-            print_status: prints a message for people.
+            print_status: prints a status message for the user.
 
         Raises:
-            ConfigurationError: a line is not a result, has another player, other versions or other
-                settings, has other reset arguments, or repeats an episode.
+            ConfigurationError: a line is not a result, has a different player, version, setting or
+                reset argument, or repeats an episode.
         """
         planned_by_label = {planned.unique_label: planned for planned in planned_episodes}
         line_of_label: dict[str, int] = {}

@@ -19,7 +19,7 @@ class EpisodeRunner(Protocol):
 
     @property
     def description(self) -> str:
-        """One line that says where the episodes are played."""
+        """One-line description of where the episodes are played."""
 
     async def play_and_fill_result(self, result: EpisodeResult) -> None:
         """Play `result.planned` and fill in the other fields of the result."""
@@ -33,7 +33,7 @@ class EpisodeScheduler:
         planned_episodes: episodes of the run.
         concurrency: largest number of episodes that are played at the same time.
         print_status: prints a line for each finished episode.
-        results: results of the episodes that were started, including those of an earlier run.
+        results: results of the started episodes, including results of an earlier run.
         resume_file: file to which each result is appended; None for no file.
     """
 

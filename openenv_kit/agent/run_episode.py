@@ -37,7 +37,7 @@ class LocalEpisodeRunner:
         server: server that the episodes are played on.
         evaluation_log: writer of the lines on standard output.
         recording_folder: folder for recordings; None to record nothing.
-        print_status: prints a message for people, with secrets removed.
+        print_status: prints a status message for the user, with secrets removed.
     """
 
     environment: Environment
@@ -50,14 +50,14 @@ class LocalEpisodeRunner:
 
     @property
     def description(self) -> str:
-        """One line that describes the server."""
+        """One-line description of the server."""
         return self.server.description
 
     async def play_and_fill_result(self, result: EpisodeResult) -> None:
         """Play `result.planned` and fill in the other fields of the result.
 
         The END line is always printed. Failures are stored in the result; only a cancellation is
-        raised.
+        propagated.
         """
         planned = result.planned
         start_s = time.monotonic()
@@ -80,7 +80,7 @@ class LocalEpisodeRunner:
         except KitError as problem:
             result.status, result.error = RunStatus.FAILED, str(problem)
             result.hopeless = isinstance(problem, ModelError) and problem.is_permanent
-        except Exception as problem:  # a defect of this program must not end the other episodes
+        except Exception as problem:  # a bug in this program must not end the other episodes
             result.status, result.error = RunStatus.FAILED, f"{type(problem).__name__}: {problem}"
             print_episode_status(traceback.format_exc())
         finally:

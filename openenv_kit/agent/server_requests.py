@@ -1,4 +1,4 @@
-"""Queries whether an environment server is running, and which environment it serves."""
+"""HTTP requests that check whether a server is running and which environment it serves."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
 HTTP_TIMEOUT_S = 5.0
-"""Longest wait for the reply to one request, in seconds."""
+"""Longest wait for the response to one request, in seconds."""
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
 async def is_server_healthy(url: str) -> bool:
-    """Return whether a server at this address answers /health."""
+    """Return whether the `/health` endpoint of a server returns a JSON object."""
     return await _get_json_object(url, "/health") is not None
 
 
 async def fetch_environment_name(url: str, headers: Mapping[str, str] | None = None) -> str | None:
-    """Return the name of the served environment from /metadata; None if it is not available."""
+    """Return the name of the served environment from `/metadata`; None if it is unavailable."""
     metadata = await _get_json_object(url, "/metadata", headers) or {}
     name = metadata.get("name")
     return name if isinstance(name, str) else None
@@ -31,16 +31,16 @@ async def fetch_environment_name(url: str, headers: Mapping[str, str] | None = N
 async def _get_json_object(
     url: str, path: str, headers: Mapping[str, str] | None = None
 ) -> dict[str, Any] | None:
-    """Return the JSON object at a path of a server; None if the request fails in any way."""
+    """Request a path and return the JSON object in the response; None on any failure."""
     parts = urlsplit(url)
     user_and_password, has_user, host_and_port = parts.netloc.rpartition("@")
-    # urllib does not accept a user in an address, so it is sent in a header.
+    # urllib does not accept credentials in a URL, so they are sent in a header.
     request_url = urlunsplit(parts._replace(netloc=host_and_port)).rstrip("/") + path
     request_headers = dict(headers or {})
     if has_user:
         credentials = b64encode(unquote(user_and_password).encode()).decode()
         request_headers = {"Authorization": f"Basic {credentials}", **request_headers}
-    # An empty ProxyHandler turns off the proxies of the environment variables.
+    # An empty ProxyHandler disables the proxies that environment variables set.
     proxy_handlers = [ProxyHandler({})] if parts.hostname in LOOPBACK_HOSTS else []
 
     def send_blocking_request() -> Any:

@@ -1,4 +1,4 @@
-"""Environment servers of a run: one that is already running, and servers that the run starts."""
+"""Environment servers of a run: a running server, a child process or a container."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ Importing the framework alone takes seconds, and more on a busy machine.
 """
 START_POLL_INTERVAL_S = 0.1
 EXIT_TIMEOUT_S = 0.5
-"""Longest wait for the exit of a process that no longer answers, in seconds."""
+"""Longest wait for the exit of a process that no longer responds, in seconds."""
 STOP_TIMEOUT_S = 15.0
 """Longest wait for a server to stop before it is killed, in seconds."""
 MAX_START_ATTEMPTS = 3
-"""How often a start is tried; another process may take the chosen port first."""
+"""Largest number of attempts to start; another process may take the chosen port first."""
 MAX_LOG_TAIL_LINES = 15
 
 PrintStatus = Callable[[str], None]
-"""Prints a message for people, such as progress."""
+"""Function that prints a status message for the user, such as progress."""
 
 
 @dataclass
 class Server:
-    """An environment server that the run did not start; base class of those that it starts.
+    """An environment server that was already running; base class of servers that the run starts.
 
     Attributes:
-        url: address of the server.
-        description: one line that describes the server.
+        url: URL of the server.
+        description: one-line description of the server.
         headers: HTTP headers of every request.
     """
 
@@ -68,7 +68,7 @@ class EmbeddedServer(Server):
     """A server in a child process, on a free loopback port.
 
     Args:
-        environment_name: environment that it serves.
+        environment_name: name of the environment to serve.
     """
 
     def __init__(self, environment_name: str) -> None:
@@ -80,10 +80,10 @@ class EmbeddedServer(Server):
         self._restart_lock = asyncio.Lock()
 
     async def start(self) -> EmbeddedServer:
-        """Start the process, wait until it answers and return this object.
+        """Start the process, wait until the server is healthy and return this object.
 
         Raises:
-            ServerError: it did not start; the message ends with the last lines of its log.
+            ServerError: the server did not start; the message ends with the last lines of its log.
         """
         for attempts_left in reversed(range(MAX_START_ATTEMPTS)):
             try:
@@ -141,7 +141,7 @@ class EmbeddedServer(Server):
     def _stop_process(self) -> None:
         """Stop the process and wait for its exit.
 
-        The wait blocks the event loop, so that a cancelled run waits for its server too.
+        The wait blocks the event loop, so that a cancelled run also waits for its server.
         """
         process, self._process = self._process, None
         if process is None:
@@ -173,10 +173,10 @@ class ContainerServer(Server):
         self._provider: Any = None
 
     async def start(self) -> ContainerServer:
-        """Start the container, wait until it answers and return this object.
+        """Start the container, wait until its server is ready and return this object.
 
         Raises:
-            ServerError: the container did not start, or did not answer in time.
+            ServerError: the container did not start, or its server was not ready in time.
         """
         from openenv.core.containers.runtime import LocalDockerProvider
 
@@ -217,7 +217,7 @@ def build_embedded_server_command(port: int) -> list[str]:
 
 
 def build_embedded_server_variables(process_variables: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment variables of an embedded server, from those of this process.
+    """Select the environment variables of this process that an embedded server receives.
 
     API keys are removed, and so are settings for deployed servers (token, debug mode, session
     limit), which would change the results. If the salt of the sealed split is set, the salt and the

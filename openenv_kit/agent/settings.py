@@ -26,19 +26,19 @@ ENV_FILE = ".env.inference"
 HF_HOST_PATTERN = re.compile(
     r"(.+\.)?huggingface\.co|.+\.hf\.space|.+\.endpoints\.huggingface\.cloud", re.IGNORECASE
 )
-"""Hosts that HF_TOKEN is for; other hosts receive it only if no other key is set."""
+"""Hosts of Hugging Face. Other hosts receive HF_TOKEN only if no other key is set."""
 HF_ROUTER_URL = "https://router.huggingface.co/v1"
 """Default endpoint if HF_TOKEN is set; otherwise OpenAI's endpoint is the default."""
 MAX_TOKENS_LIMIT = 4096
-"""Largest limit of an answer that is sent to an endpoint, in tokens."""
+"""Largest completion limit that is sent to an endpoint, in tokens."""
 WAIT_BOUNDS_S = {"ge": 0.1, "le": 86_400}
-"""Allowed range of settings that are times, in seconds."""
+"""Allowed range of time settings, in seconds."""
 MAX_TOKEN_SETTING = 10**9
-"""Largest allowed value of settings that are numbers of tokens."""
+"""Largest allowed value of settings that count tokens."""
 
 
 def _field_from_variables(*variables: str, default: Any = None, **field_options: Any) -> Any:
-    """Return a pydantic field that reads the first of some environment variables that is set."""
+    """Return a pydantic field that reads the first of the environment variables that is set."""
     return Field(default, validation_alias=AliasChoices(*variables), **field_options)
 
 
@@ -49,10 +49,10 @@ class AgentSettings(BaseModel):
     describes each variable.
 
     Attributes:
-        key_variable: variable that the key came from.
+        key_variable: name of the variable that contains the API key.
         embedded: whether to start a server for this run instead of looking for a running one.
         secrets: every key and password in the settings; never printed or written.
-        notes: messages about values that were changed, for people.
+        notes: messages for the user about values that were changed.
     """
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
@@ -106,7 +106,7 @@ class AgentSettings(BaseModel):
 
     @property
     def answer_timeout_s(self) -> float:
-        """Longest wait for one answer of the model, with all attempts and pauses, in seconds."""
+        """Longest wait for one response of the model, including retries and pauses, in seconds."""
         return self.model_answer_timeout_s or 2 * self.model_timeout_s
 
     @property
@@ -134,7 +134,7 @@ FIELD_OF_VARIABLE = {
     if isinstance(field.validation_alias, AliasChoices)
     for variable in map(str, field.validation_alias.choices)
 }
-"""Field of the settings for each variable."""
+"""Settings field for each environment variable."""
 
 
 def load_settings(
@@ -145,14 +145,14 @@ def load_settings(
     A variable of the process overrides the same variable in the file.
 
     Args:
-        environment_variables: None for those of the process. Empty values count as not
-            set.
+        environment_variables: variables to read; None for the variables of this process. Empty
+            values count as not set.
         default_benchmark: name of the environment in START lines, unless a variable sets it.
 
     Raises:
         InvalidValueError: the value of a variable is not allowed.
     """
-    from dotenv import dotenv_values  # a light install, which reads constants here, lacks it
+    from dotenv import dotenv_values  # minimal installations, which need only constants, lack it
 
     source = {
         **dotenv_values(ENV_FILE),
@@ -204,11 +204,11 @@ def load_settings(
 
 
 def choose_api_key_variable(set_variables: Collection[str], api_base_url: str | None) -> str | None:
-    """Choose the variable whose API key is sent to the endpoint; None if none is set.
+    """Choose the variable whose API key is sent to the endpoint; None if no key is set.
 
     Args:
         set_variables: names of the variables that are set.
-        api_base_url: address of the endpoint; None for OpenAI's.
+        api_base_url: URL of the endpoint; None for OpenAI's endpoint.
     """
     names = list(API_KEY_VARIABLES)
     if not is_hugging_face_url(api_base_url):  # prefer not to send a private token to other hosts
@@ -218,7 +218,7 @@ def choose_api_key_variable(set_variables: Collection[str], api_base_url: str | 
 
 
 def is_hugging_face_url(url: str | None) -> bool:
-    """Return whether the host of an address belongs to Hugging Face."""
+    """Return whether the host of a URL belongs to Hugging Face."""
     host = (urlsplit(url or "").hostname or "").rstrip(".")
     return HF_HOST_PATTERN.fullmatch(host) is not None
 
@@ -230,7 +230,7 @@ def _describe_allowed_values(variable: str) -> str:
 
 
 def require_url(setting_name: str, url: str, schemes: tuple[str, ...] = ("http", "https")) -> None:
-    """Raise an InvalidValueError unless the value of a setting is an address."""
+    """Raise an InvalidValueError unless a setting is a URL with one of the schemes."""
     if parse_url(url, schemes) is None:
         prefixes = " or ".join(f"{scheme}://" for scheme in schemes)
         allowed = f"an address that starts with {prefixes}"
@@ -238,13 +238,13 @@ def require_url(setting_name: str, url: str, schemes: tuple[str, ...] = ("http",
 
 
 def hide_url_credentials(url: str) -> str:
-    """Replace the user and password of an address, if any, with an ellipsis."""
+    """Replace the user name and password in a URL, if present, with an ellipsis."""
     before, separator, after = url.rpartition("@")
     return f"{before.split('//')[0]}//…@{after}" if separator else url
 
 
 def extract_url_password(url: str) -> str:
-    """Return the password in an address; empty if there is none."""
+    """Return the password in a URL; empty if it contains no password."""
     try:
         return urlsplit(url).password or ""
     except ValueError:

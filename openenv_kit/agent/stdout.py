@@ -1,8 +1,8 @@
 """Writes the START, STEP and END lines to standard output.
 
 Evaluators parse these lines, so nothing else is written there. The lines of a task stay together:
-if tasks run one at a time, lines are written at once; if several run at the same time, all lines of
-a task are written when it ends.
+if tasks run one at a time, each line is written immediately; if several tasks run concurrently, all
+lines of a task are written when it ends.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ MAX_NAME_CHARACTERS = 80
 MIN_SHOWN_SCORE = 0.01
 """Rewards and scores are written with two decimals and clamped to [0.01, 0.99]."""
 DeferredLines: TypeAlias = list[str]
-"""Lines of a task that have to be written with its next or last line."""
+"""Lines of a task that have to be written later, with its next or last line."""
 
 
 def format_one_line(value: object, max_characters: int) -> str:
-    """Return a value as one line of printable text, truncated to `max_characters`."""
+    """Format a value as one line of printable text, truncated to `max_characters`."""
     text = " ".join(str(value).split())
     text = "".join(character if character.isprintable() else "?" for character in text)
     return text if len(text) <= max_characters else f"{text[: max_characters - 1]}…"
 
 
 def format_without_spaces(value: object) -> str:
-    """Return a value as text without spaces, for a field of a START line."""
+    """Format a value without spaces, for a field of a START line."""
     return format_one_line(value, MAX_ACTION_CHARACTERS).replace(" ", "_") or "-"
 
 
 def format_action_field(tool_name: str, arguments: Any) -> str:
-    """Return a tool call for a STEP line, as `name(arguments as JSON)`.
+    """Format a tool call for a STEP line as `name(arguments as JSON)`.
 
     Args:
         tool_name: name of the tool, as the model wrote it.
-        arguments: arguments as a JSON value; text is not encoded again.
+        arguments: arguments as a JSON value; a string is written unchanged.
     """
     if not isinstance(arguments, str):
         arguments = json.dumps(arguments, separators=(",", ":"), ensure_ascii=False, default=str)
-    # Models invent names; in a STEP line the name has to be one word.
+    # Models may invent tool names, but the name in a STEP line must be a single word.
     name = re.sub(r"[^\w.:-]", "_", tool_name)[:MAX_NAME_CHARACTERS] or "unnamed"
     return format_one_line(f"{name}({arguments})", MAX_ACTION_CHARACTERS)
 
@@ -59,7 +59,7 @@ class EvaluationLog:
 
     Attributes:
         stream: the stream.
-        is_live: whether to write each line at once; False if tasks run at the same time.
+        is_live: whether to write each line immediately; False if tasks run concurrently.
         score_epsilon: scores are clamped to [epsilon, 1 − epsilon]; at least 0.01.
         redact: removes secrets from the lines.
         is_reader_gone: whether the reader has closed the stream.

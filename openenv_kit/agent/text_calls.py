@@ -17,19 +17,19 @@ CALL_MARKER_PATTERN = re.compile(
     r"|\bfunctools\[",  # Phi
     re.IGNORECASE,
 )
-"""Start of a tool call in the formats that models were trained on."""
+"""Matches the start of a tool call in the formats that models were trained on."""
 MAX_MARKER_CHARACTERS = 40
 """Longest marker that is returned, in characters."""
 
 
 def find_call_written_as_text(answer_text: str, tool_names: Collection[str]) -> str:
-    """Return the part of an answer that looks like a tool call; empty if there is none.
+    """Return the part of a response that looks like a tool call; empty if there is no such part.
 
     Args:
-        answer_text: content of an answer.
+        answer_text: text content of the response.
         tool_names: names of the tools that the model was offered.
     """
-    answer = remove_thinking(answer_text)  # models also draft calls in it
+    answer = remove_thinking(answer_text)  # models also draft calls while thinking
     if match := CALL_MARKER_PATTERN.search(answer):
         return match[0][:MAX_MARKER_CHARACTERS]
     names = "|".join(re.escape(name) for name in tool_names)

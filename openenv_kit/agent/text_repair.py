@@ -1,4 +1,4 @@
-"""Repairs text that cannot be encoded. Some models write half of a surrogate pair."""
+"""Replaces text that cannot be encoded, such as unpaired surrogates in model output."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from openenv_kit.unencodable_text import is_encodable
 
 
 def repair_surrogates(text: str) -> str:
-    """Return a text that UTF-8 can encode.
+    """Return a string with surrogates replaced, so that UTF-8 can encode it.
 
-    Two halves of a surrogate pair become the character that they encode; a single half becomes
-    U+FFFD, the replacement character.
+    Two surrogates that form a pair become the character that they encode. An unpaired surrogate
+    becomes U+FFFD, the replacement character.
     """
     if is_encodable(text):
         return text
@@ -19,7 +19,7 @@ def repair_surrogates(text: str) -> str:
 
 
 def repair_json_surrogates(value: Any) -> Any:
-    """Return a JSON value with every text in it repaired, keys included."""
+    """Return a JSON value with surrogates replaced in all strings, including keys."""
     if isinstance(value, str):
         return repair_surrogates(value)
     if isinstance(value, dict):
@@ -32,10 +32,10 @@ def repair_json_surrogates(value: Any) -> Any:
 
 
 def replace_unencodable(text: str, encoding: str | None) -> str:
-    """Return a text in which characters that an encoding does not have are question marks.
+    """Replace characters that an encoding does not support with question marks.
 
     Args:
-        text: the text.
+        text: the string.
         encoding: name of the encoding; None to change nothing.
     """
     if not encoding:

@@ -11,7 +11,7 @@ from openenv_kit.agent.text_repair import repair_json_surrogates
 from openenv_kit.errors import ToolArgumentError, truncated_repr
 
 MAX_DECODINGS = 3
-"""How often arguments may be encoded as JSON, one text inside another."""
+"""Largest number of nested JSON encodings: some endpoints send JSON inside a JSON string."""
 
 JsonSchema = Mapping[str, Any]
 
@@ -23,14 +23,14 @@ def parse_tool_arguments(
 
     Args:
         tool_name: name of the tool, for errors.
-        raw_arguments: an object, text that contains one as JSON (possibly encoded more than once),
-            or None, empty text or `null` for no arguments.
-        schema: schema of the tool's arguments. Text is decoded as JSON where it declares another
-            type than a string.
+        raw_arguments: an object, or an object as a JSON string (possibly encoded more than once).
+            None, an empty string and `null` mean that there are no arguments.
+        schema: schema of the tool's arguments. Strings are decoded as JSON where the schema
+            declares another type than a string.
 
     Raises:
-        ToolArgumentError: the arguments are not a JSON object. The message says where parsing
-            failed.
+        ToolArgumentError: the arguments are not a JSON object. The message contains the position of
+            a syntax error.
     """
     arguments = raw_arguments
     for decoding in range(MAX_DECODINGS):
@@ -39,7 +39,7 @@ def parse_tool_arguments(
         try:
             arguments = json.loads(arguments) if arguments.strip() else {}
         except (ValueError, RecursionError) as problem:
-            if decoding > 0:  # the decoded value is ordinary text, which is rejected below
+            if decoding > 0:  # the decoded value is an ordinary string, which is rejected below
                 break
             raise ToolArgumentError(
                 f"{tool_name}: the arguments are not JSON ({problem}); allowed: one JSON object. "
@@ -79,12 +79,12 @@ def decode_json_strings_by_schema(value: Any, schema: JsonSchema) -> Any:
 
 
 def _list_schema_alternatives(schema: JsonSchema) -> list[JsonSchema]:
-    """Return the alternatives that a schema declares, or the schema itself."""
+    """Return the schemas in `anyOf` and `oneOf`, or the schema itself if it has neither."""
     return [*schema.get("anyOf", ()), *schema.get("oneOf", ())] or [schema]
 
 
 def _list_declared_types(schema: JsonSchema) -> set[str]:
-    """Return the names of the JSON types that a schema allows; empty if it declares none."""
+    """Return the names of the JSON types that a schema allows; empty if it declares no type."""
     types = schema.get("type")
     if types is None and any(isinstance(choice, str) for choice in schema.get("enum", ())):
         return {"string"}
@@ -92,12 +92,12 @@ def _list_declared_types(schema: JsonSchema) -> set[str]:
 
 
 def _decode_json_or_text(text: str) -> Any:
-    """Return the JSON value in a text; the text itself if it is not JSON."""
+    """Decode a string as JSON; return the string itself if it is not JSON."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return text
-    # Python also accepts NaN and Infinity, which JSON does not have.
+    # Python also accepts NaN and Infinity, which are not valid JSON.
     return text if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -106,7 +106,7 @@ def _has_any_json_type(value: Any, json_types: Iterable[str]) -> bool:
 
 
 def _has_json_type(value: Any, json_type: str) -> bool:
-    """Return whether a decoded JSON value has a type, by its name in JSON Schema."""
+    """Return whether a decoded JSON value has a type of JSON Schema, such as `integer`."""
     if isinstance(value, bool):
         return json_type == "boolean"
     types: dict[str, type | tuple[type, ...]] = {

@@ -1,10 +1,10 @@
-"""The messages of an episode: those that are sent to the endpoint, and those that are recorded.
+"""The messages of an episode's conversation, as sent to the endpoint and as recorded.
 
-An answer is sent back with all its fields, including unknown ones, because some endpoints need
-their signatures and reasoning. Only what some endpoints refuse is changed: ids of tool calls are
-made unique, arguments become the text of a JSON object, empty content beside tool calls becomes
-null, and an answer without content is left out. Some endpoints also refuse a user message after a
-user or tool message, so a notice is appended to the last message.
+A model's response is sent back with all its fields, including unknown fields, because some
+endpoints require their signatures and reasoning. Only values that some endpoints reject are
+changed: ids of tool calls become unique, arguments become a JSON object as a string, empty content
+next to tool calls becomes null, and a response without content is omitted. Some endpoints also
+reject a user message after a user or tool message, so notices are appended to the last message.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from openenv_kit.errors import ToolArgumentError
 from openenv_kit.json_text import compact_json
 
 KEPT_TOOL_RESULT_COUNTS = (4, 1)
-"""How many of the newest tool results are kept when a conversation is too long, step by step."""
+"""Number of newest tool results that a too long conversation keeps: first four, then one."""
 
 
 class Transcript:
-    """The messages of an episode.
+    """The messages of an episode's conversation.
 
     Attributes:
         request_messages: messages for the next request.
-        recorded_messages: the same messages, never shortened, each answer with its token usage.
+        recorded_messages: the same messages in full, with the token usage of each response.
     """
 
     def __init__(self, recorded_messages: list[dict[str, Any]]) -> None:
@@ -43,7 +43,7 @@ class Transcript:
         self._append_message({"role": role, "content": repair_surrogates(content)})
 
     def add_notice_to_last_message(self, text: str) -> None:
-        """Append a notice to the last message, or add it as a user message after an answer."""
+        """Append a notice to the last message; after a model's response, add a user message."""
         last = self.request_messages[-1]
         if last["role"] == "assistant":
             self.add_message("user", text)
@@ -51,7 +51,7 @@ class Transcript:
             last["content"] = f"{last['content']}\n\n{repair_surrogates(text)}"
 
     def add_answer_with_unique_call_ids(self, answer: ModelAnswer) -> list[ModelToolCall]:
-        """Append an answer and return its tool calls, with unique ids."""
+        """Append a model's response and return its tool calls, with unique ids."""
         calls = [replace(call, id=self._make_unique_call_id(call.id)) for call in answer.tool_calls]
         message: ChatMessage = {"role": "assistant", "content": answer.text, **answer.raw_message}
         message["role"] = "assistant"
@@ -80,7 +80,7 @@ class Transcript:
         )
 
     def omit_old_tool_results(self) -> bool:
-        """Replace the content of older tool results; return whether any was replaced."""
+        """Replace older tool results with a placeholder; return whether any result was replaced."""
         messages = self.request_messages
         positions = [
             position for position, message in enumerate(messages) if message["role"] == "tool"
@@ -91,7 +91,7 @@ class Transcript:
                 for position in positions[:-kept_count]
                 if messages[position]["content"] != OMITTED_RESULT_TEXT
             ]
-            for position in old_positions:  # a new object, so that the recorded message stays
+            for position in old_positions:  # a new object leaves the recorded message unchanged
                 messages[position] = {**messages[position], "content": OMITTED_RESULT_TEXT}
             if old_positions:
                 return True
@@ -102,7 +102,7 @@ class Transcript:
         self.recorded_messages.append(message)
 
     def _make_unique_call_id(self, call_id: str) -> str:
-        """Return the id of a tool call, or a new one if it is empty or was used before."""
+        """Return the id of a tool call, or a new id if it is empty or was used before."""
         unique_id = call_id
         number = len(self._call_ids)
         while not unique_id or unique_id in self._call_ids:
@@ -113,27 +113,27 @@ class Transcript:
 
 
 def _format_call_for_request(call: ModelToolCall) -> dict[str, Any]:
-    """Return a tool call of an answer as it is sent back to the endpoint."""
+    """Return a model's tool call in the form that is sent back to the endpoint."""
     formatted = {**call.raw_call, "id": call.id, "type": call.raw_call.get("type") or "function"}
     function = formatted.get("function")
     if not isinstance(function, Mapping):
         if "custom" in formatted:
             return formatted
-        # The server left out the inner object and sent its fields in the call itself.
+        # The server omitted the inner object and put its fields into the call itself.
         formatted.pop("name", None)
         formatted.pop("arguments", None)
         function = {}
     formatted["function"] = {
         **function,
         "name": call.name or "unnamed",
-        # Some endpoints refuse arguments that are not the text of a JSON object.
+        # Some endpoints reject arguments that are not a JSON object as a string.
         "arguments": _format_arguments_json(call) or "{}",
     }
     return formatted
 
 
 def _format_call_for_recording(call: ModelToolCall) -> dict[str, Any]:
-    """Return a tool call for the recording; arguments that are not valid stay unchanged."""
+    """Return a tool call for the recording; invalid arguments stay unchanged."""
     formatted = _format_call_for_request(call)
     if "function" in formatted and _format_arguments_json(call) is None:
         formatted["function"] = {**formatted["function"], "arguments": call.arguments}
@@ -141,12 +141,12 @@ def _format_call_for_recording(call: ModelToolCall) -> dict[str, Any]:
 
 
 def _format_arguments_json(call: ModelToolCall) -> str | None:
-    """Return the arguments as the text of a JSON object; None if they are not an object."""
+    """Return the arguments as a string with a JSON object; None if they are not an object."""
     try:
         arguments = parse_tool_arguments(call.name, call.arguments)
     except ToolArgumentError:
         return None
-    try:  # keep the model's text if nothing in it was decoded again or repaired
+    try:  # keep the model's own string if decoding and repairing changed nothing
         if isinstance(call.arguments, str) and json.loads(call.arguments) == arguments:
             return call.arguments
     except ValueError:

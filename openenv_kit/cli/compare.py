@@ -56,17 +56,22 @@ def compare(
 ) -> None:
     """Compare players on the same tasks: means with intervals, pass rates, cost, differences."""
     from openenv_kit.results.comparison_page import compare_players, write_comparison_page
-    from openenv_kit.results.scored_episodes import read_player_results, select_split
+    from openenv_kit.results.scored_episodes import (
+        read_and_merge_player_results,
+        select_rollouts_of_split,
+    )
 
     environment_object = get_environment(environment)
     files = [parse_named_path(argument) for argument in results]
-    selection = select_split(read_player_results(files, environment_object), split)
+    selection = select_rollouts_of_split(
+        read_and_merge_player_results(files, environment_object), split
+    )
     comparison = compare_players(selection.players, selection.split, environment_object, group)
     console = Console(width=TABLE_WIDTH)
     console.print(
         build_summary_table(f"{comparison.title}, {comparison.split}", comparison.summaries)
     )
-    for table in _build_tables_by_label(comparison):
+    for table in _build_mean_score_table_per_label_kind(comparison):
         console.print(table)
     if comparison.paired:
         console.print(_build_difference_table(comparison.paired))
@@ -133,13 +138,19 @@ def _build_pass_rate_column(position: int, k: int) -> Column[PlayerSummary]:
     )
 
 
-def _build_tables_by_label(comparison: Comparison) -> list[Table]:
+def _build_mean_score_table_per_label_kind(comparison: Comparison) -> list[Table]:
     """Build a table of mean scores for each kind of label, such as the level."""
     names = [summary.name for summary in comparison.summaries]
     tables = []
     for kind, summaries_by_name in comparison.summaries_by_label.items():
         rows = [
-            [name, *("-" if summary is None else _format_mean(summary) for summary in summaries)]
+            [
+                name,
+                *(
+                    "-" if summary is None else _format_mean_with_error_and_counts(summary)
+                    for summary in summaries
+                ),
+            ]
             for name, summaries in summaries_by_name.items()
         ]
         tables.append(build_table(f"Mean score by {kind}", [kind, *names], rows))
@@ -163,7 +174,7 @@ def _format_interval(interval: MeanInterval | None, format_spec: str) -> str:
     return f"{interval.ci_low:{format_spec}} to {interval.ci_high:{format_spec}}"
 
 
-def _format_mean(summary: PlayerSummary) -> str:
+def _format_mean_with_error_and_counts(summary: PlayerSummary) -> str:
     mean = format_optional(summary.mean, ".4f")
     if summary.standard_error is not None:
         mean += f" ± {summary.standard_error:.4f}"

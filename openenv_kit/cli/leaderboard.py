@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from openenv_kit.results.player_summary import PlayerSummary
     from openenv_kit.results.submissions import CheckedSubmission
 
-VERIFICATION_WIDTH = 16
-"""Width of the `verification` column, in characters."""
+EVIDENCE_LABEL_WIDTH = 16
+"""Width of the column `verification`, in characters."""
 MAX_PRINTED_PROBLEMS = 20
 """Maximum number of problems that are printed for a submission."""
 PublicKeyOption = Annotated[
@@ -58,23 +58,23 @@ def leaderboard(
 ) -> None:
     """Check every submission in a folder by replaying its runs. Fails if one is invalid."""
     from openenv_kit.results.leaderboard_site import group_into_boards, write_leaderboard_site
-    from openenv_kit.results.submissions import check_submission
+    from openenv_kit.results.submissions import replay_and_check_submission
 
     key = parse_public_key(public_key) if public_key else None
     checked = [
-        check_submission(path, key, min_tasks)
+        replay_and_check_submission(path, key, min_tasks)
         for path in track(
-            _find_submission_folders(folder), "Replaying", console=Console(stderr=True)
+            _find_submission_subfolders(folder), "Replaying", console=Console(stderr=True)
         )
     ]
     valid = [result.submission for result in checked if result.submission and not result.problems]
     invalid = [result for result in checked if result.problems]
-    console = Console(width=TABLE_WIDTH + VERIFICATION_WIDTH)
+    console = Console(width=TABLE_WIDTH + EVIDENCE_LABEL_WIDTH)
     boards = group_into_boards(valid)
     for board in boards:
         console.print(_build_leaderboard_table(board))
     for result in invalid:
-        _print_submission_problems(console, result)
+        _print_first_submission_problems(console, result)
     console.print(f"{len(valid)} valid submissions, {len(invalid)} invalid.", highlight=False)
     if site is not None:
         console.print(f"Site: {write_leaderboard_site(boards, site)}", markup=False)
@@ -137,7 +137,7 @@ def attestation_key() -> None:
     typer.echo(format_public_key(read_signing_key().public_key()))
 
 
-def _find_submission_folders(folder: Path) -> list[Path]:
+def _find_submission_subfolders(folder: Path) -> list[Path]:
     """Return the folders that contain a submission, sorted by name.
 
     Raises:
@@ -158,7 +158,7 @@ def _build_leaderboard_table(board: Leaderboard) -> Table:
     player, *figures = build_summary_columns([entry.summary for entry in board.entries])
     columns: list[Column[LeaderboardEntry]] = [
         _convert_to_entry_column(player),
-        Column("verification", lambda entry: entry.verification, is_text=True),
+        Column("verification", lambda entry: entry.evidence_label, is_text=True),
         *map(_convert_to_entry_column, figures),
     ]
     title = f"{card.environment}, {card.split}, {card.count} tasks from {card.first} on"
@@ -173,7 +173,7 @@ def _convert_to_entry_column(column: Column[PlayerSummary]) -> Column[Leaderboar
     return Column(column.title, lambda entry: column.format_cell(entry.summary), column.is_text)
 
 
-def _print_submission_problems(console: Console, result: CheckedSubmission) -> None:
+def _print_first_submission_problems(console: Console, result: CheckedSubmission) -> None:
     # Names and problems come from the submission, so they are printed without markup.
     name = result.name if result.name.isprintable() else repr(result.name)
     console.print(f"{name} is invalid:", style="red", markup=False, highlight=False)

@@ -22,8 +22,12 @@ from openenv_kit.recordings.replay import ReplayResult, check_replay
 
 COLUMNS = (
     Column[ReplayResult]("player", lambda result: result.run.player, is_text=True),
-    Column[ReplayResult]("reset", lambda result: _format_reset_arguments(result), is_text=True),
-    Column[ReplayResult]("replies", lambda result: _format_first_difference(result), is_text=True),
+    Column[ReplayResult](
+        "reset", lambda result: _format_reset_arguments_without_episode_id(result), is_text=True
+    ),
+    Column[ReplayResult](
+        "replies", lambda result: _format_first_different_step(result), is_text=True
+    ),
     Column[ReplayResult](
         "recorded score",
         lambda result: "none" if result.run.score is None else f"{result.run.score:.4f}",
@@ -52,12 +56,12 @@ def replay(
     exit_with_result(has_failed=bool(different))
 
 
-def _format_reset_arguments(result: ReplayResult) -> str:
+def _format_reset_arguments_without_episode_id(result: ReplayResult) -> str:
     return ", ".join(
         f"{name}={value}" for name, value in result.run.reset.items() if name != "episode_id"
     )
 
 
-def _format_first_difference(result: ReplayResult) -> str:
+def _format_first_different_step(result: ReplayResult) -> str:
     step = result.first_different_step
     return "the same" if step is None else f"differ from step {step}"

@@ -49,12 +49,12 @@ def signal(
     environment: EnvironmentOption = None,
 ) -> None:
     """Print the share of groups of rollouts of one task whose rewards differ, by level and mode."""
-    from openenv_kit.results.scored_episodes import read_player_results
+    from openenv_kit.results.scored_episodes import read_and_merge_player_results
     from openenv_kit.results.signal import measure_signal_by_level_and_mode
 
     environment_object = get_environment(environment)
     files = [parse_named_path(argument) for argument in results]
-    players = read_player_results(files, environment_object)
+    players = read_and_merge_player_results(files, environment_object)
     lines = list(measure_signal_by_level_and_mode(players, environment_object, group))
     title = (
         f"{environment_object.title}: groups of {group} whose rewards differ by more than "
@@ -63,13 +63,13 @@ def signal(
     console = Console(width=TABLE_WIDTH)
     console.print(build_item_table(title, COLUMNS, lines))
     if all(line.task_count == 0 for line in lines):
+        most = _count_most_scored_rollouts_of_a_task(players)
         console.print(
-            f"No task has {group} rollouts; the most is {_max_rollouts_of_a_task(players)}. Choose "
-            "a smaller --group."
+            f"No task has {group} rollouts; the most is {most}. Choose a smaller --group."
         )
 
 
-def _max_rollouts_of_a_task(players: Sequence[PlayerResults]) -> int:
+def _count_most_scored_rollouts_of_a_task(players: Sequence[PlayerResults]) -> int:
     from openenv_kit.results.scored_episodes import group_scores_by_episode
 
     counts = [

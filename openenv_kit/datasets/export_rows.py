@@ -1,6 +1,6 @@
 """Exports tasks as datasets in the layout that dataset hubs and trainers expect.
 
-A row has the columns of `list_task_rows` and further ones:
+A row has the columns of `list_task_rows` and additional columns:
 
 ```
 {"task": "test-3", "level": "hard", "split": "test", "index": 3,
@@ -10,7 +10,7 @@ A row has the columns of `list_task_rows` and further ones:
  "group": "6a1f0c93d2e8", "tags": ["my_game", "level:hard"]}
 ```
 
-It contains neither a seed nor a label.
+A row contains neither a seed nor a label.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ DATASET_CARD_FILENAME = "README.md"
 TOOLS_FILENAME = "tools.json"
 GROUP_DIGEST_CHARACTERS = 12
 TASKS_PER_PROCESS = 8
-"""Number of tasks that a process receives at a time."""
+"""Number of tasks that are sent to a process at a time."""
 COLUMN_DESCRIPTIONS = {
     "`task`": "name of the task",
     "`level`": "level of the task, if the environment has levels",
@@ -68,8 +68,8 @@ def iter_export_rows(
         environment: the environment.
         split: name of the split.
         first: number of the first task, from 0.
-        count: number of tasks; None for all that follow.
-        extra_reset_arguments: further arguments of every reset, such as a mode of play.
+        count: number of tasks; None for all remaining tasks.
+        extra_reset_arguments: additional arguments of every reset, such as `profile`.
         process_count: number of processes that compute rows.
         level: name of the level whose tasks are exported; None for all levels.
 
@@ -94,7 +94,7 @@ def add_export_columns(
 
     Args:
         environment_name: name of the environment.
-        extra_reset_arguments: further arguments of the reset.
+        extra_reset_arguments: additional arguments of the reset.
         row: the row of `list_task_rows`.
     """
     environment = get_environment(environment_name)
@@ -143,7 +143,7 @@ def compute_difficulty(baseline_scores: Mapping[str, float]) -> float:
 def compute_result_labels_digest(
     environment: Environment, reset_arguments: Mapping[str, Any]
 ) -> str:
-    """Return a digest of an episode's result labels, by which datasets group similar episodes.
+    """Return a digest of an episode's result labels, which groups similar episodes in a dataset.
 
     The labels are hashed because some of them, such as the family, reveal part of the answer.
     """

@@ -1,4 +1,4 @@
-"""Writes tasks as Harbor folders, which any command-line agent can play over MCP.
+"""Writes tasks as Harbor folders, so that command-line agents can play them over MCP.
 
 A folder contains the instruction, the agent's container, a container with the environment's server,
 a verifier and the tool calls of the reference policy:
@@ -36,7 +36,7 @@ SERVER_SERVICE = "server"
 SERVER_PORT = 8000
 MCP_URL = f"http://{SERVER_SERVICE}:{SERVER_PORT}/mcp"
 OUTCOME_PATH = "/tmp/outcome.json"
-"""Path of the episode's outcome, in the server's container and in the verifier's."""
+"""Path of the episode's outcome, in the server's container and in the verifier's container."""
 AGENT_TIMEOUT_S = 1800
 VERIFIER_TIMEOUT_S = 60
 TEMPLATE_FOLDER = Path(__file__).with_name("harbor_task")
@@ -171,7 +171,7 @@ def list_reference_tool_calls(
 
 
 def build_readme(environment: Environment, server_image: str, task_count: int) -> str:
-    """Return the text of the README beside the task folders."""
+    """Return the text of the README in the folder that contains the task folders."""
     return f"""\
 # {environment.title}: {task_count} Harbor tasks
 
@@ -200,5 +200,5 @@ def _format_toml_lines(table: Mapping[str, Any]) -> str:
 
 
 def _format_toml_value(value: Any) -> str:
-    """Format a string, a number or a list of strings as TOML, in which strings look as in JSON."""
+    """Format a string, a number or a list of strings as TOML, whose strings are like JSON's."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

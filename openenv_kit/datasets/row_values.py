@@ -13,20 +13,20 @@ from typing import Any
 from openenv_kit.errors import InvalidValueError
 
 PANDAS_MISSING_TYPE_NAMES = ("NAType", "NaTType")
-"""Names of pandas types for missing values, which can be neither compared nor tested."""
+"""Names of pandas types for missing values, which cannot be compared or used as booleans."""
 MAX_EXACT_FLOAT = 2**53
 """Limit below which a float represents every integer exactly."""
 
 
 def to_python_value(value: Any) -> Any:
-    """Convert a value of a row to a plain Python value; None if it is missing.
+    """Convert a value of a row to a plain Python value; return None for a missing value.
 
     Items of lists and objects are converted recursively.
     """
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return "".join(value)  # a plain str, also of a subclass such as NumPy's
+        return "".join(value)  # converts subclasses, such as NumPy's, to a plain str
     if isinstance(value, int):
         return int(value)
     if hasattr(value, "as_py"):  # pyarrow
@@ -49,7 +49,7 @@ def to_int_if_whole(value: Any, column_name: str = "number") -> Any:
 
     Args:
         value: the value.
-        column_name: name of its column, for errors.
+        column_name: name of the column, for error messages.
 
     Raises:
         InvalidValueError: the float is so large that it may have been rounded.
@@ -80,10 +80,10 @@ def convert_row_to_mapping(row: Any) -> Mapping[str, Any]:
 
 
 def parse_json_object(column_name: str, value: Any) -> Mapping[str, Any]:
-    """Return the JSON object in a column, parsed if it is text; empty if it is missing.
+    """Return the JSON object in a column, parsed from a string if needed; empty if missing.
 
     Args:
-        column_name: name of the column, for errors.
+        column_name: name of the column, for error messages.
         value: value of the column.
 
     Raises:

@@ -21,14 +21,14 @@ from openenv_kit.rollouts.run_policy import start_session
 from openenv_kit.splits import PerLevelSplits
 
 TaskRow = dict[str, Any]
-"""One task as a dataset row: names, level and reset arguments, by column."""
+"""A task as a dataset row: its names, level and reset arguments, by column."""
 DEFAULT_SPLIT = "train"
 """Split that is used if none is given."""
 
 
 @dataclass(frozen=True)
 class TaskIndices:
-    """Indices of some tasks of a split.
+    """Indices of selected tasks in a split.
 
     Attributes:
         split: name of the split.
@@ -55,9 +55,10 @@ def list_task_rows(
     Args:
         split: name of the split, by default `train`.
         first: number of the first task, from 0.
-        count: number of tasks; None for all that follow. Fewer are returned if the split ends.
-        environment_name: name of the environment; None for the one in the variable ENVIRONMENT.
-        extra_reset_arguments: further arguments of every reset, such as a mode of play.
+        count: number of tasks; None for all remaining tasks. If fewer tasks remain, fewer rows are
+            returned.
+        environment_name: name of the environment; None for the name in the variable ENVIRONMENT.
+        extra_reset_arguments: additional arguments of every reset, such as `profile`.
         level: name of the level whose tasks are returned; `first` and `count` then count the tasks
             of this level. A numbered level has its own splits, such as `train_rung_1`.
 
@@ -100,8 +101,8 @@ def find_task_indices(
     Args:
         environment: the environment.
         split: name of the split.
-        level: name of a level; None for all tasks. If the level has its own splits, the result is
-            one of these.
+        level: name of a level; None for all tasks. If the level has its own splits, the result
+            names the split of the level.
 
     Raises:
         UnknownNameError: there is no such split or level.
@@ -151,13 +152,13 @@ def reset_arguments_from_row(
 ) -> dict[str, Any]:
     """Return the reset arguments in a dataset row.
 
-    They are in the column `reset`, which `metric-tracker export` writes, or else in columns with
-    their names. Columns with a missing value, such as None or NaN, are ignored. NumPy
-    values are converted to Python values.
+    The arguments are read from the column `reset`, which `metric-tracker export` writes. If it is
+    missing or empty, they are read from columns with the names of the arguments. Columns with a
+    missing value, such as None or NaN, are ignored. NumPy values are converted to Python values.
 
     Args:
-        row: the dataset row; None for an empty one.
-        environment_name: name of the environment; None for the one in the variable ENVIRONMENT.
+        row: the dataset row; None for an empty row.
+        environment_name: name of the environment; None for the name in the variable ENVIRONMENT.
 
     Raises:
         UnknownNameError: the column `reset` contains an unknown argument.
@@ -184,7 +185,7 @@ def reset_arguments_from_row(
 
 
 def write_rows(path: Path | str, rows: Iterable[TaskRow]) -> int:
-    """Write rows to a JSON Lines file and return their number."""
+    """Write rows to a JSON Lines file and return the number of rows."""
     row_count = 0
     with Path(path).open("w", encoding="utf-8") as lines:
         for row in rows:

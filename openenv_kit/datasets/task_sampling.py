@@ -49,7 +49,7 @@ def add_default_split(
 
 
 def get_default_split(environment: Environment) -> str:
-    """Return the name of the split that tasks are sampled from if none is given."""
+    """Return the name of the split from which tasks are sampled if no split is given."""
     names = environment.splits.playable_split_names()
     return DEFAULT_SPLIT if DEFAULT_SPLIT in names else names[0]
 
@@ -63,8 +63,8 @@ def sample_task_reset_arguments(
 
     Args:
         environment: the environment.
-        reset_arguments: reset arguments that select no task: `split`, by default the default one;
-            `difficulty`, the level to sample from; and further ones, which the result contains.
+        reset_arguments: reset arguments that select no task: `split` (see `get_default_split`),
+            `difficulty` (level to sample from), and others, which are copied to the result.
         seed: seed of this sample; the same seed gives the same task. None for the next task in the
             order of this process.
 
@@ -100,7 +100,7 @@ def _next_task_index(environment_name: str, task_indices: TaskIndices, level: st
 
 
 def _iter_shuffled_indices(task_indices: TaskIndices) -> Iterator[int]:
-    """Yield the task indices of this process without end, shuffled again after each pass."""
+    """Yield the task indices of this process indefinitely, reshuffled after each pass."""
     indices = list(task_indices.indices)
     rank = _read_process_rank()
     if len(indices) >= rank.world_size:
@@ -136,7 +136,7 @@ def _read_process_rank() -> _ProcessRank:
 
 
 def _discard_index_iterators() -> None:
-    # Otherwise a forked process would play the same tasks as its parent.
+    # A forked process would otherwise play the same tasks as its parent.
     global _lock
     _lock = threading.Lock()
     _index_iterators.clear()

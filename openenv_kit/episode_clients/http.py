@@ -1,8 +1,8 @@
 """Plays an episode on a server over plain HTTP.
 
-Only the standard library is used, because trainers install without the server's framework and
-some of them conflict with it. An episode over HTTP occupies none of the server's WebSocket
-sessions, and it survives lost connections, restarts of the server and changes of worker.
+Only the standard library is used, because trainers are installed without the server's framework,
+and some trainers conflict with it. An episode over HTTP does not occupy a WebSocket session of the
+server, and it survives lost connections, restarts of the server and changes of worker.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from openenv_kit.variables import SERVER_TOKEN_VARIABLE
 logger = logging.getLogger("openenv_kit.trainers")
 
 HTTP_SCHEMES = {"http": "http", "ws": "http", "https": "https", "wss": "https"}
-"""HTTP scheme for each scheme that an address may have. The framework's clients accept the same."""
+"""HTTP scheme for each scheme of `base_url`. The framework's clients accept the same schemes."""
 REJECTED_STEP_STATUSES = (400, 413, 422)
 """HTTP statuses of an action that is malformed, too long or too deeply nested."""
 
 
 class JsonReply(NamedTuple):
-    """HTTP status of a reply, and the JSON object in its body; empty if there is none."""
+    """HTTP status and JSON object of a response; the object is empty if the body has none."""
 
     status: int
     body: dict[str, Any]
 
 
 class RawReply(NamedTuple):
-    """HTTP status and body of a reply."""
+    """HTTP status and body of a response."""
 
     status: int
     body: bytes
@@ -50,15 +50,15 @@ class RawReply(NamedTuple):
 class HttpEpisode:
     """Plays episodes on a server; see `EpisodeClient`.
 
-    It connects with the first reset, and again whenever the connection was lost. A pickled client
+    The client connects at the first reset, and reconnects after a lost connection. A pickled client
     continues its episode over a new connection.
 
     Args:
-        base_url: http(s) or ws(s) address of the server.
-        environment: environment that the server must have in its metadata, if it has metadata.
+        base_url: http(s) or ws(s) URL of the server.
+        environment: environment that the server must serve, according to its metadata if available.
 
     Raises:
-        InvalidValueError: `base_url` is not such an address.
+        InvalidValueError: `base_url` is not an http(s) or ws(s) URL.
     """
 
     def __init__(self, base_url: str, environment: Environment) -> None:
@@ -86,7 +86,7 @@ class HttpEpisode:
         self._step_count = 0
 
     def __getstate__(self) -> dict[str, Any]:
-        # The token is left out: it is read from its variable where the client is loaded.
+        # The token is omitted: it is read from its variable when the client is unpickled.
         return {
             "address": self._address,
             "environment": self._environment.name,
@@ -159,7 +159,7 @@ class HttpEpisode:
         self._connection.close()
 
     def _require_served_environment(self) -> None:
-        """Raise a ServerError if the server's metadata names another environment; check once."""
+        """Raise a ServerError if the server serves another environment; send only one request."""
         if self._has_checked_environment:
             return
         reply = self._send_with_retry("/metadata")
@@ -174,13 +174,13 @@ class HttpEpisode:
         self._has_checked_environment = True
 
     def _send_with_retry(self, path: str, body: Mapping[str, Any] | None = None) -> JsonReply:
-        """Send a POST or, without a body, a GET, and return the reply.
+        """Send a POST request or, without a body, a GET request, and return the response.
 
         While the server cannot be reached, the request is repeated. The first repetition after a
         pause is logged.
         """
         data = None if body is None else json.dumps(body).encode()
-        # An idle connection was often closed by the server: try a new one at once.
+        # Servers often close idle connections, so the first retry opens a new one immediately.
         timer = retry.RetryTimer(retry.RECONNECT_TIMEOUT_S, retry_at_once=True)
         is_logged = False
         while True:
@@ -235,7 +235,7 @@ class HttpEpisode:
         return RawReply(response.status, response.read())
 
     def _parse_observation(self, path: str, reply: JsonReply) -> ObservationJson:
-        """Return the observation of a reply, with `reward`, `done` and, if present, `metadata`."""
+        """Return the observation in a response, with `reward`, `done` and any `metadata`."""
         if reply.status != 200 or "observation" not in reply.body:
             raise self._close_and_build_error(path, reply)
         observation = {
@@ -248,7 +248,7 @@ class HttpEpisode:
         return observation
 
     def _close_and_build_error(self, path: str, reply: JsonReply) -> ServerError:
-        """Close the connection and return the error for a reply that has no usable content."""
+        """Close the connection and return the error for a response without usable content."""
         self.close()
         detail = _extract_error_detail(reply.body)
         if reply.status in (401, 403):

@@ -12,7 +12,7 @@ from openenv_kit.episode_clients.protocol import ObservationJson
 from openenv_kit.reply import Reply, ReplyStatus, observation_from_reply
 
 ResetSession = Callable[[Session, Mapping[str, Any]], Reply]
-"""Resets a session with the arguments of a client."""
+"""Function that resets a session with the reset arguments of a client."""
 
 
 def reset_session(session: Session, arguments: Mapping[str, Any]) -> Reply:
@@ -27,7 +27,7 @@ def observation_json_from_reply(reply: Reply) -> ObservationJson:
 
 
 class ExecutedStep(NamedTuple):
-    """A step of an episode, with the result of its slow computation if it had one."""
+    """A step of an episode, with the result of its slow computation, if there was one."""
 
     action: Mapping[str, Any]
     slow_result: dict[str, Any] | None
@@ -42,7 +42,7 @@ class InProcessEpisode:
     Args:
         environment: environment of the episodes.
         debug: whether replies contain the answers.
-        reset_session: resets the session; a server passes a function that applies its limits.
+        reset_session: function that resets the session; servers pass one that applies limits.
     """
 
     def __init__(

@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 ObservationJson = dict[str, Any]
-"""An observation with the names it has on the wire, as JSON values.
+"""An observation as a JSON object, with the field names that the server sends.
 
-`status`, `message`, `reward` and `done` are among its fields. The final observation also has
-`metadata`, if the environment reports anything beside the observation.
+Its fields include `status`, `message`, `reward` and `done`. The final observation also has the
+field `metadata`, if the environment returns additional information.
 """
 
 
 class EpisodeClient(Protocol):
     """Plays one episode after another, in this process or on a server.
 
-    Bad arguments and bad actions do not raise: they return an observation whose status is `error`.
+    Invalid arguments and actions raise no error; they return an observation with status `error`.
     """
 
     def reset(self, arguments: Mapping[str, Any]) -> ObservationJson:

@@ -1,8 +1,8 @@
 """Plays an episode over a server's WebSocket, and replays it after the connection was lost.
 
 Episodes are deterministic: the same reset and the same actions lead to the same state. So when a
-connection, a proxy or the server itself fails, the episode is replayed over a new connection and
-its player continues without noticing.
+connection, a proxy or the server itself fails, the episode is replayed over a new connection, and
+the player continues as if nothing had happened.
 
 The framework's own client is not used here: importing it takes seconds, and after a lost connection
 it continues in a new session without an episode.
@@ -40,9 +40,9 @@ CONNECTION_ERRORS = (OSError, TimeoutError, WebSocketException, EOFError)
 """Errors that a lost connection raises."""
 CAPACITY_CODE = "CAPACITY_REACHED"
 LOST_SESSION_CODES = ("SESSION_ERROR", CAPACITY_CODE)
-"""Error codes after which the session is gone and its episode can be replayed in another."""
+"""Error codes of a lost session, whose episode can be replayed in another session."""
 ResetObservationJson: TypeAlias = ObservationJson
-"""Observation of a reset, which is the first one of an episode."""
+"""Observation of a reset: the first observation of an episode."""
 
 
 class RejectedMessageError(ServerError):
@@ -60,12 +60,12 @@ class RejectedMessageError(ServerError):
 class ReplayingWebSocketEpisode:
     """Plays one episode, and reconnects and replays it after a lost connection.
 
-    It has the methods of `EpisodeClient` except `state`, as coroutines.
+    It provides the methods of `EpisodeClient`, except `state`, as coroutines.
 
     Args:
-        server: server to connect to; restarted before a reconnection if this run started it.
+        server: server to connect to. If this run started it and it has died, it is restarted.
         settings: settings of the run, with its timeouts and its number of reconnections.
-        print_status: prints a message for people.
+        print_status: prints a status message for the user.
         prose_fields: see `Catalogue`. A replayed episode may differ in these fields.
 
     Attributes:
@@ -125,7 +125,7 @@ class ReplayingWebSocketEpisode:
                 await socket.close()
 
     async def _step_or_reset_with_reconnect(self, action: dict[str, Any] | None) -> ObservationJson:
-        """Send an action, or the reset if it is None, and reconnect when the connection is lost."""
+        """Send an action, or the reset if it is None; reconnect if the connection is lost."""
         while True:
             try:
                 if self._socket is None:
@@ -195,7 +195,7 @@ class ReplayingWebSocketEpisode:
                     max_size=MAX_REPLY_BYTES,
                     # Models think for minutes; an unanswered ping would close a healthy connection.
                     ping_interval=None,
-                    # Proxies cannot reach loopback addresses. True: use the proxy variables.
+                    # Proxies cannot reach loopback addresses. True uses the proxy variables.
                     proxy=None if is_loopback(urlsplit(address).hostname or "") else True,
                 )
             except CONNECTION_ERRORS as problem:

@@ -12,14 +12,14 @@ RECONNECT_TIMEOUT_S = 30.0
 """How long a client retries when a server cannot be reached, in seconds."""
 FIRST_RETRY_PAUSE_S = 0.2
 MAX_RETRY_PAUSE_S = 5.0
-"""Pauses between attempts double from the first to the longest, in seconds."""
+"""Bounds of the pause between attempts, in seconds. The pause doubles with each attempt."""
 CAPACITY_TIMEOUT_S = 1800.0
 """Longest wait for a free session on a full server, in seconds.
 
 Most sessions are used by other episodes of the same run, which end only after minutes.
 """
 CAPACITY_RETRY_PAUSE_S = 0.5
-"""Pause before a full server is asked for a session again, in seconds."""
+"""Pause between two attempts to get a session on a full server, in seconds."""
 UNAVAILABLE_STATUSES = (502, 503, 504)
 """HTTP statuses that a proxy returns while the server behind it is down or starting."""
 
@@ -29,8 +29,8 @@ class RetryTimer:
 
     Args:
         timeout_s: how long to retry, in seconds.
-        retry_at_once: whether the first retry follows without a pause, for connections that are
-            often stale.
+        retry_at_once: whether the first retry follows without a pause, for connections that the
+            server may have closed.
     """
 
     def __init__(self, timeout_s: float, *, retry_at_once: bool = False) -> None:

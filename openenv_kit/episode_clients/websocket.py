@@ -26,11 +26,11 @@ ResultT = TypeVar("ResultT")
 class WebSocketEpisode:
     """Plays episodes in one session of a server; see `EpisodeClient`.
 
-    Every call, the constructor included, raises a ServerError if the server does not reply.
+    Every call, including the constructor, raises a ServerError if the server does not reply.
 
     Args:
-        environment: environment whose models the replies are parsed into.
-        url: http address of the environment on the server.
+        environment: environment whose models are used to parse the replies.
+        url: http URL of the environment on the server.
         headers: HTTP headers of the handshake, such as the bearer token.
     """
 
@@ -54,7 +54,7 @@ class WebSocketEpisode:
         return dict(_run_in_background_loop(lambda: self._client.state()).model_dump())
 
     def close(self) -> None:
-        """Close the session, without waiting for it."""
+        """Start closing the session and return immediately."""
 
         async def close_client() -> None:
             with suppress(Exception):  # the connection may be closed already
@@ -97,7 +97,7 @@ def _run_in_background_loop(call: Callable[[], Awaitable[ResultT]]) -> ResultT:
     """
 
     async def run_call() -> ResultT:
-        return await call()  # the client checks, when it is called, whether a loop is running
+        return await call()  # called here, because the client requires a running event loop
 
     try:
         future = asyncio.run_coroutine_threadsafe(run_call(), _get_background_loop())

@@ -106,11 +106,11 @@ class ReportEditor:
         """Return a suggested row as one line of text."""
         return ", ".join(str(value) for value in row.values())
 
-    def complete_row(self, row: EditorRow) -> EditorRow:
+    def fill_row_from_known_values(self, row: EditorRow) -> EditorRow:
         """Return a row with its derived fields filled in, from its other fields and the replies."""
         return row
 
-    def row_problem(self, row: EditorRow) -> str:
+    def explain_why_row_cannot_be_submitted(self, row: EditorRow) -> str:
         """Return why a row cannot be submitted, such as "severity is empty"; empty if it can.
 
         The check covers only the format of the row, not whether its values are correct.
@@ -118,7 +118,7 @@ class ReportEditor:
         empty = [each.label for each in self.columns if row.get(each.name, "") == ""]
         return f"{empty[0]} is empty" if empty else ""
 
-    def submit_action(self, rows: Sequence[EditorRow]) -> Mapping[str, Any]:
+    def build_submit_action(self, rows: Sequence[EditorRow]) -> Mapping[str, Any]:
         """Return the action that submits the report."""
         raise NotImplementedError
 
@@ -154,7 +154,7 @@ class EnvironmentView:
         environment = self.environment
         reset = environment.reset_arguments_by_task_id[default_task_names(environment)[-1]]
         play = playback_of_policy(environment.policies["reference"], reset, environment)
-        play.run_to_end(60.0)
+        play.read_steps_to_end_and_show_last(60.0)
         return play
 
     def overview_html(
@@ -199,7 +199,7 @@ class EnvironmentView:
         """Return the suggested tool calls for the selection; None if there are no suggestions."""
         return None
 
-    def next_step_hint(self, visitor: Visitor) -> NextStepHint:
+    def next_step_hint_for_empty_report(self, visitor: Visitor) -> NextStepHint:
         """Return the suggested next step of an episode whose report is empty."""
         return NextStepHint("Choose a tool, fill in its form, and run it.")
 
@@ -207,14 +207,14 @@ class EnvironmentView:
         """Return the editor of the visitor's report; None if the environment has no reports."""
         return None
 
-    def describe_action(self, action: Mapping[str, Any]) -> str:
+    def format_action_for_display(self, action: Mapping[str, Any]) -> str:
         """Return a one-line description of an action, which may be malformed in a recording."""
         try:
             return format_tool_call_for_display(*self.environment.tools.tool_call_of_action(action))
         except (TypeError, ValueError, AttributeError, LookupError):
             return truncated_repr(action)
 
-    def reply_html(self, observation: Mapping[str, Any]) -> str:
+    def reply_html_without_status_and_message(self, observation: Mapping[str, Any]) -> str:
         """Return the HTML of a reply, without its status and message."""
         answer = tool_result_from_observation(self.environment, observation).items()
         fields = {k: v for k, v in answer if k not in ("status", "message") and v}
@@ -231,7 +231,7 @@ def tool_result_from_observation(
         return dict(observation)
 
 
-def read_page_stylesheet(environment_view: EnvironmentView) -> str:
+def read_page_and_environment_css(environment_view: EnvironmentView) -> str:
     """Return the CSS of the page's style sheet, followed by that of the environment."""
     folders = [
         Path(__file__).with_name("static"),
@@ -241,7 +241,7 @@ def read_page_stylesheet(environment_view: EnvironmentView) -> str:
     return "\n".join(each.read_text(encoding="utf-8") for each in files if each.exists())
 
 
-def get_environment_view(environment: Environment | None = None) -> EnvironmentView:
+def get_environment_view_or_default(environment: Environment | None = None) -> EnvironmentView:
     """Return the view of an environment, or the default view if it has none.
 
     Args:

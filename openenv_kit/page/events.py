@@ -39,7 +39,7 @@ SESSION_EXPIRED_TEXT = (
 )
 
 
-def confirm_before_ending(
+def run_or_ask_before_ending_episode(
     visitor: Visitor, action_text: str, action: Callable[[Visitor], Any]
 ) -> None:
     """Run an action that ends the running episode, or request confirmation first.
@@ -93,7 +93,7 @@ class Page:
     views: dict[str, View] = field(default_factory=dict)
     events: list[Callable[[], Any]] = field(default_factory=list)
 
-    def add_view(
+    def add_html_view(
         self, name: str, render: Callable[[EnvironmentView, Visitor], str], element_id: str = ""
     ) -> None:
         """Add a view at the current position of the layout.
@@ -103,10 +103,14 @@ class Page:
             render: returns the view's HTML; empty if there is nothing to show.
             element_id: id of the HTML element. The default is `mt-` followed by the name.
         """
-        self.views[name] = View(html_component(elem_id=element_id or f"mt-{name}"), render)
+        self.views[name] = View(unstyled_html_component(elem_id=element_id or f"mt-{name}"), render)
 
-    def on_load(
-        self, trigger: Callable[..., Any], handler: VisitorHandler, source: Any, js: str
+    def add_load_handler(
+        self,
+        trigger: Callable[..., Any],
+        handler: VisitorHandler,
+        js_value_component: Any,
+        read_value_js: str,
     ) -> None:
         """Call a handler when the page is loaded, with the value that the script `js` returns."""
 
@@ -115,9 +119,11 @@ class Page:
                 visitor, self._handle_and_render, handler, value, self.views
             )
 
-        self._add_listener_after_build(trigger, handle_load, [source], self.views, {"js": js})
+        self._queue_listener_until_build_ends(
+            trigger, handle_load, [js_value_component], self.views, {"js": read_value_js}
+        )
 
-    def on_page_event(
+    def add_page_event_handler(
         self,
         trigger: Callable[..., Any],
         handler: VisitorHandler,
@@ -139,7 +145,7 @@ class Page:
         """
 
         async def handle_event(visitor: Visitor, event: gr.EventData) -> list[Any]:
-            require_loaded_page(visitor)
+            require_unexpired_visitor_state(visitor)
             try:
                 value = event.value
             except (AttributeError, TypeError):  # The request was not sent by the page.
@@ -148,7 +154,7 @@ class Page:
                 visitor, self._handle_and_render, handler, value, changed_views
             )
 
-        self._add_listener_after_build(
+        self._queue_listener_until_build_ends(
             trigger, handle_event, (), changed_views, {"trigger_mode": "always_last", **options}
         )
 
@@ -167,7 +173,7 @@ class Page:
             *(self.views[name].render(self.environment_view, visitor) for name in changed_views),
         ]
 
-    def _add_listener_after_build(
+    def _queue_listener_until_build_ends(
         self,
         trigger: Callable[..., Any],
         handle: Callable[..., Any],
@@ -201,7 +207,7 @@ async def run_in_thread_one_at_a_time(
         return await to_thread.run_sync(function, visitor, *arguments, limiter=VISITOR_THREADS)
 
 
-def require_loaded_page(visitor: Visitor) -> None:
+def require_unexpired_visitor_state(visitor: Visitor) -> None:
     """Reject an event from a page whose session has expired.
 
     Raises:
@@ -213,9 +219,9 @@ def require_loaded_page(visitor: Visitor) -> None:
         )
 
 
-def html_component(value: str = "", **options: Any) -> gr.HTML:
+def unstyled_html_component(html: str = "", **options: Any) -> gr.HTML:
     """Return a Gradio HTML component without Gradio's text styles and padding."""
-    return gr.HTML(value, apply_default_css=False, padding=False, elem_classes="mt-html", **options)
+    return gr.HTML(html, apply_default_css=False, padding=False, elem_classes="mt-html", **options)
 
 
 DOWNLOAD_JS = """([name, text]) => {
@@ -234,7 +240,7 @@ def add_download_on_click(
     file = gr.JSON(visible=False)
 
     async def create_file_for_visitor(visitor: Visitor) -> list[Any]:
-        require_loaded_page(visitor)
+        require_unexpired_visitor_state(visitor)
         return await run_in_thread_one_at_a_time(visitor, create_file)
 
     click = button.click(create_file_for_visitor, state, file, **PRIVATE_EVENT_OPTIONS)

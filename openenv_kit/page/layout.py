@@ -14,8 +14,12 @@ import gradio as gr
 from openenv_kit.episode_clients.protocol import EpisodeClient
 from openenv_kit.page.components.elements import button_html
 from openenv_kit.page.environment_view import EnvironmentView
-from openenv_kit.page.events import Page, html_component
-from openenv_kit.page.page_address import READ_ADDRESS_JS, address_of_reset, open_page
+from openenv_kit.page.events import Page, unstyled_html_component
+from openenv_kit.page.page_address import (
+    READ_ADDRESS_JS,
+    build_query_parameters_of_reset,
+    restore_or_start_episode_on_page_load,
+)
 from openenv_kit.page.tabs import episodes, play, watch
 from openenv_kit.page.visitor import Visitor
 
@@ -51,7 +55,7 @@ def build_page(
         environment_links: links to the pages of all environments of this server.
         connect: creates a client for a visitor's episode; None to play in this process.
     """
-    bridge = html_component(
+    bridge = unstyled_html_component(
         header_html(environment_view, environment_links or [EnvironmentLink(environment_view)]),
         js_on_load="".join(each.read_text(encoding="utf-8") for each in SCRIPTS),
         elem_id="mt-header",
@@ -59,7 +63,7 @@ def build_page(
     first = Visitor(environment_view.environment, connect)
     state = gr.State(first, time_to_live=IDLE_S, delete_callback=Visitor.close_episode_and_clear)
     page = Page(environment_view, state, bridge)
-    page.add_view("status", status_html)
+    page.add_html_view("status", status_line_html)
     with gr.Tabs(elem_id="mt-tabs"):
         with gr.Tab("Play", id="play"):
             play.build_play_tab(page)
@@ -69,18 +73,23 @@ def build_page(
             watch.build_watch_tab(page)
     arrival = gr.Textbox(visible=False)
     # A button that starts an episode changes every view.
-    page.on_load(blocks.load, partial(open_page, environment_view), arrival, READ_ADDRESS_JS)
-    page.on_page_event(bridge.yes, _confirm_action, page.views)
-    page.on_page_event(bridge.no, _cancel_confirmation, ["status"])
-    page.on_page_event(
-        bridge.next_episode, partial(play.start_next_episode, environment_view), page.views
+    page.add_load_handler(
+        blocks.load,
+        partial(restore_or_start_episode_on_page_load, environment_view),
+        arrival,
+        READ_ADDRESS_JS,
+    )
+    page.add_page_event_handler(bridge.yes, _run_confirmed_action, page.views)
+    page.add_page_event_handler(bridge.no, _cancel_confirmation, ["status"])
+    page.add_page_event_handler(
+        bridge.next_episode, partial(play.start_unseen_episode_or_ask, environment_view), page.views
     )
     for add_event in page.events:
         add_event()
     return page
 
 
-def _confirm_action(visitor: Visitor, _: object) -> None:
+def _run_confirmed_action(visitor: Visitor, _: object) -> None:
     confirmation, visitor.pending_confirmation = visitor.pending_confirmation, None
     if confirmation is not None:
         confirmation.on_confirm(visitor)
@@ -99,7 +108,7 @@ def header_html(
     return (
         f'<header class="mt-head"><h1 class="mt-unseen">{title}</h1>'
         f'<nav class="mt-doors" aria-label="Environments">{links}</nav>'
-        f"{button_html('theme', '', 'Light / dark', style='link')}</header>"
+        f"{button_html('theme', '', 'Light / dark', css_class='link')}</header>"
     )
 
 
@@ -113,13 +122,13 @@ def _environment_link_html(link: EnvironmentLink) -> str:
     )
 
 
-def status_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
+def status_line_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
     """Return the status line: progress, an error or a hint, and a button or a confirmation."""
     kept, address = visitor.to_saved_json(), {}
     if visitor.has_episode:
-        address = address_of_reset(environment_view.environment.name, visitor.reset) | {
-            "place": visitor.selection
-        }
+        address = build_query_parameters_of_reset(
+            environment_view.environment.name, visitor.reset
+        ) | {"place": visitor.selection}
     own = f'data-kept="{escape(kept)}" data-address="{escape(json.dumps(address))}"'
     if not visitor.has_episode:
         problem = f'<p class="bad" role="status">{escape(visitor.problem)}</p>'
@@ -136,7 +145,9 @@ def status_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
     # A pending confirmation has its own primary button, which replaces that of the hint.
     is_confirming = visitor.pending_confirmation is not None
     primary = (
-        "" if is_confirming else button_html(move.event, move.value, move.label, style="primary")
+        ""
+        if is_confirming
+        else button_html(move.event, move.value, move.label, css_class="primary")
     )
     return (
         f'<div class="mt-status" {own}><div>{budget}</div>'
@@ -151,6 +162,6 @@ def _confirmation_html(visitor: Visitor) -> str:
         return ""
     return (
         f'<section class="mt-question" role="alertdialog" aria-label="{escape(asked.text)}">'
-        f"<p>{escape(asked.text)}</p>{button_html('no', '', 'Go back', style='primary')}"
+        f"<p>{escape(asked.text)}</p>{button_html('no', '', 'Go back', css_class='primary')}"
         f"{button_html('yes', '', asked.button_label)}</section>"
     )

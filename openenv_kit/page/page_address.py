@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from openenv_kit.environment import Environment
 from openenv_kit.page.environment_view import EnvironmentView
-from openenv_kit.page.events import confirm_before_ending
+from openenv_kit.page.events import run_or_ask_before_ending_episode
 from openenv_kit.page.visitor import Visitor
 
 READ_ADDRESS_JS = """(state) => {
@@ -17,13 +17,16 @@ READ_ADDRESS_JS = """(state) => {
   try { kept = sessionStorage.getItem(`mt-play:${location.pathname}`) || ''; } catch { /* none */ }
   return [state, JSON.stringify({ query, kept })];
 }"""
-"""Script that runs when the page is loaded. Its result is passed to `open_page` as JSON."""
+"""Script that runs when the page is loaded.
+
+Its result is passed as JSON to `restore_or_start_episode_on_page_load`.
+"""
 
 EPISODE_PARAMETERS = ("task", "seed", "reset")
 """Query parameters of the page's URL that select the episode."""
 
 
-def open_page(
+def restore_or_start_episode_on_page_load(
     environment_view: EnvironmentView, visitor: Visitor, browser_state_json: object
 ) -> None:
     """Restore the visitor's saved episode, start the episode in the URL, or show the example.
@@ -40,18 +43,20 @@ def open_page(
     query, kept = _parse_browser_state(browser_state_json)
     visitor.close_episode_and_clear()
     visitor.is_page_loaded = True
-    asked = reset_from_address(environment_view, query)
+    asked = parse_reset_from_query_parameters(environment_view, query)
     back = bool(kept) and visitor.restore_saved_episode(kept)
-    here = address_of_reset(environment_view.environment.name, visitor.reset)
+    here = build_query_parameters_of_reset(environment_view.environment.name, visitor.reset)
     same = back and all(query.get(name, here[name]) == here[name] for name in EPISODE_PARAMETERS)
     if asked and not back:
         visitor.start_episode(**asked)
     if not visitor.has_episode:
         visitor.example_episode = (
-            environment_view.example_episode.copy() if environment_view.example_episode else None
+            environment_view.example_episode.copy_at_last_step()
+            if environment_view.example_episode
+            else None
         )
     elif asked and back and not same:
-        confirm_before_ending(
+        run_or_ask_before_ending_episode(
             visitor, "This link starts another one, which", lambda v: v.start_episode(**asked)
         )
     else:
@@ -103,24 +108,29 @@ def choose_unseen_task_reset(
     return splits.task(split, len(visitor.finished_task_ids) % splits.size(split)).reset_arguments()
 
 
-def reset_from_address(
-    environment_view: EnvironmentView, address_parameters: Mapping[str, str]
+def parse_reset_from_query_parameters(
+    environment_view: EnvironmentView, query_parameters: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return the reset arguments in the query parameters; empty if they select no episode."""
     reset: dict[str, Any] = {}
-    if address_parameters.get("task"):
-        reset |= reset_of_named_task(environment_view.environment, address_parameters["task"])
-    if address_parameters.get("seed", "").lstrip("-").isdecimal():
-        reset["seed"] = int(address_parameters["seed"])
+    if query_parameters.get("task"):
+        reset |= reset_of_named_task(environment_view.environment, query_parameters["task"])
+    if query_parameters.get("seed", "").lstrip("-").isdecimal():
+        reset["seed"] = int(query_parameters["seed"])
     try:
-        more = json.loads(address_parameters.get("reset") or "{}")
+        more = json.loads(query_parameters.get("reset") or "{}")
     except (ValueError, RecursionError):
         more = {}
     return {**reset, **({str(n): v for n, v in more.items()} if isinstance(more, dict) else {})}
 
 
-def address_of_reset(environment_name: str, reset: Mapping[str, Any]) -> dict[str, str]:
-    """Return the query parameters that select an episode; inverse of `reset_from_address`."""
+def build_query_parameters_of_reset(
+    environment_name: str, reset: Mapping[str, Any]
+) -> dict[str, str]:
+    """Return the query parameters that select an episode.
+
+    This is the inverse of `parse_reset_from_query_parameters`.
+    """
     rest = {n: v for n, v in reset.items() if n not in ("task_id", "seed") and v is not None}
     parts = {"environment": environment_name, "task": str(reset.get("task_id") or "")}
     parts["seed"] = str(reset["seed"]) if reset.get("seed") is not None else ""

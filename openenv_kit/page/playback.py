@@ -86,7 +86,7 @@ class Playback:
         self.reset = dict(reset)
         self.environment = environment
         self._source = source
-        self.advance()
+        self.show_next_step()
 
     @property
     def task_id(self) -> str:
@@ -98,7 +98,7 @@ class Playback:
         """Steps up to and including the one that is shown."""
         return self.steps[: self.index + 1]
 
-    def advance(self) -> None:
+    def show_next_step(self) -> None:
         """Show the next step, which is read from the source if necessary."""
         if self.index + 1 == len(self.steps) and not self.is_finished:
             frame = next(self._source, None) if len(self.steps) < MAX_PLAYBACK_STEPS else None
@@ -106,11 +106,11 @@ class Playback:
             self.steps += [frame] if frame else []
         self.index = min(self.index + 1, len(self.steps) - 1)
 
-    def seek(self, index: int) -> None:
+    def show_step_clamped(self, index: int) -> None:
         """Show a step. An index out of range shows the first or the last step."""
         self.index = min(max(index, 0), len(self.steps) - 1)
 
-    def handle_navigation(self, target: object) -> None:
+    def show_navigation_target(self, target: object) -> None:
         """Show the step that a navigation button requests.
 
         Args:
@@ -118,23 +118,23 @@ class Playback:
                 value is ignored.
         """
         if target == "on":
-            self.advance()
+            self.show_next_step()
         elif target == "end":
-            self.run_to_end()
+            self.read_steps_to_end_and_show_last()
         elif str(target).isdecimal():
-            self.seek(int(str(target)[:9]))
+            self.show_step_clamped(int(str(target)[:9]))
 
-    def run_to_end(self, max_advance_s: float = MAX_ADVANCE_S) -> None:
+    def read_steps_to_end_and_show_last(self, max_advance_s: float = MAX_ADVANCE_S) -> None:
         """Read steps until the episode ends or the time limit is reached, and show the last one."""
         until = time.monotonic() + max_advance_s
         self.index = len(self.steps) - 1
         while not self.is_finished and time.monotonic() < until:
-            self.advance()
+            self.show_next_step()
 
-    def copy(self) -> Playback:
+    def copy_at_last_step(self) -> Playback:
         """Return an independent playback of the steps so far, which shows the last step."""
         copy = Playback(self.player, iter(self.steps), self.reset, self.environment)
-        copy.run_to_end()
+        copy.read_steps_to_end_and_show_last()
         return copy
 
 
@@ -147,7 +147,7 @@ def playback_of_policy(
         ConfigurationError: the reset is rejected.
     """
     chosen = environment or get_environment()
-    session, opening = start_playback_session(reset, chosen)
+    session, opening = start_unsealed_playback_session(reset, chosen)
 
     def iter_steps() -> Iterator[PlaybackStep]:
         yield PlaybackStep({}, observation_json_from_reply(opening))
@@ -161,7 +161,9 @@ def playback_of_policy(
     return Playback(policy.name, iter_steps(), reset, chosen)
 
 
-def playback_of_recording(run: RecordedRun, environment: Environment | None = None) -> Playback:
+def create_playback_that_checks_recording(
+    run: RecordedRun, environment: Environment | None = None
+) -> Playback:
     """Return a playback that replays a recorded run and compares each reply with the recording.
 
     Raises:
@@ -175,7 +177,7 @@ def playback_of_recording(run: RecordedRun, environment: Environment | None = No
         raise RecordingError(f"This is not a run of {chosen.title}. {where}".strip())
     reset = {name: value for name, value in run.reset.items() if name != "episode_id"}
     try:
-        session, opening = start_playback_session(reset, chosen)
+        session, opening = start_unsealed_playback_session(reset, chosen)
     except (TypeError, AttributeError, ValueError) as problem:
         reason = str(problem) if isinstance(problem, KitError) else "its reset is unreadable"
         raise RecordingError(f"The run cannot be played again: {reason}") from None
@@ -200,8 +202,8 @@ def playback_of_recording(run: RecordedRun, environment: Environment | None = No
             yield PlaybackStep(step.action, seen, same, elapsed_s=step.elapsed_s)
 
     playback = Playback(str(run.player), iter_replayed_steps(), reset, chosen)
-    playback.run_to_end()
-    playback.seek(0)
+    playback.read_steps_to_end_and_show_last()
+    playback.show_step_clamped(0)
     return playback
 
 
@@ -235,7 +237,9 @@ class StartedSession(NamedTuple):
     reset_reply: Reply
 
 
-def start_playback_session(reset: Mapping[str, Any], environment: Environment) -> StartedSession:
+def start_unsealed_playback_session(
+    reset: Mapping[str, Any], environment: Environment
+) -> StartedSession:
     """Start an episode of an unsealed task in a new session without debug mode.
 
     Raises:

@@ -165,9 +165,9 @@ class Visitor:
         Raises:
             ToolArgumentError: the call cannot be converted into an action. It costs no step.
         """
-        return self.step(self.environment.tools.build_action(tool, arguments))
+        return self.take_step(self.environment.tools.build_action(tool, arguments))
 
-    def step(self, action: Mapping[str, Any]) -> ObservationJson:
+    def take_step(self, action: Mapping[str, Any]) -> ObservationJson:
         """Take a step and return the reply.
 
         If the episode is over, set `problem` and return the last observation.
@@ -249,6 +249,6 @@ class Visitor:
         for action in actions:
             if self.is_done or self.is_disconnected or time.monotonic() > deadline:
                 break
-            self.step(action)
+            self.take_step(action)
         self.selection, self.report_rows, self.problem = place, rows, ""
         return True

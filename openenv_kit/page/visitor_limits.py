@@ -86,9 +86,9 @@ class VisitorLimits:
         path = get_route_path(scope) if scope["type"] == "http" else ""
         serve: ASGIApp = self._app
         if path == JOIN:
-            serve = self._forward_event_request
+            serve = self._forward_event_request_within_limits
         elif path == DATA or path.startswith(HEARTBEAT):
-            serve = self._serve_long_connection
+            serve = self._serve_reply_stream_or_heartbeat
         try:
             await serve(scope, receive, send)
         except ClientDisconnect:
@@ -97,40 +97,51 @@ class VisitorLimits:
             answer = JSONResponse({"detail": refusal.detail}, refusal.status_code, refusal.headers)
             await answer(scope, receive, send)
 
-    async def _forward_event_request(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _forward_event_request_within_limits(
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         """Pass an event request to Gradio if the session may have one more unread reply."""
         body = await Request(scope, receive).body()
-        session = _validate_event_request(body)
+        session = _read_session_of_valid_event_request(body)
         async with self._joining:  # Gradio counts a reply only after accepting its request.
-            await self._make_room_for_unread_reply(session)
+            self._require_unread_within_visitor_limit(session)
+            await self._forget_silent_sessions_if_page_is_full(session)
+            await self._get_or_create_connected_slot(session)
             await self._app(scope, _wrap_receive_to_repeat_body(body, receive), send)
 
-    async def _make_room_for_unread_reply(self, session: SessionId) -> None:
-        """Ensure that a session may have one more unread reply.
-
-        If the page has too many, remove the least recently used sessions that read no replies.
+    def _require_unread_within_visitor_limit(self, session: SessionId) -> None:
+        """Raise an error if a session may have no further unread reply.
 
         Raises:
-            PageRequestError: the session or the page has too many unread replies.
+            PageRequestError: the session has `MAX_UNREAD_PER_VISITOR` unread replies.
         """
         unread = self._blocks._queue.pending_event_ids_session
         if len(unread.get(session, ())) >= MAX_UNREAD_PER_VISITOR:
             raise PageRequestError(
                 429, f"{MAX_UNREAD_PER_VISITOR} of your answers wait to be read."
             )
+
+    async def _forget_silent_sessions_if_page_is_full(self, session_to_keep: SessionId) -> None:
+        """Remove the least recently used silent sessions until the page may have one more reply.
+
+        A silent session has unread replies, but no stream that reads them.
+
+        Raises:
+            PageRequestError: the page has `MAX_UNREAD` unread replies and no other silent session.
+        """
+        unread = self._blocks._queue.pending_event_ids_session
         while sum(map(len, unread.values())) >= MAX_UNREAD:
             silent = (
                 n for n, seat in self._slots.items() if unread.get(n) and not seat.stream_count
             )
-            longest = next((name for name in silent if name != session), None)
+            longest = next((name for name in silent if name != session_to_keep), None)
             if longest is None:
                 raise PageRequestError(
                     503, "The page has too much to do; try again in some seconds."
                 )
             await self._forget_session(longest)
-        await self._get_or_create_slot(session)
 
-    async def _get_or_create_slot(self, session: SessionId) -> VisitorSlot:
+    async def _get_or_create_connected_slot(self, session: SessionId) -> VisitorSlot:
         """Return the slot of a session, and create it if it does not exist.
 
         If there are too many sessions, disconnected ones are removed first.
@@ -149,10 +160,12 @@ class VisitorLimits:
             await self._forget_session(gone)
         seat = self._slots.setdefault(session, VisitorSlot())
         self._slots.move_to_end(session)
-        self._set_disconnected(session, is_disconnected=False)
+        self._set_visitor_disconnected(session, is_disconnected=False)
         return seat
 
-    async def _serve_long_connection(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve_reply_stream_or_heartbeat(
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         """Serve a long-lived connection: a stream of replies, or a heartbeat."""
         path = get_route_path(scope)
         streams = path == DATA
@@ -161,7 +174,7 @@ class VisitorLimits:
             session = QueryParams(scope["query_string"]).get("session_hash", "")
         if not SESSION.fullmatch(session):
             raise PageRequestError(400, "The session's name is not one that the page makes.")
-        seat = await self._get_or_create_slot(session)
+        seat = await self._get_or_create_connected_slot(session)
         seat.connection_count += 1
         seat.stream_count += streams
         if seat.forget_timer is not None:
@@ -179,14 +192,14 @@ class VisitorLimits:
             seat.connection_count -= 1
             seat.stream_count -= streams
             if not seat.connection_count and self._slots.get(session) is seat:
-                self._set_disconnected(session, is_disconnected=True)
+                self._set_visitor_disconnected(session, is_disconnected=True)
                 # A new connection cancels the timer.
                 loop = asyncio.get_running_loop()
                 seat.forget_timer = loop.call_later(
                     self._grace_s, self._forget_session_in_background, session
                 )
 
-    def _set_disconnected(self, session: SessionId, *, is_disconnected: bool) -> None:
+    def _set_visitor_disconnected(self, session: SessionId, *, is_disconnected: bool) -> None:
         """Set the attribute `is_disconnected` of a session's visitor.
 
         Pending events of a disconnected visitor are dropped.
@@ -227,7 +240,7 @@ def _wrap_receive_to_repeat_body(body: bytes, receive: Receive) -> Receive:
     return receive_body_first
 
 
-def _validate_event_request(body: bytes) -> SessionId:
+def _read_session_of_valid_event_request(body: bytes) -> SessionId:
     """Return the session id in the body of an event request, after checking the body.
 
     Raises:

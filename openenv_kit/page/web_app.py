@@ -27,8 +27,8 @@ from openenv_kit.episode_clients.websocket import WebSocketEpisode
 from openenv_kit.page import DEBUGGER_PATH
 from openenv_kit.page.environment_view import (
     EnvironmentView,
-    get_environment_view,
-    read_page_stylesheet,
+    get_environment_view_or_default,
+    read_page_and_environment_css,
 )
 from openenv_kit.page.layout import EnvironmentLink, build_page
 from openenv_kit.page.visitor import create_limited_in_process_client
@@ -88,7 +88,7 @@ def mount_debugger(
         app.add_api_route(path, redirect_to_debugger, include_in_schema=False)
     # Gradio must not send analytics. It reads this variable while a page is built.
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    scenes = get_environment_view(environment)
+    scenes = get_environment_view_or_default(environment)
     own = scenes.environment.name
     below = "" if not environments or own == environments[0].name else f"/{own}"
     server_address = OwnServerAddress()
@@ -160,7 +160,8 @@ def build_environment_links(
         EnvironmentLink(environment_view)
         if each.name == own
         else EnvironmentLink(
-            get_environment_view(each), f"{up}{'' if each.name == root else each.name + '/'}web/"
+            get_environment_view_or_default(each),
+            f"{up}{'' if each.name == root else each.name + '/'}web/",
         )
         for each in environments
     ]
@@ -275,7 +276,7 @@ def build_page_tags(environment_view: EnvironmentView) -> PageTags:
     """Return the head tags and the style tag of an environment's page."""
     environment = environment_view.environment
     head = HEAD.format(title=escape(environment.title), card=escape(environment.description))
-    style = f"<style>{read_page_stylesheet(environment_view)}</style>"
+    style = f"<style>{read_page_and_environment_css(environment_view)}</style>"
     return PageTags(head.encode(), style.encode())
 
 

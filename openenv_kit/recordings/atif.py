@@ -2,7 +2,7 @@
 
 A trajectory contains the replies, but a recording contains only their digests. The run is therefore
 replayed, and an error is raised if a reply differs from the recorded one. The text that a model
-wrote beside its tool calls and its token counts are not exported.
+wrote in addition to tool calls, and its token counts, are not exported.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class NamedRun(NamedTuple):
 
 
 def unique_run_names(runs: Iterable[RecordedRun]) -> Iterator[NamedRun]:
-    """Yield runs with unique names: the task's name, with a number if it was used before."""
+    """Yield runs with unique names: the task's name, with a number for repeated tasks."""
     earlier_runs = Counter[str]()
     for run in runs:
         repetition = earlier_runs[run.task_name]
@@ -98,7 +98,7 @@ def _build_agent_step(
         "tool_calls": [{"tool_call_id": call_id, "function_name": name, "arguments": arguments}],
         "observation": {"results": [{"source_call_id": call_id, "content": content}]},
     }
-    if is_scripted:  # the number of a model's requests is not recorded
+    if is_scripted:  # for a model, the number of requests is not recorded
         step["llm_call_count"] = 0
     step["extra"] = {"reward": observation["reward"], "done": observation["done"]}
     return step

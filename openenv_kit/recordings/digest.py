@@ -1,4 +1,4 @@
-"""Digests of replies, by which a replay is compared with the recorded run.
+"""Digests of replies, which are used to compare a replay with the recorded run.
 
 A digest covers the data of a reply and leaves out its prose, so that a recording stays valid when
 a message is reworded. Each environment declares the fields that hold prose, as `prose_fields` of
@@ -32,7 +32,7 @@ def canonical_json_without_empty_fields(observation: Mapping[str, Any]) -> str:
     """Serialize an observation to canonical JSON without its empty fields.
 
     Fields whose value is empty, zero or false are left out, so that a default value and a missing
-    field give the same text. `UNCOMPARED_FIELDS` are left out too.
+    field give the same result. `UNCOMPARED_FIELDS` are left out too.
     """
     values = {
         name: convert_models_to_dicts(value)

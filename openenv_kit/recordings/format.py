@@ -12,12 +12,12 @@ A recording is a JSON Lines file with one line per event. It contains one or mor
 
 `reset` contains the arguments that start the same episode again. Episodes are deterministic, so a
 replay gives the same replies. Replies are not stored. Each `digest` is the digest of a reply (see
-`openenv_kit.recordings.digest`), by which a replay is compared with the original.
+`openenv_kit.recordings.digest`), which a replay is compared with.
 
-If a model played, `messages` of a step contains the messages that it read and wrote since the
-previous step, in the format of chat endpoints, with the token usage of each reply. `messages` of
-the end contains the remaining ones. The score of a failed episode is null. `error` of the end is
-the reason why an episode ended early.
+If a model played, `messages` of a step contains the messages that it received and sent since the
+previous step, in the chat-completions format, with the token usage of each response. `messages` of
+the end contains the remaining messages. The score of a failed episode is null. `error` of the end
+is the reason why an episode ended early.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class RecordedStep:
 
     Attributes:
         action: the action as it was sent.
-        status, reward, done: fields of the reply with these names.
+        status, reward, done: the fields of the reply with these names.
         digest: digest of the reply.
         elapsed_s: seconds until the reply arrived.
     """
@@ -108,7 +108,7 @@ class ParsedRuns(NamedTuple):
 
     Attributes:
         runs: the runs; the last one is incomplete if there is an error.
-        error: what is wrong with the first invalid line; None if every line is valid.
+        error: error for the first invalid line; None if every line is valid.
     """
 
     runs: list[RecordedRun]
@@ -163,7 +163,7 @@ class RunRecorder:
             action: the action as it was sent.
             observation: observation of the reply.
             elapsed_s: seconds until the reply arrived.
-            messages: messages that a model read and wrote since the previous step.
+            messages: messages that a model received and sent since the previous step.
         """
         self._step_count += 1
         extra = {"messages": list(messages)} if messages else {}
@@ -191,8 +191,8 @@ class RunRecorder:
         Args:
             score: final score in [0, 1]; None if the episode failed.
             last_observation: observation of the last step; its evidence share is written.
-            messages: messages that a model read and wrote since the last step.
-            error: why the episode failed, or a remark on how it ended.
+            messages: messages that a model received and sent since the last step.
+            error: reason why the episode failed, or a note about how it ended.
         """
         end_info = EndInfo.from_info((last_observation or {}).get("metadata"))
         extra: dict[str, Any] = {}
@@ -280,7 +280,7 @@ def parse_runs_until_error(text: str) -> ParsedRuns:
 
 
 def _apply_event_line(runs: list[RecordedRun], line: str) -> None:
-    """Parse a line and add its event to the runs, in place; raise an error if it is invalid."""
+    """Parse a line and add its event to `runs`; raise an error if the line is invalid."""
     event = json.loads(line)
     kind = event.get("event")
     if kind == "start":
@@ -303,5 +303,5 @@ def _apply_event_line(runs: list[RecordedRun], line: str) -> None:
 
 @cache
 def _get_type_adapter(value_type: Any) -> TypeAdapter[Any]:
-    # Building an adapter takes longer than reading many lines.
+    # Adapters are cached, because building one takes longer than parsing many lines.
     return TypeAdapter(value_type)

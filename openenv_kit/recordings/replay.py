@@ -1,4 +1,4 @@
-"""Replays recorded runs in process and compares the replies with the recorded ones."""
+"""Replays recorded runs in this process and compares the replies with the recorded ones."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class ReplayResult:
     Attributes:
         run: the recorded run.
         score: score of the replay.
-        first_different_step: number of the first step whose reply differs from the recorded one
-            in more than prose; 0 is the reset. None if every reply is the same.
+        first_different_step: number of the first step whose reply differs from the recorded one,
+            ignoring prose; 0 is the reset. None if no reply differs.
     """
 
     run: RecordedRun
@@ -29,7 +29,7 @@ class ReplayResult:
 
     @property
     def matches_recording(self) -> bool:
-        """Whether every reply is the same as recorded, and the score if the recording has one."""
+        """Whether every reply and, if recorded, the score are the same as in the recording."""
         return self.first_different_step is None and self.run.score in (None, self.score)
 
 
@@ -76,7 +76,7 @@ def check_replay(run: RecordedRun, environment: Environment | None = None) -> Re
 def iter_replayed_steps(
     run: RecordedRun, environment: Environment | None = None
 ) -> Iterator[ReplayedStep]:
-    """Replay a run in process and yield its reset and each of its steps.
+    """Replay a run in this process and yield its reset and each of its steps.
 
     Args:
         run: the recorded run.

@@ -62,9 +62,9 @@ def find_attestation_problems(submission: Submission, attestation: Attestation) 
         )
     unmatched: defaultdict[_EpisodeKey, list[int]] = defaultdict(list)
     for number, run in enumerate(submission.runs, start=1):
-        unmatched[_key_of_run(run)].append(number)
+        unmatched[_episode_key_of_run(run)].append(number)
     for play in attestation.plays:
-        run_numbers = unmatched.get(_key_of_attested_episode(play))
+        run_numbers = unmatched.get(_episode_key_of_attested_episode(play))
         if run_numbers:
             run_numbers.pop(0)
         elif play.is_finished:  # An unfinished rollout scores 0 and needs no run.
@@ -89,7 +89,7 @@ class _EpisodeKey:
     actions_digest: str
 
 
-def _key_of_attested_episode(attested_episode: AttestedEpisode) -> _EpisodeKey:
+def _episode_key_of_attested_episode(attested_episode: AttestedEpisode) -> _EpisodeKey:
     return _EpisodeKey(
         index=attested_episode.index,
         reset_json=json.dumps(attested_episode.reset, sort_keys=True),
@@ -99,7 +99,7 @@ def _key_of_attested_episode(attested_episode: AttestedEpisode) -> _EpisodeKey:
     )
 
 
-def _key_of_run(run: RecordedRun) -> _EpisodeKey:
+def _episode_key_of_run(run: RecordedRun) -> _EpisodeKey:
     return _EpisodeKey(
         index=run.reset.get("index", 0),
         reset_json=json.dumps(drop_task_selectors(run.reset), sort_keys=True),

@@ -17,7 +17,7 @@ from openenv_kit.environment import Environment
 from openenv_kit.results.player_summary import (
     PlayerDifference,
     PlayerSummary,
-    compute_paired_difference,
+    compute_difference_on_common_episodes,
     summarize_player,
 )
 from openenv_kit.results.scored_episodes import PlayerResults, ScoredEpisode
@@ -108,9 +108,10 @@ def compare_players(
         versions=versions,
         players=players,
         summaries=[summarize_player(player, group_size) for player in players],
-        summaries_by_label=_summaries_by_label(players, environment) if is_current else {},
+        summaries_by_label=_summarize_players_by_label(players, environment) if is_current else {},
         paired=[
-            compute_paired_difference(first, second) for first, second in combinations(players, 2)
+            compute_difference_on_common_episodes(first, second)
+            for first, second in combinations(players, 2)
         ],
         group_size=group_size,
     )
@@ -125,8 +126,8 @@ def write_comparison_page(comparison: Comparison, path: Path, home_url: str = ""
         home_url: address of the leaderboard that the page links back to; empty for no link.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows = _episode_rows(comparison.players)
-    text = render_template(
+    rows = _build_episode_rows(comparison.players)
+    text = render_html_template(
         "page.html.jinja",
         comparison=comparison,
         home_url=home_url,
@@ -136,7 +137,7 @@ def write_comparison_page(comparison: Comparison, path: Path, home_url: str = ""
     path.write_text(text, encoding="utf-8")
 
 
-def render_template(template_name: str, **values: Any) -> str:
+def render_html_template(template_name: str, **values: Any) -> str:
     """Render an HTML template of this package. Values are HTML-escaped."""
     templates = TemplateEnvironment(
         loader=PackageLoader("openenv_kit.results", "."),
@@ -156,7 +157,7 @@ class _Label(NamedTuple):
     name: str
 
 
-def _summaries_by_label(
+def _summarize_players_by_label(
     players: Sequence[PlayerResults], environment: Environment
 ) -> SummariesByLabel:
     rollouts_by_label: list[defaultdict[_Label, list[ScoredEpisode]]] = []
@@ -181,7 +182,7 @@ def _summaries_by_label(
     return summaries
 
 
-def _episode_rows(players: Sequence[PlayerResults]) -> list[EpisodeRow]:
+def _build_episode_rows(players: Sequence[PlayerResults]) -> list[EpisodeRow]:
     tasks: dict[str, str] = {}
     rollouts_by_episode: list[defaultdict[str, list[ScoredEpisode]]] = []
     for player in players:
@@ -194,7 +195,7 @@ def _episode_rows(players: Sequence[PlayerResults]) -> list[EpisodeRow]:
         EpisodeRow(
             task,
             [
-                _episode_cell(rollouts[episode]) if episode in rollouts else None
+                _build_episode_cell(rollouts[episode]) if episode in rollouts else None
                 for rollouts in rollouts_by_episode
             ],
         )
@@ -202,6 +203,6 @@ def _episode_rows(players: Sequence[PlayerResults]) -> list[EpisodeRow]:
     ]
 
 
-def _episode_cell(rollouts: Sequence[ScoredEpisode]) -> EpisodeCell:
+def _build_episode_cell(rollouts: Sequence[ScoredEpisode]) -> EpisodeCell:
     scores = [rollout.score for rollout in rollouts if rollout.score is not None]
     return EpisodeCell(fmean(scores) if scores else None, len(rollouts) - len(scores))

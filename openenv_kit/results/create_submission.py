@@ -18,7 +18,7 @@ from openenv_kit.reset_arguments import drop_task_selectors
 from openenv_kit.results.submission_folder import (
     SubmissionCard,
     SubmissionError,
-    parse_card,
+    validate_submission_card,
 )
 from openenv_kit.trust.attestation import Attestation
 
@@ -74,7 +74,7 @@ def build_submission_card(
         raise SubmissionError("The recordings contain no run.")
     first = runs[0]
     for run in runs:
-        _require_same_setup(run, first)
+        _require_split_task_and_same_setup(run, first)
     if attestation:
         start, count, tries = 0, attestation.task_count, attestation.plays_per_task
     else:
@@ -87,7 +87,7 @@ def build_submission_card(
                     f"Task {first.reset['split']}-{index} has {run_counts[index]} runs and others "
                     f"have {tries}; every task of a submission needs the same number of runs."
                 )
-    return parse_card(
+    return validate_submission_card(
         {
             "player": first.player,
             "environment": environment.name,
@@ -104,12 +104,15 @@ def build_submission_card(
     )
 
 
-def _require_same_setup(run: RecordedRun, first_run: RecordedRun) -> None:
+def _require_split_task_and_same_setup(run: RecordedRun, first_run: RecordedRun) -> None:
     if "split" not in run.reset or "index" not in run.reset:
         raise SubmissionError(
             f"A run was reset with {run.reset}; a submission needs a split and an index."
         )
-    setup, expected_setup = _setup_of_run(run), _setup_of_run(first_run)
+    setup, expected_setup = (
+        _get_player_split_reset_and_versions(run),
+        _get_player_split_reset_and_versions(first_run),
+    )
     for name, expected in expected_setup.items():
         if setup[name] != expected:
             raise SubmissionError(
@@ -118,7 +121,7 @@ def _require_same_setup(run: RecordedRun, first_run: RecordedRun) -> None:
             )
 
 
-def _setup_of_run(run: RecordedRun) -> Mapping[str, Any]:
+def _get_player_split_reset_and_versions(run: RecordedRun) -> Mapping[str, Any]:
     return {
         "player": run.player,
         "split": run.reset["split"],

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.results.comparison_page import (
     compare_players,
-    render_template,
+    render_html_template,
     write_comparison_page,
 )
 from openenv_kit.results.player_summary import PlayerSummary, summarize_player
@@ -22,9 +22,9 @@ from openenv_kit.results.scored_episodes import (
 )
 from openenv_kit.results.submission_folder import (
     BoardKey,
+    EvidenceLabel,
     Submission,
     SubmissionCard,
-    Verification,
 )
 
 INDEX_FILENAME = "index.html"
@@ -37,9 +37,9 @@ class LeaderboardEntry(NamedTuple):
     summary: PlayerSummary
 
     @property
-    def verification(self) -> Verification:
+    def evidence_label(self) -> EvidenceLabel:
         """Whether the row is attested or self-reported."""
-        return self.submission.verification
+        return self.submission.evidence_label
 
 
 @dataclass(frozen=True)
@@ -80,14 +80,14 @@ def write_leaderboard_site(boards: Sequence[Leaderboard], folder: Path) -> Path:
     """Write the leaderboard's site into a folder and return the path of its index page."""
     folder.mkdir(parents=True, exist_ok=True)
     index = folder / INDEX_FILENAME
-    index.write_text(render_template("site.html.jinja", boards=boards), encoding="utf-8")
+    index.write_text(render_html_template("site.html.jinja", boards=boards), encoding="utf-8")
     for board in boards:
         comparison = compare_players(board.players, board.card.split, board.environment)
         write_comparison_page(comparison, folder / board.page_filename, home_url=INDEX_FILENAME)
     return index
 
 
-def list_rollouts_with_missing_as_zero(submission: Submission) -> list[ScoredEpisode]:
+def list_rollouts_with_zero_for_missing_attested(submission: Submission) -> list[ScoredEpisode]:
     """Return the rollouts of a submission.
 
     For an attested submission, the list also contains a rollout with score 0 for each rollout that
@@ -116,7 +116,7 @@ def _build_board(submissions: Sequence[Submission], board_number: int) -> Leader
             name=f"{submission.card.player} ({submission.name})",
             source=submission.name,
             versions=submission.card.versions,
-            rollouts=list_rollouts_with_missing_as_zero(submission),
+            rollouts=list_rollouts_with_zero_for_missing_attested(submission),
             has_independent_rollouts=submission.attestation is not None,
         )
         for submission in submissions

@@ -15,12 +15,15 @@ from openenv_kit.results.scored_episodes import (
     ScoredEpisode,
     group_scores_by_episode,
 )
-from openenv_kit.results.signal import ROLLOUTS_PER_GROUP, share_of_groups_with_signal
+from openenv_kit.results.signal import (
+    ROLLOUTS_PER_GROUP,
+    mean_share_of_groups_with_signal_over_tasks,
+)
 from openenv_kit.results.statistics import (
     MeanInterval,
     PassRate,
     bootstrap_mean_interval,
-    compute_pass_rates,
+    compute_pass_hat_k_rates,
     standard_error_of_mean,
 )
 
@@ -40,7 +43,8 @@ class PlayerSummary:
         pass_rates: pass^k for several k. A rate is None if no episode has k rollouts, or for
             k > 1 if the rollouts may be copies of each other. With k = 1 it is the share of exact
             reports.
-        signal: share of groups with signal, see `share_of_groups_with_signal`; None if no episode
+        signal: share of groups with signal, see
+            `mean_share_of_groups_with_signal_over_tasks`; None if no episode
             has enough rollouts for a group.
         evidence_share: mean of the known evidence shares; None if none is known.
         tool_calls: mean number of tool calls per rollout.
@@ -92,7 +96,7 @@ def summarize_player(player: PlayerResults, group_size: int = ROLLOUTS_PER_GROUP
     """
     scored = player.scored_rollouts
     by_episode = group_scores_by_episode(scored)
-    rates = compute_pass_rates(
+    rates = compute_pass_hat_k_rates(
         [[score == 1.0 for score in scores] for scores in by_episode.values()]
     )
     if not player.has_independent_rollouts:
@@ -110,7 +114,7 @@ def summarize_player(player: PlayerResults, group_size: int = ROLLOUTS_PER_GROUP
         standard_error=standard_error_of_mean(episode_means),
         interval=bootstrap_mean_interval(episode_means),
         pass_rates=rates,
-        signal=share_of_groups_with_signal(by_episode.values(), group_size),
+        signal=mean_share_of_groups_with_signal_over_tasks(by_episode.values(), group_size),
         evidence_share=fmean(evidence_shares) if evidence_shares else None,
         tool_calls=_mean_if_all_known(scored, lambda rollout: rollout.tool_calls),
         tokens=_mean_if_all_known(scored, lambda rollout: rollout.tokens),
@@ -119,7 +123,9 @@ def summarize_player(player: PlayerResults, group_size: int = ROLLOUTS_PER_GROUP
     )
 
 
-def compute_paired_difference(first: PlayerResults, second: PlayerResults) -> PlayerDifference:
+def compute_difference_on_common_episodes(
+    first: PlayerResults, second: PlayerResults
+) -> PlayerDifference:
     """Compute the difference between two players' mean scores on their common episodes."""
     first_scores = group_scores_by_episode(first.scored_rollouts)
     second_scores = group_scores_by_episode(second.scored_rollouts)

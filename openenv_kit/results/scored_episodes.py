@@ -59,7 +59,7 @@ class ScoredEpisode:
     evidence_share: float | None = None
 
     @property
-    def split(self) -> str:
+    def split_or_named_tasks(self) -> str:
         """Split of the task; `NAMED_TASKS` if the reset arguments contain no split."""
         return str(self.reset["split"]) if "split" in self.reset else NAMED_TASKS
 
@@ -93,7 +93,7 @@ class PlayerResults:
     rollouts: Sequence[ScoredEpisode]
     has_independent_rollouts: bool = True
 
-    def merged_with(self, other: PlayerResults) -> PlayerResults:
+    def merge_rollouts_of_same_versions(self, other: PlayerResults) -> PlayerResults:
         """Return a copy of this player that also has the other player's rollouts.
 
         Raises:
@@ -103,9 +103,9 @@ class PlayerResults:
         return replace(self, rollouts=[*self.rollouts, *other.rollouts])
 
     @property
-    def splits(self) -> list[str]:
+    def played_split_names(self) -> list[str]:
         """Names of the splits that were played, in order of first occurrence."""
-        return list(dict.fromkeys(rollout.split for rollout in self.rollouts))
+        return list(dict.fromkeys(rollout.split_or_named_tasks for rollout in self.rollouts))
 
     @property
     def scored_rollouts(self) -> list[ScoredEpisode]:
@@ -139,7 +139,7 @@ def group_scores_by_episode(rollouts: Iterable[ScoredEpisode]) -> dict[str, list
     return dict(scores)
 
 
-def read_player_results(
+def read_and_merge_player_results(
     files: Iterable[NamedPath], environment: Environment
 ) -> list[PlayerResults]:
     """Read the rollouts of all players in result files, and merge those of the same player.
@@ -158,7 +158,7 @@ def read_player_results(
     players: dict[str, PlayerResults] = {}
     for name, path in files:
         for file in iter_recording_paths([path]):
-            for player in _read_result_file(file, environment):
+            for player in _read_results_or_recording(file, environment):
                 _add_or_merge_player(players, replace(player, name=name or player.name))
     first, *others = players.values()
     for player in others:
@@ -166,7 +166,7 @@ def read_player_results(
     return [first, *others]
 
 
-def select_split(players: Sequence[PlayerResults], split: str = "") -> SplitSelection:
+def select_rollouts_of_split(players: Sequence[PlayerResults], split: str = "") -> SplitSelection:
     """Select the rollouts of one split.
 
     Args:
@@ -177,11 +177,11 @@ def select_split(players: Sequence[PlayerResults], split: str = "") -> SplitSele
         MixedResultsError: `split` is empty and there are several splits, the split is unknown, or
             a player has no rollout of it.
     """
-    splits = list(dict.fromkeys(name for player in players for name in player.splits))
+    splits = list(dict.fromkeys(name for player in players for name in player.played_split_names))
     if not split:
         if len(splits) != 1:
             splits_by_player = "; ".join(
-                f"{player.name} has {' and '.join(player.splits)}" for player in players
+                f"{player.name} has {' and '.join(player.played_split_names)}" for player in players
             )
             raise MixedResultsError(
                 f"The rollouts are of {len(splits)} splits ({splits_by_player}), and scores of "
@@ -193,7 +193,7 @@ def select_split(players: Sequence[PlayerResults], split: str = "") -> SplitSele
         raise MixedResultsError(unknown_name_message("split", split, splits))
     selected = []
     for player in players:
-        rollouts = [rollout for rollout in player.rollouts if rollout.split == split]
+        rollouts = [rollout for rollout in player.rollouts if rollout.split_or_named_tasks == split]
         if not rollouts:
             raise MixedResultsError(f"{player.name} has no rollout of the split {split!r}.")
         selected.append(replace(player, rollouts=rollouts))
@@ -215,10 +215,10 @@ def scored_episode_from_run(run: RecordedRun) -> ScoredEpisode:
 def _add_or_merge_player(players: dict[str, PlayerResults], player: PlayerResults) -> None:
     """Add a player to `players`, or add its rollouts to the player that has the same name."""
     previous = players.get(player.name)
-    players[player.name] = previous.merged_with(player) if previous else player
+    players[player.name] = previous.merge_rollouts_of_same_versions(player) if previous else player
 
 
-def _read_result_file(path: Path, environment: Environment) -> list[PlayerResults]:
+def _read_results_or_recording(path: Path, environment: Environment) -> list[PlayerResults]:
     text = read_recording_text(path)
     try:
         document = json.loads(text)

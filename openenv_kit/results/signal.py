@@ -29,7 +29,7 @@ ROUNDING_TOLERANCE = 1e-9
 """Rounding tolerance, so that a difference of exactly `MIN_REWARD_DIFFERENCE` is not signal."""
 
 
-def share_of_groups_with_signal(
+def mean_share_of_groups_with_signal_over_tasks(
     rewards_by_task: Iterable[Sequence[float]], group_size: int = ROLLOUTS_PER_GROUP
 ) -> float | None:
     """Return the share of groups with signal, averaged over tasks.
@@ -45,11 +45,11 @@ def share_of_groups_with_signal(
     Returns:
         A share from 0 to 1; None if no task has `group_size` rollouts.
     """
-    shares = share_of_groups_with_signal_per_task(rewards_by_task, group_size)
+    shares = share_of_groups_with_signal_per_large_enough_task(rewards_by_task, group_size)
     return fmean(shares) if shares else None
 
 
-def share_of_groups_with_signal_per_task(
+def share_of_groups_with_signal_per_large_enough_task(
     rewards_by_task: Iterable[Sequence[float]], group_size: int = ROLLOUTS_PER_GROUP
 ) -> list[float]:
     """Return the share of groups with signal for each task with at least `group_size` rollouts."""
@@ -141,7 +141,7 @@ def _measure_level_signal(
     rollouts: Sequence[ScoredEpisode],
     group_size: int,
 ) -> LevelSignal:
-    shares = share_of_groups_with_signal_per_task(
+    shares = share_of_groups_with_signal_per_large_enough_task(
         group_scores_by_episode(rollouts).values(), group_size
     )
     tokens = [rollout.tokens for rollout in rollouts if rollout.tokens is not None]

@@ -41,7 +41,7 @@ def standard_error_of_mean(values: Sequence[float]) -> float | None:
     return stdev(values) / len(values) ** 0.5 if len(values) > 1 else None
 
 
-def normal_mean_interval(scores: Sequence[float]) -> MeanInterval:
+def clipped_normal_mean_interval(scores: Sequence[float]) -> MeanInterval:
     """Return the mean of scores and its interval by the normal approximation.
 
     The interval is clipped to [0, 1]. For a single score, both ends equal the score.
@@ -71,19 +71,19 @@ def bootstrap_mean_interval(values: Sequence[float]) -> MeanInterval | None:
     return MeanInterval(fmean(values), float(ci_low), float(ci_high))
 
 
-def estimate_pass_hat_k(is_perfect: Sequence[bool], k: int) -> float | None:
+def estimate_pass_hat_k(perfect_flags: Sequence[bool], k: int) -> float | None:
     """Return an unbiased estimate of the probability that k rollouts are all perfect.
 
     Args:
-        is_perfect: for each rollout of one episode, whether it scored 1.0.
+        perfect_flags: for each rollout of one episode, whether it scored 1.0.
         k: number of rollouts. The result is None for k below 1 or above the number of rollouts.
     """
-    if not 1 <= k <= len(is_perfect):
+    if not 1 <= k <= len(perfect_flags):
         return None
-    return comb(sum(is_perfect), k) / comb(len(is_perfect), k)
+    return comb(sum(perfect_flags), k) / comb(len(perfect_flags), k)
 
 
-def compute_pass_rates(perfect_by_episode: Collection[Sequence[bool]]) -> list[PassRate]:
+def compute_pass_hat_k_rates(perfect_by_episode: Collection[Sequence[bool]]) -> list[PassRate]:
     """Estimate pass^k, averaged over episodes, for each k of `PASS_K_VALUES`.
 
     Args:

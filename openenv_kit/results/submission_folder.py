@@ -40,7 +40,7 @@ class SubmissionError(ConfigurationError):
     """A folder is not a valid submission, or a submission cannot be created from recordings."""
 
 
-class Verification(StrEnum):
+class EvidenceLabel(StrEnum):
     """Whether a submission is confirmed by a record that the server of the sealed split signed."""
 
     ATTESTED = "attested"
@@ -138,9 +138,9 @@ class Submission:
     attestation: Attestation | None = None
 
     @property
-    def verification(self) -> Verification:
+    def evidence_label(self) -> EvidenceLabel:
         """Whether the submission is attested by a verified record, or self-reported."""
-        return Verification.ATTESTED if self.attestation else Verification.SELF_REPORTED
+        return EvidenceLabel.ATTESTED if self.attestation else EvidenceLabel.SELF_REPORTED
 
 
 def read_submission(folder: Path) -> Submission:
@@ -152,7 +152,7 @@ def read_submission(folder: Path) -> Submission:
     for name in (CARD_FILENAME, RUNS_FILENAME):
         if not (folder / name).is_file():
             raise SubmissionError(f"{folder} has no {name}.")
-    card = parse_card(_read_yaml(folder / CARD_FILENAME), str(folder / CARD_FILENAME))
+    card = validate_submission_card(_read_yaml(folder / CARD_FILENAME), str(folder / CARD_FILENAME))
     try:
         runs = read_runs(folder / RUNS_FILENAME, MAX_RUNS_BYTES)
     except (KitError, OSError, EOFError, ValueError, zlib.error) as problem:
@@ -163,24 +163,26 @@ def read_submission(folder: Path) -> Submission:
     return Submission(folder.name, card, runs, token)
 
 
-def parse_card(fields: object, card_name: str = "The card") -> SubmissionCard:
+def validate_submission_card(
+    card_fields: object, card_name_in_errors: str = "The card"
+) -> SubmissionCard:
     """Validate the fields of a card.
 
     Args:
-        fields: content of the card's file.
-        card_name: name of the card in errors, such as its path.
+        card_fields: content of the card's file.
+        card_name_in_errors: name of the card in errors, such as its path.
 
     Raises:
         SubmissionError: a field is missing or has a value that is not allowed.
     """
     try:
-        return SubmissionCard.model_validate(fields)
+        return SubmissionCard.model_validate(card_fields)
     except ValidationError as problem:
         problems = "; ".join(
             f"{'.'.join(map(str, error['loc'])) or 'the card'}: {error['msg']}"
             for error in problem.errors()
         )
-        raise SubmissionError(f"{card_name}: {problems}.") from None
+        raise SubmissionError(f"{card_name_in_errors}: {problems}.") from None
 
 
 def write_submission(

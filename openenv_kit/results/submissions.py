@@ -1,8 +1,8 @@
 """Checks submissions by replaying every run.
 
-`check_submission` does not trust the card: it replays each run and lists all problems. A replay
-proves that the scores were reached. It cannot prove that no other attempts were left out, so a
-submission is attested only with a record that the server of the sealed split has signed; see
+`replay_and_check_submission` does not trust the card: it replays each run and lists all problems.
+A replay proves that the scores were reached. It cannot prove that no other attempts were left out,
+so a submission is attested only with a record that the server of the sealed split has signed; see
 `openenv_kit.trust.attestation`.
 """
 
@@ -71,7 +71,7 @@ class CheckedSubmission:
     problems: Sequence[str]
 
 
-def check_submission(
+def replay_and_check_submission(
     folder: Path, public_key: Ed25519PublicKey | None = None, min_tasks: int = MIN_TASKS
 ) -> CheckedSubmission:
     """Read a submission and replay its runs. Every failure is returned as a problem, not raised.
@@ -120,7 +120,7 @@ def find_submission_problems(submission: Submission, min_tasks: int = MIN_TASKS)
     card_problems = [
         *_find_commitment_problems(card, environment),
         *_find_version_problems(submission, environment),
-        *_find_name_problems(card, environment),
+        *_find_player_name_problems(card, environment),
     ]
     yield from card_problems
     if submission.attestation is None:
@@ -131,7 +131,7 @@ def find_submission_problems(submission: Submission, min_tasks: int = MIN_TASKS)
     if card_problems:
         return
     for number, run in enumerate(submission.runs, start=1):
-        for run_problem in _find_run_problems(run, card, environment):
+        for run_problem in _replay_run_and_find_problems(run, card, environment):
             yield f"Run {number}, {run.task_name}: {run_problem}"
 
 
@@ -163,7 +163,7 @@ def _find_version_problems(submission: Submission, environment: Environment) -> 
             )
 
 
-def _find_name_problems(card: SubmissionCard, environment: Environment) -> Iterator[str]:
+def _find_player_name_problems(card: SubmissionCard, environment: Environment) -> Iterator[str]:
     """Yield a problem if the player's name imitates a scripted policy or names an unknown one."""
     if card.is_scripted:
         try:
@@ -207,7 +207,7 @@ def _find_copied_run_problems(submission: Submission) -> Iterator[str]:
             )
 
 
-def _find_run_problems(
+def _replay_run_and_find_problems(
     run: RecordedRun, card: SubmissionCard, environment: Environment
 ) -> Iterator[str]:
     """Replay a run with the installed environment and yield each problem, such as a wrong score."""
@@ -248,11 +248,11 @@ def _find_run_problems(
             yield f"the reply to {step_name} differs from the recorded one."
             return
         if policy_check:
-            if number and not policy_check.is_next_action(action):
+            if number and not policy_check.is_next_policy_action(action):
                 yield f"{step_name} is not what the policy {card.player!r} does."
                 return
             if not is_done:
-                policy_check.advance_policy(observation)
+                policy_check.send_reply_and_store_next_action(observation)
     if policy_check and not is_done and not policy_check.has_ended:
         yield f"it ends before the policy {card.player!r} does."
     if run.score != score:
@@ -276,7 +276,7 @@ class _PolicyCheck:
         """Whether the policy has stopped playing."""
         return self._next_action_json is None
 
-    def advance_policy(self, observation: Mapping[str, Any]) -> None:
+    def send_reply_and_store_next_action(self, observation: Mapping[str, Any]) -> None:
         """Send a reply to the policy, and store its next action."""
         try:
             if self._steps is None:
@@ -289,7 +289,7 @@ class _PolicyCheck:
         else:
             self._next_action_json = _canonical_action_json(action)
 
-    def is_next_action(self, action: Mapping[str, Any]) -> bool:
+    def is_next_policy_action(self, action: Mapping[str, Any]) -> bool:
         """Return whether an action is the policy's next action."""
         return self._next_action_json == _canonical_action_json(action)
 

@@ -1,4 +1,4 @@
-"""Curriculum: selects stages of tasks, from easy to hard, by the success rate.
+"""Curriculum: moves between stages of tasks, from easy to hard, by the success rate.
 
 A curriculum is independent of trainers and environments. It returns reset arguments and receives
 rewards:
@@ -23,13 +23,13 @@ from openenv_kit.errors import InvalidValueError, require_integer
 MIN_REWARD_DIFFERENCE = 0.01
 """Rewards of a group must differ by more than this to give a signal."""
 ROUNDING_TOLERANCE = 1e-9
-"""Floating-point error of a difference of two rewards."""
+"""Tolerance for rounding errors in the difference of two rewards."""
 RUNG_LEVEL_NAMES = tuple(f"rung_{number}" for number in range(1, 11))
 """Names of the numbered levels, from the easiest to the hardest."""
 
 
 def resolve_level_name(difficulty: str | float) -> str:
-    """Return the name of the level that a value of the argument `difficulty` selects.
+    """Return the level that a value of the reset argument `difficulty` selects.
 
     Args:
         difficulty: name of a level, or a number from 0 to 1, which selects the nearest numbered
@@ -48,11 +48,11 @@ def resolve_level_name(difficulty: str | float) -> str:
 
 @dataclass
 class GroupCounts:
-    """Counts of the groups of one stage.
+    """Numbers of groups that were played in one stage.
 
     Attributes:
         played: number of groups that were played.
-        with_signal: number of those groups whose rewards differ.
+        with_signal: number of played groups whose rewards differ.
     """
 
     played: int = 0
@@ -62,21 +62,21 @@ class GroupCounts:
 class Curriculum:
     """Selects tasks of the stage that fits the recent success rate.
 
-    After `window` results of a stage, each further result may change the stage: at a success rate
-    of `promote_at` or more to the next one, below `demote_below` to the previous one. A new stage
-    starts without results.
+    Once a stage has `window` results, the curriculum moves to the next stage if the success rate is
+    at least `promote_at`, and to the previous stage if it is below `demote_below`. Each change of
+    stage discards the results.
 
     Args:
         stages: reset arguments of each stage without a seed, from the easiest to the hardest.
         window: number of results that the success rate is computed from, at least 1.
         promote_at, demote_below: success rates, 0 <= demote_below < promote_at <= 1.
         success_reward: smallest reward that counts as a success.
-        first_seed: seed of the first task; each further task has the next seed. Use different
+        first_seed: seed of the first task; each later task has the next seed. Use different
             seeds for different runs, and avoid the seeds of test sets.
 
     Attributes:
         stage_index: index of the current stage.
-        group_counts: counts of the groups of each stage.
+        group_counts: numbers of groups, by stage.
 
     Raises:
         InvalidValueError: an argument is out of its range.
@@ -112,11 +112,11 @@ class Curriculum:
 
     @property
     def success_rate(self) -> float:
-        """Share of successes among the recent results of the stage; 0.0 before the first one."""
+        """Share of successes among the recent results of the stage; 0.0 without results."""
         return fmean(self._recent_successes) if self._recent_successes else 0.0
 
     def next_reset_arguments(self) -> dict[str, Any]:
-        """Return the arguments of the next reset: those of the current stage and a new seed."""
+        """Return the arguments of the next reset: the current stage and a new seed."""
         self._next_seed += 1
         return {**self.stages[self.stage_index], "seed": self._next_seed - 1}
 
@@ -125,8 +125,8 @@ class Curriculum:
 
         Args:
             reward: final reward of the episode.
-            stage_index: stage of the episode, for results that arrive late; results of another
-                stage than the current one are ignored. None for the current stage.
+            stage_index: stage of the episode; None for the current stage. Results of other stages
+                than the current one, which may arrive late, are ignored.
         """
         if stage_index is not None and stage_index != self.stage_index:
             return
@@ -158,7 +158,7 @@ class Curriculum:
         return has_signal
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the progress as JSON values, which `load_state_dict` accepts."""
+        """Return the state as JSON values, which `load_state_dict` restores."""
         return {
             "stage": self.stage_index,
             "seed": self._next_seed,
@@ -167,7 +167,7 @@ class Curriculum:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore the progress that `state_dict` returned.
+        """Restore a state that `state_dict` returned.
 
         Raises:
             InvalidValueError: the state belongs to a curriculum with another number of stages.

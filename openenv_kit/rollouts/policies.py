@@ -11,7 +11,7 @@ from openenv_kit.registry import Registry, first_docstring_line
 Action = dict[str, Any]
 ObservationJson = Mapping[str, Any]
 PolicySteps = Generator[Action, ObservationJson, None]
-"""Generator that yields actions and is sent the observation of each reply."""
+"""Generator that yields actions and receives the observation after each action."""
 PolicyFunctionT = TypeVar("PolicyFunctionT", bound=Callable[..., PolicySteps])
 
 
@@ -21,7 +21,7 @@ class Policy:
 
     Attributes:
         name: name on the command line.
-        description: one line about the policy.
+        description: one-line description.
         generate_actions: generator function that takes the observation of the reset.
         max_submissions: largest number of submissions that the policy makes.
         is_baseline: whether its scores measure how difficult an episode is.

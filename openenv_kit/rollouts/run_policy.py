@@ -1,4 +1,4 @@
-"""Runs scripted policies in process, in the same sessions that a server uses."""
+"""Runs scripted policies in this process, in the same sessions that a server uses."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Token budgets: measured token counts of the reference policy's episodes, by level.
 
-They are a lower bound for the token limits of a training run. An environment ships its figures in
+The budgets are lower bounds for the token limits of a training run. An environment stores them in
 a file `token_budgets.json` next to the module of its class; `python -m research.token_budgets`
-measures and writes it. Tool schemas and the chat template are counted. A model that thinks before
-it calls a tool needs more tokens.
+measures them and writes the file. Tool schemas and the chat template are counted. A model that
+thinks before it calls a tool needs more tokens.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TOKEN_BUDGETS_FILENAME = "token_budgets.json"
 
 
 class DigitTokens(StrEnum):
-    """Way in which a tokenizer splits numbers."""
+    """How a tokenizer splits numbers into tokens."""
 
     GROUPED = "grouped"
     """Up to three digits per token, as in Llama 3 and OpenAI's encodings."""
@@ -40,7 +40,7 @@ class TokenPercentiles(NamedTuple):
 
 @dataclass(frozen=True)
 class TokenBudget:
-    """Tokens of the reference policy's episodes of one level.
+    """Token counts of the reference policy's episodes on one level.
 
     Attributes:
         level: name of the level.
@@ -50,7 +50,7 @@ class TokenBudget:
         completion: tokens of the tool calls and their results, which a trainer's completion limit
             must allow.
         total: tokens of the whole episode.
-        reset: further reset arguments, such as a mode of play.
+        reset: other reset arguments of the episodes, such as `profile`.
     """
 
     level: str
@@ -63,7 +63,7 @@ class TokenBudget:
 
 
 def token_budgets_path(environment: Environment) -> Path:
-    """Return the path of an environment's file of token budgets. The file may not exist."""
+    """Return the path of an environment's token budget file, which may not exist."""
     return Path(getfile(type(environment))).with_name(TOKEN_BUDGETS_FILENAME)
 
 
@@ -78,7 +78,7 @@ def read_token_budgets(path: Path) -> tuple[TokenBudget, ...]:
 def write_token_budgets(
     path: Path, budgets: Iterable[TokenBudget], measurement_settings: Mapping[str, Any]
 ) -> None:
-    """Write token budgets to a file, one per line, after the settings of the measurement."""
+    """Write the settings of a measurement and its token budgets to a file, one per line."""
     head = "".join(
         f'"{name}": {json.dumps(value)},\n' for name, value in measurement_settings.items()
     )
@@ -92,14 +92,14 @@ def find_token_budget(
     reset_arguments: Mapping[str, Any] | None = None,
     digits: DigitTokens = DigitTokens.GROUPED,
 ) -> TokenBudget | None:
-    """Return the token budget of a level and a mode of play; None if it was not measured.
+    """Return the token budget for a level and reset arguments; None if it was not measured.
 
-    Of several matching budgets, the one with the most reset arguments is returned.
+    If several budgets match, the budget with the most reset arguments is returned.
 
     Args:
         environment: the environment.
         level: name of the level.
-        reset_arguments: arguments of the reset, from which the mode of play is read.
+        reset_arguments: arguments of the reset. A budget matches if it has no other arguments.
         digits: how the tokenizer splits numbers.
     """
     arguments = dict(reset_arguments or {})

@@ -1,7 +1,7 @@
 """The ASGI app, and the `server` command that serves it.
 
-Heavy modules are imported when the app is built, because the parent process of several workers does
-not need them.
+Heavy modules are imported when the app is built, because the parent process that supervises several
+workers does not need them.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ if TYPE_CHECKING:
     from openenv_kit.serving.websocket.sessions import SessionSlots
 
 FRAMEWORK_VARIABLES = ("ENABLE_WEB_INTERFACE", "FORWARDED_ALLOW_IPS")
-"""Variables of the framework and of uvicorn that change how a server is reached."""
+"""Environment variables of the framework and uvicorn that affect how clients reach the server."""
 REPLACED_PATHS = ("/ws", "/mcp", "/reset", "/step", "/state", "/docs", "/redoc")
-"""Routes of the framework that this package replaces. All other routes stay."""
+"""Paths of the framework's routes that this package replaces. Its other routes are kept."""
 
 
 class SharedServerState(NamedTuple):
     """Objects that the apps of all environments of a worker share.
 
     Attributes:
-        store: store of their episodes.
-        websocket_slots: sessions on the WebSocket `/ws`.
-        mcp_slots: sessions on the WebSocket `/mcp`.
+        store: store of the episodes of all environments.
+        websocket_slots: slots for sessions on the WebSocket route `/ws`.
+        mcp_slots: slots for sessions on the WebSocket route `/mcp`.
         page_sessions: login sessions of browsers that opened the debugger with the token.
     """
 
@@ -66,8 +66,9 @@ def build_app(
 
     Args:
         settings: settings of the server.
-        environment: environment at the root; None for the one that ENVIRONMENT names.
-        other_environments: environments to serve below their names.
+        environment: environment served at the root path; None for the one that the ENVIRONMENT
+            variable names.
+        other_environments: further environments, each served under `/NAME`.
     """
     from openenv_kit.serving import metrics
     from openenv_kit.serving.draining import SERVER_DRAIN
@@ -99,7 +100,7 @@ def build_app(
     if settings.root_path:
         root_app.add_middleware(PathPrefix, prefix=settings.root_path)
     apps = (root_app, *other_apps.values())
-    # The lifespan of the root app is replaced below, so the original ones are collected first.
+    # The root app's lifespan is replaced below, so the original lifespans are collected first.
     app_lifespans = [app.router.lifespan_context for app in apps]
 
     @asynccontextmanager
@@ -140,8 +141,8 @@ def _build_environment_app(
     Args:
         environment: environment that the app serves.
         settings: settings of the server.
-        shared: objects that it shares with the other apps.
-        all_environments: all environments of the server, the root's first.
+        shared: objects that the apps of all environments share.
+        all_environments: all environments of the server, starting with the one at the root.
     """
     from openenv.core.env_server import create_fastapi_app
 
@@ -163,7 +164,7 @@ def _build_environment_app(
     app.router.routes[:] = [
         route for route in app.router.routes if getattr(route, "path", "") not in REPLACED_PATHS
     ]
-    # A redirect has an absolute address, which is wrong for the clients of a proxy.
+    # A redirect contains an absolute URL, which is wrong for clients behind a proxy.
     app.router.redirect_slashes = False
     add_favicon_route(app)
     add_route_list_page(app)
@@ -200,7 +201,7 @@ def _add_episode_and_ready_routes(
     openenv_websocket = OpenEnvWebSocketEndpoint(shared.websocket_slots, episodes, max_bytes)
     mcp_websocket = McpWebSocketEndpoint(shared.mcp_slots, episodes, max_bytes)
     mcp = McpEndpoint(episodes, settings.max_mcp_sessions)
-    # The framework's last routes match any first segment, so these have to come first.
+    # The framework's last routes match any first path segment, so these routes must precede them.
     app.router.routes[:0] = [
         WebSocketRoute("/ws", openenv_websocket),
         WebSocketRoute("/mcp", mcp_websocket),
@@ -231,7 +232,7 @@ async def _require_writable_store(settings: Settings) -> None:
     """Check that the episode store can be written.
 
     Raises:
-        StoreUnavailableError: it cannot be written.
+        StoreUnavailableError: the store cannot be written.
     """
     store = open_store(settings)
     try:
@@ -241,7 +242,7 @@ async def _require_writable_store(settings: Settings) -> None:
 
 
 def _build_argument_parser(settings: Settings) -> argparse.ArgumentParser:
-    """Return the parser of the command `server`, with defaults from the environment variables."""
+    """Return the argument parser of the `server` command, with defaults from the environment."""
     parser = argparse.ArgumentParser(
         prog="server",
         description="Serve an environment, and others below their names, until stopped.",
@@ -281,10 +282,10 @@ def _print_settings(settings: Settings) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve an environment, and others below their names, until stopped.
+    """Run the `server` command: serve one or more environments until the process is stopped.
 
     Args:
-        arguments: command line; None for the process's own.
+        arguments: command-line arguments; None for `sys.argv`.
     """
     try:
         parser = _build_argument_parser(load_settings())

@@ -1,4 +1,4 @@
-"""Draining of a server: running episodes may continue for a while, and no new one starts.
+"""Draining before shutdown: running episodes may continue for a while, new ones are rejected.
 
 After SIGTERM, the server reports that it is not ready and rejects new episodes. It stops when no
 episode is in use, or after `OPENENV_KIT_DRAIN_S`, and closes the remaining connections with code
@@ -19,14 +19,14 @@ from openenv_kit.serving.episodes.running_episodes import RUNNING_EPISODES
 from openenv_kit.serving.store.errors import RETRY_AFTER_S, StoppingError
 
 IN_USE_WINDOW_S = 60.0
-"""Time after its last step for which an episode without a connection counts as in use."""
+"""Time for which an episode without an open connection counts as in use after its last step."""
 POLL_INTERVAL_S = 0.1
 
 logger = logging.getLogger("openenv_kit.server")
 
 
 class ServerDrain:
-    """State of this process between SIGTERM and its end.
+    """Shutdown state of a worker process: whether it is draining after a SIGTERM.
 
     Attributes:
         is_draining: whether new episodes are rejected.
@@ -37,7 +37,7 @@ class ServerDrain:
         self._is_forced = threading.Event()
 
     def require_not_draining(self) -> None:
-        """Raise a StoppingError if no new episode may start."""
+        """Raise a StoppingError if the server is draining, so that no new episode may start."""
         if self.is_draining:
             raise StoppingError(
                 "The server is stopping and starts no new episodes; running ones may continue "
@@ -100,4 +100,4 @@ class ServerDrain:
 
 
 SERVER_DRAIN = ServerDrain()
-"""State of this process."""
+"""Shutdown state of this process."""

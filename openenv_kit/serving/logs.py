@@ -32,7 +32,7 @@ LOG_FIELDS = (
     "drain_s",
     "address",
 )
-"""Fields that a log call may add, in the order of the line. All others are dropped."""
+"""Fields that a log call may pass as `extra`, in their order in a line. Others are dropped."""
 
 
 class JsonFormatter(logging.Formatter):
@@ -63,9 +63,9 @@ class DropWebSocketUrlLines(logging.Filter):
 def log_internal_error_and_get_reference(
     logger: logging.Logger, error: Exception, episode_id: str | None = None
 ) -> str:
-    """Log an unexpected exception and return the error text for the client.
+    """Log an unexpected exception and return the error message for the client.
 
-    The text contains only a reference, by which the log line can be found.
+    The message contains only a reference, by which the log line can be found.
 
     Args:
         logger: logger of the module that caught the exception.

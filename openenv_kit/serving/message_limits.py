@@ -1,7 +1,7 @@
-"""Limits on one message: size, shape of the JSON, number of WebSocket frames and time.
+"""Limits on a single message: size, JSON complexity, number of WebSocket frames and time to arrive.
 
-The table lists every limit. The checks are called where a message arrives: by the uvicorn
-protocols, by the middleware, by the WebSocket endpoint and by the JSON parser.
+The uvicorn protocols, the middleware, the WebSocket endpoint and the JSON parser check these limits
+when a message arrives.
 """
 
 from __future__ import annotations
@@ -18,19 +18,21 @@ from openenv_kit.serving.metrics import ErrorKind
 from openenv_kit.serving.settings import Settings
 
 MAX_JSON_DEPTH = 64
-"""Nesting levels of a JSON message. A report's rows need five."""
+"""Maximum nesting depth of a JSON message. A report with rows has five levels."""
 
 MAX_OBJECT_MEMBERS = 1000
-"""Members of one JSON object. A report's row has nine."""
+"""Maximum number of members of one JSON object. A row of a report has nine."""
 
 MAX_COMMAS = 20_000
-"""Commas in a JSON message, which limit its values. The longest report, 1,000 rows, has 9,000."""
+"""Maximum number of commas in a JSON message, which bounds the number of its values. The longest
+report, of 1,000 rows, has 9,000 commas."""
 
 MAX_FRAMES_PER_MESSAGE = 4096
-"""Frames of one WebSocket message. Empty frames take memory too."""
+"""Maximum number of frames of one WebSocket message, because even empty frames take memory."""
 
 MAX_READ_BYTES = 4096
-"""Bytes read from a connection at once, so that thousands of tiny frames delay no other client."""
+"""Maximum number of bytes read from a connection at once, so that a client that sends thousands of
+tiny frames does not delay other clients."""
 
 TOO_DEEP_TEXT = f"nested too deeply; allowed: {MAX_JSON_DEPTH} levels"
 TOO_MANY_VALUES_TEXT = f"too many values; allowed: {MAX_COMMAS} commas"
@@ -40,7 +42,7 @@ class MessageLimits(NamedTuple):
     """Limits that the server's settings define.
 
     Attributes:
-        max_bytes: size of a WebSocket message or a request body.
+        max_bytes: maximum size of a WebSocket message or a request body.
         timeout_s: time for a request's headers, for its body, and for a WebSocket message after its
             first frame; also how long a client may leave replies unread.
     """
@@ -50,7 +52,7 @@ class MessageLimits(NamedTuple):
 
     @classmethod
     def from_settings(cls, settings: Settings) -> MessageLimits:
-        """Return the limits of a server."""
+        """Return the limits that a server's settings define."""
         return cls(settings.max_message_bytes, settings.request_timeout_s)
 
 
@@ -59,11 +61,10 @@ class MessageTooComplexError(ValueError):
 
 
 class RejectedBodyError(HTTPException):
-    """A request body exceeds a limit while it is read.
+    """Raised when a request body exceeds a limit while it is being read.
 
-    It is an HTTPException because FastAPI turns any other exception during the read into a 400. The
-    rest
-    of the body is never read, so the connection is closed after the response.
+    This is an HTTPException because FastAPI converts any other exception during the read to a 400.
+    The rest of the body is never read, so the connection is closed after the response.
     """
 
     def __init__(self, error_kind: ErrorKind, status: HTTPStatus, detail: str) -> None:
@@ -72,12 +73,14 @@ class RejectedBodyError(HTTPException):
 
 
 def may_exceed_complexity_limits(raw_json: bytes) -> bool:
-    """Return whether a JSON text has enough brackets or commas to exceed a limit on its shape.
+    """Return whether a JSON message has enough brackets or commas to exceed a complexity limit.
 
-    Counting is much cheaper than `require_json_within_complexity_limits`, which few messages need.
+    Only such messages need `require_json_within_complexity_limits`, which is much slower than
+    counting characters.
 
     Raises:
-        MessageTooComplexError: it has more than `MAX_COMMAS` commas, and must not be parsed.
+        MessageTooComplexError: the message has more than `MAX_COMMAS` commas, and must not be
+            parsed.
     """
     comma_count = raw_json.count(b",")
     if comma_count > MAX_COMMAS:
@@ -89,11 +92,11 @@ def may_exceed_complexity_limits(raw_json: bytes) -> bool:
 
 
 def require_json_within_complexity_limits(value: object) -> None:
-    """Check the shape of a parsed JSON value.
+    """Check the nesting depth and the object sizes of a parsed JSON value.
 
     Raises:
-        MessageTooComplexError: it has more than `MAX_JSON_DEPTH` levels, or an object has more than
-            `MAX_OBJECT_MEMBERS` members.
+        MessageTooComplexError: the value has more than `MAX_JSON_DEPTH` levels, or one of its
+            objects has more than `MAX_OBJECT_MEMBERS` members.
     """
     level: list[object] = [value]
     for _ in range(MAX_JSON_DEPTH + 1):
@@ -118,13 +121,14 @@ def require_content_length_within(limits: MessageLimits, content_length: str) ->
 
     Args:
         limits: limits of the server.
-        content_length: value of the header; empty or malformed values are left to the body's check.
+        content_length: value of the header. Empty or malformed values are ignored here, because the
+            body is checked while it is read.
 
     Raises:
         RejectedBodyError: the announced body is too long.
     """
     is_number = content_length.isascii() and content_length.isdigit()
-    # Twelve digits are more than any limit; more of them would only take time to convert.
+    # Twelve digits exceed every allowed limit. Converting more digits would only take time.
     if is_number and int(content_length[:12]) > limits.max_bytes:
         raise _build_body_too_large_error(limits.max_bytes)
 
@@ -139,8 +143,8 @@ def wrap_receive_with_body_limits(
 
     Args:
         limits: limits of the server.
-        receive: the request's own receive function.
-        is_json: whether commas are limited.
+        receive: receive function of the request.
+        is_json: whether the number of commas is limited as well.
     """
     byte_count = comma_count = 0
     is_complete = False

@@ -1,7 +1,7 @@
-"""JSON messages of every interface: replies and errors in the framework's format.
+"""Builds and parses the JSON messages of all transports: replies and errors in OpenEnv's format.
 
 The framework serializes each reply twice: as a model, and inside the model of a message. These
-functions write the same JSON in one pass; a test compares both for every kind of reply.
+functions write the same JSON in one pass. A test compares their output with the framework's.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from openenv_kit.serving.message_limits import (
 )
 
 JsonObject = dict[str, Any]
-"""A JSON object whose members are not known here: an action, a reply or reset arguments."""
+"""A JSON object whose members depend on the environment: an action, a reply or reset arguments."""
 
 WireReply = JsonObject
-"""A reply in the framework's form, with `observation`, `reward` and `done`."""
+"""A reply in the framework's format, with `observation`, `reward` and `done`."""
 
 
 def move_info_and_format_observation(reply: WireReply) -> str:
-    """Move `info` into the metadata of a reply, and return the text of an observation message.
+    """Move a reply's `info` into its metadata, and return its observation message as a JSON string.
 
     Args:
-        reply: reply in the framework's form; it is changed in place.
+        reply: reply in the framework's format, which is changed in place.
     """
     if "info" in reply:
         info = reply.pop("info")
@@ -41,17 +41,17 @@ def move_info_and_format_observation(reply: WireReply) -> str:
 
 
 def format_typed_message(message_type: str, data: JsonObject) -> str:
-    """Return the text of a WebSocket message."""
+    """Return a WebSocket message of the given type as a JSON string."""
     return to_json_bytes({"type": message_type, "data": data}).decode()
 
 
 def format_error_message(error_text: str, error_code: str, **details: Any) -> str:
-    """Return the text of an error message.
+    """Return a WebSocket error message as a JSON string.
 
     Args:
-        error_text: what was wrong.
+        error_text: description of the error.
         error_code: error code of the framework's protocol.
-        details: further members of the message's data.
+        details: further members of the message's `data` object.
     """
     return format_typed_message("error", {"message": error_text, "code": error_code, **details})
 
@@ -64,32 +64,32 @@ def build_json_response(
 
 
 def to_json_bytes(value: object) -> bytes:
-    """Return the compact JSON of a reply, which may contain models.
+    """Serialize a value, which may contain pydantic models, to compact JSON.
 
     Raises:
-        TypeError: it contains a value that is neither JSON nor a model.
+        TypeError: the value contains an object that is neither JSON nor a pydantic model.
     """
     try:
         return orjson.dumps(value, default=_convert_model_to_fields)
     except (TypeError, ValueError):
-        # orjson rejects integers beyond 64 bits and lone surrogates, which a client may have sent
-        # and which its error repeats. The standard library is slow, but writes them.
+        # orjson rejects integers beyond 64 bits and lone surrogates. Error messages that repeat a
+        # client's value can contain them. The standard library is slower, but accepts them.
         return json.dumps(value, default=_convert_model_to_fields, separators=(",", ":")).encode()
 
 
 def parse_json_within_limits(text: str | bytes) -> Any:
-    """Parse a JSON text, and check the depth and the number of members of its value.
+    """Parse a JSON message, and check its nesting depth and the number of its members.
 
     Raises:
         MessageTooComplexError: the value is nested too deeply or has too many members.
-        ValueError: the text is not JSON.
+        ValueError: the message is not valid JSON.
     """
     raw_json = text.encode(errors="surrogatepass") if isinstance(text, str) else text
     needs_check = may_exceed_complexity_limits(raw_json)
     try:
         value = orjson.loads(text)
     except ValueError:
-        # Only the standard library reads NaN and lone surrogates, which clients may send.
+        # Only the standard library parses NaN and lone surrogates, which clients may send.
         try:
             value = json.loads(text)
         except RecursionError:
@@ -100,7 +100,7 @@ def parse_json_within_limits(text: str | bytes) -> Any:
 
 
 def _convert_model_to_fields(value: object) -> object:
-    """Return the fields of a model; nested models are converted when they are written."""
+    """Return a pydantic model as a dict. The serializer calls this again for each nested model."""
     if isinstance(value, BaseModel):
         if type(value).__pydantic_decorators__.model_serializers:
             return value.model_dump()

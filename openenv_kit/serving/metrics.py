@@ -1,4 +1,4 @@
-"""Metrics of the server. `metrics_export` combines those of all workers and serves them."""
+"""Prometheus metrics of one worker. `metrics_export` sums and serves the metrics of all workers."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from prometheus_client import Counter, Gauge, Histogram
 SHORT_TIME_BUCKETS_S = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25)
 LONG_TIME_BUCKETS_S = (1.0, 2.5, 5.0, 10.0, 30.0)
 TIME_BUCKETS_S = SHORT_TIME_BUCKETS_S + LONG_TIME_BUCKETS_S
-"""Upper bounds of the histograms of times, from a step in memory to a request that timed out."""
+"""Upper bounds of the buckets of all duration histograms, in seconds. They range from a step in
+memory to a request that timed out."""
 
 
 class ErrorKind(StrEnum):
-    """Kinds of errors that are counted; the label `kind` of `openenv_kit_errors_total`."""
+    """Categories of errors, used as values of the label `kind` of `openenv_kit_errors_total`."""
 
     CAPACITY = "capacity"
     INTERNAL = "internal"
@@ -134,5 +135,5 @@ STORE_CALL_SECONDS = Histogram(
 
 
 def count_error(kind: ErrorKind) -> None:
-    """Increment the number of errors of a kind."""
+    """Increment the error counter with this value of the label `kind`."""
     ERRORS.labels(kind).inc()

@@ -1,7 +1,7 @@
 """Export of the metrics to Prometheus.
 
-With several workers, each writes its metrics into a shared folder. They are summed by the process
-that serves them: the parent of the workers on the metrics port, a worker at /metrics.
+With several workers, each worker writes its metrics into a shared folder. The process that serves
+the metrics sums them: the parent process on the metrics port, or a worker at /metrics.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from openenv_kit.serving.settings import Settings
 logger = logging.getLogger("openenv_kit.server")
 
 METRICS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-"""Variable with the shared folder. prometheus_client reads it when it is imported."""
+"""Environment variable that names the shared folder. prometheus_client reads it on import."""
 
 LIVE_GAUGE_FILES = "gauge_live*_*.db"
-"""Files in the shared folder with the gauges of a running worker; the name ends in its pid."""
+"""Pattern of the files with the gauges of workers. Each file name ends with the worker's pid."""
 
 
 @contextlib.contextmanager
 def provide_folder_for_worker_metrics(worker_count: int) -> Iterator[None]:
-    """Create the folder in which workers share their metrics, while the block runs.
+    """Create the folder in which workers share their metrics, and delete it after the block.
 
-    Nothing is created for a single worker, or if the environment variable already names a folder.
+    No folder is created for a single worker, or if the environment variable already names one.
     """
     if worker_count == 1 or os.environ.get(METRICS_FOLDER_VARIABLE):
         yield
@@ -67,7 +67,7 @@ class WorkerMetrics(Collector):
         self._folder = folder
 
     def collect(self) -> Iterable[Metric]:
-        """Yield the current metrics, without those of workers that have ended."""
+        """Yield the current metrics, without the gauges of workers that have ended."""
         _delete_gauge_files_of_dead_workers(self._folder)
         collector = multiprocess.MultiProcessCollector(None, str(self._folder))  # type: ignore[no-untyped-call]
         yield from collector.collect()  # type: ignore[no-untyped-call]
@@ -92,7 +92,7 @@ class MetricsPage(NamedTuple):
 
 
 def render_metrics() -> MetricsPage:
-    """Return the current metrics of this server."""
+    """Return the current metrics of all workers in Prometheus's text format."""
     return MetricsPage(generate_latest(get_registry_of_all_workers()), CONTENT_TYPE_LATEST)
 
 
@@ -131,11 +131,11 @@ def serve_metrics_on_own_port(settings: Settings) -> Iterator[None]:
 
 
 METRICS_COMBINED_BY_MIN = ("process_start_time_seconds", "process_max_fds")
-"""Metrics of processes whose total is the minimum; all others are added up."""
+"""Process metrics that are combined by taking the minimum. All others are summed."""
 
 
 def sum_process_metrics(pids: Iterable[int]) -> Iterable[Metric]:
-    """Return memory, processor time and open files of some processes, summed per metric."""
+    """Return memory, CPU time and open files, each summed over the given processes."""
     totals: dict[str, Metric] = {}
     for pid in pids:
         collector = ProcessCollector(pid=lambda pid=pid: pid, registry=None)  # type: ignore[misc]
@@ -159,7 +159,7 @@ def _find_worker_pids(folder: Path) -> list[int]:
 
 
 def _delete_gauge_files_of_dead_workers(folder: Path) -> None:
-    """Delete the gauges of workers that have ended; a killed worker cannot do that itself."""
+    """Delete the gauge files of workers that have ended. Killed workers leave them behind."""
     for path in folder.glob(LIVE_GAUGE_FILES):
         try:
             os.kill(_parse_pid_of_gauge_file(path), 0)

@@ -1,9 +1,9 @@
-"""Server of a single episode, whose tools are at `/mcp` and whose result is written to a file.
+"""Server for a single episode, which serves its tools at `/mcp` and writes its result to a file.
 
-Task folders that `metric-tracker export --layout harbor` writes start it beside the container of an
-agent. It has no reset, no second episode and no token. Every client of `/mcp` plays the same
-episode, also after it has reconnected. The file contains what GET /state of a normal server returns
-to a trainer; no route serves it.
+Task folders written by `metric-tracker export --layout harbor` run this server next to an agent's
+container. The server offers no reset, no second episode and no token. All clients of `/mcp` play
+the same episode, even after they reconnect. The result file contains the record that GET /state of
+a normal server returns to a trainer. No route serves the file.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ from openenv_kit.serving.transports import Transport
 
 
 class SingleTaskServer(McpEndpoint):
-    """The MCP endpoint of one episode, which every client plays.
+    """MCP endpoint of a single episode, which all clients play together.
 
     Args:
         environment: environment of the episode.
         task: `reset`, the arguments of the episode's reset, and `versions`, the versions of the
             environment with which the task was written.
-        outcome_path: file for the trainer's view of the episode, as JSON; it is rewritten after
+        outcome_path: file to which the trainer's record of the episode is written as JSON, after
             every step.
         settings: settings of the server.
 
     Raises:
-        InvalidValueError: this release has other versions.
+        InvalidValueError: the task was written with other versions of the environment.
         RefusedResetError: the reset was rejected.
     """
 
@@ -77,7 +77,7 @@ class SingleTaskServer(McpEndpoint):
         self._write_outcome()
 
     def build_app(self, settings: Settings) -> RequestMiddleware:
-        """Return the ASGI app with `/mcp` and `/health`, behind the usual limits of a server."""
+        """Return the ASGI app with `/mcp` and `/health`, wrapped in the request middleware."""
         return RequestMiddleware(
             Starlette(
                 routes=[
@@ -115,7 +115,7 @@ class SingleTaskServer(McpEndpoint):
 
 
 def main() -> None:
-    """Serve a task until SIGTERM. ENVIRONMENT, HOST and PORT have their usual meaning."""
+    """Serve one task until SIGTERM. The server's environment variables, such as PORT, apply."""
     import uvicorn
 
     parser = argparse.ArgumentParser(prog="python -m openenv_kit.serving.one_task")

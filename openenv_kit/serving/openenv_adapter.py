@@ -25,7 +25,7 @@ from openenv_kit.serving.settings import Settings, current_settings
 T = TypeVar("T")
 
 MAX_TASKS_PER_RANGE = 100
-"""Largest number of tasks that one request returns. Each task is computed when it is listed."""
+"""Maximum number of tasks that one request returns, because each task is computed on request."""
 
 
 class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
@@ -35,12 +35,12 @@ class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
     The server's own routes call the session directly and do not use this class.
 
     Args:
-        environment: environment to play; None for the one that ENVIRONMENT names.
+        environment: environment to play; None for the one that the ENVIRONMENT variable names.
         settings: settings of the server; None for those of this process.
     """
 
     SUPPORTS_CONCURRENT_SESSIONS = True
-    # The framework then runs all constructors in one thread, instead of one thread per session.
+    # The framework then runs all constructors in one thread instead of one thread per session.
     REQUIRES_SINGLE_THREAD_EXECUTOR = True
 
     def __init__(
@@ -60,7 +60,7 @@ class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
         continues.
 
         Args:
-            seed: seed of the episode; None for that of the task.
+            seed: seed of the episode; None for the seed of the task.
             episode_id: id of the episode in `state`; None for a new one.
             kwargs: further reset arguments of the environment.
         """
@@ -82,8 +82,8 @@ class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
         """Execute one step and return its observation.
 
         Args:
-            action: action of the environment's model, or a mapping that was not validated; its
-                errors are the observation's message.
+            action: instance of the environment's action model, or an unvalidated mapping. If the
+                mapping is invalid, the observation's message explains the error.
             timeout_s: ignored, because a step does not wait for anything.
             kwargs: ignored.
         """
@@ -108,7 +108,7 @@ class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
         return self.get_task_range(split)
 
     def get_task(self, split: str, index: int) -> dict[str, Any]:
-        """Return one task of a split."""
+        """Return the task at an index of a split."""
         return _look_up_or_raise_index_error(
             lambda: self._environment.splits.task(split, index).as_public_dict()
         )
@@ -130,7 +130,7 @@ class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
         return self._environment.wire_models.state(episode_id=self._episode_id, **progress)
 
     def get_metadata(self) -> EnvironmentMetadata:
-        """Return name, description and version of the environment."""
+        """Return the name, description and version of the environment."""
         return EnvironmentMetadata(
             name=self._environment.name,
             description=self._environment.description,
@@ -154,11 +154,11 @@ class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
 
 
 def _look_up_or_raise_index_error(look_up: Callable[[], T]) -> T:
-    """Return what `look_up` returns.
+    """Call a function, and convert its ConfigurationError to an IndexError.
 
     Raises:
-        IndexError: the split or the position is unknown. The framework turns an IndexError into a
-            400, and any other exception into a 500.
+        IndexError: the split or the index is unknown. The framework responds with status 400 to
+            an IndexError, and with status 500 to any other exception.
     """
     try:
         return look_up()

@@ -1,4 +1,4 @@
-"""Tasks that a worker repeats every few seconds: expire episodes and update metrics."""
+"""Background tasks of each worker: end expired episodes and update metrics every few seconds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from openenv_kit.serving.store.errors import StoreError
 from openenv_kit.serving.store.interface import EpisodeStore
 
 PERIODIC_TASK_INTERVAL_S = 5.0
-"""Pause between two rounds of the tasks."""
+"""Pause between two runs of the periodic tasks."""
 
 
 async def end_expired_and_update_metrics(
@@ -36,7 +36,7 @@ async def end_expired_and_update_metrics(
         metrics.STORE_BYTES.set(usage.size_bytes)
         metrics.STORE_LIMIT_BYTES.set(usage.limit_bytes)
         metrics.STORE_EPISODES.set(usage.episode_count)
-    except StoreError:  # the store has logged it, and the next round retries
+    except StoreError:  # the store has logged the error, and the next run retries
         metrics.STORE_UP.set(0)
     slow_calls = SLOW_CALL_QUEUE.counts
     metrics.SLOW_CALLS.labels("running").set(slow_calls.running)
@@ -53,7 +53,7 @@ async def end_expired_and_update_metrics(
 async def run_periodic_tasks(
     store: EpisodeStore, settings: Settings, environments: Iterable[Environment]
 ) -> AsyncIterator[None]:
-    """Repeat `end_expired_and_update_metrics` while the block runs."""
+    """Call `end_expired_and_update_metrics` periodically while the block runs."""
 
     async def repeat_periodic_tasks() -> None:
         while True:

@@ -1,7 +1,7 @@
-"""Roles of callers, what each role may do, and the messages for requests that a role may not make.
+"""Roles of callers, their permissions, and the error messages for requests that are not permitted.
 
-A trainer resets episodes and reads their results. A player plays an episode that a trainer gave it,
-and must not choose the episode or read more than its replies contain.
+A trainer resets episodes and reads their results. A player plays an episode that a trainer started.
+Players may not choose an episode, or read anything about it beyond the replies to their actions.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 WEBSOCKET_METHOD = "websocket"
-"""Method of a `Route` that is a WebSocket handshake."""
+"""Value of `Route.method` for a WebSocket handshake."""
 
 
 class Role(StrEnum):
@@ -29,7 +29,7 @@ class Role(StrEnum):
 
         Args:
             method: HTTP method, or `WEBSOCKET_METHOD`.
-            path: path as the routes see it, without a path prefix.
+            path: path of the request, without the server's path prefix.
         """
         return self is Role.TRAINER or (method, path) in PLAYER_ROUTES
 
@@ -51,7 +51,7 @@ PLAYER_ROUTES = frozenset(
         Route(WEBSOCKET_METHOD, "/mcp"),
     )
 )
-"""Routes that the player token gives access to."""
+"""Routes that callers with the player token may use."""
 
 PLAYER_ROUTE_MESSAGE = (
     "The player token allows only POST /step, /mcp and the WebSocket /ws; this route needs the "

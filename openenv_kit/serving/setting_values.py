@@ -1,6 +1,6 @@
-"""Types of settings that are parsed from text: tokens, participants, origins and paths.
+"""Types of settings that are parsed from strings: tokens, participants, origins and paths.
 
-The texts of the ValueErrors follow "allowed:" in the error for a setting.
+The message of each ValueError describes the allowed values. `settings` inserts it after "allowed:".
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ MIN_TOKEN_LENGTH = 16
 """Length of the shortest bearer token, in characters. A shorter one could be guessed."""
 
 ORIGIN_PATTERN = re.compile(r"[a-z][a-z0-9+.-]*://([^/?#@\[\]\s]+|\[[0-9a-f:.]+\](:\d+)?)")
-"""Scheme, host and an optional port, as a browser sends them."""
+"""Origin as browsers send it: scheme, host and an optional port."""
 
 ROOT_PATH_PATTERN = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 """A path whose segments need no escaping."""
@@ -25,7 +25,7 @@ PARTICIPANT_NAME_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class ReservedParticipant(StrEnum):
-    """Names of participants that settings must not use."""
+    """Participant names that are reserved, so that settings must not define them."""
 
     ANONYMOUS = "anonymous"
     """Every caller of a server without tokens."""
@@ -56,7 +56,7 @@ def _normalize_root_path(text: str) -> str:
 
 
 def _parse_participants(value: object) -> object:
-    """Return the tokens of participants by name, from text such as `alice=TOKEN,bob=TOKEN`."""
+    """Parse a string such as `alice=TOKEN,bob=TOKEN` into a dict of tokens by participant name."""
     if not isinstance(value, str):
         return value
     tokens: dict[str, str] = {}

@@ -1,6 +1,6 @@
 """Settings of the server: environment variables, read once per process.
 
-The table in docs/serving.md is generated from them.
+The table of settings in docs/serving.md is generated from this module.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from openenv_kit.splits import SESSIONS_SPLIT
 from openenv_kit.variables import OLD_VARIABLE_PREFIX, SALT_VARIABLE, VARIABLE_PREFIX
 
 ALL_ENVIRONMENTS = "all"
-"""Value of ALSO_SERVE for all other environments of the same distribution."""
+"""Value of ALSO_SERVE that serves all other environments of the same Python distribution."""
 NO_ENVIRONMENTS = "none"
-"""Value of ALSO_SERVE for no other environment."""
+"""Value of ALSO_SERVE that serves no other environment."""
 
 ALLOWED_BOOLEANS = "one of 1, true, yes, on, 0, false, no, off"
 
@@ -51,7 +51,7 @@ VARIABLE_OF_FIELD = {
     "also_serve": "ALSO_SERVE",
     "max_sessions": "MAX_CONCURRENT_ENVS",
 }
-"""Variables of fields whose variable is not OPENENV_KIT_ and the field's name."""
+"""Environment variables of the fields whose variable is not named OPENENV_KIT_ + field name."""
 
 
 def _build_integer_field(default: int, minimum: int, maximum: int, scope: str = "server") -> Any:
@@ -64,7 +64,7 @@ def _get_variable_of_field(field_name: str) -> str:
 
 
 class Settings(BaseModel):
-    """Settings of a server, by name. `load_settings` reads them from environment variables."""
+    """Settings of a server. `load_settings` reads them from environment variables."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -192,7 +192,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Return the settings that environment variables define. Empty variables count as not set.
 
     Args:
-        environ: the variables; None for those of this process.
+        environ: the environment variables; None for `os.environ`.
 
     Raises:
         InvalidValueError: the value of a variable is not allowed.
@@ -202,8 +202,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         environ = os.environ
     variables = [str(field.validation_alias) for field in Settings.model_fields.values()]
     for name in (*variables, SALT_VARIABLE):
-        # An old name is an error, because a server that ignored its token would be open to
-        # everybody.
+        # A variable with an old name is an error. If the server ignored, for example, its token, it
+        # would be open to everybody.
         old_name = name.replace(VARIABLE_PREFIX, OLD_VARIABLE_PREFIX)
         if old_name != name and environ.get(old_name):
             raise ConfigurationError(f"{old_name} is called {name} now. Set {name} instead.")
@@ -232,7 +232,7 @@ def format_settings_without_secrets(settings: Settings) -> list[str]:
 
 
 def _hide_password(address_text: str) -> str:
-    """Return an address whose password, if it has one, is replaced by asterisks."""
+    """Return an address with its password, if any, replaced by asterisks."""
     address = urlsplit(address_text)
     if not address.scheme or not (address.netloc or address.query):
         return address_text
@@ -261,5 +261,5 @@ def _build_invalid_setting_error(error: ErrorDetails) -> InvalidValueError:
 
 @lru_cache(maxsize=1)
 def current_settings() -> Settings:
-    """Return the settings of this process."""
+    """Return the settings of this process, which are read from the environment once."""
     return load_settings()

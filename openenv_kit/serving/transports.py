@@ -1,4 +1,4 @@
-"""Transports through which episodes are started, as named in the log, metrics and store."""
+"""Transports through which episodes are started, named as in the log, metrics and store."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Transport(StrEnum):
-    """Transport of an episode. The page is the debugger, which uses a WebSocket too."""
+    """Transport of an episode. PAGE is the debugger, which also uses a WebSocket."""
 
     HTTP = "http"
     WEBSOCKET = "ws"

@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 PING_INTERVAL_S = 30.0
 PING_TIMEOUT_S = 900.0
-"""Time after which a connection without a reply to a ping is closed. A client may be busy for
-minutes, for example with a model, and reply to no ping meanwhile."""
+"""Time to wait for the reply to a ping before the connection is closed. A client that waits for a
+model may not reply for minutes."""
 
 WORKER_HEALTHCHECK_TIMEOUT_S = 60
 """Time after which a worker that does not respond is replaced. On a busy machine, a worker needs
 many seconds to start."""
 
 GRACEFUL_SHUTDOWN_TIMEOUT_S = 10
-"""Longest wait for open connections when the server stops."""
+"""Maximum time to wait for open connections when the server stops."""
 
 BALANCES_SHARED_PORTS = sys.platform == "linux"
 """Whether the system distributes connections to several sockets that listen on one port."""
@@ -44,14 +44,14 @@ logger = logging.getLogger("openenv_kit.server")
 class PortSocket(socket.socket):
     """A bound socket that is unpickled in another process as a new socket on the same port.
 
-    If workers share one listening socket, the worker that wakes up first takes its whole queue: of
-    64 sessions opened at once, one worker may get all. With one socket per worker, the system
-    distributes the connections evenly.
+    If workers shared one listening socket, the worker that wakes up first would accept all waiting
+    connections: one worker could get all of 64 sessions that were opened at once. With one socket
+    per worker, the operating system distributes the connections evenly.
     """
 
     @classmethod
     def bind_new(cls, family: int, address: Any) -> PortSocket:
-        """Return a new socket that is bound and does not listen yet.
+        """Return a new socket that is bound to an address and does not listen yet.
 
         Raises:
             OSError: the address is not available.
@@ -120,8 +120,8 @@ def run_server(app: ASGIApp | str, settings: Settings) -> None:
             uvicorn.run(app, **options)
             return
         config = uvicorn.Config(app, **options)
-        # uvicorn's own socket finds out whether the port is free. A PortSocket would not: several
-        # of them can share a port.
+        # Binding uvicorn's own socket checks that the port is free. Binding a PortSocket does not,
+        # because several of them can share a port.
         with config.bind_socket() as free_port_socket:
             family, address = free_port_socket.family, free_port_socket.getsockname()
         with PortSocket.bind_new(family, address) as bound_socket:
@@ -148,9 +148,9 @@ def forward_sigterm_to_workers(supervisor: Multiprocess) -> None:
 
 
 def raise_open_file_limit() -> None:
-    """Raise the limit of open files to the hard limit, because shells set a low one.
+    """Raise the limit on open files to the hard limit, because shells set a low default.
 
-    On macOS the hard limit that is reported cannot be set; the limit then stays as it is.
+    macOS reports a hard limit that cannot be set. The limit then stays unchanged.
     """
     hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     with suppress(OSError, ValueError):
@@ -158,7 +158,7 @@ def raise_open_file_limit() -> None:
 
 
 def stop_with_parent_process() -> None:
-    """Stop this worker process when its parent process has ended, even if that was killed.
+    """Stop this worker process when its parent process ends, even if the parent was killed.
 
     Otherwise the worker would keep the port open, and nothing would stop it.
     """

@@ -1,4 +1,4 @@
-"""Extracts the texts of chat messages in the formats that trainers use."""
+"""Extracts the text content of chat messages in the formats that trainers use."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 
 def list_message_texts_of_role(messages: Sequence[Mapping[str, Any]], role: str) -> list[str]:
-    """Return the texts of the messages with a role, in order; see `list_message_texts`."""
+    """Return the text content of each message with a role; see `list_message_texts`."""
     return list_message_texts([message for message in messages if message["role"] == role])
 
 
 def list_message_texts(messages: Sequence[Any]) -> list[str]:
-    """Return the text of each message; parts are joined, and a message without text is empty."""
+    """Return the text content of each message, with its parts joined; empty without text."""
     texts = []
     for message in messages:
         if isinstance(message, Mapping):

@@ -32,7 +32,7 @@ with require_package("inspect-ai>=0.3.285,<0.4"):
 DEFAULT_EVALUATION_SPLIT = "validation"
 """Split of an evaluation that names no split."""
 SCORE_KEY, METRICS_KEY, INFO_KEY, SERVER_ERROR_KEY = "score", "metrics", "info", "lost"
-"""Keys of a sample's store for the values of its episode."""
+"""Keys under which a sample's store holds the results of its episode."""
 
 
 @task
@@ -53,9 +53,9 @@ def episodes(
         split: name of the split.
         first: index of the first task.
         count: number of tasks; None for all.
-        base_url: address of the server to play on.
-        message_limit: largest number of messages of a sample; None for enough to use every step of
-            an episode, with two messages per step.
+        base_url: URL of the server to play on.
+        message_limit: largest number of messages of a sample; None for a limit that allows every
+            step of an episode, with two messages per step.
         reset: additional arguments of every reset, such as `-T 'reset={"profile": "lean"}'`.
         level: level of the tasks; None for all levels.
     """
@@ -88,7 +88,7 @@ class EpisodeSolver:
         self.base_url, self.environment = base_url, environment
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Inspect adds closures, which cannot be pickled, so the solver is created again.
+        # Inspect adds closures, which cannot be pickled, so unpickling creates a new solver.
         return play_episode, (self.base_url, self.environment)
 
     async def __call__(self, state: TaskState, generate: Generate) -> TaskState:
@@ -101,7 +101,7 @@ class EpisodeSolver:
             ]
             return await generate(state, tool_calls="loop")
         except ServerError as problem:
-            # Inspect can be configured to score failed samples, and the scorer raises this again.
+            # The scorer raises this again, because Inspect can be set up to score failed samples.
             state.store.set(SERVER_ERROR_KEY, str(problem))
             raise
         finally:
@@ -112,8 +112,8 @@ class EpisodeSolver:
 def play_episode(base_url: str | None = None, environment: str | None = None) -> Solver:
     """Return a solver that starts the sample's episode and lets the model call tools until its end.
 
-    A sample without reset arguments in its metadata starts another task of the train split each
-    time.
+    A sample without reset arguments in its metadata starts a different task of the train split
+    each time.
     """
     return EpisodeSolver(base_url, get_environment(environment).name)
 
@@ -139,7 +139,7 @@ class ReportScorer:
 def report_score() -> Scorer:
     """Return a scorer for the environment's score, which is 0 if nothing was submitted.
 
-    The scorer raises a ServerError if the server was lost, because there is no score then.
+    If the server was lost, there is no score, so the scorer raises a ServerError.
     """
     return ReportScorer()
 
@@ -179,7 +179,7 @@ def _build_score_storing_tool(tool: KitTool, episode: ToolEpisode, state: TaskSt
     set_tool_signature(call_and_store_score, tool)
     parameters = ToolParams.model_validate(tool.parameters)
     for name, field in parameters.properties.items():
-        field.description = field.description or name  # Inspect requires one
+        field.description = field.description or name  # Inspect requires a description
     return ToolDef(
         call_and_store_score,
         name=tool.name,

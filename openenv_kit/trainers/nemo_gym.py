@@ -30,9 +30,9 @@ with require_package("nemo-gym>=0.7,<0.8"):
     from nemo_gym.server_utils import SESSION_ID_KEY
 
 MAX_VERIFIED_SESSIONS = 4096
-"""Largest number of sessions whose result is kept, so that verifying again returns the same."""
+"""Largest number of sessions whose result is stored for repeated calls of `verify`."""
 SessionResult: TypeAlias = dict[str, Any]
-"""Reward, final information and metrics of a session\'s episode."""
+"""Reward, final information and metrics of a session's episode."""
 
 
 class EpisodeServerConfig(BaseResourcesServerConfig):
@@ -81,7 +81,7 @@ class EpisodeServer(SimpleResourcesServer):
     _results: dict[str, dict[str, Any]] = PrivateAttr(default_factory=dict)
 
     def setup_webserver(self) -> FastAPI:
-        """Return the app with the framework's endpoints and one for each tool."""
+        """Return the app with the framework's endpoints and one endpoint for each tool."""
         app: FastAPI = super().setup_webserver()
         for name in get_environment(self.config.environment).tools.tool_names:
             self._add_tool_route(app, name)
@@ -114,7 +114,7 @@ class EpisodeServer(SimpleResourcesServer):
         """Return the environment's score, which is 0 if nothing was submitted."""
         session_id = request.session[SESSION_ID_KEY]
         result = self._results.get(session_id) or self._close_and_store_result(session_id)
-        if result is None:  # there is no score, which is not the same as a score of 0
+        if result is None:  # a missing score must not be trained on as a score of 0
             result = {
                 "reward": 0.0,
                 "submitted": False,
@@ -142,7 +142,7 @@ class EpisodeServer(SimpleResourcesServer):
         app.post(f"/{tool_name}")(call_tool)
 
     def _close_and_store_result(self, session_id: str) -> SessionResult | None:
-        """Close the session's episode, store its result and return it; None without an episode."""
+        """Close the session's episode; store and return its result (None without an episode)."""
         episode = self._pop_and_close_episode(session_id)
         if episode is None:
             return None

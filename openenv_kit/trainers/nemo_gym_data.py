@@ -18,7 +18,7 @@ def iter_data_rows(
     reset: Mapping[str, Any] | None = None,
     level: str | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Yield NeMo Gym's data rows, with the first messages, the tools and the reset arguments.
+    """Yield data rows for NeMo Gym, with the first messages, the tools and the reset arguments.
 
     `list_task_rows` describes the parameters. `openenv_kit.datasets.split_rows.write_rows` writes
     the rows in NeMo Gym's format.
@@ -42,6 +42,6 @@ def iter_data_rows(
 
 
 def format_response_tools(tools: Catalogue) -> list[dict[str, Any]]:
-    """Return tools in the format of OpenAI's Responses interface."""
+    """Return tools in the format of OpenAI's Responses API."""
     # Strict schemas do not allow optional arguments.
     return [{"type": "function", **tool["function"], "strict": False} for tool in tools.chat_tools]

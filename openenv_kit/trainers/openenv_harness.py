@@ -43,7 +43,7 @@ HarnessMessage = dict[str, Any]
 
 
 class ToolSession(ResourceSession):
-    """An episode of a dataset row that is played through tool calls."""
+    """A harness session, which plays the episode of a dataset row through tool calls."""
 
     def __init__(
         self,
@@ -100,9 +100,9 @@ class ToolSession(ResourceSession):
 class ToolSessionFactory(ResourceSessionFactory[ToolSession]):
     """Creates a session for each task.
 
-    A task is a row of reset arguments, a row as JSON text, a task id, or a chat whose last message
-    is one of these. None draws another task of the train split each time, or the task that a seed
-    determines.
+    A task is a row of reset arguments, such a row as a JSON string, a task id, or a chat whose last
+    message contains one of these. If the task is None, a different task of the train split is drawn
+    each time; a seed makes the draw repeatable.
     """
 
     def __init__(self, base_url: str | None = None, environment: str | None = None) -> None:
@@ -145,12 +145,12 @@ def parse_task_row(task: Any) -> Mapping[str, Any]:
 
 
 def build_run_limits(environment: str | None = None) -> HarnessRunLimits:
-    """Return limits that allow as many turns as an episode has steps by default."""
+    """Return run limits that allow one turn per step of an episode with the default limit."""
     return HarnessRunLimits(max_turns=get_environment(environment).episode_limits.max_steps)
 
 
 class ScriptedModelStep:
-    """Scripted policy that stands in for a model: reads the chat and returns the next tool call."""
+    """Scripted policy that replaces a model: reads the chat and returns the next tool call."""
 
     def __init__(self, policy: str, environment: str) -> None:
         self.policy, self.environment = policy, environment
@@ -168,7 +168,7 @@ class ScriptedModelStep:
 def build_scripted_model_step(
     policy: str = "reference", environment: str | None = None
 ) -> ModelStep:
-    """Return a scripted policy that stands in for a model."""
+    """Return a scripted policy that replaces a model in the harness."""
     resolved_environment = get_environment(environment)
     return ScriptedModelStep(
         require_name("policy", policy, resolved_environment.policies), resolved_environment.name
@@ -189,15 +189,15 @@ def collect_episodes(
 
     Args:
         output_folder: folder for `results.jsonl` and `metadata.json`.
-        rows: rows with the reset arguments of one episode each. A row that names no task gets one
-            that is drawn from its position.
+        rows: rows with the reset arguments of one episode each. For a row that names no task, a
+            task is drawn with the row's position as the seed.
         policy: scripted policy that plays.
-        base_url: address of the server to play on; None to play in this process.
+        base_url: URL of the server to play on; None to play in this process.
         environment: name of the environment.
 
     Raises:
-        InvalidValueError: the folder contains episodes of other rows, another player, another
-            environment or other versions.
+        InvalidValueError: the folder contains episodes of different rows, or of a different player,
+            environment or version.
     """
     model_step = build_scripted_model_step(policy, environment)
     serializer = RolloutSerializer(output_folder)
@@ -227,7 +227,7 @@ def collect_episodes(
 
 
 def _draw_task_if_missing(environment: Environment, row: Any, row_number: int) -> Mapping[str, Any]:
-    """Return the row, or a row with a drawn task if it names none, so that it can be repeated."""
+    """Return the row; if it names no task, return reset arguments of a repeatable draw."""
     arguments = reset_arguments_from_row(parse_task_row(row), environment.name)
     if has_task_selector(arguments):
         return parse_task_row(row)
@@ -237,10 +237,10 @@ def _draw_task_if_missing(environment: Environment, row: Any, row_number: int) -
 def _require_and_merge_stored_metadata(
     serializer: RolloutSerializer, metadata: dict[str, Any]
 ) -> None:
-    """Check that the folder has the same metadata, and add its further resets to `metadata`.
+    """Check that the stored metadata are equal; append stored resets of later episodes.
 
     Raises:
-        InvalidValueError: a value differs.
+        InvalidValueError: a stored value differs from the new value.
     """
     if not serializer.collected_episode_ids():
         return
@@ -267,11 +267,11 @@ def iter_sft_examples(
 ) -> Iterator[dict[str, Any]]:
     """Yield examples for supervised fine-tuning from collected episodes.
 
-    An example has `messages`, with tool calls, and `tools`.
+    An example contains `messages`, including tool calls, and `tools`.
 
     Args:
         results_path: folder written by `collect_episodes`, or its `results.jsonl`.
-        min_reward: smallest reward of an episode; others are left out.
+        min_reward: smallest reward of an episode; episodes with a smaller reward are skipped.
         environment: name of the environment.
     """
     path = Path(results_path)

@@ -1,7 +1,7 @@
 """SkyRL: a text environment for `skyrl_gym`, and its dataset.
 
-SkyRL passes the model's text to an environment and expects text back. Tool calls and their results
-are therefore written between the tags of the Qwen family:
+SkyRL passes the model's response to an environment as a string and expects a string in return. Tool
+calls and tool results are therefore written as text, between the tags that Qwen models use:
 
 ```
 <tool_call>
@@ -51,9 +51,9 @@ class TextEpisode(BaseTextEnv):
     """One episode that is played with tool calls written as text.
 
     Args:
-        env_config: SkyRL's configuration of this environment; `base_url` is the address of the
-            server to play on.
-        extras: other columns of the dataset row; `reset` contains the reset arguments as JSON, and
+        env_config: SkyRL's configuration of this environment; `base_url` is the URL of the server
+            to play on.
+        extras: other columns of the dataset row; `reset` contains the reset arguments as JSON.
             SkyRL adds `max_turns`.
         environment: name of the environment.
     """
@@ -81,12 +81,12 @@ class TextEpisode(BaseTextEnv):
     def init(self, prompt: ChatMessages | None = None) -> tuple[ChatMessages, dict[str, Any]]:
         """Start the episode; return the row's prompt with the first user message appended.
 
-        A row without reset arguments starts another task of the train split each time. If the
+        A row without reset arguments starts a different task of the train split each time. If the
         prompt lacks the system prompt and the tools, they are inserted at its start.
 
         Raises:
-            InvalidValueError: the reset was rejected, or its episode has other tools than the
-                prompt.
+            InvalidValueError: the reset was rejected, or the prompt lists different tools than the
+                episode has.
         """
         messages = [dict(message) for message in prompt or ()]
         prompt_text = "\n".join(list_message_texts(messages))
@@ -100,7 +100,8 @@ class TextEpisode(BaseTextEnv):
             system_prompt = _add_tools_to_system_prompt(
                 self._episode.system_prompt, self._episode.tools
             )
-            if messages and messages[0]["role"] == "system":  # chat templates allow only one
+            # Chat templates allow only one system message.
+            if messages and messages[0]["role"] == "system":
                 system_prompt += f"\n\n{messages.pop(0)['content']}"
             messages = [{"role": "system", "content": system_prompt}, *messages]
         if messages[-1]["role"] == "system":
@@ -109,9 +110,9 @@ class TextEpisode(BaseTextEnv):
         return messages, {}
 
     def step(self, action: str) -> BaseTextEnvStepOutput:
-        """Execute the tool call in the model's text and return its result.
+        """Execute the tool call in the model's response and return the tool result.
 
-        If the text contains several calls, the last valid one is executed. Calls in a thinking
+        If the response contains several calls, the last valid one is executed. Calls in a thinking
         section are not executed. After the last turn, nothing is executed.
         """
         if self._is_over:
@@ -139,7 +140,7 @@ class TextEpisode(BaseTextEnv):
         return self._store_done_and_build_output([{"role": "user", "content": content}], done=False)
 
     def close(self) -> None:
-        """Close the connection to the server, if there is one."""
+        """Close the connection to the server, if one is open."""
         self._episode.close()
 
     def get_metrics(self) -> dict[str, Any]:
@@ -159,7 +160,7 @@ class TextEpisode(BaseTextEnv):
 
 
 def register_environment(environment: str | None = None) -> str:
-    """Register an environment with `skyrl_gym` once and return its name (`env_class`)."""
+    """Register an environment with `skyrl_gym` if needed; return its name (`env_class`)."""
     name = get_environment(environment).name
     if name not in registry:
         entry_point = f"{__name__}:{TextEpisode.__name__}"
@@ -175,7 +176,7 @@ def build_dataset_rows(
     reset: Mapping[str, Any] | None = None,
     level: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Return SkyRL's dataset rows, with `prompt`, `env_class` and the reset arguments as JSON text.
+    """Return dataset rows for SkyRL, with `prompt`, `env_class` and the reset arguments as JSON.
 
     `list_task_rows` describes the parameters. `openenv_kit.datasets.split_rows.write_rows` writes
     the rows in SkyRL's format.
@@ -204,7 +205,7 @@ def build_dataset_rows(
 
 
 def _find_offered_tool_names(prompt_text: str) -> list[str]:
-    """Return the names of the tools in a prompt; empty if it lists none."""
+    """Return the names of the tools that a prompt lists; empty if it lists no tools."""
     tools_section = _TOOLS_PATTERN.search(prompt_text)
     if tools_section is None:
         return []
@@ -212,7 +213,7 @@ def _find_offered_tool_names(prompt_text: str) -> list[str]:
 
 
 def _add_tools_to_system_prompt(system_prompt: str, tools: Catalogue) -> str:
-    """Return the first message: the system prompt, the tools, and how to call them."""
+    """Append the tools, and instructions for calling them, to a system prompt."""
     tool_lines = "\n".join(json.dumps(tool) for tool in tools.chat_tools)
     return (
         f"{system_prompt}\n\n# Tools\n\nCall one tool a turn, as a JSON object between "

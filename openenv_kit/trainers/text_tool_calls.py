@@ -1,4 +1,4 @@
-"""Finds the tool calls in a model's text, between the tags of the Qwen family.
+"""Parses tool calls that a model writes as text, between the tags that Qwen models use.
 
 ```
 <tool_call>
@@ -20,17 +20,17 @@ from openenv_kit.tool import ToolCall, parse_tool_call
 
 OPEN_TAG_PATTERN = re.compile(r"<tool_call>\s*")
 CALL_END_PATTERN = re.compile(r"\s*(?:</tool_call>|\Z)")
-"""End of a complete call. A stop string may have removed the closing tag."""
+"""Matches the end of a complete call. A stop string may have removed the closing tag."""
 _DECODER = json.JSONDecoder()
 
 
 @dataclass(frozen=True)
 class ParsedToolCalls:
-    """The tool calls of one answer.
+    """The tool calls in a model's response.
 
     Attributes:
         calls: valid calls outside of thinking sections, in order.
-        has_unreadable_call: whether the answer contains a call that cannot be parsed.
+        has_unreadable_call: whether the response contains a call that cannot be parsed.
         has_call_in_thinking: whether a thinking section contains a call.
     """
 
@@ -40,7 +40,7 @@ class ParsedToolCalls:
 
 
 def parse_tool_calls_in_text(text: str) -> ParsedToolCalls:
-    """Parse the tool calls in a text.
+    """Parse the tool calls in a model's response.
 
     Calls in a thinking section are ignored; see `find_thinking_sections`. A tag inside an argument
     is part of the argument.
@@ -65,7 +65,7 @@ def parse_tool_calls_in_text(text: str) -> ParsedToolCalls:
 
 
 def _find_tagged_json_values(text: str) -> dict[TextSpan, Any]:
-    """Return the JSON values between the tags of calls, by their positions in the text."""
+    """Return the JSON values between tool-call tags, by their positions in the text."""
     values_by_span: dict[TextSpan, Any] = {}
     position = 0
     while tag := OPEN_TAG_PATTERN.search(text, position):
@@ -81,7 +81,7 @@ def _find_tagged_json_values(text: str) -> dict[TextSpan, Any]:
 
 
 def _blank_out(text: str, spans: Iterable[TextSpan]) -> str:
-    """Replace the characters of some spans of a text with spaces."""
+    """Replace the characters in the given spans of a text with spaces."""
     for span in spans:
         text = text[: span.start] + " " * (span.end - span.start) + text[span.end :]
     return text

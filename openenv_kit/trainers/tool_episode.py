@@ -1,6 +1,6 @@
 """Plays an episode through tool calls, as models do.
 
-The tools and their texts come from the environment. A tool result is one line of JSON.
+The environment defines the tools and their descriptions. A tool result is one line of JSON.
 """
 
 from __future__ import annotations
@@ -54,23 +54,22 @@ class _StartedEpisode(NamedTuple):
 class ToolEpisode:
     """An episode that is played through tool calls, possibly from several threads.
 
-    Calls are executed one at a time. After the end of the episode, calls return an
-    error result and are not sent to the server, which may have deleted the episode. An episode can
-    be pickled; the copy continues it, over a new connection if it is played on a server.
+    Calls are executed one at a time. After the end of the episode, calls return
+    `EPISODE_OVER_RESULT` and are not sent to the server, which may have deleted the episode. An
+    episode can be pickled. The copy continues the episode; on a server, it opens a new connection.
 
     Args:
-        base_url: address of the server to play on; None to play in this process.
-        environment: name of the environment; None for the one that the variable ENVIRONMENT names.
-        default_reset_arguments: reset arguments of episodes whose row names no task, such as
-            `split`.
+        base_url: URL of the server to play on; None to play in this process.
+        environment: name of the environment; None for the name in the variable ENVIRONMENT.
+        default_reset_arguments: reset arguments for rows that name no task, such as `split`.
 
     Attributes:
         system_prompt: system prompt of the episode; empty before the first reset.
         is_done: whether the episode is over.
-        info: values beside the final observation, such as score components; empty before the end.
+        info: additional values of the last reply, such as score components; empty before the end.
         tool_call_count: number of tool calls in this episode.
-        tools: tools of the episode; before the first reset, those of an episode with the default
-            reset arguments.
+        tools: tools of the episode; before the first reset, the tools of an episode with the
+            default reset arguments.
     """
 
     def __init__(
@@ -112,10 +111,11 @@ class ToolEpisode:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Values that trainers log beside the reward.
+        """Metrics that trainers log in addition to the reward.
 
-        `tool_calls`, `submitted`, the final reward under each reward mode, the score components,
-        and the evidence share (`grounded`). All except `tool_calls` are 0 without a report.
+        They are `tool_calls`, `submitted`, the final reward under each reward mode, the score
+        components, and the evidence share (`grounded`). All except `tool_calls` are 0 without a
+        report.
         """
         end_info = EndInfo.from_info(self.info)
         return {
@@ -131,17 +131,17 @@ class ToolEpisode:
     ) -> str:
         """Start the episode of a dataset row and return its first user message.
 
-        Columns of the row that are empty, or not reset arguments, are ignored. A row that names no
-        task starts another task of the split each time; see `sample_task_reset_arguments`.
+        Empty columns and columns that are not reset arguments are ignored. A row that names no task
+        starts a different task of the split each time; see `sample_task_reset_arguments`.
 
         Args:
-            row: dataset row; None for one without columns.
-            offered_tool_names: names of the tools that the player was offered beforehand; empty
-                if the player takes them from the episode.
+            row: dataset row; None for a row without columns.
+            offered_tool_names: names of the tools that the player was offered before this call;
+                empty if the player gets the tools of this episode.
 
         Raises:
             InvalidValueError: the reset was rejected, the row belongs to another environment, or
-                its episode has other tools than the player was offered.
+                the player was offered different tools than the episode has.
             ServerError: the server cannot be reached, or serves another environment.
         """
         environment_name = self.environment.name
@@ -169,7 +169,7 @@ class ToolEpisode:
         return self.environment.tools.first_user_message(observation)
 
     def _start_given_or_drawn_episode(self, row_arguments: Mapping[str, Any]) -> _StartedEpisode:
-        """Start the episode of these reset arguments; draw a task if they name none."""
+        """Start an episode with the arguments of a row; draw a task if they name no task."""
         is_drawn = False
         arguments = row_arguments
         if not has_task_selector(arguments):
@@ -192,7 +192,7 @@ class ToolEpisode:
     def _require_offered_tools(
         self, offered_tool_names: Sequence[str], arguments: Mapping[str, Any], tools: Catalogue
     ) -> None:
-        """Raise an InvalidValueError unless players of the episode can be offered these tools."""
+        """Raise an InvalidValueError if the offered tools do not fit the started episode."""
         acceptable = self._list_possibly_offered_catalogues(arguments, tools)
         if set(offered_tool_names) in [set(catalogue.tool_names) for catalogue in acceptable]:
             return
@@ -206,9 +206,10 @@ class ToolEpisode:
     def _list_possibly_offered_catalogues(
         self, arguments: Mapping[str, Any], tools: Catalogue
     ) -> list[Catalogue]:
-        """Return the catalogues of tools that players of an episode can be offered.
+        """Return the tool catalogues that a player may have been offered for an episode.
 
-        A split may mix episodes with different tools; its players are offered all of them.
+        In a split whose episodes have different tools, players are offered the tools of all
+        episodes.
         """
         of_any_index = {name: value for name, value in arguments.items() if name != "index"}
         of_any_episode = drop_task_seed_and_level(self.environment.reset_arguments, of_any_index)
@@ -257,7 +258,7 @@ class ToolEpisode:
             return compact_json(self.tools.format_tool_result(observation))
 
     def close(self) -> None:
-        """Close the connection to the server, if there is one."""
+        """Close the connection to the server, if one is open."""
         self._client.close()
 
 
@@ -267,19 +268,19 @@ def next_scripted_call(
     environment: str | None = None,
     first_user_message: str = "",
 ) -> ToolCall | None:
-    """Return the next tool call of a scripted policy that stands in for a model.
+    """Return the next tool call of a scripted policy that replaces a model.
 
     Every call of this function restarts the policy and replays the results of its earlier tool
     calls.
 
     Args:
         policy: name of the policy.
-        tool_results: results of its tool calls so far, in order.
+        tool_results: results of the policy's tool calls so far, in order.
         environment: name of the environment.
         first_user_message: the episode's first user message, which some policies read.
 
     Returns:
-        The call; None if the policy has finished.
+        The tool call; None if the policy has finished.
 
     Raises:
         UnknownNameError: there is no such policy.

@@ -1,7 +1,7 @@
-"""Builds signatures of Python functions from tools, for libraries that derive schemas from them.
+"""Sets the signatures of Python functions, from which libraries derive the schemas of tools.
 
-Type hints and docstrings in Google's style are built from each tool's JSON Schema. Libraries that
-use pydantic annotations read the schema itself; other libraries read the nearest Python type.
+Type hints and Google-style docstrings are built from each tool's JSON Schema. Libraries that
+use pydantic annotations read the schema itself; other libraries read the closest Python type.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _EMPTY_VALUES: dict[str, Any] = {"array": [], "object": {}}
 def set_tool_signature(
     function: Callable[..., Any], tool: Tool, *, is_method: bool = False
 ) -> None:
-    """Set the name, signature and docstring of a function to those of a tool.
+    """Give a function the name, signature and docstring of a tool.
 
     Args:
         function: function that accepts any keyword arguments.
@@ -84,7 +84,7 @@ def _choose_default_value(schema: Mapping[str, Any]) -> Any:
 
 
 def _derive_python_type(schema: Mapping[str, Any]) -> Any:
-    """Return the Python type that is nearest to a schema; an enum becomes a `Literal`."""
+    """Return the closest Python type for a schema; an enum becomes a `Literal`."""
     if "enum" in schema:
         return Literal.__getitem__(tuple(schema["enum"]))
     if "anyOf" in schema:
@@ -97,7 +97,7 @@ def _derive_python_type(schema: Mapping[str, Any]) -> Any:
 def _describe_argument_with_item_fields(name: str, schema: Mapping[str, Any]) -> str:
     """Return the description of an argument.
 
-    For a list of objects it includes the fields of the objects, which a type hint cannot express.
+    For a list of objects, it includes the fields of the objects, which type hints cannot express.
     """
     text = schema.get("description") or name.replace("_", " ")
     item_schema = schema.get("items", {})

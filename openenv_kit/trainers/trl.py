@@ -42,12 +42,12 @@ if TYPE_CHECKING:
 class EnvironmentType(ABCMeta):
     """Metaclass that makes the classes returned by `environment_class` picklable.
 
-    It is derived from `ABCMeta`, like most other metaclasses, so that subclasses can combine them.
+    It is derived from `ABCMeta`, like most metaclasses, so that a subclass can combine them.
     """
 
 
 class ClassRecipe(NamedTuple):
-    """Function and arguments with which pickle creates a class again."""
+    """Function and arguments with which pickle recreates a class."""
 
     build: Callable[..., type]
     arguments: tuple[Any, ...]
@@ -61,27 +61,27 @@ class ToolEnvironment(metaclass=EnvironmentType):
     stage: int | None = None
     """Stage of the curriculum that the episode belongs to; None without a curriculum."""
     _class_recipe: ClassRecipe
-    """How to create the class in another process."""
+    """Recipe with which pickle recreates the class in another process."""
     _offered_tool_names: Sequence[str]
     """Names of the tools, which are the methods of the class."""
     _default_reset_arguments: Mapping[str, Any]
-    """Reset arguments of an episode whose row names no task."""
+    """Reset arguments for a row that names no task."""
 
     def __init__(self, base_url: str | None = None) -> None:
-        """Create an environment. TRL passes no address, so the variable is used then."""
+        """Create an environment. TRL passes no URL, so `OPENENV_KIT_BASE_URL` is the default."""
         base_url = base_url or os.environ.get(BASE_URL_VARIABLE)
         self._episode = ToolEpisode(base_url, self.environment, self._default_reset_arguments)
 
     def reset(self, **row: Any) -> str:
         """Start the episode of a dataset row and return the text that TRL appends to its prompt.
 
-        The text is the first user message, after the system prompt if the row's prompt lacks it. A
-        row that names no task, as TRL passes without a dataset, starts another task of the class's
-        split each time.
+        The text is the first user message, preceded by the system prompt if the row's prompt lacks
+        it. A row that names no task, which TRL passes without a dataset, starts a different task of
+        the class's split each time.
 
         Raises:
             InvalidValueError: the row's episode does not exist, belongs to another environment, or
-                has other tools than the class.
+                has different tools than the class.
         """
         arguments = reset_arguments_from_row(row, self.environment)
         return self._start_episode_and_build_prompt_end(
@@ -111,15 +111,15 @@ class ToolEnvironment(metaclass=EnvironmentType):
 
     @property
     def info(self) -> Mapping[str, Any]:
-        """Values beside the final observation, such as score components; empty before the end."""
+        """Additional values of the last reply, such as score components; empty before the end."""
         return self._episode.info
 
     def get_reward(self) -> float:
         """Return the score in [0, 1], which is 0 if nothing was submitted.
 
         Raises:
-            ServerError: the server was lost, so there is no score. TRL passes a tool's error to
-                the model and continues, so it is raised here again.
+            ServerError: the server was lost, so there is no score. The error is raised here
+                again, because TRL passes errors of tools to the model and continues.
         """
         return self._episode.reward
 
@@ -156,10 +156,10 @@ def environment_class(
 def _build_environment_class(
     environment: str, default_reset_arguments_json: str
 ) -> type[ToolEnvironment]:
-    """Return the class for an environment and the default reset arguments, as JSON text.
+    """Return the class for an environment and default reset arguments in JSON.
 
-    Equal arguments return the same class, so that a class that is pickled and loaded in one process
-    is identical to itself.
+    Equal arguments return the same class, so that unpickling a class in the same process returns
+    the original class.
     """
     resolved_environment, defaults = (
         get_environment(environment),
@@ -185,7 +185,7 @@ def _build_environment_class(
 
 
 def _reduce_class_for_pickle(environment_type: type[ToolEnvironment]) -> str | tuple[Any, ...]:
-    """Return the recipe with which pickle creates a class, or its name if it has no recipe."""
+    """Return the recipe with which pickle recreates a class, or its name if it has no recipe."""
     recipe: ClassRecipe | None = environment_type.__dict__.get("_class_recipe")
     return environment_type.__qualname__ if recipe is None else tuple(recipe)
 
@@ -226,7 +226,7 @@ class RewardComponent:
 def build_reward_components(*names: str) -> list[RewardComponent]:
     """Return reward functions that log components, such as `exact` or `grounded`.
 
-    Give them `reward_weights` of 0, so that they are logged without changing the reward. Components
+    Set their `reward_weights` to 0, so that they are logged without changing the reward. Components
     are 0 without a report.
     """
     return [RewardComponent(name) for name in names]
@@ -240,7 +240,7 @@ def build_dataset(
     reset: Mapping[str, Any] | None = None,
     level: str | None = None,
 ) -> datasets.Dataset:
-    """Return a dataset with a column `prompt` and those of `list_task_rows`.
+    """Return a dataset with a column `prompt` and the columns of `list_task_rows`.
 
     `list_task_rows` also describes the parameters.
     """
@@ -254,7 +254,7 @@ def dataset_from_rows(
     environment: str | None = None,
     system_prompt_reset: Mapping[str, Any] | None = None,
 ) -> datasets.Dataset:
-    """Build a dataset from rows, such as a selection of those of `list_task_rows`.
+    """Build a dataset from rows, such as a subset of the rows of `list_task_rows`.
 
     All rows get the same system prompt.
 
@@ -307,7 +307,7 @@ def build_eval_datasets(
 
 
 def _join_prompt_text(prompt: Any) -> str:
-    """Return the text of a row's prompt; empty if it has no prompt."""
+    """Return the text of a row's prompt; empty if the row has no prompt."""
     messages = to_python_value(prompt)
     return messages if isinstance(messages, str) else "\n".join(list_message_texts(messages or ()))
 

@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 
 class CurriculumCallback(TrainerCallback):
-    """Trains on the stages of a curriculum, chosen by the rewards of finished steps.
+    """Trainer callback that changes the curriculum stage according to the rewards of each step.
 
     ```python
     stages = [{"split": f"train_{rung}"} for rung in RUNGS]
@@ -50,13 +50,13 @@ class CurriculumCallback(TrainerCallback):
     ```
 
     Each row of the dataset contains a number. The current stage maps it to a task, which is the
-    same for all rollouts of a group. After each step, all ranks gather all rewards, so they change
-    stages together. The state is saved in every checkpoint's `trainer_state.json` and restored on
-    resume.
+    same for all rollouts of a group. After each step, every rank gathers all rewards, so all ranks
+    change stages together. The state is saved in every checkpoint's `trainer_state.json`
+    and restored when training is resumed.
 
     Args:
         curriculum: curriculum whose stages are reset arguments, all with the same tools. If a stage
-            has a `split`, the number is an index in it, else a seed.
+            has a `split`, the number is an index in this split; otherwise it is a seed.
         environment: name of the environment.
     """
 
@@ -65,7 +65,7 @@ class CurriculumCallback(TrainerCallback):
         self._environment = get_environment(environment)
         self._finished_rollouts: list[_FinishedRollout] = []
         self._environment_class: type[ToolEnvironment] | None = None
-        self._is_copy = False  # True in another process, where no step ends
+        self._is_copy = False  # True in another process, in which `on_step_end` is not called
 
     def build_dataset(self, task_count: int) -> datasets.Dataset:
         """Build a dataset of task numbers, which resets map to tasks of the current stage."""
@@ -77,8 +77,8 @@ class CurriculumCallback(TrainerCallback):
     def environment_class(self) -> type[ToolEnvironment]:
         """Return the class for `environment_factory`, which plays tasks of the current stage.
 
-        Without a dataset, each reset draws a task of that stage. In another process, such as that
-        of TRL's asynchronous trainer, the class keeps the stage that it had when it was pickled.
+        Without a dataset, each reset draws a task of that stage. In another process, such as a
+        worker of TRL's asynchronous trainer, the class keeps the stage at which it was pickled.
         """
         if self._environment_class is None:
             self._environment_class = _build_curriculum_class(self)
@@ -176,7 +176,7 @@ def _build_curriculum_class(callback: CurriculumCallback) -> type[ToolEnvironmen
 
 
 def _load_class_with_fixed_stage(callback: CurriculumCallback) -> type[ToolEnvironment]:
-    """Return the class of an unpickled callback, whose stage stays the same."""
+    """Return the environment class of an unpickled callback, whose stage is fixed."""
     logger.warning(
         "the curriculum stays at stage %d: rewards of rollouts in another process do not reach it",
         callback.curriculum.stage_index,
@@ -208,7 +208,7 @@ def _group_rewards_by_rollout_group(
 
 
 def _list_curriculum_levels(environment: Environment, curriculum: Curriculum) -> list[TrainedLevel]:
-    """Return the levels of a curriculum's stages; stages without a level are left out."""
+    """Return the levels of a curriculum's stages; stages without a level are skipped."""
     levels = []
     for stage in curriculum.stages:
         reset = {**stage, "index": 0} if "split" in stage else {**stage, "seed": 0}

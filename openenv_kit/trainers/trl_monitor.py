@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     import datasets
 
 TRUNCATED_SHARE_METRIC = "rollouts/truncated_share"
-"""Metric: share of rollouts that a token or turn limit ended before the end of the episode.
+"""Metric: share of rollouts that reached a token or turn limit before the end of the episode.
 
-With a level's name appended, the share of the rollouts of that level.
+With a level's name as suffix, only rollouts of that level are counted.
 """
 MEAN_SCORE_METRIC = "rollouts/mean_score"
-"""Metric: mean score of the rollouts; with a level's name appended, of those of that level."""
+"""Metric: mean score of the rollouts. With a level's name as suffix, only of that level."""
 EQUAL_REWARD_SHARE_METRIC = "groups/equal_reward_share"
 """Metric: share of groups whose rewards differ by at most 0.01, so that GRPO has no signal."""
 STAGE_METRIC = "curriculum/stage"
@@ -54,8 +54,8 @@ class RolloutMonitor(TrainerCallback):
 
     Pass one instance to `GRPOTrainer` twice: in `reward_funcs` and in `callbacks`. As a reward
     function it returns 0.0, so its weight does not matter. When training starts, it warns if
-    `max_completion_length` is below the 95th percentile of the reference policy, and if several
-    ranks share a group.
+    `max_completion_length` is below the 95th percentile of the reference policy's token counts,
+    and if several ranks share a group.
     """
 
     __name__ = "rollout_monitor"  # TRL logs reward functions under this name
@@ -190,12 +190,12 @@ class TrainedLevel:
 def warn_below_token_budget(
     levels: Iterable[TrainedLevel], max_completion_length: int, processing_class: Any = None
 ) -> list[str]:
-    """Log and return a warning for each level on which the reference policy needs more tokens.
+    """Log and return a warning for each level whose token budget exceeds the token limit.
 
     Args:
         levels: levels of a run. Levels without a measured budget are skipped.
         max_completion_length: limit of a rollout, in completion tokens.
-        processing_class: tokenizer of the trainer, which determines how numbers are counted.
+        processing_class: tokenizer of the trainer, which determines how many tokens a number has.
     """
     digit_tokens = _detect_digit_tokens(processing_class)
     warnings = []
@@ -221,7 +221,7 @@ def warn_below_token_budget(
 def _pair_tasks_with_rewards(
     environments: Sequence[ToolEnvironment], columns: Mapping[str, Any]
 ) -> list[TaskReward]:
-    """Return the reward of each rollout, with its task as text."""
+    """Return the reward of each rollout, with its task as a string."""
     names = ("environment", "task", "task_number")
     tasks = zip(*(columns[name] for name in names if name in columns), strict=True)
     return [
@@ -258,7 +258,7 @@ def _detect_digit_tokens(processing_class: Any) -> DigitTokens:
 
 
 def _find_tokenizer(processing_class: Any) -> Any:
-    """Return the tokenizer, which image processors have as an attribute."""
+    """Return the tokenizer itself, or the tokenizer inside an image processor."""
     return getattr(processing_class, "tokenizer", processing_class)
 
 

@@ -36,15 +36,15 @@ __all__ = ["EpisodeTaskset"]
 
 
 class EpisodeState(vf.State):
-    """State of a rollout, written by its tool server. It contains only what the player has seen."""
+    """State of a rollout, written by its tool server. The player has seen all of its data."""
 
     score: float = 0.0
     submitted: bool = False
     metrics: dict[str, float] = Field(default_factory=dict)
     info: dict[str, Any] = Field(default_factory=dict)
-    """Values beside the final observation, such as score components."""
+    """Additional values of the last reply, such as score components."""
     lost: str = ""
-    """Why there is no episode or its server was lost; empty if neither is the case."""
+    """Reason why the episode could not start or its server was lost; otherwise empty."""
 
 
 class EpisodeData(vf.TaskData):
@@ -126,7 +126,7 @@ class EpisodeToolset(vf.Toolset[EpisodeToolsetConfig, EpisodeState]):
 
 
 def _wrap_with_lock(lock: asyncio.Lock, call: Callable[..., Awaitable[str]]) -> Callable[..., Any]:
-    """Return a function that makes a call only while no other call with the same lock is running.
+    """Wrap a function so that calls of functions with the same lock are executed one at a time.
 
     Each call writes the whole state of the rollout when it ends. Without a lock, a call that began
     before the report could end after it and overwrite the report's score with 0.
@@ -163,7 +163,7 @@ class EpisodeTask(vf.Task[EpisodeData, EpisodeState, EpisodeTaskConfig]):
         """Return the environment's score, which is 0 if nothing was submitted.
 
         Raises:
-            ToolsetError: there was no episode, or its server was lost, so there is no score.
+            ToolsetError: the episode could not start or its server was lost, so there is no score.
         """
         if trace.state.lost:
             raise vf.ToolsetError(trace.state.lost)

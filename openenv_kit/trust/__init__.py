@@ -1,1 +1,1 @@
-"""Certificates, exploit audits and attestations, which show that scores can be trusted."""
+"""Evidence that scores can be trusted: certificates, exploit audits and attestations."""

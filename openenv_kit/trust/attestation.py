@@ -1,4 +1,4 @@
-"""Signed records of sealed episodes, by which a leaderboard detects omitted episodes.
+"""Signed records of sealed episodes, with which a leaderboard detects omitted episodes.
 
 A replay proves a score, but not that the player submitted every attempt. The server that
 serves the sealed split therefore numbers a player's episodes from 1, in the order in which they
@@ -10,29 +10,29 @@ start, and signs one record of all of them on request:
 
 Design, and what each part prevents:
 
-- **One record of all episodes, not one token per episode.** An episode that is missing from a list
-  of consecutive numbers is noticed. `Attestation` rejects a list with gaps, so that a server cannot
-  sign one.
+- **One record of all episodes, not one token per episode.** A gap in the
+  consecutive numbers reveals an omitted episode. `Attestation` rejects a list with gaps, so that a
+  server cannot sign it.
 - **A number is assigned when the episode starts**, and an unfinished episode scores 0. Aborting a
   bad episode does not remove it.
 - **The number of episodes is fixed in advance.** The server offers the tasks 0 to `task_count` - 1
   and `plays_per_task` starts of each, and the record states both. An episode that was never started
-  also scores 0. A record that was requested before later and worse episodes therefore gains
-  nothing, and neither does stopping after a good start.
+  also scores 0. Requesting the record before later, worse episodes therefore gains nothing, and
+  neither does stopping after a good start.
 - **Each entry states reset, steps, score and a digest of the actions**, so that the submitted
   recording is the episode that the server served and not another one with the same score.
 - **The record states versions and the commitment to the sealed split**, so that it does not apply
-  to other tasks or rules. Numbers start again at 1 when one of them changes.
+  to other tasks or rules. When a version or the commitment changes, numbers start again at 1.
 
 The signature is Ed25519 (package `cryptography`, which the framework already installs). With an
-HMAC, everybody who can verify a record could also forge one. For the same reason, the secret of the
-sealed split cannot be the key: it is published when the split is retired. The key
-is derived from `OPENENV_KIT_ATTESTATION_KEY`, a secret of the server; the operator publishes the
+HMAC, everyone who can verify a record could also forge one. The secret of the sealed split cannot
+be the key either, because it is published when the split is retired. Instead, the key is derived
+from `OPENENV_KIT_ATTESTATION_KEY`, a secret of the server; the operator publishes the
 public key beside the commitment. The leaderboard takes the public key from its own settings, never
 from a submission.
 
-The server decides who a player is. A person with two identities on the server has two records, so
-an operator gives each participant one token.
+The server identifies players by their tokens. A person with two tokens has two records, so an
+operator must give each participant only one token.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ from openenv_kit.errors import ConfigurationError, InvalidValueError, truncated_
 from openenv_kit.variables import SIGNING_KEY_VARIABLE
 
 MIN_SECRET_CHARACTERS = 32
-"""Shortest secret: the public key is published, so a shorter secret could be guessed from it."""
+"""Minimum length: a shorter secret could be brute-forced with the published public key."""
 
 _KEY_DOMAIN = b"openenv-kit attestation key/1\n"
 _SIGNATURE_DOMAIN = b"openenv-kit sealed plays/1\n"
@@ -71,9 +71,9 @@ class AttestedEpisode(BaseModel):
     Attributes:
         number: running number of the player's sealed episodes, from 1, assigned at the start.
         index: position of the task in the sealed split.
-        reset: reset arguments beside those that select the task; see `drop_task_selectors`.
-        is_finished: whether the episode ended; one that ended by its step limit is finished.
-        score: in [0, 1]; 0 for an episode that is not finished.
+        reset: reset arguments that do not select the task; see `drop_task_selectors`.
+        is_finished: whether the episode ended, possibly by reaching its step limit.
+        score: score in [0, 1]; 0 if the episode is not finished.
         steps: number of actions that the server executed.
         actions_digest: digest of these actions, computed by `digest_actions`.
     """
@@ -147,7 +147,7 @@ class Attestation(BaseModel):
 
 
 def find_missing_episode_numbers(episodes: Iterable[AttestedEpisode]) -> list[int]:
-    """Return the unused numbers between 1 and the highest number of an episode."""
+    """Return the numbers below the highest episode number that no episode has."""
     numbers = {play.number for play in episodes}
     return sorted(set(range(1, max(numbers, default=0) + 1)) - numbers)
 
@@ -158,9 +158,9 @@ def count_unstarted_episodes(attestation: Attestation) -> int:
 
 
 def digest_actions(actions: Iterable[Mapping[str, Any]]) -> str:
-    """Return the SHA-256 of actions in their order, in hexadecimal.
+    """Return the SHA-256 of a sequence of actions, in hexadecimal.
 
-    The order of the keys of an action does not change the digest.
+    The order of the keys in an action does not affect the digest.
     """
     digest = hashlib.sha256()
     for action in actions:
@@ -209,7 +209,7 @@ def read_signing_key() -> Ed25519PrivateKey:
     """Derive the signing key from the secret in `OPENENV_KIT_ATTESTATION_KEY`.
 
     Raises:
-        InvalidValueError: the secret is missing or too short. The message never contains it.
+        InvalidValueError: the secret is missing or too short. The message does not contain it.
     """
     secret = os.environ.get(SIGNING_KEY_VARIABLE, "")
     if len(secret) < MIN_SECRET_CHARACTERS:
@@ -221,10 +221,10 @@ def read_signing_key() -> Ed25519PrivateKey:
 
 
 def parse_public_key(text: str) -> Ed25519PublicKey:
-    """Parse a public key from the text that `format_public_key` returns.
+    """Parse a public key from the string that `format_public_key` returns.
 
     Raises:
-        AttestationError: the text is not a public key.
+        AttestationError: the string is not a public key.
     """
     try:
         return Ed25519PublicKey.from_public_bytes(_from_base64(text.strip()))

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import require_name
-from openenv_kit.results.statistics import normal_mean_interval
+from openenv_kit.results.statistics import clipped_normal_mean_interval
 from openenv_kit.rollouts.policies import PolicySteps
 from openenv_kit.splits import indices_of_level
 from openenv_kit.trust.exploits import (
@@ -30,13 +30,13 @@ from openenv_kit.trust.exploits import (
 )
 
 REFERENCE_POLICY, NULL_POLICY = "reference", "null"
-"""Names of the policy that must reach the score 1.0, and of the one that must score 0."""
+"""Names of the policy that must always score 1.0 and of the policy that must score 0."""
 LEAK_CHECK_DIVISOR = 10
 """Outside the main setting, an exploit with `ZERO_CEILING` plays one in this many episodes."""
 EPISODES_PER_JOB = 50
 """Largest number of episodes of one job."""
 SPLIT_PREFIX = "split:"
-"""Prefix of the names of settings that are splits."""
+"""Prefix of the setting names that refer to splits."""
 ALWAYS_AUDITED_SPLITS = ("train", "test")
 """Splits that are audited in every environment that has them."""
 
@@ -46,13 +46,13 @@ EpisodeSource: TypeAlias = str
 
 @dataclass(frozen=True)
 class AuditJob:
-    """A policy and a range of the episodes of a setting and level.
+    """A unit of work: one policy on a range of episodes of one setting and level.
 
     Attributes:
         policy: name of the policy or exploit.
         level: name of the level.
         first_episode: number of the first episode, from 0.
-        stop_episode: end of the range, which excludes this number.
+        stop_episode: end of the range (exclusive).
         setting: name of the setting.
         environment_name: name of the environment; None for the default one.
     """
@@ -73,7 +73,7 @@ class AuditJobResult(NamedTuple):
 
 
 AUDIT_FILE_KEYS = {"ci_low": "low", "ci_high": "high"}
-"""Fields of `AuditLine` with another name in the file that `audit --out` writes."""
+"""Renamed fields of `AuditLine` in the file that `audit --out` writes."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class AuditLine:
 
 
 class Audit:
-    """Audit of an environment.
+    """Exploit audit of an environment.
 
     This class audits the splits of the environment, with a single level. A subclass can define
     levels, settings and exploits.
@@ -172,7 +172,7 @@ class Audit:
         return len(self.task_indices(setting.removeprefix(SPLIT_PREFIX), level))
 
     def task_indices(self, split: str, level: str) -> Sequence[int]:
-        """Return the indices of the tasks in a split that have a level."""
+        """Return the indices of the tasks in a split that have the given level."""
         splits: Any = self.environment.splits
         if self.levels == Audit.levels:
             return range(splits.size(split))
@@ -201,7 +201,7 @@ class Audit:
         return ()
 
     def expected_answer_size(self, reset: Mapping[str, Any]) -> int | None:
-        """Return the number of rows of the correct answer; None if it is not known."""
+        """Return the number of rows in the correct report; None if it is unknown."""
         return None
 
     def plan_jobs(
@@ -214,8 +214,8 @@ class Audit:
         """Divide the audit into jobs.
 
         Outside `full_settings`, the policies of the environment and exploits with
-        `is_played_everywhere` play all episodes, exploits with `ZERO_CEILING` a part of them, and
-        other exploits none.
+        `is_played_everywhere` play all episodes, exploits with `ZERO_CEILING` play some of the
+        episodes, and other exploits play none.
 
         Args:
             episodes_per_level: largest number of episodes of each level and setting.
@@ -268,7 +268,7 @@ class Audit:
         return Exploit(self.environment.policies[name], ceiling, is_played_everywhere=True)
 
     def build_lines(self, results: Iterable[AuditJobResult]) -> list[AuditLine]:
-        """Return the lines of the audit's table, from job results in any order."""
+        """Build the lines of the audit's table from job results, which may be in any order."""
         groups: dict[tuple[str, str, str], list[AuditedEpisode]] = {}
         for job, episodes in results:
             groups.setdefault((job.setting, job.level, job.policy), []).extend(episodes)
@@ -278,7 +278,7 @@ class Audit:
     def count_planned_episodes(
         self, policy_name: str, setting: EpisodeSource, max_episodes: int
     ) -> int:
-        """Return how many of `max_episodes` available ones a policy plays; see `plan_jobs`."""
+        """Return how many of `max_episodes` episodes a policy plays; see `plan_jobs`."""
         exploit = self.get_exploit_or_baseline(policy_name)
         if (
             setting in self.full_settings
@@ -293,13 +293,13 @@ class Audit:
         self, setting: EpisodeSource, level: str, policy: str, episodes: Sequence[AuditedEpisode]
     ) -> AuditLine:
         scores = [each.score for each in episodes]
-        interval = normal_mean_interval(scores)
+        interval = clipped_normal_mean_interval(scores)
         ceiling = self.get_exploit_or_baseline(policy).ceiling
         if not ceiling.is_enforced_everywhere and setting not in self.full_settings:
             ceiling = NO_CEILING
         limits = ceiling.score_limits_of(level)
         if ceiling is ZERO_CEILING:
-            # An empty answer is correct, and may score, in an episode with nothing to report.
+            # In an episode with nothing to report, an empty report is correct and may score.
             share = fmean(episode.expected_answer_size == 0 for episode in episodes)
             limits = ScoreLimits(max_mean=share, max_perfect_share=share)
         return AuditLine(

@@ -16,18 +16,18 @@ from openenv_kit.errors import ConfigurationError
 from openenv_kit.ray_cluster import connect_to_ray
 
 CONFIGURATIONS_PER_CHUNK = 10
-"""Number of configurations that a process receives at a time."""
+"""Number of configurations that are sent to a process at a time."""
 
 
 class CertificationEngine(StrEnum):
-    """Execution engine that computes certificates."""
+    """Where certificates are computed: in local processes or on a Ray cluster."""
 
     PROCESSES = "processes"
     RAY = "ray"
 
 
 class CertificateTable(NamedTuple):
-    """A table of many certificates; the first two columns of every row are names."""
+    """A table of certificates; the first two cells of every row are names."""
 
     titles: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -36,8 +36,8 @@ class CertificateTable(NamedTuple):
 class Certifier(Protocol):
     """Certifies an environment's episodes. A module with these functions is a certifier.
 
-    A certificate has the attribute `holds`, whether the episode is proven fair, and the method
-    `as_dict`, which returns JSON values.
+    A certificate has an attribute `holds`, which states whether the episode is proven fair, and a
+    method `as_dict`, which returns JSON values.
     """
 
     @property
@@ -51,7 +51,7 @@ class Certifier(Protocol):
     def iter_configurations(
         self, seeds: range, *, levels: Sequence[str], extra_reset_arguments: Mapping[str, Any]
     ) -> Iterable[Any]:
-        """Yield the configurations of the episodes to certify, which can be pickled.
+        """Yield the configurations of the episodes to certify; they must be picklable.
 
         Raises:
             ConfigurationError: a reset argument is unknown.
@@ -61,10 +61,10 @@ class Certifier(Protocol):
         """Certify the episode of a configuration. The result depends only on the configuration."""
 
     def tabulate_certificates(self, certificates: Sequence[Any]) -> CertificateTable:
-        """Return a table of many certificates."""
+        """Return a table that summarizes certificates."""
 
     def summarize_certificates(self, certificates: Sequence[Any]) -> str:
-        """Summarize many certificates in a phrase without a full stop."""
+        """Summarize certificates in a phrase without a full stop."""
 
 
 def require_certifier(environment: Environment) -> Certifier:

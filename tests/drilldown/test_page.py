@@ -34,11 +34,11 @@ def started(product: str = LOST[0], seed: int = LOST[1]) -> Visitor:
 def test_the_guide_leads_from_an_alert_to_its_root(product: str, seed: int) -> None:
     visitor = started(product, seed)
     for _ in range(8):
-        move = SCENES.next_step_hint(visitor)
+        move = SCENES.next_step_hint_for_empty_report(visitor)
         if move.event == "ask":
-            play._call_suggested_tool(SCENES, visitor, move.value)
+            play._call_suggested_tool_or_ask_before_end(SCENES, visitor, move.value)
         elif move.event == "pick":
-            play._set_selection(visitor, move.value)
+            play._set_overview_selection(visitor, move.value)
     (root,) = episode_of(visitor.reset).expected_rows
     offer, following = SCENES.report_editor(visitor).suggested_rows()
     assert following["direction"] == "up", "the next rate rises where events were lost"
@@ -47,10 +47,12 @@ def test_the_guide_leads_from_an_alert_to_its_root(product: str, seed: int) -> N
     for name in ("stage", "direction", "date_from", "date_to"):
         assert offer[name] == getattr(root, name)
     assert offer["kind"] == offer["change"] == "", "the puzzle is left to the player"
-    assert SCENES.report_editor(visitor).row_problem(offer) == "kind is empty"
+    assert (
+        SCENES.report_editor(visitor).explain_why_row_cannot_be_submitted(offer) == "kind is empty"
+    )
     whole = {"kind": root.kind, "change": root.change, "segment": text_of(root.segment)}
     visitor.report_rows = [{**offer, **whole}]
-    play._submit_report(SCENES, visitor, None)
+    play._submit_report_or_ask_if_faulty(SCENES, visitor, None)
     assert SCENES.result_headline(visitor.playback_steps) == "1 of 1 exactly right: 1.00"
     assert "Every row was right." in SCENES.score_explanation_html(
         visitor.playback_steps, visitor.reset
@@ -96,7 +98,7 @@ def test_an_answer_is_drawn_as_a_table_for_each_stage_or_as_one() -> None:
         ("compare", "change", 1, ("country", "app opens", "menu opens")),
     ):
         visitor.call_tool(tool, {**asked, "measure": measure})
-        html = SCENES.reply_html(visitor.last_observation)
+        html = SCENES.reply_html_without_status_and_message(visitor.last_observation)
         assert html.count("<table") == tables
         for name in heads:
             assert html.count(f">{name}</th>") == tables, name
@@ -111,7 +113,7 @@ def test_before_the_end_only_what_was_told_is_drawn_and_after_it_the_truth() -> 
     assert html.count("data-t=") == 4 * 8
     visitor.call_tool("change_log", {})
     assert "guilty" not in SCENES.details_html(visitor)
-    visitor.step(SCENES.report_editor(visitor).submit_action([]))
+    visitor.take_step(SCENES.report_editor(visitor).build_submit_action([]))
     html = SCENES.overview_html(visitor.playback_steps, visitor.reset)
     assert f">{GLYPHS[CellVerdict.MISSING]}</b>" in html
     root = episode_of(visitor.reset).expected_rows[0]
@@ -125,7 +127,7 @@ def test_the_reference_fills_the_picture_and_matches_every_root() -> None:
     for task in ("drill_hard_saas_trial", "drill_sql_ordering_app"):
         reset = ENVIRONMENT.reset_arguments_by_task_id[task]
         playback = playback_of_policy(ENVIRONMENT.policies["reference"], reset, ENVIRONMENT)
-        playback.run_to_end(60.0)
+        playback.read_steps_to_end_and_show_last(60.0)
         html = SCENES.overview_html(playback.visible_steps, playback.reset)
         roots = len(episode_of(reset).expected_rows)
         assert html.count(f'class="v-matched">{GLYPHS[CellVerdict.MATCHED]}</b>') >= roots

@@ -52,7 +52,7 @@ def look(visitor: Visitor, service: str, tool: str = "get_metrics_detail") -> No
 def played(policy: str, task: str) -> Story:
     """The story of a policy's play."""
     playback = playback_of_policy(ENVIRONMENT.policies[policy], {"task_id": task}, ENVIRONMENT)
-    playback.run_to_end(60.0)
+    playback.read_steps_to_end_and_show_last(60.0)
     play = story(playback.steps)
     assert play is not None
     return play
@@ -163,7 +163,7 @@ def test_everything_from_a_world_is_escaped() -> None:
 def test_no_action_of_a_recording_breaks_the_page(action: dict[str, Any], text: str) -> None:
     assert action_text(action) == text
     visitor = started()
-    visitor.step(action)
+    visitor.take_step(action)
     frames = [*visitor.playback_steps, PlaybackStep({}, {"status": "said"})]
     play = story(frames)
     assert play is not None
@@ -197,12 +197,12 @@ def test_a_watched_play_tells_its_causes_and_its_score_at_its_last_move_only() -
     playback = playback_of_policy(
         ENVIRONMENT.policies["reference"], {"task_id": DEADLOCK}, ENVIRONMENT
     )
-    playback.run_to_end()
+    playback.read_steps_to_end_and_show_last()
     shown = SCENES.overview_html(playback.visible_steps, playback.reset)
     assert "the cause was here" in shown
     assert "nobody acted" in shown
     assert SCENES.result_headline(playback.visible_steps) == "Mended and declared: 1.00"
-    playback.seek(playback.index - 1)
+    playback.show_step_clamped(playback.index - 1)
     shown = SCENES.overview_html(playback.visible_steps, playback.reset)
     assert "the cause was here" not in shown
     assert "nobody acted" not in shown
@@ -252,17 +252,17 @@ def test_each_factor_has_its_sentence(policy: str, task: str, sentences: list[st
 
 def test_the_guide_leads_from_the_failing_service_to_the_declaration() -> None:
     visitor = started()
-    first = SCENES.next_step_hint(visitor)
+    first = SCENES.next_step_hint_for_empty_report(visitor)
     assert (first.event, story_of(visitor).now["services"][first.value]["status"]) != (
         "pick",
         "healthy",
     )
     visitor.selection = ROOT
-    assert "fetch_logs" in SCENES.next_step_hint(visitor).value
+    assert "fetch_logs" in SCENES.next_step_hint_for_empty_report(visitor).value
     visitor.call_tool("restart_service", {"target_service": ROOT})
     while story_of(visitor).now["user_impact_active"]:
         look(visitor, ROOT)
-    assert "declare_resolved" in SCENES.next_step_hint(visitor).value
+    assert "declare_resolved" in SCENES.next_step_hint_for_empty_report(visitor).value
 
 
 def test_every_tool_is_a_question_or_takes_settings() -> None:

@@ -8,7 +8,11 @@ import pytest
 
 from metric_tracker_rl.page.metric_map.map_html import rebuild_episode
 from openenv_kit.environment import get_environment
-from openenv_kit.page.environment_view import EnvironmentView, ReportEditor, get_environment_view
+from openenv_kit.page.environment_view import (
+    EnvironmentView,
+    ReportEditor,
+    get_environment_view_or_default,
+)
 from openenv_kit.page.visitor import Visitor
 
 TASK = "hard_mixed_multi"
@@ -16,7 +20,7 @@ TASK = "hard_mixed_multi"
 
 @pytest.fixture(scope="module")
 def funnel_view() -> EnvironmentView:
-    return get_environment_view(get_environment("metric_tracker_rl"))
+    return get_environment_view_or_default(get_environment("metric_tracker_rl"))
 
 
 def start_visitor(view: EnvironmentView, **reset: Any) -> Visitor:

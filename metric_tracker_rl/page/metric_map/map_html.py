@@ -31,7 +31,7 @@ from openenv_kit.page.components.grid import (
     CellVerdict,
     GridCell,
     GridColumn,
-    deviation_class,
+    deviation_css_class,
     verdict_class,
 )
 from openenv_kit.page.playback import PlaybackStep
@@ -234,7 +234,7 @@ def _build_largest_deviation_row(known_values: KnownValues) -> grid.GridRow:
             cells.append(GridCell())
         else:
             description = f"{score:.1f} × threshold, of some metric"
-            cells.append(GridCell(deviation_class(score, STEPS), f"{score:.1f}", description))
+            cells.append(GridCell(deviation_css_class(score, STEPS), f"{score:.1f}", description))
     return grid.GridRow(WHOLE_DAY, RowLabel.LARGEST_DEVIATION, cells)
 
 
@@ -281,11 +281,11 @@ def build_map_cell(known_values: KnownValues, map_row: MapRow, day: int) -> MapC
     if multiple is not None:
         text = format_signed_short(multiple)
         description = _join_deviation_and_figures(f"{text} × threshold", figures)
-        return MapCell(deviation_class(multiple, STEPS), text, description)
+        return MapCell(deviation_css_class(multiple, STEPS), text, description)
     text = format_signed_short(100 * deviation, 0)
     unit = "points" if column == known_values.daytime_share_column else "%"
     description = _join_deviation_and_figures(f"{text} {unit}", figures)
-    return MapCell(deviation_class(deviation, RAW_STEPS), text, description)
+    return MapCell(deviation_css_class(deviation, RAW_STEPS), text, description)
 
 
 def _join_deviation_and_figures(deviation: str, figures: str) -> str:
@@ -298,8 +298,8 @@ def _legend_html(known_values: KnownValues, verdicts: Sequence[RowVerdict]) -> s
         meaning = f"{kind}: {VERDICT_TEXT[kind]}"
         signs.append(grid.LegendSign(verdict_class(kind), GLYPHS[kind], meaning))
     if known_values.thresholds is None:
-        return grid.legend_html([f"{100 * step:g}" for step in RAW_STEPS], "%", signs)
-    return grid.legend_html([f"{step:g}" for step in STEPS], "× threshold", signs)
+        return grid.grid_legend_html([f"{100 * step:g}" for step in RAW_STEPS], "%", signs)
+    return grid.grid_legend_html([f"{step:g}" for step in STEPS], "× threshold", signs)
 
 
 def verdict_html(verdict: RowVerdict, *, extra_html: str = "") -> str:

@@ -44,25 +44,31 @@ def format_short_date(iso_date: str) -> str:
 
 
 def button_html(
-    event: str, value: object, label: str, *, style: str = "", hint: str = "", key: str = ""
+    event: str,
+    event_value: object,
+    label: str,
+    *,
+    css_class: str = "",
+    hint: str = "",
+    focus_key: str = "",
 ) -> str:
     """Return a button.
 
     Args:
         event: page event that a click sends.
-        value: value of the event.
+        event_value: value of the event.
         label: text on the button.
-        style: `primary`, `link`, `off` for a button that currently has no effect, or empty.
+        css_class: `primary`, `link`, `off` for a button that currently has no effect, or empty.
         hint: tooltip and accessible name, if the label alone is not clear; may be empty.
-        key: identifies the button when it is rendered again, so that it keeps the focus; may be
-            empty.
+        focus_key: identifies the button when it is rendered again, so that it keeps the focus; may
+            be empty.
     """
     more = f' title="{escape(hint)}" aria-label="{escape(hint)}"' if hint else ""
-    more += f' data-key="{escape(key)}"' if key else ""
-    more += ' aria-disabled="true"' if style == "off" else ""
+    more += f' data-key="{escape(focus_key)}"' if focus_key else ""
+    more += ' aria-disabled="true"' if css_class == "off" else ""
     return (
-        f'<button type="button" class="mt-btn {style}" data-mt="{event}" '
-        f'data-value="{escape(str(value))}"{more}>{escape(label)}</button>'
+        f'<button type="button" class="mt-btn {css_class}" data-mt="{event}" '
+        f'data-value="{escape(str(event_value))}"{more}>{escape(label)}</button>'
     )
 
 
@@ -114,14 +120,14 @@ def definition_list_html(
     return f'<dl class="mt-facts">{lines}</dl>'
 
 
-def message_box_html(message: str, style: str = "") -> str:
+def message_box_html(message: str, css_class: str = "") -> str:
     """Return a message in a box, or nothing for an empty message.
 
     Args:
         message: text in the box.
-        style: CSS class: `good`, `bad` or empty.
+        css_class: `good`, `bad` or empty.
     """
-    return f'<p class="mt-note {style}">{escape(message)}</p>' if message else ""
+    return f'<p class="mt-note {css_class}">{escape(message)}</p>' if message else ""
 
 
 def hint_html(message: str) -> str:
@@ -135,7 +141,7 @@ def heading_html(title: str, subtitle: str = "") -> str:
     return f'<div class="mt-heading"><h2>{escape(title)}</h2>{line}</div>'
 
 
-def collapsed_json_html(value: Any, title: str = "JSON, as a model reads it") -> str:
+def collapsed_truncated_json_html(value: Any, title: str = "JSON, as a model reads it") -> str:
     """Return a collapsed element that contains a value as JSON.
 
     The JSON is truncated to `MAX_JSON_CHARACTERS`.

@@ -40,7 +40,7 @@ def form_html(
     fields = "".join(
         _form_field_html(
             each,
-            without_null_type(schema),
+            merge_first_non_null_alternative(schema),
             (initial_values or {}).get(each),
             (suggestions or {}).get(each, ()),
             is_required=each in required,
@@ -54,7 +54,7 @@ def form_html(
     )
 
 
-def without_null_type(schema: Schema) -> Schema:
+def merge_first_non_null_alternative(schema: Schema) -> Schema:
     """Return the schema of a value that may be null, without the `null` alternative."""
     inner: Schema = next(
         (each for each in schema.get("anyOf", ()) if each.get("type") != "null"), {}
@@ -85,7 +85,11 @@ def _form_field_html(
         field = f"<select {shared}>{made}</select>"
     elif schema.get("type") in ("array", "object") or not schema.get("type"):
         shown = (
-            json.dumps(value, indent=1) if value else _example_json(schema) if is_required else ""
+            json.dumps(value, indent=1)
+            if value
+            else _example_json_of_required_and_numeric_fields(schema)
+            if is_required
+            else ""
         )
         field = f'<textarea rows="3" {shared}>{escape(shown)}</textarea>'
     else:
@@ -104,7 +108,9 @@ def _form_field_html(
     return f"<label><span>{escape(label)}</span>{field}{hint}</label>"
 
 
-def arguments_from_form(parameters: Schema, values: Mapping[str, Any]) -> dict[str, Any]:
+def convert_filled_fields_to_arguments(
+    parameters: Schema, values: Mapping[str, Any]
+) -> dict[str, Any]:
     """Convert the values of a form into arguments; empty fields are left out.
 
     Raises:
@@ -117,7 +123,7 @@ def arguments_from_form(parameters: Schema, values: Mapping[str, Any]) -> dict[s
         if isinstance(value, str):
             value = value.strip()
         if value not in ("", None):
-            found[name] = _parse_field_value(name, without_null_type(schema), value)
+            found[name] = _parse_field_value(name, merge_first_non_null_alternative(schema), value)
     return found
 
 
@@ -139,7 +145,7 @@ def _parse_field_value(name: str, schema: Schema, value: Any) -> Any:
         raise ToolArgumentError(f"{name} is {truncated_repr(value)}; allowed: JSON.") from None
 
 
-def _example_json(schema: Schema) -> str:
+def _example_json_of_required_and_numeric_fields(schema: Schema) -> str:
     """Return example JSON for a schema of an object, or of an array of objects.
 
     The example contains only the required and the numeric properties.

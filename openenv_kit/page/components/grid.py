@@ -38,7 +38,7 @@ class GridCell:
     """A cell of the grid.
 
     Attributes:
-        style: CSS class of the colour, from `deviation_class`; `k` for a known value without a
+        style: CSS class of the colour, from `deviation_css_class`; `k` for a known value without a
             colour; empty for an unknown value.
         shown: text in the cell.
         known: description of the value; empty if it is unknown.
@@ -91,7 +91,7 @@ class GridRow:
     depth: int = 0
 
 
-def deviation_class(deviation: float, thresholds: Sequence[float]) -> str:
+def deviation_css_class(deviation: float, thresholds: Sequence[float]) -> str:
     """Return the CSS class of a deviation's colour.
 
     The class ends with the number of thresholds that the deviation reaches: `a0` or `a1` for small
@@ -108,7 +108,7 @@ def verdict_class(kind: str) -> str:
 
 def grid_html(
     summary: str,
-    name: str,
+    accessible_name: str,
     grid_columns: Sequence[GridColumn],
     rows: Sequence[GridRow],
     selection: str = "",
@@ -117,7 +117,7 @@ def grid_html(
 
     Args:
         summary: sentence above the grid.
-        name: accessible name of the grid.
+        accessible_name: accessible name of the grid.
         grid_columns: columns of the grid.
         rows: rows of the grid, with one cell for each column.
         selection: selected cell, as `row/column`; empty if no cell is selected.
@@ -135,12 +135,13 @@ def grid_html(
         else ""
     )
     body = "".join(
-        _row_html(line, grid_columns, walked, is_first_row=at == 0) for at, line in enumerate(rows)
+        _grid_row_html(line, grid_columns, walked, is_first_row=at == 0)
+        for at, line in enumerate(rows)
     )
     return (
         f'<section class="mt-hero"><p class="mt-lead">{escape(summary)}</p>'
         '<div class="mt-scroll mt-mapped">'
-        f'<table class="mt-map" role="grid" aria-label="{escape(name)}"><thead><tr>'
+        f'<table class="mt-map" role="grid" aria-label="{escape(accessible_name)}"><thead><tr>'
         f'<td class="corner"></td>{columns}</tr></thead><tbody>{body}</tbody></table></div>'
         '<p class="mt-say" aria-hidden="true"></p></section>'
     )
@@ -151,7 +152,7 @@ def _is_selection_in_row(row: GridRow, columns: Sequence[GridColumn], selection:
     return row.key == key and any(each.key == column for each in columns)
 
 
-def _row_html(
+def _grid_row_html(
     row: GridRow, columns: Sequence[GridColumn], selection: str, *, is_first_row: bool
 ) -> str:
     cells = ""
@@ -183,7 +184,7 @@ class LegendSign(NamedTuple):
     meaning: str
 
 
-def legend_html(thresholds: Sequence[str], unit: str, signs: Sequence[LegendSign] = ()) -> str:
+def grid_legend_html(thresholds: Sequence[str], unit: str, signs: Sequence[LegendSign] = ()) -> str:
     """Return the grid's legend of colours and signs.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Any
 
 from openenv_kit.page.components.elements import (
     button_html,
-    collapsed_json_html,
+    collapsed_truncated_json_html,
     heading_html,
     message_box_html,
     value_html,
@@ -17,7 +17,7 @@ from openenv_kit.page.components.elements import (
 from openenv_kit.page.environment_view import (
     EnvironmentView,
     PlaybackSteps,
-    read_page_stylesheet,
+    read_page_and_environment_css,
     tool_result_from_observation,
 )
 from openenv_kit.page.playback import Playback, PlaybackStep
@@ -43,26 +43,30 @@ def _navigation_html(playback: Playback) -> str:
         ("play", "", "Play", over),
         ("pick_frame", "end", "To the end", over),
     )
-    return "".join(button_html(*each, style="off" if off else "") for *each, off in buttons)
+    return "".join(button_html(*each, css_class="off" if off else "") for *each, off in buttons)
 
 
-def current_step_html(environment_view: EnvironmentView, playback: Playback) -> str:
+def navigation_and_current_step_html(environment_view: EnvironmentView, playback: Playback) -> str:
     """Return the navigation buttons and the current step."""
     last, waits = len(playback.steps) - 1, not playback.is_finished
     top = f"{playback.player} · step {playback.index} of {last}{'+' if waits else ''}"
     return (
         f'<section class="mt-card" data-step="{playback.index}"><div class="mt-transport">'
         f'{_navigation_html(playback)}</div><p class="mt-eyebrow">{escape(top)}</p>'
-        f"{step_html(environment_view, playback, playback.index)}</section>"
+        f"{step_action_and_reply_html(environment_view, playback, playback.index)}</section>"
     )
 
 
-def step_html(environment_view: EnvironmentView, playback: Playback, step_index: int) -> str:
+def step_action_and_reply_html(
+    environment_view: EnvironmentView, playback: Playback, step_index: int
+) -> str:
     """Return a step's action and reply, and after the last step the result of the episode."""
     frame = playback.steps[step_index]
     seen = frame.observation
     took = f"took {1000 * frame.elapsed_s:.1f} ms" if frame.elapsed_s else ""
-    heading = f"<h3><code>{escape(step_title(environment_view, frame))}</code></h3>"
+    heading = (
+        f"<h3><code>{escape(format_action_or_reset_title(environment_view, frame))}</code></h3>"
+    )
     top = f'{heading}<p class="mt-took">{took}</p>'
     if frame.matches_recording is not None:
         same = message_box_html("The same answer as in the recording.", "good")
@@ -72,28 +76,35 @@ def step_html(environment_view: EnvironmentView, playback: Playback, step_index:
             else message_box_html("In the recording the answer is another one.", "bad")
         )
     answer = (
-        environment_view.reply_html(seen) or f"<p>{value_html(str(seen.get('message', '')))}</p>"
+        environment_view.reply_html_without_status_and_message(seen)
+        or f"<p>{value_html(str(seen.get('message', '')))}</p>"
     )
     # Each step has a different element name. Otherwise Gradio would update the element in place and
     # keep the scroll position of the previous step.
     tag, place = f"mt-reply-{step_index}", 'tabindex="0" role="region" aria-label="Answer"'
     top += f'<{tag} class="mt-reply" {place}>{answer}</{tag}>'
-    whole = collapsed_json_html(frame.action, "Call, as it was made") if frame.action else ""
-    ending = episode_result_html(environment_view, playback.steps[: step_index + 1], playback.reset)
+    whole = (
+        collapsed_truncated_json_html(frame.action, "Call, as it was made") if frame.action else ""
+    )
+    ending = episode_result_html_if_finished(
+        environment_view, playback.steps[: step_index + 1], playback.reset
+    )
     return (
         top
         + ending
         + whole
-        + collapsed_json_html(tool_result_from_observation(environment_view.environment, seen))
+        + collapsed_truncated_json_html(
+            tool_result_from_observation(environment_view.environment, seen)
+        )
     )
 
 
-def step_title(environment_view: EnvironmentView, step: PlaybackStep) -> str:
+def format_action_or_reset_title(environment_view: EnvironmentView, step: PlaybackStep) -> str:
     """Return the action of a step in one line, or `reset` for the first step."""
-    return environment_view.describe_action(step.action) if step.action else "reset"
+    return environment_view.format_action_for_display(step.action) if step.action else "reset"
 
 
-def episode_result_html(
+def episode_result_html_if_finished(
     environment_view: EnvironmentView, steps: PlaybackSteps, reset: Mapping[str, Any]
 ) -> str:
     """Return the result and the evidence share of a finished episode; empty before its end."""
@@ -116,7 +127,10 @@ def step_list_html(environment_view: EnvironmentView, playback: Playback) -> str
     """Return the list of steps. A click on an entry shows its step."""
     lines = "".join(
         _step_link_html(
-            at, frame, step_title(environment_view, frame), is_current=at == playback.index
+            at,
+            frame,
+            format_action_or_reset_title(environment_view, frame),
+            is_current=at == playback.index,
         )
         for at, frame in enumerate(playback.steps)
     )
@@ -130,12 +144,12 @@ def _step_link_html(index: int, step: PlaybackStep, title: str, *, is_current: b
     current = ' aria-current="step"' if is_current else ""
     return (
         f'<li class="{style}"{current}>'
-        + button_html("pick_frame", index, f"{index}. {title}"[:120], style="link")
+        + button_html("pick_frame", index, f"{index}. {title}"[:120], css_class="link")
         + f"<small>{escape(str(seen.get('status', '')))}</small></li>"
     )
 
 
-def recording_jsonl(playback: Playback) -> str:
+def convert_playback_to_recording_jsonl(playback: Playback) -> str:
     """Return the steps so far as a recording, in JSON Lines.
 
     The Watch tab and `metric-tracker replay` can read the recording.
@@ -153,18 +167,21 @@ def recording_jsonl(playback: Playback) -> str:
     return stream.getvalue()
 
 
-def playback_page_html(environment_view: EnvironmentView, playback: Playback) -> str:
+def self_contained_playback_page_html(environment_view: EnvironmentView, playback: Playback) -> str:
     """Return a self-contained HTML page with the overview and the steps so far."""
     title = f"{playback.player}: {playback.task_id}"
-    steps = "".join(
-        f"<details><summary>{at}. {escape(step_title(environment_view, frame))}</summary>"
-        f'<div class="mt-card">{step_html(environment_view, playback, at)}</div></details>'
-        for at, frame in enumerate(playback.steps)
-    )
+    steps = ""
+    for index, step in enumerate(playback.steps):
+        summary = escape(format_action_or_reset_title(environment_view, step))
+        step_html = step_action_and_reply_html(environment_view, playback, index)
+        steps += (
+            f"<details><summary>{index}. {summary}</summary>"
+            f'<div class="mt-card">{step_html}</div></details>'
+        )
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width">'
-        f"<style>{STANDALONE_CSS}{read_page_stylesheet(environment_view)}</style>"
+        f"<style>{STANDALONE_CSS}{read_page_and_environment_css(environment_view)}</style>"
         f'<body class="gradio-container"><main><h1>{escape(title)}</h1>'
         f"<p>{escape(environment_view.result_headline(playback.steps))}</p>"
         f"{environment_view.overview_html(playback.steps, playback.reset)}{steps}"

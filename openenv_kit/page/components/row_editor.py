@@ -41,13 +41,14 @@ class EditorColumn:
     kind: Literal["text", "number"] = "text"
 
 
-def editor_html(
+def row_editor_html(
     edit_event: str, columns: Sequence[EditorColumn], rows: Sequence[EditorRow], caption: str
 ) -> str:
     """Return a table of inputs for the rows, with buttons that add and delete a row.
 
     Args:
-        edit_event: page event that every change sends; its value is described at `apply_row_edit`.
+        edit_event: page event that every change sends; its value is described at
+            `apply_row_edit_if_valid`.
         columns: columns from left to right.
         rows: for each row, its values by field name. If a drop-down does not offer a value, the
             value is added to its options.
@@ -116,7 +117,7 @@ class EditedRows(NamedTuple):
     changed_index: int
 
 
-def apply_row_edit(
+def apply_row_edit_if_valid(
     rows: Sequence[EditorRow], columns: Sequence[EditorColumn], change_json: object
 ) -> EditedRows:
     """Apply a change that was made in the editor. Invalid changes are ignored.

@@ -37,8 +37,8 @@ def tool_result_html(
             html += f"<p>{escape(humanize(name))}</p><blockquote>{escape(value)}</blockquote>"
         elif isinstance(value, Mapping):
             html += f"<p>{escape(humanize(name))}</p>{tool_result_html(value, format_cell)}"
-        elif _is_list_of_mappings(value):
-            html += _rows_table_html(value, name, format_cell)
+        elif _is_nonempty_list_of_mappings(value):
+            html += _rows_table_and_nested_tables_html(value, name, format_cell)
         else:
             plain[name] = value
     shown = (
@@ -49,12 +49,14 @@ def tool_result_html(
     return shown + html or message_box_html("The result is empty.")
 
 
-def _rows_table_html(
+def _rows_table_and_nested_tables_html(
     rows: Sequence[Mapping[str, Any]], caption: str, format_cell: CellFormatter
 ) -> str:
     """Return a table of rows, followed by a table for each list inside a row."""
     columns = list(
-        dict.fromkeys(key for row in rows for key in row if not _is_list_of_mappings(row[key]))
+        dict.fromkeys(
+            key for row in rows for key in row if not _is_nonempty_list_of_mappings(row[key])
+        )
     )
     numbers = [
         index
@@ -68,12 +70,13 @@ def _rows_table_html(
         html += message_box_html(f"{len(rows) - len(shown)} more in the JSON.")
     for row in shown:
         head = next((str(row[key]) for key in row if key.endswith("name")), "")
-        inner = {key: value for key, value in row.items() if _is_list_of_mappings(value)}
+        inner = {key: value for key, value in row.items() if _is_nonempty_list_of_mappings(value)}
         html += "".join(
-            _rows_table_html(v, f"{head} {key}".strip(), format_cell) for key, v in inner.items()
+            _rows_table_and_nested_tables_html(v, f"{head} {key}".strip(), format_cell)
+            for key, v in inner.items()
         )
     return html
 
 
-def _is_list_of_mappings(value: Any) -> bool:
+def _is_nonempty_list_of_mappings(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(v, Mapping) for v in value)

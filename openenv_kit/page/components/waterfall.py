@@ -22,7 +22,7 @@ class ScorePart:
     why: str
 
 
-def waterfall_html(parts: Iterable[ScorePart], total: float, explanation: str = "") -> str:
+def waterfall_chart_html(parts: Iterable[ScorePart], total: float, explanation: str = "") -> str:
     """Return a waterfall chart: a bar for each part starts where the previous one ends.
 
     Args:

@@ -9,10 +9,14 @@ from typing import Any
 
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.page.components.elements import heading_html, message_box_html
-from openenv_kit.page.components.forms import arguments_from_form, form_html, parse_form_event
+from openenv_kit.page.components.forms import (
+    convert_filled_fields_to_arguments,
+    form_html,
+    parse_form_event,
+)
 from openenv_kit.page.components.tool_result import tool_result_html
 from openenv_kit.page.environment_view import EnvironmentView
-from openenv_kit.page.events import Page, confirm_before_ending, html_component
+from openenv_kit.page.events import Page, run_or_ask_before_ending_episode, unstyled_html_component
 from openenv_kit.page.page_address import reset_of_named_task
 from openenv_kit.page.visitor import Visitor
 
@@ -22,15 +26,19 @@ NON_EPISODE_FIELDS = ("status", "message", "task_id", "reward", "done", "metadat
 
 def build_episodes_tab(page: Page) -> None:
     """Build the Episodes tab: the forms, and the reset observation of the running episode."""
-    html_component(heading_html("Choose an episode"))
-    html_component(episode_forms_html(page.environment_view), elem_id="mt-choose")
-    page.add_view("episode", _reset_and_system_prompt_html)
-    page.on_page_event(
-        page.bridge.start, partial(_start_episode, page.environment_view), page.views
+    unstyled_html_component(heading_html("Choose an episode"))
+    unstyled_html_component(episode_forms_html(page.environment_view), elem_id="mt-choose")
+    page.add_html_view("episode", _reset_observation_and_system_prompt_html)
+    page.add_page_event_handler(
+        page.bridge.start,
+        partial(_start_episode_from_form_or_ask, page.environment_view),
+        page.views,
     )
 
 
-def episode_form_schemas(environment_view: EnvironmentView) -> dict[str, dict[str, Any]]:
+def build_episode_form_schemas_by_name(
+    environment_view: EnvironmentView,
+) -> dict[str, dict[str, Any]]:
     """Return the JSON Schemas of the forms that start an episode, by form name."""
     environment, splits = environment_view.environment, environment_view.environment.splits
     seed = {"type": "integer", "description": "another seed, other data"}
@@ -54,7 +62,7 @@ def episode_forms_html(environment_view: EnvironmentView) -> str:
     return "".join(
         f"<details{' open' if name == 'named' else ''}><summary>{titles[name]}</summary>"
         f"{form_html(name, 'start', 'Start', schema)}</details>"
-        for name, schema in episode_form_schemas(environment_view).items()
+        for name, schema in build_episode_form_schemas_by_name(environment_view).items()
     )
 
 
@@ -67,10 +75,10 @@ def reset_from_form(
         InvalidValueError: the form is unknown, or the seed or the index is not a number.
         ConfigurationError: the task is unknown.
     """
-    schemas = episode_form_schemas(environment_view)
+    schemas = build_episode_form_schemas_by_name(environment_view)
     if form_name not in schemas:
         raise InvalidValueError("form", form_name, ", ".join(schemas))
-    given = arguments_from_form(schemas[form_name], values)
+    given = convert_filled_fields_to_arguments(schemas[form_name], values)
     task, split, index = (given.pop(name, None) for name in ("task", "split", "index"))
     chosen: Mapping[str, Any] = {}
     if task:
@@ -80,14 +88,18 @@ def reset_from_form(
     return {**chosen, **given}
 
 
-def _start_episode(
+def _start_episode_from_form_or_ask(
     environment_view: EnvironmentView, visitor: Visitor, form_event_json: object
 ) -> None:
     reset = reset_from_form(environment_view, *parse_form_event(form_event_json))
-    confirm_before_ending(visitor, "Starting another one", lambda v: v.start_episode(**reset))
+    run_or_ask_before_ending_episode(
+        visitor, "Starting another one", lambda v: v.start_episode(**reset)
+    )
 
 
-def _reset_and_system_prompt_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
+def _reset_observation_and_system_prompt_html(
+    environment_view: EnvironmentView, visitor: Visitor
+) -> str:
     """Return the reset observation and the system prompt that a model would read."""
     if not visitor.has_episode:
         return message_box_html(visitor.problem, "bad")

@@ -11,11 +11,15 @@ import gradio as gr
 from openenv_kit.environment import Environment, default_task_names
 from openenv_kit.errors import require_name
 from openenv_kit.page.components.elements import heading_html, hint_html, message_box_html
-from openenv_kit.page.components.forms import arguments_from_form, form_html, parse_form_event
+from openenv_kit.page.components.forms import (
+    convert_filled_fields_to_arguments,
+    form_html,
+    parse_form_event,
+)
 from openenv_kit.page.components.playback_html import (
-    current_step_html,
-    playback_page_html,
-    recording_jsonl,
+    convert_playback_to_recording_jsonl,
+    navigation_and_current_step_html,
+    self_contained_playback_page_html,
     step_list_html,
 )
 from openenv_kit.page.environment_view import EnvironmentView
@@ -23,16 +27,16 @@ from openenv_kit.page.events import (
     FilenameAndText,
     Page,
     add_download_on_click,
-    html_component,
+    unstyled_html_component,
 )
 from openenv_kit.page.page_address import reset_of_named_task
 from openenv_kit.page.playback import (
     MAX_PLAYBACK_STEPS,
     MAX_RUN_CHARACTERS,
     Playback,
+    create_playback_that_checks_recording,
     parse_first_run,
     playback_of_policy,
-    playback_of_recording,
 )
 from openenv_kit.page.visitor import Visitor
 
@@ -68,9 +72,9 @@ RECORDING = (
 
 def build_watch_tab(page: Page) -> None:
     """Build the Watch tab and its event listeners."""
-    html_component(heading_html("Watch somebody play", SAYS))
-    page.add_view("refusal", lambda _, visitor: message_box_html(visitor.problem, "bad"))
-    html_component(
+    unstyled_html_component(heading_html("Watch somebody play", SAYS))
+    page.add_html_view("refusal", lambda _, visitor: message_box_html(visitor.problem, "bad"))
+    unstyled_html_component(
         form_html(
             "policy", "watch_policy", "Watch", watch_form_schema(page.environment_view.environment)
         )
@@ -79,32 +83,44 @@ def build_watch_tab(page: Page) -> None:
     with gr.Column(elem_id="mt-watching"):
         with gr.Row(equal_height=False, elem_classes="mt-trace"):
             with gr.Column(min_width=240, scale=2, elem_classes="mt-steps"):
-                html_component(KEYS)
-                page.add_view("frames", _wrap_playback_renderer(step_list_html))
+                unstyled_html_component(KEYS)
+                page.add_html_view("frames", _adapt_playback_renderer_to_visitor(step_list_html))
             with gr.Column(min_width=320, scale=4, elem_classes="mt-watch"):
-                page.add_view("scene", _wrap_playback_renderer(current_step_html))
+                page.add_html_view(
+                    "scene", _adapt_playback_renderer_to_visitor(navigation_and_current_step_html)
+                )
             with gr.Column(min_width=320, scale=4, elem_classes="mt-watch"):
-                page.add_view(
+                page.add_html_view(
                     "watched",
-                    _wrap_playback_renderer(lambda s, p: s.overview_html(p.visible_steps, p.reset)),
+                    _adapt_playback_renderer_to_visitor(
+                        lambda s, p: s.overview_html(p.visible_steps, p.reset)
+                    ),
                 )
         with gr.Row(elem_classes="mt-actions"):
             jsonl = gr.Button("Save as JSONL", size="sm", elem_id="mt-save")
             whole = gr.Button("Save as HTML", size="sm", elem_id="mt-html")
-    page.on_page_event(page.bridge.watch_policy, _watch_policy, WATCH_VIEWS)
-    page.on_page_event(page.bridge.watch_play, _watch_example_or_own_steps, WATCH_VIEWS)
-    page.on_page_event(page.bridge.open_run, _open_recording, WATCH_VIEWS)
+    page.add_page_event_handler(
+        page.bridge.watch_policy, _start_watching_policy_from_form, WATCH_VIEWS
+    )
+    page.add_page_event_handler(page.bridge.watch_play, _watch_example_or_own_steps, WATCH_VIEWS)
+    page.add_page_event_handler(page.bridge.open_run, _replay_first_run_of_recording, WATCH_VIEWS)
     # Every click counts, because two clicks on "Step" are two steps.
-    page.on_page_event(
+    page.add_page_event_handler(
         page.bridge.pick_frame, _navigate_playback, WATCH_VIEWS, trigger_mode="multiple"
     )
     add_download_on_click(
-        jsonl, page.state, partial(_create_playback_file, "jsonl", recording_jsonl)
+        jsonl,
+        page.state,
+        partial(_create_playback_download, "jsonl", convert_playback_to_recording_jsonl),
     )
     add_download_on_click(
         whole,
         page.state,
-        partial(_create_playback_file, "html", partial(playback_page_html, page.environment_view)),
+        partial(
+            _create_playback_download,
+            "html",
+            partial(self_contained_playback_page_html, page.environment_view),
+        ),
     )
 
 
@@ -119,10 +135,10 @@ def watch_form_schema(environment: Environment) -> dict[str, Any]:
     }
 
 
-def _watch_policy(visitor: Visitor, form_event_json: object) -> None:
+def _start_watching_policy_from_form(visitor: Visitor, form_event_json: object) -> None:
     environment = visitor.environment
     policies = environment.policies
-    given = arguments_from_form(
+    given = convert_filled_fields_to_arguments(
         watch_form_schema(environment), parse_form_event(form_event_json).values
     )
     chosen = policies[require_name("policy", str(given.get("policy")), policies)]
@@ -139,24 +155,24 @@ def _watch_example_or_own_steps(visitor: Visitor, _: object) -> None:
     if seen is None and visitor.playback_steps:
         seen = Playback("you", iter(visitor.playback_steps), visitor.reset, visitor.environment)
     if seen is not None:
-        seen.run_to_end()
-        visitor.playback = seen.copy()
-        visitor.playback.seek(0)
+        seen.read_steps_to_end_and_show_last()
+        visitor.playback = seen.copy_at_last_step()
+        visitor.playback.show_step_clamped(0)
 
 
 def _navigate_playback(visitor: Visitor, target: object) -> None:
     if visitor.playback is not None:
-        visitor.playback.handle_navigation(target)
+        visitor.playback.show_navigation_target(target)
 
 
-def _open_recording(visitor: Visitor, recording_jsonl_text: object) -> None:
+def _replay_first_run_of_recording(visitor: Visitor, recording_jsonl_text: object) -> None:
     """Replay a recorded run that the page's script has read from a file."""
     run, problem = parse_first_run(str(recording_jsonl_text or ""))
-    visitor.playback = playback_of_recording(run, visitor.environment)
+    visitor.playback = create_playback_that_checks_recording(run, visitor.environment)
     visitor.problem = problem
 
 
-def _create_playback_file(
+def _create_playback_download(
     extension: str, render: Callable[[Playback], str], visitor: Visitor
 ) -> FilenameAndText:
     """Return the playback as a file to download.
@@ -169,7 +185,7 @@ def _create_playback_file(
     return [f"{visitor.playback.task_id}.{extension}", render(visitor.playback)]
 
 
-def _wrap_playback_renderer(
+def _adapt_playback_renderer_to_visitor(
     render: Callable[[EnvironmentView, Playback], str],
 ) -> Callable[[EnvironmentView, Visitor], str]:
     """Convert a function that renders a playback into one that renders a visitor's playback.

@@ -12,9 +12,9 @@ from openenv_kit.serving.episodes.live_episode import LiveEpisode
 from openenv_kit.serving.store.interface import EndStatus, StoredEpisode
 
 MAX_CACHED_EPISODES = 1024
-"""Largest number of cached episodes."""
+"""Maximum number of cached episodes."""
 MAX_CACHED_BYTES = 256 << 20
-"""Largest size of the sessions of all cached episodes together."""
+"""Maximum total size of the sessions of all cached episodes."""
 
 
 @dataclass(eq=False)
@@ -24,11 +24,11 @@ class CachedEpisode:
     The copy can be out of date. The store rejects an action whose index is already taken.
 
     Attributes:
-        lock: held by the request that reads or changes the copy.
+        lock: lock that a request holds while it reads or changes the copy.
         live_episode: the copy; None until it is built.
         lease_id, start_count, end_status, request_ids: as in `StoredEpisode`.
-        stored_result_indices: indices of the actions whose slow results are stored.
-        size_bytes: size of the session, as counted by the cache.
+        stored_result_indices: indices of the actions whose slow results are in the store.
+        size_bytes: size of the session that the cache has counted.
     """
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -62,7 +62,7 @@ class CachedEpisode:
     def replace_with_stored_episode(
         self, live_episode: LiveEpisode, stored_episode: StoredEpisode
     ) -> None:
-        """Replace the copy with an episode that has every action of the stored one."""
+        """Replace the copy with an episode to which every stored action was applied."""
         self.live_episode, self.lease_id = live_episode, stored_episode.lease_id
         self.start_count, self.end_status = stored_episode.start_count, stored_episode.end_status
         self.request_ids = list(stored_episode.request_ids)
@@ -70,7 +70,7 @@ class CachedEpisode:
 
 
 class EpisodeCache:
-    """Cached episodes by their id, the most recently used one last."""
+    """Cached episodes by id. Above its limits, the cache drops the least recently used ones."""
 
     def __init__(self) -> None:
         self._episodes: OrderedDict[str, CachedEpisode] = OrderedDict()
@@ -83,7 +83,7 @@ class EpisodeCache:
         return iter(self._episodes)
 
     def get_or_add_entry(self, episode_id: str) -> CachedEpisode:
-        """Return the entry of an episode. If it has none, add an entry without a live episode."""
+        """Return the entry of an episode. If missing, add an entry without a live episode."""
         cached_episode = self._episodes.setdefault(episode_id, CachedEpisode())
         self._episodes.move_to_end(episode_id)
         if len(self._episodes) > MAX_CACHED_EPISODES:
@@ -91,7 +91,7 @@ class EpisodeCache:
         return cached_episode
 
     def enforce_memory_limit(self, rebuilt_episode_id: str) -> None:
-        """Update the size of an episode that was just rebuilt, and drop others above the limit."""
+        """Update the size of a rebuilt episode, and drop other episodes above the size limit."""
         cached_episode = self._episodes.get(rebuilt_episode_id)
         if cached_episode is None or cached_episode.live_episode is None:
             return

@@ -1,4 +1,4 @@
-"""Loads stored episodes into the memory of this worker, and keeps the copies up to date."""
+"""Loads stored episodes into the memory of this worker, and keeps these copies up to date."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class RebuiltEpisode(NamedTuple):
 
 
 class EpisodeLoader:
-    """Stored episodes of one environment, and this worker's copies of them.
+    """Loads and stores the episodes of one environment, and caches live copies of them.
 
     Callers hold the lock of a `CachedEpisode` while they use or change it.
 
@@ -74,7 +74,7 @@ class EpisodeLoader:
         self.cache = EpisodeCache()
 
     def get_store_key(self, episode_id: str) -> str:
-        """Return the id of an episode in the store: the environment's name and the episode id."""
+        """Return the store's id of an episode: `ENVIRONMENT/EPISODE_ID`."""
         return f"{self._environment.name}/{episode_id}"
 
     def create_live_episode(
@@ -83,9 +83,9 @@ class EpisodeLoader:
         """Create a live episode of this environment, without resetting it.
 
         Args:
-            transport: transport through which it is played.
-            is_stored: whether each action is stored; the record of such an episode may be longer.
-            assigned_task: the task, if the server assigned it to a session without an episode.
+            transport: transport through which the episode is played.
+            is_stored: whether each action is stored. The record of a stored episode may be larger.
+            assigned_task: task that the server assigned; None if the client chose the task.
         """
         max_record_bytes = self._settings.max_episode_bytes if is_stored else MAX_RECORD_BYTES
         return LiveEpisode(
@@ -107,11 +107,11 @@ class EpisodeLoader:
             allow_closed: whether the episode may be closed.
 
         Raises:
-            UnknownEpisodeError: it is not stored, or belongs to another player.
-            UnreadableEpisodeError: its start cannot be read.
-            OutdatedEpisodeError: it was started under other versions.
+            UnknownEpisodeError: the episode is not stored, or belongs to another player.
+            UnreadableEpisodeError: the start of the episode cannot be read.
+            OutdatedEpisodeError: the episode was started under other versions.
             EpisodeResumedElsewhereError: the lease is no longer valid.
-            EpisodeClosedError: it is closed and `allow_closed` is False.
+            EpisodeClosedError: the episode is closed and `allow_closed` is False.
         """
         episode_id, player_id = access.episode_id, access.player_id
         stored_episode = None
@@ -141,12 +141,12 @@ class EpisodeLoader:
 
         Raises:
             EpisodeGoneError: the episode cannot be played, see `load_accessible_episode` and
-            `rebuild_and_cache`.
+                `rebuild_and_cache`.
         """
         try:
             stored_episode = await self.load_accessible_episode(access, allow_closed=allow_closed)
         except UnknownEpisodeError:
-            # Unknown ids must not displace other entries.
+            # Unknown ids must not displace other episodes in the cache.
             self.cache.drop_episode(access.episode_id)
             raise
         live_episode = cached_episode.live_episode
@@ -180,8 +180,8 @@ class EpisodeLoader:
     ) -> RebuiltEpisode:
         """Rebuild an episode from its record, and cache it.
 
-        If the last action fails, it is removed. Such an action is left over when the server stops
-        before it can remove it.
+        If the last action fails, it is removed from the store. A failed action remains stored if
+        the server stops before it can remove the action.
 
         Raises:
             UnreadableEpisodeError: the reset or an earlier action fails.
@@ -216,10 +216,11 @@ class EpisodeLoader:
         overwrite: bool = True,
         sealed_start: SealedStartRequest | None = None,
     ) -> LeaseId | None:
-        """Store a new episode, which counts against the limit of the client that is being served.
+        """Store a new episode, which counts towards the limit of the current client.
 
         Returns:
-            The id of its lease, or None if it exists and `overwrite` is False.
+            The id of the episode's lease, or None if an episode with the same id exists and
+            `overwrite` is False.
         """
         start = EpisodeStart(
             live_episode.reset_arguments,
@@ -256,7 +257,7 @@ class EpisodeLoader:
         """Append an action to the stored episode, unless the cached copy is out of date.
 
         Returns:
-            False if another worker has stored an action or a new lease, so nothing was appended.
+            False if nothing was appended because another worker has stored an action or new lease.
         """
         was_appended = await self._store.append_action(
             self.get_store_key(episode_id),
@@ -274,7 +275,7 @@ class EpisodeLoader:
 
         Args:
             episode_id: id of the episode.
-            cached_episode: the copy, with the same actions as in the store.
+            cached_episode: the cached copy, which has the same actions as the stored episode.
         """
         slow_results: Mapping[int, bytes] = {}
         if cached_episode.live_episode is not None:
@@ -305,7 +306,7 @@ class EpisodeLoader:
     ) -> None:
         """Record the result of a sealed task, and mark the episode as completed.
 
-        Afterwards the episode can be evicted. Failures are only logged.
+        The store may evict completed episodes before running ones. Failures are only logged.
         """
         try:
             await record_result_if_sealed_and_ended(self._store, live_episode)

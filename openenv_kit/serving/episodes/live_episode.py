@@ -43,10 +43,10 @@ from openenv_kit.serving.messages import JsonObject, WireReply
 from openenv_kit.serving.settings import Settings, current_settings
 
 MAX_RECORD_BYTES = 256 * 1024
-"""Largest record of a WebSocket session. A session with a longer one cannot be resumed."""
+"""Maximum record size of a WebSocket session. A session with a larger record cannot be resumed."""
 
 REJECTED_STEP_LABEL = "refused"
-"""Method of a rejected step in the metrics."""
+"""Value of the label `method` for rejected steps in the metrics."""
 
 
 @dataclass
@@ -55,12 +55,12 @@ class LiveEpisode:
 
     Attributes:
         transport: `ws`, `http`, `mcp` or `page`, for the log and the metrics.
-        max_record_bytes: largest size of the record. An episode with a longer one cannot be
+        max_record_bytes: maximum size of the record. An episode with a larger record cannot be
             resumed.
         environment: the environment.
         settings: settings of the server.
-        assigned_task: the task, if the server assigned it to a session without an episode.
-        original_start: start of the stored episode that this one was rebuilt from.
+        assigned_task: task that the server assigned; None if the client chose the task.
+        original_start: start of the stored episode that was rebuilt; None for a new episode.
         session: the session.
         episode_id: id of the episode; None before the first reset.
         player_id: id for a player of the episode.
@@ -69,7 +69,7 @@ class LiveEpisode:
         final_reply: the reply that ended the episode, without its observation; None until then.
         score_components: components of the final score; None if nothing was graded.
         recorder: writes a recording into the data folder; None if the episode is not recorded.
-        running_entry: entry among the running episodes of this worker; None if it has none.
+        running_entry: entry of the episode in `RUNNING_EPISODES`; None before it is registered.
     """
 
     transport: str = "ws"
@@ -99,7 +99,7 @@ class LiveEpisode:
 
     @property
     def ids_for_trainer(self) -> JsonObject:
-        """Ids that the reply to a reset contains for the trainer."""
+        """Episode id and player id, which the reply to a trainer's reset contains."""
         return {"episode_id": self.episode_id, "player_id": self.player_id}
 
     def reset(
@@ -108,8 +108,9 @@ class LiveEpisode:
         """Start an episode. A rejected reset changes nothing.
 
         Args:
-            reset_arguments: arguments of the reset, unchecked.
-            requested_at_s: `time.perf_counter()` at the request, if it had to wait.
+            reset_arguments: unvalidated arguments of the reset.
+            requested_at_s: `time.perf_counter()` when the request arrived; None for the current
+                time.
         """
         begin_s = time.perf_counter() if requested_at_s is None else requested_at_s
         reply = reset_within_server_limits(
@@ -130,13 +131,14 @@ class LiveEpisode:
         metadata_ids: JsonObject | None = None,
         requested_at_s: float | None = None,
     ) -> WireReply:
-        """Execute an action and return the reply in the framework's form.
+        """Execute an action and return the reply in the framework's format.
 
         Args:
-            action: the action, unchecked.
-            action_json: JSON text of the action, if the caller has it.
-            metadata_ids: ids for the metadata of the reply.
-            requested_at_s: `time.perf_counter()` at the request, if it had to wait.
+            action: the unvalidated action.
+            action_json: the action as JSON; None to serialize `action` if needed.
+            metadata_ids: ids to add to the metadata of the reply.
+            requested_at_s: `time.perf_counter()` when the request arrived; None for the current
+                time.
         """
         begin_s = time.perf_counter() if requested_at_s is None else requested_at_s
         steps_before = self.session.steps
@@ -173,13 +175,13 @@ class LiveEpisode:
         return {"episode_id": self.episode_id, **progress}
 
     def build_wire_reply(self, reply: Reply, metadata_ids: JsonObject | None = None) -> WireReply:
-        """Return a reply in the framework's form: `observation`, `reward`, `done`, and `info`.
+        """Convert a reply to the framework's format: `observation`, `reward`, `done`, and `info`.
 
-        Values may be models, which `messages.to_json_bytes` serializes.
+        Values may be pydantic models, which `messages.to_json_bytes` serializes.
 
         Args:
-            reply: the reply.
-            metadata_ids: ids for the metadata of the reply and of its observation.
+            reply: the reply of the session.
+            metadata_ids: ids to add to the metadata of the reply and its observation.
         """
         observation = full_observation_from_reply(self.environment, reply, self.session.task_id)
         wire_reply = {"observation": observation, "reward": reply.reward, "done": reply.done}
@@ -201,8 +203,8 @@ class LiveEpisode:
 
         Args:
             episode_id: id of the episode.
-            reset_arguments: arguments of its reset.
-            actions: JSON text of each action, in order.
+            reset_arguments: arguments of the episode's reset.
+            actions: each action as JSON, in order.
             player_id: id of the player.
             slow_results: compressed results of slow calls, which are not computed again.
 
@@ -210,7 +212,7 @@ class LiveEpisode:
             The reply to the reset, with status, reward and `done` of the last step.
 
         Raises:
-            ReplayError: the reset is rejected, or an action causes an internal error.
+            ReplayError: the reset was rejected, or an action caused an internal error.
         """
         reset_reply = reset_within_server_limits(
             self.environment, self.session, reset_arguments, self.settings
@@ -238,8 +240,9 @@ class LiveEpisode:
         """Execute an action that was loaded from the store.
 
         Args:
-            action_json: JSON text of the action.
-            compressed_result: stored result of its slow call, which is not computed again.
+            action_json: the action as JSON.
+            compressed_result: stored result of the action's slow call, which is then not computed
+                again; None if no result is stored.
         """
         action = messages.parse_json_within_limits(action_json)
         reply = self.session.repeat_stored_step(action, decompress_slow_result(compressed_result))
@@ -251,17 +254,17 @@ class LiveEpisode:
         self.session.last_slow_result = None
 
     def register_start(self, *, is_stored: bool) -> None:
-        """Log the start of the episode, after the end of the episode that it replaces."""
+        """Register and log the start of the episode, after ending the episode that it replaces."""
         RUNNING_EPISODES.register_end(self.running_entry, EndReason.RESTARTED)
         self.running_entry = self._build_running_entry(is_stored=is_stored)
         RUNNING_EPISODES.register_start(self.running_entry)
 
     def register_as_running_if_not_ended(self, *, is_client_request: bool = False) -> None:
-        """Add the stored episode to the running episodes of this worker, if it has not ended.
+        """Register the stored episode as running on this worker, if it has not ended.
 
         Args:
-            is_client_request: whether a client asked to resume the episode, which is then logged at
-            INFO.
+            is_client_request: whether a client asked to resume the episode. The log line then has
+                the level INFO.
         """
         if self.final_reply is not None or RUNNING_EPISODES.is_current_entry(self.running_entry):
             return
@@ -308,7 +311,7 @@ class LiveEpisode:
         self.final_reply = replace(reply, observation_fields={})
 
     def _rebuild_session_from_record(self) -> None:
-        """Replay the record in a new session, because an error can corrupt the old one."""
+        """Replay the record in a new session, because an error can corrupt the old session."""
         if not self.is_resumable:
             return
         self.session = self.environment.create_session(debug=self.settings.debug)

@@ -1,4 +1,4 @@
-"""Records of an episode on a server: its start, its actions, and the reply to a start."""
+"""Data of an episode on a server: its start, its actions, and the result of starting it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from openenv_kit.serving.episodes.task_assignment import AssignedTask
 from openenv_kit.serving.messages import JsonObject
 
 RESET_ACTION_INDEX = -1
-"""Stands for the reset in place of the index of an action."""
+"""Value of an action index that represents the reset."""
 
 
 class StartedEpisode(NamedTuple):
     """The result of a request to start or resume an episode.
 
     Attributes:
-        wire_reply: the reply in the framework's form.
+        wire_reply: the reply in the framework's format.
         access: access to the episode, with its lease; None if the reset was rejected.
         player_id: id for a player of the episode.
-        error_text: why the reset was rejected; empty if it was not.
+        error_text: why the reset was rejected; empty if it succeeded.
     """
 
     wire_reply: JsonObject
@@ -45,7 +45,7 @@ class EpisodeStart:
     Attributes:
         reset_arguments: arguments of the reset, without the episode id.
         versions: versions of the environment. Only the same versions rebuild the same episode.
-        assigned_task: the task, if the server assigned it to a session without an episode.
+        assigned_task: task that the server assigned; None if the client chose the task.
         transport: transport through which the episode was started.
         started_at_s: Unix time of the start, in seconds.
     """
@@ -62,7 +62,7 @@ class EpisodeStart:
         return max(0.0, time.time() - self.started_at_s)
 
     def to_json(self) -> bytes:
-        """Serialize the start to the JSON text that is stored."""
+        """Serialize to the JSON that is stored."""
         start: JsonObject = {
             "reset": dict(self.reset_arguments),
             "versions": dict(self.versions),
@@ -75,10 +75,10 @@ class EpisodeStart:
 
     @classmethod
     def from_json(cls, text: bytes) -> EpisodeStart:
-        """Parse the stored JSON text of a start.
+        """Parse the stored JSON.
 
         Raises:
-            ValueError, KeyError, TypeError: the text is not the start of an episode.
+            ValueError, KeyError, TypeError: the JSON does not describe the start of an episode.
         """
         start = messages.parse_json_within_limits(text)
         task = start.get("assigned_task")
@@ -108,11 +108,11 @@ class ActionRecord:
     """The actions of an episode since its reset, from which the episode can be rebuilt.
 
     Attributes:
-        max_bytes: largest size. A record that grows beyond it is discarded, because an incomplete
+        max_bytes: maximum size. A record that becomes larger is discarded, because an incomplete
             record cannot be replayed.
-        actions: JSON text of each action, in order.
+        actions: each action as JSON, in order.
         slow_results: compressed results of slow calls, by the index of their action.
-        size_bytes: size of actions and results together.
+        size_bytes: total size of the actions and results.
         is_complete: whether the record contains every action.
     """
 
@@ -123,7 +123,10 @@ class ActionRecord:
     is_complete: bool = True
 
     def append_or_discard_record(self, action_json: bytes, slow_result: JsonObject | None) -> None:
-        """Append an action and the result of its slow call, if it has one."""
+        """Append an action, and the result of its slow call if it made one.
+
+        If the record becomes too large, it is discarded.
+        """
         if not self.is_complete:
             return
         self.size_bytes += len(action_json)
@@ -140,7 +143,7 @@ class ActionRecord:
         self.actions.append(action_json)
 
     def get_slow_result(self, action_index: int) -> JsonObject | None:
-        """Return the result of the slow call in an action; None if there is none."""
+        """Return the result of the slow call that an action made; None if it made no slow call."""
         return decompress_slow_result(self.slow_results.get(action_index))
 
 

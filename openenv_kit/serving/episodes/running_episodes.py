@@ -1,4 +1,4 @@
-"""The episodes that this worker plays: their start and end in the log and in the metrics.
+"""Registry of the episodes that this worker plays, which logs and counts their starts and ends.
 
 Each start and each end is one log line, the same for every transport. A line contains no seed, task
 or label of the episode, and no level if the task is sealed.
@@ -25,11 +25,11 @@ logger = logging.getLogger("openenv_kit.episodes")
 
 
 END_REASON_PATTERN = re.compile("[a-z_]{1,32}")
-"""Reasons of an environment that may be used in the log and as a label of metrics."""
+"""Form of an environment's end reasons that may be used in the log and as a metric label."""
 
 
 class EndReason(StrEnum):
-    """Why an episode ended. An environment may have further reasons, such as `max_steps`."""
+    """Why an episode ended. An environment may define further reasons, such as `max_steps`."""
 
     COMPLETED = "completed"
     CLOSED = "closed"
@@ -42,7 +42,7 @@ class EndReason(StrEnum):
 
 
 class EpisodeKey(NamedTuple):
-    """Key of an episode on a server. Episode ids are unique within an environment only."""
+    """Key of an episode on a server. Episode ids are unique only within an environment."""
 
     environment: str
     episode_id: str
@@ -53,14 +53,14 @@ class RunningEpisode:
     """An episode that has started and not ended.
 
     Attributes:
-        key: environment and id.
-        transport: transport through which it was started: `ws`, `http`, `mcp` or `page`.
-        level: level of its task; None if the task is sealed or has no level.
-        player_id: id of its player, by which the store finds it.
-        is_stored: whether it is played in the store and outlives its connection.
+        key: environment and episode id.
+        transport: transport that started the episode: `ws`, `http`, `mcp` or `page`.
+        level: level of the task; None if the task is sealed or has no level.
+        player_id: player id, by which the episode is looked up in the store.
+        is_stored: whether each action is stored, so that the episode outlives its connection.
         step_count: number of steps so far.
-        started_s: `time.monotonic()` of its start.
-        last_used_s: `time.monotonic()` of its last use.
+        started_s: `time.monotonic()` when the episode started.
+        last_used_s: `time.monotonic()` when the episode was last used.
     """
 
     key: EpisodeKey
@@ -76,7 +76,7 @@ class RunningEpisode:
     def from_stored(
         cls, environment: Environment, episode_id: str, stored_episode: StoredEpisode
     ) -> RunningEpisode:
-        """Return the entry of a stored episode that this worker has not played."""
+        """Build the entry of a stored episode that this worker has not played."""
         start = EpisodeStart.from_json(stored_episode.start_json)
         return cls(
             EpisodeKey(environment.name, episode_id),
@@ -88,7 +88,7 @@ class RunningEpisode:
         )
 
     def update_step_count(self, step_count: int) -> None:
-        """Set the number of steps, and the time of the last use to now."""
+        """Set the number of steps, and set the time of the last use to now."""
         self.step_count, self.last_used_s = step_count, time.monotonic()
 
 
@@ -106,7 +106,7 @@ class RunningEpisodes:
         return self._by_key.get(key)
 
     def is_current_entry(self, episode: RunningEpisode | None) -> bool:
-        """Return whether an entry is the current one of its episode."""
+        """Return whether this entry is the one that is registered for its episode."""
         return episode is not None and self.find(episode.key) is episode
 
     def register_start(self, episode: RunningEpisode) -> None:
@@ -119,12 +119,12 @@ class RunningEpisodes:
     def get_or_register_resumed(
         self, episode: RunningEpisode, *, is_client_request: bool
     ) -> RunningEpisode:
-        """Return this worker's entry of an episode, adding the given one if there is none.
+        """Return this worker's entry of an episode; register the given entry if none exists.
 
         Args:
-            episode: the entry to add.
-            is_client_request: whether a client asked to resume the episode. Otherwise only the
-                worker has changed, and the log line has the level DEBUG.
+            episode: entry to register.
+            is_client_request: whether a client asked to resume the episode, which is logged at
+                INFO. If the episode only moved from another worker, it is logged at DEBUG.
         """
         entry = self._by_key.setdefault(episode.key, episode)
         if entry is episode:
@@ -137,7 +137,7 @@ class RunningEpisodes:
     def register_end(
         self, episode: RunningEpisode | None, reason: str, score: float | None = None
     ) -> None:
-        """Remove an episode and log its end. An episode that has ended before is ignored.
+        """Remove an episode and log its end. An episode that is not registered is ignored.
 
         Args:
             episode: the episode; None is ignored.
@@ -163,14 +163,14 @@ class RunningEpisodes:
             del self._by_key[episode.key]
 
     def count_in_use(self, within_s: float) -> int:
-        """Count the episodes on open connections and those used within the last `within_s`."""
+        """Count episodes on open connections, and episodes used in the last `within_s` seconds."""
         earliest_use_s = time.monotonic() - within_s
         return sum(
             not episode.is_stored or episode.last_used_s >= earliest_use_s for episode in self
         )
 
     async def end_expired_episodes(self, store: EpisodeStore, ttl_s: float) -> None:
-        """End the stored episodes that have expired, and remove those that another worker plays.
+        """End stored episodes that have expired, and remove episodes that another worker plays.
 
         Args:
             store: store of the episodes.
@@ -198,7 +198,7 @@ def get_unsealed_task_level(
 
 
 def get_end_reason(reply: Reply) -> str:
-    """Return the environment's reason for the end of an episode, or COMPLETED if it gives none."""
+    """Return the environment's reason for the end of an episode, or COMPLETED by default."""
     reason = EndInfo.from_info(reply.info).reason
     return reason if END_REASON_PATTERN.fullmatch(reason) else EndReason.COMPLETED
 

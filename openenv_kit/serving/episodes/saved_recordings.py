@@ -1,8 +1,8 @@
 """Recordings of finished episodes in the data folder of the server.
 
-Each environment has a folder, and each day a file to which recordings are appended. The debugger
-shows them, and `metric-tracker replay` replays them. Sealed tasks are not recorded. When all files
-together exceed `MAX_RECORDINGS_BYTES`, the oldest ones are deleted.
+Each environment has a folder with one file per day, to which recordings are appended. The debugger
+shows the recordings, and `metric-tracker replay` replays them. Sealed tasks are not recorded. When
+the total size exceeds `MAX_RECORDINGS_BYTES`, the oldest files are deleted.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ RECORDINGS_PER_SIZE_CHECK = 100
 logger = logging.getLogger("openenv_kit.recordings")
 
 _writer_thread = ThreadPoolExecutor(1, "recordings")
-"""Writes to the disk, so that no step waits for it."""
+"""Thread that writes recordings to the disk, so that steps do not wait for the disk."""
 _written_count = 0
 
 
 class EpisodeRecorder:
-    """Records an episode while it is played, and writes the recording when it ends.
+    """Records an episode while it is played, and saves the recording when the episode ends.
 
     Args:
         environment: the environment.
         transport: transport of the episode, recorded as the player's name.
         reset_arguments: arguments of the reset.
-        reset_reply: reply to the reset.
+        reset_reply: reply to that reset.
         data_folder: data folder of the server.
     """
 
@@ -78,7 +78,7 @@ def create_recorder_if_enabled(
     reset_arguments: Mapping[str, Any],
     reset_reply: Reply,
 ) -> EpisodeRecorder | None:
-    """Return a recorder for an episode; None without a data folder or for a sealed task.
+    """Return a recorder for an episode; None if no data folder is set or the task is sealed.
 
     Args:
         environment: the environment.

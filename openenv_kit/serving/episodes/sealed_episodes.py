@@ -1,10 +1,10 @@
-"""Sealed tasks on a server: each start is counted, and a signed record lists all of them.
+"""Sealed tasks on a server: the server counts their starts and builds the record that is signed.
 
-A score on a sealed task means something only if a participant cannot start the task again until the
-result is good. The store therefore counts the starts of each task for each participant. A reset of
-a task that the participant left unfinished resumes it, and a reset beyond the allowed number is
-rejected. How the signed record supports a leaderboard is described in
-`openenv_kit.trust.attestation`.
+A score on a sealed task is meaningful only if a participant cannot repeat the task until the result
+is good. The store therefore counts the starts of each task for each participant. A reset of a task
+resumes the participant's unfinished episode, if there is one. A reset beyond the allowed number of
+starts is rejected. `openenv_kit.trust.attestation` describes the signed record, which lists all
+starts, and its use for a leaderboard.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class SealedEpisodes:
         """Resume the participant's unfinished episode of a task; return None if there is none.
 
         Raises:
-            ConfigurationError: it was started with other arguments.
+            ConfigurationError: the unfinished episode was started with other arguments.
         """
         sealed_episodes = await self._episodes.store.list_sealed_episodes(
             start_request.participant, start_request.task_set_key
@@ -138,7 +138,7 @@ class SealedEpisodes:
             access = self._get_player_access(sealed_episode)
             try:
                 live_episode = await self._episodes.get_live_episode(access)
-            except EpisodeGoneError:  # it has expired, was closed or was started again
+            except EpisodeGoneError:  # the episode expired, was closed or was started again
                 continue
             if live_episode.final_reply is not None:
                 await record_result_if_sealed_and_ended(self._episodes.store, live_episode)
@@ -162,7 +162,7 @@ class SealedEpisodes:
             await record_result_if_sealed_and_ended(self._episodes.store, live_episode)
 
     def _get_player_access(self, sealed_episode: SealedEpisode) -> EpisodeAccess:
-        """Return the access of the player, which is invalid once the episode is started again."""
+        """Return the player's access, which becomes invalid when the episode is started again."""
         prefix = f"{self._episodes.environment.name}/"
         return EpisodeAccess(
             sealed_episode.episode_id.removeprefix(prefix), sealed_episode.player_id
@@ -192,7 +192,7 @@ async def record_result_if_sealed_and_ended(store: EpisodeStore, live_episode: L
 
 
 def get_requested_task_index(reset_arguments: Mapping[str, Any]) -> object:
-    """Return the position of the task in its split; 0 if the reset names none."""
+    """Return the unvalidated task index in the reset arguments; 0 if they contain no index."""
     index = reset_arguments.get("index")
     return 0 if index is None else index
 
@@ -222,22 +222,22 @@ def build_sealed_start_request(
 
 
 def count_offered_sealed_tasks(environment: Environment, split: str, settings: Settings) -> int:
-    """Return the number of tasks of a sealed split that this server offers."""
+    """Return how many tasks of a sealed split this server offers."""
     return min(settings.sealed_tasks, environment.splits.size(split))
 
 
 def get_task_set_key(environment: Environment, split: str) -> str:
     """Return the key under which starts of a sealed split are counted.
 
-    It contains the versions and the commitment to the secret, because other versions or another
-    secret result in other tasks.
+    The key contains the environment's versions and the commitment to the secret, because the tasks
+    depend on both.
     """
     versions = json.dumps(dict(environment.versions), sort_keys=True)
     return f"{environment.name}/{split}/{get_sealed_split_commitment(environment)}/{versions}"
 
 
 def get_sealed_split_commitment(environment: Environment) -> str:
-    """Return the commitment to the environment's sealed split; empty if it does not support one.
+    """Return the commitment to an environment's sealed split; empty if it has no sealed split.
 
     Raises:
         InvalidValueError: the secret is missing or too short.
@@ -247,7 +247,7 @@ def get_sealed_split_commitment(environment: Environment) -> str:
 
 @lru_cache(maxsize=16)
 def _compute_sealed_split_commitment(environment_name: str, _salt: str) -> str:
-    """Compute the commitment; cached for each secret, because it hashes every sealed task."""
+    """Compute the commitment, which hashes every sealed task and is therefore cached per secret."""
     splits = get_environment(environment_name).splits
     if isinstance(splits, HashedSplits) and SEALED_SPLIT in splits.blocks:
         return splits.sealed_commitment()
@@ -261,7 +261,7 @@ def build_attestation(
     sealed_episodes: Iterable[SealedEpisode],
     settings: Settings,
 ) -> Attestation:
-    """Return the record of a participant's sealed episodes in an environment."""
+    """Return the unsigned record of a participant's sealed episodes in an environment."""
     from openenv_kit.trust.attestation import Attestation, AttestedEpisode, digest_actions
 
     return Attestation(

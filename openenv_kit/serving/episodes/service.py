@@ -1,8 +1,8 @@
 """Service for the stored episodes of an environment.
 
-HTTP and MCP use it for all episodes, and WebSockets for episodes that they resumed or named. An
-action is stored before it is executed, under the index that follows the last stored action, so that
-no acknowledged action is lost and all connections see the same episode.
+HTTP and MCP use the service for all episodes, and WebSockets for episodes that they resume or whose
+id the client chose. An action is stored before it is executed, under the index that follows the
+last stored action, so that no acknowledged action is lost and all connections see the same episode.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class EpisodeService:
 
     Args:
         settings: settings of the server.
-        environment: the environment; None for the one that ENVIRONMENT names.
-        store: store that the environments of the server share; None to open one.
+        environment: the environment; None for the one that the ENVIRONMENT variable names.
+        store: store that the environments of the server share; None to open a store.
     """
 
     def __init__(
@@ -92,12 +92,12 @@ class EpisodeService:
         transport: str = "http",
         assigned_task: AssignedTask | None = None,
     ) -> StartedEpisode:
-        """Start an episode, or start it again with a new player id if its id is stored already.
+        """Start an episode, or restart it with a new player id if its id is already stored.
 
         Args:
-            reset_arguments: arguments of the reset, unchecked.
+            reset_arguments: unvalidated arguments of the reset.
             transport: transport of the request.
-            assigned_task: the task, if the server assigned it to a session without an episode.
+            assigned_task: task that the server assigned; None if the client chose the task.
         """
         if is_sealed_split(reset_arguments.get("split")):
             return await self.sealed_episodes.resume_or_start_episode(
@@ -106,7 +106,7 @@ class EpisodeService:
         return await self.start_stored_episode(reset_arguments, transport, assigned_task)
 
     async def assign_and_start_next_task(self, transport: str) -> StartedEpisode:
-        """Assign the next task of the MCP split, and start an episode of it."""
+        """Assign the next task of the MCP split, and start an episode of this task."""
         assignment = await assign_next_task(self.environment, self.store, self.mcp_split)
         started = None
         try:
@@ -131,7 +131,7 @@ class EpisodeService:
         requested_at_s = time.perf_counter()
         live_episode = self.create_live_episode(transport, assigned_task=assigned_task)
         requested_id = reset_arguments.get("episode_id")
-        # A WebSocket may play an episode with this id, which is not stored until it disconnects.
+        # A WebSocket may play an episode with this id, which is stored only when it disconnects.
         if has_server_id_form(requested_id) and not await self._is_stored(requested_id):
             problem = format_unknown_server_id_message(requested_id)
             error_reply = Reply(ReplyStatus.ERROR, problem)
@@ -178,22 +178,22 @@ class EpisodeService:
     async def step(
         self, access: EpisodeAccess, action: JsonObject, request_id: str = ""
     ) -> WireReply:
-        """Execute an action and return the reply in the framework's form.
+        """Execute an action and return the reply in the framework's format.
 
         Args:
             access: the episode and the caller's right to it.
-            action: the action, unchecked.
-            request_id: the client's id of this request. A second request with the same id gets the
-                reply of the first one and executes nothing.
+            action: the unvalidated action.
+            request_id: id that the client chose for this request. A second request with the same id
+                gets the reply to the first one and executes nothing.
 
         Raises:
             EpisodeGoneError: the episode cannot be played, or can no longer be played.
-            EpisodeTooLongError: the episode has no room for the action.
+            EpisodeTooLongError: the action would exceed the maximum size of an episode.
         """
         return await self._executor.step(access, action, request_id)
 
     async def get_state(self, access: EpisodeAccess) -> JsonObject:
-        """Return the progress of an episode; a player does not get the episode id."""
+        """Return the progress of an episode, without the episode id if the caller is a player."""
         state = (await self.get_live_episode(access)).get_state()
         return {**state, "episode_id": None} if access.player_id else state
 
@@ -248,7 +248,7 @@ class EpisodeService:
         """Store the episode of a WebSocket session that was disconnected.
 
         Returns:
-            False if it cannot be resumed or stored, or an episode with its id is stored already.
+            False if the episode cannot be resumed or stored, or its id is already stored.
         """
         episode_id = live_episode.episode_id
         if episode_id is None or not live_episode.is_resumable:

@@ -2,8 +2,9 @@
 
 The order is that of start-time fair queueing: the virtual start time of a call is the virtual end
 time of its episode's previous call, or the current virtual time if that is later, and the call with
-the earliest start time runs first. A cheap call therefore waits for the calls that are running, and
-not for all that an expensive player has requested. The order does not affect any reply.
+the earliest start time runs first. A cheap call therefore waits only for running
+calls, not for all expensive calls that another player has queued. The order does not affect the
+replies.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from typing import NamedTuple, TypeVar
 T = TypeVar("T")
 
 MAX_RUNNING_CALLS = max(1, min((os.cpu_count() or 1) // 2, 2))
-"""Slow calls that run at once in a worker. At least half of the cores stay free for other work."""
+"""Maximum number of slow calls that run at once in a worker. Where possible, half of the CPU cores
+stay free for other work."""
 
 MAX_REMEMBERED_EPISODES = 4096
-"""Largest number of episodes whose virtual end time is remembered."""
+"""Maximum number of episodes whose virtual end time is remembered."""
 
 
 class SlowCallCounts(NamedTuple):
@@ -35,12 +37,12 @@ class SlowCallCounts(NamedTuple):
 
 
 class WaitingCall(NamedTuple):
-    """A call that waits for its turn. Calls are compared in the order in which they run.
+    """A call that waits for its turn. The tuple order is the order in which calls run.
 
     Attributes:
         virtual_start_s: virtual start time, in seconds.
-        number: position among all calls, which orders calls with the same start time.
-        turn: set when the call may run.
+        number: sequence number, which orders calls with the same start time.
+        turn: future that is completed when the call may run.
     """
 
     virtual_start_s: float
@@ -49,10 +51,10 @@ class WaitingCall(NamedTuple):
 
 
 class SlowCallQueue:
-    """The slow calls of one worker.
+    """Fair queue for the slow calls of one worker.
 
     Args:
-        max_running: calls that run at once.
+        max_running: maximum number of calls that run at once.
     """
 
     def __init__(self, max_running: int = MAX_RUNNING_CALLS) -> None:
@@ -72,7 +74,7 @@ class SlowCallQueue:
         return SlowCallCounts(self._running_count, waiting_count)
 
     async def run_in_fair_turn(self, episode_key: str, call: Callable[[], T]) -> T:
-        """Run a function in a thread when it is its turn, and return its result.
+        """Wait for a turn in the fair queue, run a function in a thread and return its result.
 
         A caller that is cancelled while it waits gives up its turn. A caller that is cancelled
         later waits for the end of the function, because nothing may store or use an episode that
@@ -98,7 +100,7 @@ class SlowCallQueue:
             self._start_waiting_calls()
 
     async def _wait_for_turn(self, virtual_start_s: float) -> None:
-        """Wait until the call may run. From then on it counts as running."""
+        """Wait until the call may run. It then counts as running."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiting_call = WaitingCall(virtual_start_s, next(self._call_numbers), turn)
         heapq.heappush(self._waiting_heap, waiting_call)

@@ -42,8 +42,8 @@ class StepExecutor:
         cached_episode = self._loader.cache.get_or_add_entry(access.episode_id)
         async with cached_episode.lock:
             live_episode = cached_episode.get_live_episode_for(access)
-            # Storing an action shows whether the copy is up to date. A step that stores nothing
-            # needs a copy that was just updated.
+            # Appending an action to the store fails if the cached copy is out of date. A step that
+            # appends nothing has no such check, so the copy is updated first.
             stores_nothing = live_episode is not None and (
                 live_episode.final_reply or cached_episode.has_stored_request(request_id)
             )
@@ -77,7 +77,7 @@ class StepExecutor:
                 await self._loader.remove_last_action(
                     access.episode_id, cached_episode.lease_id, action_index
                 )
-                cached_episode.live_episode = None  # the next request rebuilds it
+                cached_episode.live_episode = None  # the next request rebuilds the episode
                 raise
             if live_episode.record.slow_results:
                 await self._loader.store_slow_results(access.episode_id, cached_episode)
@@ -95,7 +95,7 @@ class StepExecutor:
         request_id: str,
         metadata_ids: JsonObject | None,
     ) -> WireReply:
-        """Return the reply to an earlier request, by replaying the episode up to its action."""
+        """Return the reply to an earlier request, by replaying the episode up to that request."""
         action_index = cached_episode.request_ids.index(request_id)
         record = live_episode.record
         copy = self._loader.create_live_episode("http")
@@ -115,11 +115,11 @@ class StepExecutor:
 
 
 def _encode_action(live_episode: LiveEpisode, action: JsonObject) -> bytes:
-    """Return the JSON text of an action.
+    """Serialize an action to JSON.
 
     Raises:
         MessageTooComplexError: the action is nested too deeply or has too many members.
-        EpisodeTooLongError: the episode has no room for it.
+        EpisodeTooLongError: the action would exceed the maximum size of the episode.
     """
     require_json_within_complexity_limits(action)
     action_json = messages.to_json_bytes(action)

@@ -1,4 +1,4 @@
-"""Assignment of tasks to sessions that name no episode."""
+"""Assigns tasks to sessions that request no particular episode."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from openenv_kit.environment import Environment
 from openenv_kit.serving.store.interface import EpisodeStore
 
 SCORE_ONLY_ARGUMENTS = {"feedback": "score"}
-"""Reset arguments of an assigned task, if the environment knows them: the last reply contains the
-score, but not the grade of each row."""
+"""Reset arguments that are added to assigned tasks if the environment supports them. The last reply
+then contains the score, but not the grade of each row."""
 
 
 class AssignedTask(NamedTuple):
     """A task that was assigned to a session.
 
     Attributes:
-        split_key: environment and split.
-        task_index: position of the task in its split.
+        split_key: `ENVIRONMENT/SPLIT`.
+        task_index: index of the task in its split.
     """
 
     split_key: str
@@ -27,14 +27,14 @@ class AssignedTask(NamedTuple):
 
 
 class TaskAssignment(NamedTuple):
-    """A task that was assigned, and the arguments of the reset that starts it."""
+    """An assigned task, and the reset arguments that start an episode of the task."""
 
     task: AssignedTask
     reset_arguments: dict[str, Any]
 
 
 class SplitUsedUpError(LookupError):
-    """Every task of the split for sessions without an episode was assigned."""
+    """All tasks of the split for sessions that request no episode were assigned."""
 
     def __init__(self, split: str, task_count: int) -> None:
         super().__init__(
@@ -50,7 +50,7 @@ async def assign_next_task(
     """Reserve the next task of a split that was not assigned before.
 
     Raises:
-        SplitUsedUpError: every task was assigned.
+        SplitUsedUpError: all tasks of the split were assigned.
         ConfigurationError: the environment has no such split.
     """
     task_count = environment.splits.size(split)

@@ -1,4 +1,4 @@
-"""The record of an episode that its trainer reads: progress and, after the end, the outcome."""
+"""Record of an episode for its trainer: the progress and, after the end, the result."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def build_record_model(state_model: type[Any]) -> type[Any]:
 def build_trainer_record(
     record_model: type[Any], live_episode: LiveEpisode, end_status: EndStatus, start_count: int
 ) -> Any:
-    """Return the record of an episode.
+    """Return the record of an episode for its trainer.
 
     Args:
-        record_model: see `build_record_model`.
+        record_model: model that `build_record_model` returned.
         live_episode: the episode.
         end_status: how the stored episode ended.
         start_count: how often the episode was started under its id.

@@ -32,7 +32,7 @@ WORKER_THREAD_POOL = ThreadPoolExecutor(WORKER_THREAD_COUNT, "slow-tools")
 time, so more threads would only make each reset slower and need more memory."""
 
 MAX_WAITING_RESETS = 32
-"""Largest number of resets that wait for these threads or run in them; others are rejected."""
+"""Maximum number of resets that wait for these threads or run in them. Others are rejected."""
 
 _waiting_reset_count = 0
 
@@ -40,7 +40,7 @@ _waiting_reset_count = 0
 async def run_reset_or_raise_busy(
     environment: Environment, run_reset: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Run a reset, unless too many are waiting. It uses a worker thread if the environment is slow.
+    """Run a reset, in a worker thread if the environment has slow tools.
 
     Raises:
         BusyError: too many resets are waiting, or the client has disconnected.
@@ -71,7 +71,7 @@ async def run_reset_or_raise_busy(
 
 
 async def run_in_thread_if_slow(environment: Environment, work: Callable[[], T]) -> T:
-    """Run a function, in a worker thread if the environment has slow tools."""
+    """Call a function and return its result, in a worker thread if the environment is slow."""
     if not environment.tools.has_slow_tools:
         return work()
 

@@ -1,14 +1,15 @@
 """Access control: checks the web page, the token and the role of each request.
 
-A browser names the calling page in `Origin` and the address it connects to in `Host`. Two attacks
-are prevented:
+A browser sends the origin of the calling page in the Origin header, and the address that it
+connects to in the Host header. Two attacks are prevented:
 
-- A page of another site calls a server that its visitor can reach. Its `Origin` is not ours.
-- DNS rebinding: a site lets its own host name point to the visitor's machine. `Origin` and `Host`
-  then agree, but contain a name that is not ours.
+- Cross-site requests: a page of another site calls a server that the page's visitor can reach. The
+  Origin header then contains an origin that is not allowed.
+- DNS rebinding: a site points its own host name to the visitor's machine. The Origin and Host
+  headers then agree, but contain a host name that does not belong to this server.
 
-Programs send no `Origin`. They are affected only by the check of `Host`, which a server on loopback
-makes.
+Clients other than browsers send no Origin header. They are subject only to the check of the Host
+header, which applies to servers that listen on loopback.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class AccessControl:
 
     Args:
         settings: settings of the server.
-        sessions: login sessions of browsers; None for sessions that only this object knows.
+        sessions: login sessions of browsers; None for sessions with a random signing key.
     """
 
     def __init__(self, settings: Settings, sessions: PageSessions | None = None) -> None:
@@ -67,8 +68,8 @@ class AccessControl:
         }
         self._own_names.add(self._space_host)
         self._own_names.discard("")
-        # A token makes DNS rebinding useless, because browsers send our cookie only to our host
-        # name.
+        # With a token, DNS rebinding gives no access, because browsers send the session cookie only
+        # to our host name.
         self._checks_loopback_host = not settings.token and is_loopback(settings.host)
         self._trusts_listed_names_only = not settings.token and bool(settings.allowed_origins)
         self._token = settings.token.encode()
@@ -84,7 +85,7 @@ class AccessControl:
 
         Args:
             scope: ASGI scope of the request; `role` and `participant` are added to its state.
-            path: path as the routes see it.
+            path: path of the request, without the server's path prefix.
             headers: headers of the request.
         """
         origin_error = self._find_origin_error(scope, headers)
@@ -93,7 +94,7 @@ class AccessControl:
                 ErrorKind.ORIGIN, HTTPStatus.FORBIDDEN, origin_error
             )
         if self._token and not headers.get("authorization"):
-            with suppress(StoreError):  # without the store, sessions of browsers are not verified
+            with suppress(StoreError):  # if the store is unavailable, session cookies are rejected
                 await self._sessions.load_signing_key()
         participant = self._find_participant(headers)
         role = Role.TRAINER if participant else self._find_role_of_token(scope, headers)
@@ -119,7 +120,7 @@ class AccessControl:
         return None
 
     def _find_origin_error(self, scope: Scope, headers: Headers) -> str | None:
-        """Return why `Host` or `Origin` is not allowed; None if both are allowed."""
+        """Return an error message if the Host or Origin header is not allowed, else None."""
         if self._allows_any_origin:
             return None
         host = _normalize_address(headers.get("host", ""))
@@ -147,11 +148,11 @@ class AccessControl:
     def _is_page_of_this_server(
         self, origin: str, host: str, server_host: str, headers: Headers
     ) -> bool:
-        """Return whether a page was loaded from this server.
+        """Return whether the page with this origin was loaded from this server.
 
-        A name that appears only in the request may have been rebound. It is not trusted if the
-        settings list the pages that may call. Otherwise it has to be trusted, because the name of
-        a public server looks the same.
+        A host name that appears only in the request may result from DNS rebinding. The name is not
+        trusted if the settings list allowed origins. Otherwise the name has to be trusted,
+        because a public server does not know its own host name.
         """
         try:
             page_address = _normalize_address(urlsplit(origin).netloc)
@@ -166,8 +167,9 @@ class AccessControl:
                 or _is_ip_address(host)
             )
             return is_known_host or not self._trusts_listed_names_only
-        # A proxy may replace our name in Host by its own name for us. A page cannot set this header
-        # without a preflight request, unless its name was rebound.
+        # A proxy may replace the public host name in the Host header by an internal one, and send
+        # the public name in X-Forwarded-Host. A page cannot set that header without a preflight
+        # request, except after DNS rebinding.
         forwarded_host = _normalize_address(headers.get("x-forwarded-host", ""))
         return (
             page_address == forwarded_host
@@ -179,13 +181,13 @@ class AccessControl:
         return host in self._own_names or is_loopback(_strip_port(host))
 
     def _find_role_of_token(self, scope: Scope, headers: Headers) -> Role | None:
-        """Return the role that a token or session cookie grants; None without a valid one."""
+        """Return the role that the token or the session cookie grants; None if it is invalid."""
         if not self._token:
             return Role.TRAINER
         scheme, _, bearer_token = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             token = bearer_token.strip().encode()
-            # Both are compared, so that the time does not depend on which one is right.
+            # Both tokens are compared, so that the duration does not reveal which one matches.
             is_trainer = hmac.compare_digest(token, self._token)
             is_player = hmac.compare_digest(token, self._player_token)
             if is_trainer:
@@ -195,10 +197,10 @@ class AccessControl:
         return Role.TRAINER if self._sessions.is_valid_session_id(session_id) else None
 
     def _find_participant(self, headers: Headers) -> str | None:
-        """Return the name of the participant whose bearer token the request has."""
+        """Return the participant whose bearer token the request contains; None for other tokens."""
         scheme, _, bearer_token = headers.get("authorization", "").partition(" ")
         token = bearer_token.strip().encode() if scheme.lower() == "bearer" else b""
-        # Every token is compared, so that the time does not depend on which one is right.
+        # Every token is compared, so that the duration does not reveal which one matches.
         matches = [
             name
             for name, participant_token in self._participants.items()
@@ -207,9 +209,10 @@ class AccessControl:
         return matches[0] if matches else None
 
     def _log_in_with_url_token(self, scope: Scope, path: str, headers: Headers) -> Response | None:
-        """Return a redirect to the debugger that sets a session cookie, for `/web?token=…`.
+        """Return the response that logs a browser in, if it opens `/web?token=…` with the token.
 
-        Returns None for any other request and for a wrong token.
+        The response sets a session cookie, and redirects to the same address without the token.
+        Returns None for all other requests.
         """
         if scope.get("method") != "GET" or not f"{path}/".startswith(f"{DEBUGGER_PATH}/"):
             return None
@@ -219,7 +222,7 @@ class AccessControl:
             return None
         location = scope["path"] + (f"?{urlencode(query)}" if query else "")
         response = RedirectResponse(location, HTTPStatus.SEE_OTHER)
-        # Hugging Face terminates TLS in front of a Space, under the Space's own name.
+        # Hugging Face terminates TLS in front of a Space, so its host name implies HTTPS.
         is_space = (
             bool(self._space_host)
             and _normalize_address(headers.get("host", "")) == self._space_host
@@ -235,14 +238,14 @@ class AccessControl:
 def _is_cross_site_write(scope: Scope, headers: Mapping[str, str]) -> bool:
     """Return whether a page of another site makes a request that may change something.
 
-    Some browsers send `Sec-Fetch-Site` where they send no `Origin`.
+    Some browsers send the Sec-Fetch-Site header in requests that have no Origin header.
     """
     may_change = scope["type"] == "websocket" or scope["method"] not in READ_ONLY_METHODS
     return may_change and headers.get("sec-fetch-site", "none") in ("cross-site", "same-site")
 
 
 def _normalize_address(netloc: str) -> str:
-    """Return host and port in lower case, without a port that is the default of HTTP or HTTPS."""
+    """Return an address `host:port` in lower case, without the default ports of HTTP and HTTPS."""
     address = netloc.strip().lower()
     for port in (":80", ":443"):
         if address.endswith(port) and not address.endswith(f":{port}"):

@@ -2,7 +2,7 @@
 
 Existing clients of some environments post `/reset` and then `/step` without an id. Such an
 environment sets `EpisodeLimits.may_omit_episode_id`, and the server keeps one episode for each
-client address. Several clients on one host put a name of their choice before the path:
+client address. Several clients on one host can prefix the path with names that they choose:
 `/as/NAME/reset`.
 """
 
@@ -28,16 +28,16 @@ def add_routes_below_caller_names(app: FastAPI) -> None:
         for route in app.routes
         if isinstance(route, Route) and route.path in NAMED_CALLER_PATHS
     ]
-    # The framework's last routes match any first segment, so this one has to come first.
+    # The framework's last routes match any first path segment, so this route must precede them.
     app.router.routes.insert(0, Mount("/as/{caller}", routes=routes))
 
 
 async def get_anonymous_episode_id(request: Request, episodes: EpisodeService) -> str | None:
-    """Return the id of the one episode of a caller that sends no id.
+    """Return the id of the episode that belongs to a caller that sends no episode id.
 
-    Returns None if the environment requires episode ids.
+    Returns None if the environment requires clients to send episode ids.
 
-    The id is the same on all workers, and cannot be guessed without the store's secret.
+    The returned id is the same on all workers, and cannot be guessed without the store's secret.
     """
     if not episodes.environment.episode_limits.may_omit_episode_id:
         return None

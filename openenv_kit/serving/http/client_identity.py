@@ -15,7 +15,7 @@ from typing import Any
 from openenv_kit.serving.setting_values import ReservedParticipant
 
 UNKNOWN_ADDRESS = "unknown"
-"""Address of all clients that have none, such as those of a Unix socket."""
+"""Address that is used for clients without an address, such as clients of a Unix socket."""
 
 IPV6_NETWORK_BITS = 64
 """Prefix length of an IPv6 network that usually belongs to one client."""
@@ -24,19 +24,19 @@ IS_CONNECTION_CLOSED: ContextVar[Callable[[], bool] | None] = ContextVar("gone",
 """Function that returns whether the current connection is closed; None if that is unknown."""
 
 GET_CLIENT_ADDRESS: ContextVar[Callable[[], str]] = ContextVar("client", default=str)
-"""Function that returns the address of the current client. It returns an empty text on a server
-with a token, where clients have no individual limit."""
+"""Function that returns the address of the current client. On a server with a token, where clients
+have no individual limit, the function returns an empty string."""
 
 CURRENT_PARTICIPANT: ContextVar[str] = ContextVar(
     "participant", default=ReservedParticipant.ANONYMOUS
 )
-"""Name of the participant whose token the request has. Its plays of sealed tasks are counted."""
+"""Name of the participant who sent the request. Starts of sealed tasks are counted by this name."""
 
 
 def get_client_address_or_ipv6_network(peer_address: Sequence[Any] | None) -> str:
     """Return the IPv4 address of a peer, or the /64 network of an IPv6 peer.
 
-    A client that has one address of such a network usually has all of them.
+    A client that has one address of a /64 network can usually use all of its addresses.
 
     Args:
         peer_address: host and port; None if the connection has no address.

@@ -1,4 +1,4 @@
-"""Several environments in one process: one at the root, the others below their names.
+"""Serves several environments in one process: one at the root, the others under `/NAME`.
 
 Each environment has its own app, with the same settings. The apps share the episode store and
 the limits on sessions.
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 URL_NAME_PATTERN = re.compile(r"[A-Za-z0-9_-]+")
-"""Names that need no escaping in an address."""
+"""Environment names that need no escaping in a URL."""
 
 RESERVED_PATH_SEGMENTS = frozenset(
     (
@@ -53,14 +53,14 @@ RESERVED_PATH_SEGMENTS = frozenset(
         "ws",
     )
 )
-"""First segments of the root environment's own paths."""
+"""First segments of the root environment's paths, which no other environment may have as name."""
 
 ENVIRONMENT_PATH_SEGMENTS = frozenset(("reset", "step", "state", "ws", "mcp", "web", "as"))
-"""Segments that follow an environment's name. A path with one of them below an unknown name gets an
-error that lists the names."""
+"""Path segments that may follow an environment's name. The error for an unknown name before one of
+these segments, such as `/unknown/reset`, lists the known names."""
 
 TASK_API_PATHS = frozenset(("splits", "tasks", "num_tasks", "task", "task_range"))
-"""Routes of the framework's task API, whose own paths start with the environment's name."""
+"""Last path segments of the framework's task API, whose routes include the environment's name."""
 
 
 def resolve_mounted_environments(
@@ -69,11 +69,11 @@ def resolve_mounted_environments(
     """Load and check the environments that `also_serve` names, except the one at the root.
 
     Args:
-        root_environment: environment at the root; `also_serve` may name it too.
+        root_environment: environment at the root, which `also_serve` may name as well.
         settings: settings of the server.
 
     Raises:
-        UnknownNameError: no environment of a name is installed.
+        UnknownNameError: a name is not that of an installed environment.
         InvalidValueError: a name, the root path or the MCP split cannot be used.
     """
     known_names = (ALL_ENVIRONMENTS, NO_ENVIRONMENTS, *find_environment_entry_points())
@@ -122,15 +122,15 @@ def _require_known_mcp_split(environment: Environment, settings: Settings) -> No
 
 
 class EnvironmentMounts:
-    """Middleware that forwards paths below an environment's name to that environment's app.
+    """Middleware that forwards requests for `/NAME/…` to the app of the environment with that name.
 
-    It is the outermost middleware. Each app has its own `RequestMiddleware` and receives the name
+    This is the outermost middleware. Each app has its own `RequestMiddleware` and receives the name
     as a path prefix.
 
     Args:
-        app: app at the root.
-        root: name of the root's environment.
-        apps: the other apps, by the names of their environments.
+        app: app of the environment at the root.
+        root: name of the environment at the root.
+        apps: apps of the other environments, by environment name.
         settings: settings of the server.
         sessions: login sessions of browsers.
     """
@@ -146,7 +146,7 @@ class EnvironmentMounts:
         self._app = app
         self._root = root
         self._apps = apps
-        # Access control runs first, so that only authorized callers learn the names.
+        # Access control runs first, so that only authorized callers see the environment names.
         self._unknown_app = RequestMiddleware(self._reject_unknown_environment, settings, sessions)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -187,19 +187,19 @@ def mount_environment_apps(
     settings: Settings,
     page_sessions: PageSessions,
 ) -> None:
-    """Serve other environments' apps below their names.
+    """Serve the apps of other environments under `/NAME`.
 
     Args:
         root_app: app of the environment at the root.
-        root_name: name of that environment.
-        apps: the other apps, by the names of their environments.
+        root_name: name of the environment at the root.
+        apps: apps of the other environments, by environment name.
         settings: settings of the server.
         page_sessions: login sessions of browsers.
     """
     from fastapi.routing import APIRoute
 
     names = [root_name, *apps]
-    # The framework's own route lists only one environment, so this one has to come first.
+    # The framework's own route lists only one environment, so this route must precede it.
     list_route = APIRoute("/list_environments", lambda: names, tags=["Task API"])
     root_app.router.routes.insert(0, list_route)
     root_app.add_middleware(

@@ -1,4 +1,4 @@
-"""HTTP error responses: `{"detail": …}`, without a stack trace, a path or the whole input."""
+"""HTTP error responses `{"detail": …}`, without stack traces, file paths or complete inputs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HANDLED_ERRORS = (
     RequestValidationError,
     StoreError,
 )
-"""Exceptions of routes that become error responses; the middleware handles all others."""
+"""Exceptions of routes that are converted to error responses. The middleware handles all others."""
 
 
 class ResponseHead(NamedTuple):
@@ -48,7 +48,7 @@ def count_and_build_error_response(
     Args:
         error_kind: label of the error in the metrics.
         status: status of the response.
-        detail: what was wrong, as text or as a list of JSON objects.
+        detail: description of the error, as a string or as a list of JSON objects.
         headers: headers of the response.
     """
     metrics.count_error(error_kind)
@@ -56,7 +56,7 @@ def count_and_build_error_response(
 
 
 def get_response_head_for_store_error(store_error: StoreError) -> ResponseHead:
-    """Return status and headers of the response to a request that the store rejected."""
+    """Return the status and headers of the response to a request that the store rejected."""
     if store_error.retry_after_s is None:
         return ResponseHead(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, {})
     headers = {"retry-after": str(store_error.retry_after_s)}

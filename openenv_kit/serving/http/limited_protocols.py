@@ -1,7 +1,7 @@
-"""uvicorn's protocols with limits on time, frames and unread replies.
+"""uvicorn's HTTP and WebSocket protocols with limits on time, frames and unread replies.
 
-They limit how long a client may take to send a request or a message, how many frames a message has,
-and how long replies may wait because the client does not read them.
+The protocols limit how long a client may take to send a request or a message, how many frames a
+message may have, and how long replies may wait because the client does not read them.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from uvicorn.server import ServerState
 
 CONNECTION_STATE_KEY = "connection"
-"""Key in a scope's `state` of the `LimitedHttpProtocol` that the request arrived on."""
+"""Key in the state of an ASGI scope for the `LimitedHttpProtocol` that received the request."""
 
 
 class LimitedHttpProtocol(H11Protocol):
     """An HTTP connection with limits, which also apply after its upgrade to a WebSocket.
 
     Args:
-        timeout_s: time for a request's headers, and for a client to read replies that wait for it.
+        timeout_s: time for a client to send the headers of a request, or to read unsent replies.
         config: configuration of uvicorn.
         server_state: uvicorn's state of the server.
         app_state: state that the app's lifespan returned.
@@ -88,8 +88,8 @@ class LimitedHttpProtocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Pass data to the parser, and close the connection if the parser fails.
 
-        h11 fails at trailers that are too long while a response is being sent. asyncio would log a
-        traceback each time.
+        h11 raises an exception if trailers that are too long arrive while a response is being sent.
+        asyncio would log a traceback each time.
         """
         was_idle, self._is_idle = self._is_idle, False
         try:
@@ -97,7 +97,7 @@ class LimitedHttpProtocol(H11Protocol):
         except Exception:
             self.abort_connection(ErrorKind.MALFORMED)
         if was_idle:
-            self.restart_client_timeout()  # the time of the next request starts with its first byte
+            self.restart_client_timeout()  # the next request's timeout starts at its first byte
         if self.is_closed() and self.cycle is not None:
             # A response can no longer be sent on a connection whose parser has failed.
             self.cycle.disconnected = True
@@ -111,9 +111,9 @@ class LimitedHttpProtocol(H11Protocol):
         self.restart_client_timeout()
 
     def restart_client_timeout(self) -> None:
-        """Restart the timeout of the client if it has to send a request or to read replies.
+        """Restart the timeout if the client has to send a request or to read replies.
 
-        A connection that is idle between two requests may stay open for longer; uvicorn closes it.
+        There is no timeout between two requests, because uvicorn closes idle connections itself.
         """
         if self._timer is not None:
             self._timer.cancel()
@@ -134,7 +134,7 @@ class LimitedHttpProtocol(H11Protocol):
 
 
 class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket protocol with limits on a message's time and on its number of frames."""
+    """uvicorn's WebSocket protocol with limits on the time and number of frames of a message."""
 
     _message_timer: asyncio.TimerHandle | None = None
 
@@ -144,7 +144,7 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
         return protocol
 
     async def run_asgi(self) -> None:
-        """Serve the connection, and mark a handshake that was rejected as complete.
+        """Serve the connection, and mark a rejected handshake as complete.
 
         Otherwise uvicorn would log an error for each rejected handshake.
         """
@@ -203,7 +203,7 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.resume_reading()
 
     def _enforce_incomplete_message_limits(self) -> None:
-        """Limit the time and the frames of a message that has started and is not complete."""
+        """Limit the time and the number of frames of a message that has not arrived completely."""
         if not self.frames:
             if self._message_timer is not None:
                 self._message_timer.cancel()

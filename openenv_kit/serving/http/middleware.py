@@ -1,7 +1,8 @@
-"""Middleware that every request passes before the routes, and every response after them.
+"""Middleware that wraps all routes of an app.
 
-It gives a request an id, logs and measures it, checks with `AccessControl` whether it is allowed,
-and limits its body. It is plain ASGI: after the handshake of a WebSocket, messages bypass it.
+The middleware assigns a request id, checks access with `AccessControl`, limits the request body,
+and logs each request with its duration. It is plain ASGI middleware: messages of a WebSocket bypass
+it after the handshake.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class RequestMiddleware:
     """Middleware around a whole app.
 
     Args:
-        app: app that handles the requests that are allowed.
+        app: app that handles the allowed requests.
         settings: settings of the server.
         sessions: login sessions of browsers; see `AccessControl`.
     """
@@ -90,7 +91,7 @@ class RequestMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        # There is no such connection if another server than `run_server` runs the app.
+        # The state has no connection if the app was not started by `run_server`.
         connection: LimitedHttpProtocol | None = scope.setdefault("state", {}).get(
             CONNECTION_STATE_KEY
         )
@@ -106,7 +107,7 @@ class RequestMiddleware:
             await app(scope, receive, send)
 
     async def _handle_and_log(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle an HTTP request, add headers to its response, and log and measure it."""
+        """Handle an HTTP request, add headers to its response, and log and time the request."""
         started_s, path = time.perf_counter(), get_route_path(scope)
         request_id = _choose_request_id(Headers(scope=scope))
         is_debugger = f"{path}/".startswith(f"{DEBUGGER_PATH}/")
@@ -174,7 +175,7 @@ class RequestMiddleware:
         try:
             content_length = Headers(scope=scope).get("content-length", "")
             require_content_length_within(self._limits, content_length)
-            # Requests of the debugger's page are not limited in their number of values.
+            # The number of JSON values is not limited in requests of the debugger's page.
             is_json = not get_route_path(scope).startswith(f"{DEBUGGER_PATH}/")
             await self._app(
                 scope, wrap_receive_with_body_limits(self._limits, receive, is_json=is_json), send
@@ -212,7 +213,7 @@ class RequestMiddleware:
 
 
 def get_route_path(scope: Scope) -> str:
-    """Return a request's path as the routes see it, without the prefix the app is served under."""
+    """Return the path of a request without the path prefix that the app is served under."""
     path: str = scope["path"]
     root_path: str = scope.get("root_path", "")
     if path == root_path or path.startswith(f"{root_path}/"):
@@ -224,7 +225,7 @@ def _strip_trailing_slash(scope: Scope) -> Scope:
     """Return the scope without a slash at the end of its path.
 
     Some clients that were configured with `/mcp/` do not follow a redirect to `/mcp`. Paths of the
-    debugger keep their slash, because its page has folders.
+    debugger keep the slash, because its page is served at `/web/`.
     """
     path = get_route_path(scope)
     if not path.endswith("/") or path == "/" or path.startswith(f"{DEBUGGER_PATH}/"):
@@ -233,7 +234,7 @@ def _strip_trailing_slash(scope: Scope) -> Scope:
 
 
 def _wrap_send_without_body(send: Send) -> Send:
-    """Return an ASGI send function that sends only status and headers of a response."""
+    """Return an ASGI send function that sends only the status and headers of a response."""
     is_sent = False
 
     async def send_head(message: Message) -> None:

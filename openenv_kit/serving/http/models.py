@@ -1,4 +1,4 @@
-"""Models of the HTTP routes' requests and responses; the OpenAPI schema shows them."""
+"""Request and response models of the HTTP routes, which appear in the OpenAPI schema."""
 
 from __future__ import annotations
 
@@ -86,4 +86,4 @@ ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
         (HTTPStatus.SERVICE_UNAVAILABLE, "The episode store is full, or cannot be written"),
     )
 }
-"""Error responses of the routes of episodes, by status, for the OpenAPI schema."""
+"""Error responses of the episode routes by HTTP status, for the OpenAPI schema."""

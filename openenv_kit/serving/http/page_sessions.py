@@ -25,8 +25,8 @@ class PageSessions:
 
     Args:
         token: the trainer's token.
-        store: store whose secret the signing key is derived from; None for a random key, which
-            only this object knows.
+        store: store whose secret is used to derive the signing key; None for a random key, which
+            other workers do not have.
     """
 
     def __init__(self, token: str, store: EpisodeStore | None = None) -> None:
@@ -67,8 +67,9 @@ class PageSessions:
 def build_set_cookie_header(session_id: str, *, is_https: bool, path: str) -> str:
     """Return the `Set-Cookie` header that stores a session in a browser.
 
-    Over HTTPS the cookie also works where the page is embedded, as Hugging Face embeds a Space. The
-    browser then keeps one cookie for each embedding site, so that no other site can use it.
+    Over HTTPS, the cookie also works if the page is embedded in another site, such as a Space on
+    huggingface.co. The browser then stores a separate cookie for each embedding site, so that other
+    sites cannot use it.
 
     Args:
         session_id: id of the session.

@@ -1,4 +1,4 @@
-"""Serving below a path prefix, for proxies that have several programs behind one host name."""
+"""Middleware for servers behind a proxy that selects the server by a path prefix."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 class PathPrefix:
     """Middleware that adds the path prefix under which clients reach an app behind a proxy.
 
-    It works if the proxy strips the prefix, if it keeps it, and if a client such as a health check
-    bypasses the proxy.
+    The proxy may strip or keep the prefix. Clients that bypass the proxy, such as health checks,
+    may omit the prefix.
 
     Args:
         app: app to serve.
-        prefix: path prefix without a slash at its end.
+        prefix: path prefix without a trailing slash.
     """
 
     def __init__(self, app: ASGIApp, prefix: str) -> None:

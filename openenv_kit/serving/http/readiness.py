@@ -22,10 +22,11 @@ from openenv_kit.serving.store.errors import (
 from openenv_kit.serving.store.interface import EpisodeStore
 
 READY_CACHE_S = 0.5
-"""Time for which the result of a store check is reused. Anybody may send requests to /ready, and
-each check writes to the store."""
+"""Time for which the result of a store check is reused. Requests to /ready need no token, and each
+check writes to the store, so the number of checks has to be limited."""
 STORE_CHECK_TIMEOUT_S = 1.2
-"""Longest wait for a store check. With `READY_CACHE_S`, /ready answers within two seconds."""
+"""Maximum time to wait for a store check. Together with `READY_CACHE_S`, this limit makes /ready
+respond within two seconds."""
 
 
 class Ready(BaseModel):
@@ -54,8 +55,8 @@ class StoreCheck:
     async def find_store_error_with_cache(self) -> StoreError | None:
         """Return the error of the latest store check; None if the store can be used.
 
-        A new check starts if the latest is older than `READY_CACHE_S` and none is running. A call
-        waits for a running check for at most `STORE_CHECK_TIMEOUT_S`.
+        A new check starts if the latest result is older than `READY_CACHE_S` and no check is
+        running. The call waits for a running check for at most `STORE_CHECK_TIMEOUT_S`.
         """
         if self.running_check is None:
             if time.monotonic() - self._checked_at_s < READY_CACHE_S:
@@ -82,10 +83,10 @@ class StoreCheck:
 
 
 def add_ready_route(app: FastAPI, episodes: EpisodeService) -> None:
-    """Add GET /ready, which reports more than GET /health: that the worker can serve requests.
+    """Add GET /ready, which reports whether this worker can serve requests, not only that it runs.
 
     A worker is ready while its episode store accepts writes. It stays ready when the store is full
-    of running episodes: those continue, and only resets are rejected.
+    of running episodes, because these episodes continue and only resets are rejected.
     """
     store_check = StoreCheck(episodes.store)
 

@@ -1,7 +1,7 @@
 """Security headers of every HTTP response.
 
 The server's pages load nothing from other hosts. Only the debugger may be embedded in other pages:
-in those of Hugging Face, which shows a Space in a frame, and in those of the allowed origins.
+in pages of Hugging Face, which shows a Space in a frame, and in pages of the allowed origins.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def build_security_headers(settings: Settings, *, is_debugger: bool) -> Sequence
     if is_debugger:
         policy |= {
             "default-src": ("'self'",),
-            # Gradio uses inline scripts to start its page, and eval for scripts of its events.
+            # Gradio starts its page with inline scripts, and runs the scripts of events with eval.
             "script-src": ("'self'", "'unsafe-inline'", "'unsafe-eval'"),
             "img-src": ("'self'", "data:", "blob:"),
             "font-src": ("'self'", "data:"),

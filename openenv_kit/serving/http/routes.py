@@ -1,4 +1,4 @@
-"""HTTP routes of episodes, /sealed-record and /metrics."""
+"""HTTP routes: /reset, /step and /state for episodes, /sealed-record and /metrics."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def add_episode_routes(app: FastAPI, episodes: EpisodeService) -> None:
         app: app of one environment.
         episodes: service for its episodes.
     """
-    record_model: Any = episodes.record_model  # FastAPI reads the type of a response from it
+    record_model: Any = episodes.record_model  # response model of GET /state
 
     @app.post(
         "/reset",
@@ -160,8 +160,8 @@ def add_sealed_record_route(app: FastAPI, episodes: EpisodeService) -> None:
 def add_metrics_route(app: FastAPI, settings: Settings) -> None:
     """Add GET /metrics, which needs the trainer's token if one is set.
 
-    Prometheus reads the metrics port. This route exists for clients that are older than the port.
-    It is not added in a Space without a token, where everybody could read it.
+    Prometheus reads the metrics port. This route exists for clients from before that port existed.
+    The route is not added in a Space without a token, where the metrics would be public.
     """
     if os.environ.get(SPACE_HOST_VARIABLE) and not settings.token:
         return
@@ -176,7 +176,7 @@ def add_metrics_route(app: FastAPI, settings: Settings) -> None:
 async def _find_episode_access(
     request: Request, body: EpisodeStepRequest, episodes: EpisodeService
 ) -> EpisodeAccess | None:
-    """Return the access to the episode that a step request names; None if it names none.
+    """Return the access to the episode that a step request names; None if it names no episode.
 
     Raises:
         HTTPException: a player named an episode by its episode_id.
@@ -201,6 +201,6 @@ def _build_missing_id_reply(episodes: EpisodeService, action: JsonObject) -> Wir
 
 
 def _add_episode_id_to_request_log(request: Request, episode_id: object) -> None:
-    """Add the episode id to this request's log line, unless it is too long to be one."""
+    """Add an episode id to this request's log line, unless it is too long to be valid."""
     is_loggable = isinstance(episode_id, str) and len(episode_id) <= MAX_ID_LENGTH
     request.scope["state"]["log_fields"]["episode_id"] = episode_id if is_loggable else None

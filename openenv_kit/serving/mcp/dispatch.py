@@ -1,6 +1,6 @@
 """JSON-RPC dispatch of the MCP methods: initialize, ping, tools/list and tools/call.
 
-The same dispatcher serves every interface with MCP messages: MCP's streamable HTTP and the
+The same dispatcher serves every transport of MCP messages: MCP's streamable HTTP and the
 framework's own dialect on POST /mcp, the framework's WebSocket /mcp, and `mcp` messages on /ws.
 There is no method for a reset, because only trainers may reset.
 """
@@ -23,18 +23,18 @@ from openenv_kit.serving.metrics import ErrorKind
 from openenv_kit.unencodable_text import is_encodable
 
 PROTOCOL_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
-"""Supported versions of MCP, newest first. What this server uses is the same in all of them."""
+"""Supported versions of MCP, newest first. The features used here are the same in all of them."""
 
 RESULT_META_KEYS = ("reward", "done", "info")
-"""Fields of a step's reply that are returned beside the tool result, for trainers."""
+"""Fields of a step's reply that `_meta` of the tool result contains for trainers."""
 
 RequestId = int | str | None
-"""Id of a JSON-RPC request; None for a notification, and where it could not be read."""
+"""Id of a JSON-RPC request; None for a notification, or if the id could not be parsed."""
 
 StepFunction = Callable[[JsonObject], Awaitable[JsonObject]]
-"""Executes an action and returns the reply in the framework's form."""
+"""Executes an action and returns the reply in the framework's format."""
 EpisodeInfoFunction = Callable[[], Awaitable[Mapping[str, Any]]]
-"""Returns the state of the episode, or the arguments of its reset if it has not started."""
+"""Returns the state of the episode, or its reset arguments if it has not started."""
 DispatchFunction = Callable[[str, JsonObject], Awaitable[JsonObject]]
 """Executes a request, given its method and parameters, and returns its result."""
 
@@ -50,14 +50,14 @@ class RpcErrorCode(IntEnum):
 
 
 class RpcError(Exception):
-    """Error of a JSON-RPC request. The text of the exception is the message of the response.
+    """A JSON-RPC request failed. The exception's text is the message of the error response.
 
     Attributes:
-        code: code of the error.
-        data: further values for the client; None if there are none.
+        code: JSON-RPC error code.
+        data: further JSON for the client; None to omit the member.
         error_kind: label of the error in the metrics.
-        status: status of the response if it is sent over HTTP.
-        headers: headers of that response.
+        status: HTTP status, if the response is sent over HTTP.
+        headers: HTTP headers, if the response is sent over HTTP.
     """
 
     def __init__(
@@ -94,10 +94,10 @@ class RpcResponse(NamedTuple):
 
 
 def expects_response(message: object) -> bool:
-    """Return whether a message has to be answered.
+    """Return whether a JSON-RPC message requires a response.
 
-    Notifications and a client's own responses are not answered. A message that is not valid
-    JSON-RPC gets an error response.
+    Notifications and a client's own responses require none. A message that is not valid JSON-RPC
+    gets an error response.
     """
     if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
         return True
@@ -107,7 +107,7 @@ def expects_response(message: object) -> bool:
 
 
 async def handle_rpc_message(message: object, dispatch: DispatchFunction) -> RpcResponse:
-    """Return the response to a message. Invalid messages and RpcErrors give an error response."""
+    """Return the response to a JSON-RPC message, or an error response if the request fails."""
     request_id = None
     try:
         method, params, request_id = _parse_rpc_request(message)
@@ -119,7 +119,7 @@ async def handle_rpc_message(message: object, dispatch: DispatchFunction) -> Rpc
 
 
 def build_rpc_error_body(rpc_error: RpcError, request_id: RequestId = None) -> JsonObject:
-    """Return the body of an error response."""
+    """Return the body of a JSON-RPC error response."""
     error: JsonObject = {"code": int(rpc_error.code), "message": str(rpc_error)}
     if rpc_error.data is not None:
         error["data"] = rpc_error.data
@@ -133,9 +133,9 @@ def create_rpc_dispatcher(
 
     Args:
         environment: environment of the episode.
-        step: executes the action of a tool call.
-        get_episode_info: returns the state or the reset arguments of the episode, on which the
-        tools and the system prompt depend.
+        step: function that executes the action of a tool call.
+        get_episode_info: function that returns the state or the reset arguments of the episode.
+            The tools and the system prompt depend on them.
     """
 
     async def dispatch(method: str, params: JsonObject) -> JsonObject:
@@ -162,13 +162,13 @@ async def _call_tool(
     step: StepFunction,
     get_episode_info: EpisodeInfoFunction,
 ) -> JsonObject:
-    """Return the result of `tools/call`. MCP requires that errors of tools are also results."""
+    """Return the result of `tools/call`. MCP requires tool errors to be returned as results."""
     tools, name, arguments = environment.tools, params.get("name"), params.get("arguments") or {}
     try:
         try:
             action = tools.build_action(name, arguments)
         except ToolArgumentError:
-            # The call is built again with the episode's tools, so that the error lists those.
+            # The action is built again, so that the error lists only the tools of the episode.
             catalogue = tools.for_episode(await get_episode_info())
             action = catalogue.build_action(name, arguments)
     except ToolArgumentError as error:
@@ -197,7 +197,7 @@ def _build_initialize_result(
 
 
 def _parse_rpc_request(message: object) -> RpcRequest:
-    """Return the parts of a JSON-RPC request.
+    """Validate a JSON-RPC request and return its parts.
 
     Raises:
         RpcError: the message is not a valid request.

@@ -1,7 +1,7 @@
-"""The HTTP routes `/mcp`: MCP's streamable HTTP and the framework's own dialect.
+"""The HTTP route `/mcp`: MCP's streamable HTTP transport and the framework's own dialect.
 
 An MCP session is a player of a stored episode, and its session id is the player id. Any worker can
-therefore respond, also after a restart, and a session takes no memory. Responses are plain JSON,
+therefore respond, even after a restart, and a session takes no memory. Responses are plain JSON,
 which the transport allows, because there is nothing to stream.
 """
 
@@ -51,7 +51,7 @@ class McpEndpoint:
 
     Args:
         episodes: episodes of the environment.
-        max_sessions: maximum number of open sessions that were started here.
+        max_sessions: maximum number of open sessions that were started through this route.
     """
 
     def __init__(self, episodes: EpisodeService, max_sessions: int) -> None:
@@ -93,7 +93,7 @@ class McpEndpoint:
         new_session_headers: dict[str, str] = {}
         session_in_header = request.headers.get(SESSION_HEADER)
         # Streamable HTTP requires 404 for an unknown session. In the framework's dialect, which
-        # sends the session in the parameters, it is an error like any other.
+        # sends the session in the parameters, it is an ordinary JSON-RPC error.
         gone_status = HTTPStatus.OK if session_in_header is None else HTTPStatus.NOT_FOUND
         log_fields = request.scope["state"].get("log_fields", {})
 
@@ -116,10 +116,10 @@ class McpEndpoint:
         params: JsonObject,
         log_fields: dict[str, Any],
     ) -> JsonObject:
-        """Return the result of a request in the session of its header or of its parameters.
+        """Execute a request in the session that its header or parameters name; return the result.
 
         Args:
-            header_session_id: session id of the header, if any.
+            header_session_id: session id in the header; None if the header is missing.
             method: method of the request.
             params: parameters of the request.
             log_fields: fields of the request's log line; the episode id is added.
@@ -136,7 +136,7 @@ class McpEndpoint:
             return await self._episodes.step(access, action)
 
         async def get_episode_info() -> JsonObject:
-            # An unknown session in the parameters is treated as none.
+            # An unknown session id in the parameters is ignored.
             with nullcontext() if header_session_id else suppress(EpisodeGoneError):
                 if isinstance(session_id, str) and session_id:
                     access = await self._episodes.find_access_by_player_id(session_id)

@@ -1,4 +1,4 @@
-"""MCP sessions: finds the episode that a client asks for, or starts one."""
+"""Finds the episode that an MCP client requests, or starts a new one."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ async def find_requested_episode_or_reset_arguments(
 ) -> EpisodeAccess | ResetArguments:
     """Return the episode that the URL names, or the reset arguments of a new one.
 
-    The query may contain `player_id`, `episode_id` or `task_id`. Without any of them, the arguments
-    are empty, and a task that no session has played is assigned.
+    The query may contain `player_id`, `episode_id` or `task_id`. Without any of them, the
+    returned arguments are empty, so that a task that no session has played is assigned.
 
     Raises:
-        RpcError: a player did not name an episode by its player_id.
+        RpcError: the caller is a player and sent no player_id.
         EpisodeGoneError: the episode is unknown or cannot be played.
     """
     query = connection.query_params
@@ -57,7 +57,7 @@ async def start_requested_or_assigned_task(
         episodes: episodes of the environment.
         reset_arguments: arguments of the reset; if empty, a task that no session has played is
             assigned.
-        transport: transport of the client, for log and metrics.
+        transport: transport of the client, for the log and the metrics.
 
     Raises:
         RpcError: the reset was rejected.
@@ -76,7 +76,7 @@ def convert_episode_errors_to_rpc_errors(gone_status: HTTPStatus = HTTPStatus.OK
     """Convert errors of episodes and of their store, raised in the block, to RpcErrors.
 
     Args:
-        gone_status: HTTP status for an episode that is unknown or cannot be played any longer.
+        gone_status: HTTP status for an episode that is unknown or can no longer be played.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""The WebSocket `/mcp`: JSON-RPC messages of one connection, which plays one episode."""
+"""The WebSocket route `/mcp`, where a connection plays one episode through JSON-RPC messages."""
 
 from __future__ import annotations
 
@@ -53,26 +53,26 @@ class McpWebSocketEndpoint(WebSocketEndpoint):
 
 
 class McpConnection(ConnectionHandler):
-    """Connection that plays one episode, which the URL may name.
+    """Connection that plays one episode, whose id the URL may contain.
 
-    Without a name in the URL, a new episode starts with the first tool call.
+    If the URL contains no id, the first tool call starts a new episode.
 
     Args:
         episodes: episodes of the environment.
-        websocket: connection, whose URL may name the episode.
+        websocket: connection, whose URL may contain the id of an episode.
     """
 
     def __init__(self, episodes: EpisodeService, websocket: WebSocket) -> None:
         self._episodes = episodes
         self._websocket = websocket
         self._access: EpisodeAccess | None = None
-        self._is_own_episode = False  # started by this connection, so nobody else knows its ids
+        self._is_own_episode = False  # started by this connection, so no other client knows its ids
         self._dispatch = create_rpc_dispatcher(
             episodes.environment, self._start_if_needed_and_step, self._get_state_or_reset_arguments
         )
 
     async def handle_message(self, session: WebSocketSession, text: str | bytes) -> str | None:
-        """Return the response to a message; None if it expects none."""
+        """Return the response to a message; None if the message expects no response."""
         try:
             message = messages.parse_json_within_limits(text)
         except ValueError as error:
@@ -118,7 +118,7 @@ class McpConnection(ConnectionHandler):
         return await self._episodes.find_access_by_player_id(player_id)
 
     async def _get_state_or_reset_arguments(self) -> Mapping[str, Any]:
-        """Return the episode's state, or the reset arguments of one that has not started."""
+        """Return the state of the episode, or its reset arguments if it has not started."""
         with convert_episode_errors_to_rpc_errors():
             requested = self._access or await find_requested_episode_or_reset_arguments(
                 self._websocket, self._episodes

@@ -19,10 +19,10 @@ logger = logging.getLogger("openenv_kit.store")
 
 
 class StoreError(Exception):
-    """A rejected call that changed nothing in the store. The same request may be sent again.
+    """A call was rejected and changed nothing in the store, so the request can be repeated.
 
     Attributes:
-        retry_after_s: seconds after which a retry can succeed; None if it never can.
+        retry_after_s: seconds after which a retry can succeed; None if no retry can succeed.
     """
 
     def __init__(self, message: str, retry_after_s: int | None = RETRY_AFTER_S) -> None:
@@ -34,7 +34,7 @@ class StoreFullError(StoreError):
     """A limit is reached, and only running episodes could be evicted.
 
     Attributes:
-        is_client_limit: whether the limit of the calling client is reached, not that of the store.
+        is_client_limit: whether the client's own limit is reached instead of the store's limit.
     """
 
     def __init__(
@@ -57,7 +57,11 @@ class StoreUnavailableError(StoreError):
 
 
 class StoreReplacedError(StoreUnavailableError):
-    """The storage is not the one that the server was started with."""
+    """The storage is not the one that the server was started with.
+
+    Args:
+        change: what happened to the storage, such as "was deleted".
+    """
 
     def __init__(self, change: str) -> None:
         logger.error("episode store replaced", extra={"reason": change})
@@ -74,7 +78,7 @@ def log_and_build_unavailable_error(
 
     Args:
         cause: error of the file system, of SQLite or of Redis.
-        state_text: predicate of the error message.
+        state_text: state that the message reports, such as "cannot be written at the moment".
     """
     logger.warning("episode store unavailable", extra={"reason": str(cause)})
     return StoreUnavailableError(f"The episode store {state_text}. Retry in {RETRY_AFTER_S} s.")

@@ -19,7 +19,7 @@ class FileIdentity(NamedTuple):
         """Return the identity of the file at a path.
 
         Raises:
-            FileNotFoundError: there is no such file.
+            FileNotFoundError: no file exists at the path.
         """
         status = Path(path).stat()
         return cls(status.st_dev, status.st_ino)

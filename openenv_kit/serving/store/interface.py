@@ -20,7 +20,7 @@ StoredEpisodeId = str
 """Id of an episode in the store: name of the environment, a slash and the episode id."""
 
 MEMORY_STORE = "memory"
-"""Address of a store in the memory of the process."""
+"""Address of a store in the memory of this process."""
 
 
 class EndStatus(StrEnum):
@@ -36,11 +36,12 @@ class StoredEpisode:
     """An episode that was read from a store.
 
     Attributes:
-        lease_id: right to append actions; replaced when the episode is started again or resumed.
-        start_json: JSON text of the start, see `EpisodeStart`.
-        actions: JSON text of each action, in order.
-        request_ids: the client's id of each request, empty if it sent none.
-        player_id: id of the player; replaced when the episode is started again.
+        lease_id: id of the lease, which a writer needs to append actions. Starting the episode
+            again or resuming it replaces the lease.
+        start_json: the serialized `EpisodeStart`.
+        actions: each action as JSON, in order.
+        request_ids: the request id of each action; empty if the client sent no id.
+        player_id: id of the player. Starting the episode again replaces the id.
         start_count: how often the episode was started under its id.
         end_status: how the episode ended.
         slow_results: compressed results of slow calls, by the index of their action.
@@ -58,13 +59,13 @@ class StoredEpisode:
 
 @dataclass(frozen=True)
 class NewEpisode:
-    """An episode that is to be stored.
+    """A new episode to store.
 
     Attributes:
-        transport: transport through which it was started: `ws`, `http`, `mcp` or `page`.
+        transport: transport that started the episode: `ws`, `http`, `mcp` or `page`.
         start_json, actions, player_id, slow_results: as in `StoredEpisode`.
         client_address: client whose limit applies; empty for a caller without a limit.
-        sealed_start: participant and task, if the task is sealed.
+        sealed_start: participant and task, if the task is sealed; else None.
     """
 
     transport: str
@@ -77,12 +78,12 @@ class NewEpisode:
 
 
 class StoreUsage(NamedTuple):
-    """How full a store is.
+    """Number of episodes and bytes in a store.
 
     Attributes:
         episode_count: number of stored episodes.
         size_bytes: bytes in use.
-        limit_bytes: largest number of bytes; infinite without a limit.
+        limit_bytes: maximum number of bytes; infinite without a limit.
     """
 
     episode_count: int
@@ -104,10 +105,11 @@ class EpisodeStore(Protocol):
         Args:
             episode_id: id of the episode, unique in the store.
             new_episode: the episode.
-            overwrite: whether the episode replaces one with the same id.
+            overwrite: whether the episode replaces a stored episode with the same id.
 
         Returns:
-            The id of its lease, or None if it exists and `overwrite` is False.
+            The id of the episode's lease, or None if an episode with the same id exists and
+            `overwrite` is False.
 
         Raises:
             StoreFullError: a limit is reached, and no stored episode may be evicted.
@@ -115,15 +117,15 @@ class EpisodeStore(Protocol):
         """
 
     async def find_by_player(self, player_id: str) -> StoredEpisodeId | None:
-        """Return the id of the episode that a player id belongs to; None if there is none."""
+        """Return the id of the episode that has this player id; None if no episode has it."""
 
     async def load(self, episode_id: str, *, new_lease: bool = False) -> StoredEpisode | None:
         """Return an episode, or None if it is unknown or expired, and renew its expiry time.
 
         Args:
             episode_id: id of the episode.
-            new_lease: whether to replace the lease. Holders of the old one can no longer append
-                actions.
+            new_lease: whether to replace the lease. Holders of the old lease can no longer
+                append actions.
         """
 
     async def append_action(
@@ -134,22 +136,23 @@ class EpisodeStore(Protocol):
         action_json: bytes,
         request_id: str = "",
     ) -> bool:
-        """Append the action with that index.
+        """Append an action, if `action_index` is the next index.
 
         Returns:
-            False if another writer was first, or the lease is no longer valid.
+            False if another writer has already stored an action with this index, or the lease is
+            no longer valid.
 
         Raises:
             StoreFullError: a limit is reached, and no stored episode may be evicted.
         """
 
     async def remove_last_action(self, episode_id: str, lease_id: str, action_index: int) -> bool:
-        """Remove the action with that index; return False if it is not the last one."""
+        """Remove an action; return False if it is not the last one or the lease is invalid."""
 
     async def add_slow_result(
         self, episode_id: str, lease_id: str, action_index: int, compressed_result: bytes
     ) -> bool:
-        """Store the result of the slow call in the action with that index.
+        """Store the result of the slow call that the action with this index made.
 
         Returns:
             False if a result is stored already, or the lease is no longer valid.
@@ -171,43 +174,43 @@ class EpisodeStore(Protocol):
         """Return the secret that was created with the store, in hexadecimal. It never changes."""
 
     async def reserve_task(self, split_key: str, task_order: Sequence[int]) -> TaskIndex | None:
-        """Reserve the first task that is not reserved, for the lifetime of an unused episode.
+        """Reserve the first unreserved task, until an unused episode would expire.
 
         Args:
             split_key: environment and split.
             task_order: indices of the tasks, in the order in which they are assigned.
 
         Returns:
-            The index of the task, or None if all are reserved.
+            The index of the task, or None if all tasks are reserved.
         """
 
     async def confirm_or_release_task(
         self, split_key: str, task_index: int, *, is_played: bool
     ) -> None:
-        """Reserve a played task without a time limit, or release one that was not played."""
+        """Reserve a task without a time limit if it was played, or else release it."""
 
     async def list_sealed_episodes(
         self, participant: str, task_set_key: str
     ) -> list[SealedEpisode]:
-        """Return a participant's episodes of sealed tasks, in the order of their numbers."""
+        """Return a participant's episodes of sealed tasks, ordered by `number`."""
 
     async def record_sealed_result(
         self, player_id: str, score: float, step_count: int, actions_digest: str
     ) -> None:
-        """Record how a player's episode of a sealed task ended. The first result is kept."""
+        """Record the result of a sealed episode. Further results of it are ignored."""
 
     async def count_open_episodes(self, transport: str) -> int:
-        """Count the episodes of a transport that are neither closed nor expired."""
+        """Count the episodes started through a transport that are neither closed nor expired."""
 
     async def check_writable(self) -> None:
-        """Write a row and read it back.
+        """Check the store by writing a value and reading it back.
 
         Raises:
             StoreReplacedError: the storage is not the one that was opened at the start.
         """
 
     async def get_usage(self) -> StoreUsage:
-        """Return how full the store is."""
+        """Return the number of episodes and bytes in the store."""
 
     async def close(self) -> None:
-        """Close files and connections, after the calls that are still running."""
+        """Close files and connections, after running calls have finished."""

@@ -9,15 +9,15 @@ from openenv_kit.serving.store.errors import RETRY_AFTER_S, StoreFullError
 
 SQLITE_PAGE_BYTES = 4096
 FILE_SHARE = 3 / 4
-"""Share of the store's bytes for the SQLite file."""
+"""Share of `max_bytes` that the SQLite file may use."""
 LOG_SHARE = 1 / 16
-"""Share of the store's bytes for SQLite's log before it is written back to the file. The log can
-grow to more than twice that."""
+"""Share of `max_bytes` at which SQLite's write-ahead log is written back to the file. The log can
+grow to more than twice this size."""
 WRITE_SHARE = 1 / 8
-"""Share of the store's bytes for a single write."""
+"""Share of `max_bytes` that a single write may use."""
 NEW_EPISODES_SHARE = 7 / 8
-"""Share of the limits that new episodes may fill, in total and for each client. The rest is for the
-steps of running episodes."""
+"""Share of the limits that new episodes may use, in total and for each client. The rest is reserved
+for the steps of running episodes."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class StoreLimits:
     """Limits on the contents of an episode store.
 
     Attributes:
-        ttl_s: seconds after its last use at which an episode expires.
-        max_episodes: episodes at once.
-        max_bytes: bytes on disk, including indexes and log.
-        client_percent: share of episodes and bytes that one client may use, 1 to 100.
+        ttl_s: seconds without use after which an episode expires.
+        max_episodes: maximum number of stored episodes.
+        max_bytes: maximum size on disk, including indexes and log.
+        client_percent: percentage of the episodes and bytes that one client may use, 1 to 100.
     """
 
     ttl_s: float = 3600
@@ -80,10 +80,10 @@ class StoreLimits:
         """Build the error for a store, or a client's share of it, that is full of running episodes.
 
         Args:
-            first_expiry_s: when the first of these episodes expires, if that is known.
+            first_expiry_s: time at which the first running episode expires; None if unknown.
             now_s: current time by the store's clock.
-            is_client_limit: whether the client's limit is reached, not that of the store.
-            limit_bytes: the limit in bytes, for a store that counts them.
+            is_client_limit: whether the client's limit is reached instead of the store's limit.
+            limit_bytes: the limit in bytes; None for a store that does not count bytes.
         """
         retry_after_s = (
             RETRY_AFTER_S

@@ -26,7 +26,7 @@ def open_store(settings: Settings) -> EpisodeStore:
     Without OPENENV_KIT_EPISODE_STORE, the store is a file in the data folder or, if there is none,
     in a private folder below the temporary folder. If that file cannot be opened, a server with a
     single process keeps its episodes in memory. A server with several processes cannot do so,
-    because each process would have episodes that the others do not know.
+    because the processes would not share episodes.
 
     Raises:
         StoreUnavailableError: the store cannot be opened; the message names the setting to change.
@@ -95,7 +95,7 @@ def create_private_temporary_folder() -> Path:
     """Create the server's folder below the temporary folder, if it does not exist.
 
     Raises:
-        OSError: it cannot be created, or another user can read or write it.
+        OSError: the folder cannot be created, or another user can read or write it.
     """
     folder = Path(tempfile.gettempdir()) / f"openenv-kit-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)

@@ -1,6 +1,6 @@
 """Episode store in Redis, for several machines behind one address (the `redis` extra).
 
-An episode is one hash, so it expires or is evicted as a whole. Redis' own `maxmemory` limits the
+Each episode is one hash, so it expires or is evicted as a whole. Redis' own `maxmemory` limits the
 bytes: with `volatile-ttl`, Redis evicts the episodes that were not used for the longest time; with
 `noeviction`, it rejects writes until episodes have expired. A client's limit is a share of
 OPENENV_KIT_MAX_STORED_EPISODES.
@@ -272,7 +272,7 @@ class RedisStore:
             raise StoreReplacedError("was emptied or replaced")
 
     async def get_usage(self) -> StoreUsage:
-        """Return how full the store is; the bytes are those of the whole Redis server."""
+        """Return the number of episodes, and the memory that the whole Redis server uses."""
         counts = [await self.count_open_episodes(transport) for transport in TRANSPORTS]
         memory = await self._redis.info("memory")
         limit_bytes = int(memory.get("maxmemory", 0)) or math.inf
@@ -282,7 +282,7 @@ class RedisStore:
         await self._redis.aclose()
 
     async def _get_server_time_s(self) -> float:
-        """Return the time of the Redis server, by which its keys expire, in seconds."""
+        """Return the time of the Redis server in seconds, by which its keys expire."""
         since_boot_s = clock.get_seconds_since_boot()
         if self._clock_synced_s is None or since_boot_s - self._clock_synced_s > CLOCK_SYNC_S:
             seconds, microseconds = await self._redis.time()
@@ -306,7 +306,7 @@ class RedisStore:
                 )
 
     async def _evict_until_client_may_start(self, client_address: str, episode_id: str) -> None:
-        """Evict the client's own episodes until it may start one with this id.
+        """Evict episodes of a client until the client may start an episode with this id.
 
         Ended episodes are evicted first, then idle ones.
         """

@@ -13,7 +13,7 @@ from openenv_kit.serving.store.interface import EndStatus
 from openenv_kit.serving.store.redis_records import build_episode_key
 
 REDIS_TIMEOUT_S = 5.0
-"""Longest wait for a reply, so that a Redis server that hangs does not block every request."""
+"""Maximum time to wait for a reply, so that a hanging Redis server does not block all requests."""
 
 T = TypeVar("T")
 
@@ -66,17 +66,17 @@ async def run_episode_transaction(
     lease_id: str = "",
     sealed_list_key: str = "",
 ) -> T | None:
-    """Run a function on an episode; run it again if the episode changes in the meantime.
+    """Run `work` in a transaction on an episode, and retry if another client changes the episode.
 
     Args:
         redis: client of the store.
         episode_id: id of the episode.
         work: function that reads the fields and adds writes to the pipeline.
-        lease_id: lease that must be valid, and the episode not closed; empty for no condition.
+        lease_id: if not empty, `work` runs only if this lease is valid and the episode is open.
         sealed_list_key: key of a list of sealed episodes that the function reads as well.
 
     Returns:
-        The result of `work`, or None if the lease is not valid.
+        The result of `work`, or None if the lease is not valid or the episode is closed.
     """
     key = build_episode_key(episode_id)
     watched_keys = [key, sealed_list_key] if sealed_list_key else [key]

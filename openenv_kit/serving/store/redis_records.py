@@ -14,7 +14,7 @@ from openenv_kit.serving.store.interface import EndStatus, NewEpisode, StoredEpi
 
 KEY_NAMESPACE = "openenv-kit"
 FORMAT_VERSION = 11
-"""Raised with every change of the records."""
+"""Version of the record format. Every change of the records increments it."""
 OTHER_FORMAT_VERSIONS = tuple(
     version for version in range(1, FORMAT_VERSION + 3) if version != FORMAT_VERSION
 )
@@ -24,18 +24,18 @@ SECRET_KEY = f"{KEY_PREFIX}secret"
 
 
 class StoredAction(NamedTuple):
-    """An action in the record of an episode, with the client's id of its request."""
+    """A stored action of an episode, with the request id that the client sent."""
 
     action_json: bytes
     request_id: str
 
     def to_json(self) -> str:
-        """Return the JSON object that is stored. The text of the action is not changed."""
+        """Serialize to the JSON object that is stored, which contains `action_json` unchanged."""
         return json.dumps({"request_id": self.request_id, "action_json": self.action_json.decode()})
 
     @classmethod
     def from_json(cls, text: str) -> StoredAction:
-        """Return the action of a stored JSON object."""
+        """Parse a stored JSON object."""
         fields = json.loads(text)
         return cls(fields["action_json"].encode(), fields["request_id"])
 
@@ -51,7 +51,7 @@ def build_episode_key_of_version(episode_id: str, version: int) -> str:
 
 
 def build_player_episode_id_key(player_id: str) -> str:
-    """Return the key under which the id of a player's episode is stored."""
+    """Return the key under which the episode id for a player id is stored."""
     return f"{KEY_PREFIX}player:{player_id}"
 
 
@@ -71,17 +71,17 @@ def build_assigned_tasks_key(split_key: str) -> str:
 
 
 def slow_result_field(action_index: int) -> str:
-    """Return the field of an episode's hash with the result of the slow call in an action."""
+    """Return the name of the hash field for the slow result of an action."""
     return f"slow_result:{action_index}"
 
 
 def action_field(action_index: int) -> str:
-    """Return the field of an episode's hash with an action."""
+    """Return the name of the hash field for an action."""
     return f"action:{action_index}"
 
 
 def encode_slow_result_base64(compressed_result: bytes) -> str:
-    """Encode a compressed result as base64, because the Redis client decodes values as text."""
+    """Encode a compressed result as base64, because the Redis client decodes values as strings."""
     return base64.b64encode(compressed_result).decode()
 
 
@@ -107,7 +107,7 @@ def build_episode_fields(
 
 
 def parse_stored_episode(fields: Mapping[str, str], lease_id: str) -> StoredEpisode:
-    """Return the episode of a hash, with a lease that may be newer than the one in the hash."""
+    """Build an episode from its hash. `lease_id` replaces the lease in the hash."""
     indices = range(int(fields["step_count"]))
     actions = [StoredAction.from_json(fields[action_field(index)]) for index in indices]
     return StoredEpisode(

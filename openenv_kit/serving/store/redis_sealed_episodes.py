@@ -26,7 +26,7 @@ def add_sealed_episode_within_max_starts(
     new_episode: NewEpisode,
     sealed_start: SealedStartRequest,
 ) -> None:
-    """Add a start of a sealed task, within the transaction that stores its episode.
+    """Record the start of a sealed task, in the transaction that stores its episode.
 
     Raises:
         SealedStartsUsedUpError: the participant may not start the task again.
@@ -55,7 +55,7 @@ def add_sealed_episode_within_max_starts(
 async def list_sealed_episodes(
     redis: StoreErrorClient, participant: str, task_set_key: str
 ) -> list[SealedEpisode]:
-    """Return a participant's episodes of sealed tasks, in the order of their numbers."""
+    """Return a participant's episodes of sealed tasks, ordered by `number`."""
     entries = await redis.lrange(build_sealed_episodes_key(participant, task_set_key), 0, -1)
     return [
         _parse_sealed_list_entry(number, entry) for number, entry in enumerate(entries, start=1)
@@ -65,7 +65,7 @@ async def list_sealed_episodes(
 async def record_sealed_result(
     redis: StoreErrorClient, player_id: str, score: float, step_count: int, actions_digest: str
 ) -> None:
-    """Record how a player's episode of a sealed task ended. The first result is kept."""
+    """Record the result of a sealed episode. Further results of it are ignored."""
     position_json = await redis.get(_build_sealed_list_position_key(player_id))
     if position_json is None:
         return
@@ -78,7 +78,7 @@ async def record_sealed_result(
 
 
 def _build_sealed_list_position_key(player_id: str) -> str:
-    """Return the key of the position of a player's sealed episode in its list."""
+    """Return the key under which the list and position of a sealed episode are stored."""
     return f"{KEY_PREFIX}sealed-position:{player_id}"
 
 

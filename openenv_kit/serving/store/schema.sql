@@ -27,7 +27,7 @@ CREATE TABLE slow_results (
     PRIMARY KEY (episode_id, action_index)
 ) WITHOUT ROWID;
 
--- Sums by client. Triggers update them, because counting takes longer the more episodes there are.
+-- Totals per client. Triggers update them, because counting many episodes takes too long.
 CREATE TABLE clients (
     client_address TEXT PRIMARY KEY, episode_count INTEGER NOT NULL, size_bytes INTEGER NOT NULL
 ) WITHOUT ROWID;

@@ -23,8 +23,8 @@ class SealedStartRequest:
 
     Attributes:
         participant: name of the participant.
-        task_set_key: tasks that are counted together: environment, split, versions, commitment.
-        index: position of the task in its split.
+        task_set_key: key of the tasks that are counted together, see `get_task_set_key`.
+        index: index of the task in its split.
         max_starts: how often the participant may start this task.
     """
 
@@ -40,9 +40,9 @@ class SealedEpisode:
 
     Attributes:
         number: position among the participant's episodes of the same task set, from 1.
-        index: position of the task in its split.
+        index: index of the task in its split.
         episode_id: id of the episode in the store, which may have been deleted or started again.
-        player_id: player id of this start of the episode.
+        player_id: player id that was generated for this start of the episode.
         start_json: as in `StoredEpisode`.
         score: final score in [0, 1]; None until the episode has ended.
         step_count: number of actions; 0 until the episode has ended.

@@ -1,7 +1,7 @@
 """Episode store in one SQLite file, shared by all workers of a machine.
 
-Each method runs in one transaction that locks the file for other writers, so what it has read
-stays valid until it writes.
+Each method runs in one transaction that locks the file for other writers, so the data that the
+method reads cannot change before it writes.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ P = ParamSpec("P")
 def _as_async_transaction(
     method: Callable[Concatenate[SqliteStore, P], T],
 ) -> Callable[Concatenate[SqliteStore, P], Coroutine[Any, Any, T]]:
-    """Turn a method into an async one that runs in a transaction on the store's thread."""
+    """Wrap a method in an async method that runs it in a transaction on the store's thread."""
 
     @wraps(method)
     async def run_on_thread(store: SqliteStore, /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -12,7 +12,7 @@ from openenv_kit.serving.store.sqlite_database import SqliteDatabase
 def reserve_task(
     database: SqliteDatabase, split_key: str, task_order: Sequence[int], duration_s: float
 ) -> TaskIndex | None:
-    """Reserve the first task that is not reserved.
+    """Reserve the first unreserved task for a limited time.
 
     Args:
         database: database of the store.
@@ -21,7 +21,7 @@ def reserve_task(
         duration_s: seconds for which the task stays reserved.
 
     Returns:
-        The index of the task, or None if all are reserved.
+        The index of the task, or None if all tasks are reserved.
     """
     now_s = database.get_time_s()
     database.execute("DELETE FROM assigned_tasks WHERE reserved_until_s <= ?", now_s)
@@ -37,7 +37,7 @@ def reserve_task(
 def confirm_or_release_task(
     database: SqliteDatabase, split_key: str, task_index: int, *, is_played: bool
 ) -> None:
-    """Reserve a played task without a time limit, or release one that was not played."""
+    """Reserve a task without a time limit if it was played, or else release it."""
     if is_played:
         _reserve_until(database, split_key, task_index, math.inf)
         return

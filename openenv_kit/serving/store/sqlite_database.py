@@ -17,16 +17,16 @@ from openenv_kit.serving.store.limits import SQLITE_PAGE_BYTES, StoreLimits
 from openenv_kit.serving.store.sqlite_schema import create_missing_tables
 
 LOCK_TIMEOUT_S = 30
-"""Longest wait for the transactions of other workers."""
+"""Maximum time to wait for the transactions of other workers."""
 
 T = TypeVar("T")
 
 
 class SqliteDatabase:
-    """A connection to one SQLite file, which is opened again after an error.
+    """A connection to one SQLite file, which is reopened after an error.
 
-    Only one thread may use it at a time. All methods except `run_transaction` and `close` are
-    called within a transaction.
+    Only one thread may use the connection at a time. All methods except `run_transaction` and
+    `close` are called within a transaction.
 
     Args:
         path: path of the file, or `MEMORY_STORE`.
@@ -73,21 +73,21 @@ class SqliteDatabase:
         self._is_closed = True
 
     def fetch_rows(self, query: str, *values: Any) -> list[Any]:
-        """Execute a statement and return all rows that it yields."""
+        """Execute a statement and return all result rows."""
         return self.connection.execute(query, values).fetchall()
 
     def fetch_row(self, query: str, *values: Any) -> Any:
-        """Execute a statement and return its first row, or None if it yields no row."""
+        """Execute a statement and return the first result row, or None if there are no rows."""
         rows = self.fetch_rows(query, *values)
         return rows[0] if rows else None
 
     def fetch_value(self, query: str, *values: Any) -> Any:
-        """Execute a statement and return the first column of its first row, or None without one."""
+        """Execute a statement and return the first value of its first row; None without rows."""
         row = self.fetch_row(query, *values)
         return row[0] if row else None
 
     def execute(self, query: str, *values: Any) -> None:
-        """Execute a statement that returns nothing."""
+        """Execute a statement without reading result rows."""
         self.connection.execute(query, values)
 
     def insert(self, table: str, row: dict[str, Any], *, replace: bool = False) -> None:
@@ -95,8 +95,8 @@ class SqliteDatabase:
 
         Args:
             table: name of the table.
-            row: values by the name of their column.
-            replace: whether the row replaces one with the same primary key.
+            row: values by column name.
+            replace: whether the row replaces an existing row with the same primary key.
         """
         verb = "INSERT OR REPLACE" if replace else "INSERT"
         columns, placeholders = ", ".join(row), ", ".join("?" * len(row))
@@ -113,7 +113,7 @@ class SqliteDatabase:
         return clock.get_seconds_since_boot() + self._clock_offset_s
 
     def save_clock(self) -> None:
-        """Save the current time, from which the clock continues if the machine is switched off."""
+        """Save the current time, so that the clock can continue after the machine was off."""
         self.execute(
             "UPDATE clock SET store_time_s = MAX(store_time_s, ?), wall_time_s = ?",
             self.get_time_s(),
@@ -125,7 +125,7 @@ class SqliteDatabase:
         return str(self.fetch_value("SELECT value FROM secret"))
 
     def require_same_store(self) -> None:
-        """Raise a StoreReplacedError if the secret is not that of the store opened first."""
+        """Raise a StoreReplacedError if the secret differs from that of the store opened first."""
         if self.read_secret() != self._first_secret:
             raise StoreReplacedError("was replaced")
 
@@ -160,7 +160,7 @@ class SqliteDatabase:
             "journal_mode = WAL",
             "synchronous = NORMAL",
             "foreign_keys = ON",
-            # Overwriting deleted rows would take as much space in the log again.
+            # Overwriting deleted rows with zeros would write the same amount to the log again.
             "secure_delete = OFF",
             "temp_store = MEMORY",
             f"wal_autocheckpoint = {limits.log_pages_per_checkpoint}",
@@ -187,7 +187,7 @@ class SqliteDatabase:
 
     def _remember_or_require_same_store(self) -> None:
         """Remember the store that was opened first; raise an error if it was replaced."""
-        if self.path == MEMORY_STORE:  # a new store whenever it is opened
+        if self.path == MEMORY_STORE:  # each opening creates a new store
             self._first_secret = self.read_secret()
             return
         if self._first_secret:

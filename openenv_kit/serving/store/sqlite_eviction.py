@@ -1,9 +1,8 @@
 """Evicts episodes of the SQLite store to make room for new ones and for further actions.
 
 Expired episodes are evicted first, then finished ones, then idle ones, each in the order of their
-last use. A client that has reached its own limit only loses its own episodes. A running episode is
-never evicted: the request is rejected instead, with the time after
-which to retry.
+last use. If a client has reached its own limit, only episodes of this client are evicted. A running
+episode is never evicted: the request is rejected instead, with the time after which to retry.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ from openenv_kit.serving.store.sqlite_database import SqliteDatabase
 SPARE_WRITE_PAGES = 12
 """Pages that a write may use beyond its own bytes: one page split in each B-tree, and a reserve."""
 ROW_OVERHEAD_BYTES = 24
-"""Bytes of a row or of an index entry beyond its texts."""
+"""Size of a row or an index entry without its column values, in bytes."""
 TREE_SIZE_FACTOR = 3 / 2
-"""Size of a B-tree relative to its rows: its pages are two thirds full."""
+"""Ratio of the size of a B-tree to the size of its rows, because pages are two thirds full."""
 MAX_ROW_BYTES_IN_TREE = 1002
 """Size of the longest row that SQLite stores within a B-tree. Most of a longer row is stored on
 overflow pages."""
@@ -39,7 +38,7 @@ class EpisodeEvictor:
         self._limits = limits
 
     def evict_for_new_episode(self, client_address: str, size_bytes: int) -> None:
-        """Evict episodes until a new one fits.
+        """Evict episodes until a new episode fits.
 
         Args:
             client_address: client that starts the episode; empty for a caller without a limit.
@@ -61,11 +60,11 @@ class EpisodeEvictor:
         self._evict_until_pages_free(int(limits.max_pages * NEW_EPISODES_SHARE), size_bytes)
 
     def evict_for_running_episode(self, client_address: str, size_bytes: int) -> None:
-        """Evict episodes until a further action or result of a running episode fits.
+        """Evict episodes until another action or slow result of a running episode fits.
 
         Args:
-            client_address: client of the episode; empty for one without a limit.
-            size_bytes: estimated size of the addition, already counted in the row of the episode.
+            client_address: client of the episode; empty for a client without a limit.
+            size_bytes: estimated size of the addition, which the episode's row already includes.
 
         Raises:
             StoreFullError: the addition is too large, or only running episodes are left.
@@ -149,7 +148,7 @@ class EpisodeEvictor:
     def _evict_first_to_expire(
         self, client_address: str, *, is_finished: bool, latest_expiry_s: float
     ) -> bool:
-        """Delete the matching episode that expires first; return whether there was one."""
+        """Delete the matching episode that expires first; return False if no episode matches."""
         query = (
             "DELETE FROM episodes WHERE episode_id = (SELECT episode_id FROM episodes "
             f"WHERE {_build_client_condition_sql(client_address)} AND (end_status = '') = ? "
@@ -168,12 +167,12 @@ class EpisodeEvictor:
 
 
 def _build_client_condition_sql(client_address: str) -> str:
-    """Return an SQL condition with the address as parameter; an empty one selects all clients."""
+    """Return an SQL condition on the address, or one that selects all clients if it is empty."""
     return "client_address = ?" if client_address else "? = ''"
 
 
 def estimate_episode_bytes(episode_id: str, new_episode: NewEpisode) -> int:
-    """Return the estimated size of a new episode in the file, with its entries in the indexes."""
+    """Return the estimated size of a new episode in the file, including index entries, in bytes."""
     row_bytes = estimate_row_bytes(
         episode_id, new_episode.client_address, new_episode.player_id, new_episode.start_json
     )
@@ -190,10 +189,10 @@ def estimate_episode_bytes(episode_id: str, new_episode: NewEpisode) -> int:
     return row_bytes + index_bytes + action_bytes + result_bytes
 
 
-def estimate_row_bytes(*texts: str | bytes) -> int:
-    """Return the estimated size of a row with these texts in the file, in bytes."""
+def estimate_row_bytes(*values: str | bytes) -> int:
+    """Return the estimated size of a row with these column values in the file, in bytes."""
     size_bytes = ROW_OVERHEAD_BYTES + sum(
-        len(text.encode() if isinstance(text, str) else text) for text in texts
+        len(value.encode() if isinstance(value, str) else value) for value in values
     )
     if size_bytes > MAX_ROW_BYTES_IN_TREE:
         return size_bytes + SQLITE_PAGE_BYTES

@@ -7,15 +7,15 @@ import sqlite3
 from pathlib import Path
 
 SCHEMA_VERSION = 11
-"""Raised with every change of the tables or of the JSON in them. It is part of the default file's
-name, so that releases that run side by side on one machine use different files."""
+"""Incremented with every change of the tables or of the JSON in them. The version is part of the
+default file name, so that releases that run side by side on one machine use different files."""
 APPLICATION_ID = 0x4F454B53
 """SQLite application id of the store's files."""
 SCHEMA_STATEMENTS = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8").split("\n\n")
 
 
 class SchemaVersionError(sqlite3.DatabaseError):
-    """The file has tables of another release."""
+    """The file contains the tables of another release."""
 
 
 def create_missing_tables(connection: sqlite3.Connection) -> None:
@@ -23,7 +23,7 @@ def create_missing_tables(connection: sqlite3.Connection) -> None:
 
     Raises:
         sqlite3.DatabaseError: the file belongs to another program.
-        SchemaVersionError: the tables are those of another release.
+        SchemaVersionError: the file contains the tables of another release.
     """
     ((version,),) = connection.execute("PRAGMA user_version")
     if version == SCHEMA_VERSION:

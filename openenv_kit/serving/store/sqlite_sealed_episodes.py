@@ -17,7 +17,7 @@ def add_sealed_episode_within_max_starts(
     new_episode: NewEpisode,
     sealed_start: SealedStartRequest,
 ) -> None:
-    """Add a start of a sealed task, with the next number among the participant's episodes.
+    """Record the start of a sealed task, with the next number among the participant's episodes.
 
     Raises:
         SealedStartsUsedUpError: the participant may not start the task again.
@@ -47,7 +47,7 @@ def add_sealed_episode_within_max_starts(
 def list_sealed_episodes(
     database: SqliteDatabase, participant: str, task_set_key: str
 ) -> list[SealedEpisode]:
-    """Return a participant's episodes of sealed tasks, in the order of their numbers."""
+    """Return a participant's episodes of sealed tasks, ordered by `number`."""
     rows = database.fetch_rows(
         "SELECT number, task_index, episode_id, player_id, start_json, score, step_count, "
         "actions_digest FROM sealed_episodes WHERE participant = ? AND task_set_key = ? "
@@ -61,7 +61,7 @@ def list_sealed_episodes(
 def record_sealed_result(
     database: SqliteDatabase, player_id: str, score: float, step_count: int, actions_digest: str
 ) -> None:
-    """Record how a player's episode of a sealed task ended. The first result is kept."""
+    """Record the result of a sealed episode. Further results of it are ignored."""
     database.execute(
         "UPDATE sealed_episodes SET score = ?, step_count = ?, actions_digest = ? "
         "WHERE player_id = ? AND score IS NULL",

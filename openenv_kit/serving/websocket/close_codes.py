@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class CloseCode(IntEnum):
-    """Why the server closed a WebSocket connection. All but the last are defined by RFC 6455."""
+    """Why the server closed a WebSocket connection. Codes below 4000 are registered with IANA."""
 
     NORMAL = 1000
     INVALID_TEXT = 1007
@@ -15,4 +15,4 @@ class CloseCode(IntEnum):
     SERVICE_RESTART = 1012
     TRY_AGAIN_LATER = 1013
     SESSION_ENDED = 4408
-    """The server ended the session, and a message before gave the reason."""
+    """The server ended the session. The preceding message contains the reason."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from openenv_kit.serving.episodes.service import EpisodeService
 
 CLOSE_TIMEOUT_S = 2.0
-"""Longest wait for a client that may have disappeared."""
+"""Maximum time to wait for a client that may have disappeared, when sending or closing."""
 
 SESSION_END_MESSAGES = {
     EndReason.IDLE: "The session was idle for too long and has ended. To continue its episode, "
@@ -33,15 +33,15 @@ SESSION_END_MESSAGES = {
     EndReason.RESUMED: "The episode was resumed by another connection.",
     EndReason.RESTARTED: "The episode was restarted by another connection.",
 }
-"""Last message of a session that the server ended, by the reason."""
+"""Last message that the server sends when it ends a session, by the reason for the end."""
 
 logger = logging.getLogger("openenv_kit.sessions")
 
 
 class ConnectionEnd(Exception):
-    """The connection must end: the client sent `close`, or it is not allowed to connect.
+    """The connection must end: the client sent `close`, or is not allowed to connect.
 
-    The exception's text, if any, is sent to the client.
+    The exception's message, if not empty, is sent to the client.
     """
 
 
@@ -49,7 +49,7 @@ class ConnectionHandler(Protocol):
     """Handles the messages of one connection."""
 
     async def handle_message(self, session: WebSocketSession, text: str | bytes) -> str | None:
-        """Return the reply to a message; None if it expects none."""
+        """Return the reply to a message; None if the message expects no reply."""
 
     async def release_episode(self, *, may_resume: bool, reason: EndReason) -> None:
         """Release the episode when the connection has ended.
@@ -66,9 +66,9 @@ class ConnectionOutcome:
     """How a connection ended.
 
     Attributes:
-        reason: why it ended.
-        code: code to close it with.
-        message: error message to send before closing it, if any.
+        reason: why the connection ended.
+        code: WebSocket close code.
+        message: error message to send before the connection is closed; empty for none.
         may_resume: whether another connection may resume the episode.
     """
 
@@ -82,9 +82,9 @@ class WebSocketEndpoint:
     """ASGI app of one WebSocket route. Subclasses define the format of its messages.
 
     Args:
-        slots: sessions of the route.
+        slots: slots for the sessions of the route.
         episodes: episodes of the environment.
-        max_message_bytes: size of the longest message.
+        max_message_bytes: maximum size of a message.
     """
 
     message_too_long_text = ""
@@ -107,7 +107,7 @@ class WebSocketEndpoint:
         raise NotImplementedError
 
     def format_error(self, text: str, code: str, **details: Any) -> str:
-        """Return the text of an error message in the format of this route."""
+        """Return an error message in the format of this route, as a JSON string."""
         raise NotImplementedError
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -125,8 +125,8 @@ class WebSocketEndpoint:
         outcome = ConnectionOutcome()
         try:
             handler = await self.create_connection_handler(websocket)
-            # A separate task is used, because each wait would otherwise pass all layers of
-            # middleware.
+            # A separate task is used, because otherwise each wait would resume through all
+            # layers of middleware.
             outcome = await asyncio.create_task(
                 self._handle_messages(receive, send, session, handler)
             )

@@ -1,4 +1,4 @@
-"""Connections of `/ws` that play an episode: their base class, and the connection of a player."""
+"""Base class of the connections that play an episode on `/ws`, and the connection of a player."""
 
 from __future__ import annotations
 
@@ -37,30 +37,30 @@ logger = logging.getLogger("openenv_kit.ws")
 
 
 class ImmediateStep(Protocol):
-    """Executes one step synchronously and returns the reply in the framework's form."""
+    """Executes one step synchronously and returns the reply in the framework's format."""
 
     def __call__(self, action: JsonObject, /) -> JsonObject: ...
 
 
 class EpisodeConnection(ConnectionHandler):
-    """Base class of connections: parses messages, calls the methods and formats the replies.
+    """Base class of connections, which parses messages, calls the methods and formats replies.
 
     Args:
         episodes: episodes of the environment.
     """
 
     immediate_step: ImmediateStep | None = None
-    """Executes a step that does not have to wait for anything; None if every step may wait."""
+    """Function that executes a step synchronously; None if steps may have to wait."""
 
     def __init__(self, episodes: EpisodeService) -> None:
         self._episodes = episodes
 
     async def handle_message(self, session: WebSocketSession, text: str | bytes) -> str:
-        """Return the reply to a message. After an error, the reply is an error message."""
+        """Return the reply to a message, which is an error message if the request failed."""
         try:
             message_type, data = parse_openenv_message(text)
             if message_type == MessageType.STEP:
-                # Nearly every message is a step, and few steps have to wait for anything.
+                # Fast path: nearly every message is a step, and few steps have to wait.
                 step = self.immediate_step
                 return messages.move_info_and_format_observation(
                     step(data) if step else await self.step(data)
@@ -118,11 +118,11 @@ class EpisodeConnection(ConnectionHandler):
         return None
 
     async def reset(self, reset_arguments: JsonObject) -> WireReply:
-        """Start an episode and return the reply in the framework's form."""
+        """Start an episode and return the reply in the framework's format."""
         raise NotImplementedError
 
     async def step(self, action: JsonObject) -> WireReply:
-        """Execute one step and return the reply in the framework's form."""
+        """Execute one step and return the reply in the framework's format."""
         raise NotImplementedError
 
     async def get_state(self) -> JsonObject:
@@ -131,11 +131,11 @@ class EpisodeConnection(ConnectionHandler):
 
 
 class PlayerConnection(EpisodeConnection):
-    """A connection that plays a stored episode with a player id, and cannot reset.
+    """Connection that plays a stored episode with a player id. It cannot reset the episode.
 
     Args:
         episodes: episodes of the environment.
-        access: the player's access to its episode.
+        access: the player's access to the episode.
     """
 
     def __init__(self, episodes: EpisodeService, access: EpisodeAccess) -> None:

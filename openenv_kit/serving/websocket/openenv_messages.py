@@ -45,7 +45,7 @@ class ParsedMessage(NamedTuple):
 
     Attributes:
         message_type: one of `MessageType`.
-        data: its `data`; empty for types without one.
+        data: `data` member of the message; empty for types without this member.
     """
 
     message_type: str
@@ -67,7 +67,7 @@ class InvalidMessageError(Exception):
 
 
 def parse_openenv_message(text: str | bytes) -> ParsedMessage:
-    """Return type and data of a client's message.
+    """Parse a client's message into its type and data.
 
     Raises:
         InvalidMessageError: the message is not JSON, not an object or of an unknown type.
@@ -90,7 +90,7 @@ def parse_openenv_message(text: str | bytes) -> ParsedMessage:
 
 
 def count_and_format_validation_error(error: ValidationError) -> str:
-    """Count an invalid message, and return the text of its error message."""
+    """Count an invalid message, and return the error message for the client as a JSON string."""
     problems = error.errors(include_url=False, include_input=False, include_context=False)
     return count_and_format_error(
         ErrorKind.INVALID_MESSAGE, "Invalid message", WSErrorCode.VALIDATION_ERROR, errors=problems
@@ -100,6 +100,6 @@ def count_and_format_validation_error(error: ValidationError) -> str:
 def count_and_format_error(
     error_kind: ErrorKind, error_text: str, error_code: str, **details: Any
 ) -> str:
-    """Count an error and return the text of its error message."""
+    """Count an error, and return the error message for the client as a JSON string."""
     metrics.count_error(error_kind)
     return messages.format_error_message(error_text, error_code, **details)

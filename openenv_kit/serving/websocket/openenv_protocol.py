@@ -1,8 +1,8 @@
-"""The `/ws` route: the framework's protocol, compatible message by message.
+"""The `/ws` route, which implements the framework's WebSocket protocol.
 
 This implementation replaces the framework's handler, which builds every reply four times, ends the
-session after a message that is
-JSON but not an object, and has no limits.
+session after a message that is JSON but not an object, and has no limits. All messages are
+compatible with the framework's.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from openenv_kit.serving.websocket.trainer_connection import TrainerConnection
 
 CLIENT_KIND_HEADER = "x-openenv-kit-client"
 DEBUGGER_CLIENT = "page"
-"""Value of the handshake's header with which the debugger identifies itself, for the log only."""
+"""Value of `CLIENT_KIND_HEADER` in handshakes of the debugger, for the log and the metrics."""
 
 
 class OpenEnvWebSocketEndpoint(WebSocketEndpoint):
@@ -34,7 +34,7 @@ class OpenEnvWebSocketEndpoint(WebSocketEndpoint):
         return messages.format_error_message(text, code, **details)
 
     async def create_connection_handler(self, websocket: WebSocket) -> EpisodeConnection:
-        """Create the handler of a player if the URL has a `session_id`, else that of a trainer."""
+        """Create the handler for a player if the URL has a `session_id`, else for a trainer."""
         player_id = websocket.query_params.get("session_id")
         if not player_id:
             if not Role(websocket.state.role).may_choose_episodes:

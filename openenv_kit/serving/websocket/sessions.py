@@ -1,4 +1,4 @@
-"""WebSocket sessions of one worker: their maximum number, and the end of idle ones."""
+"""WebSocket sessions of one worker: limits their number, and ends idle sessions."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class CapacityError(Exception):
     """The maximum number of sessions is open.
 
     Attributes:
-        details: values for the client beside the message.
+        details: values that are sent to the client with the message.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class WebSocketSession:
     """One open WebSocket session.
 
     Attributes:
-        environment: name of its environment.
-        task: asyncio task that serves it; cancelled to end the session.
-        episode_id: id of its running episode, if another connection may resume it.
-        last_message_s: time of its last message (monotonic).
-        end_reason: why the server ended it; None while it runs and if the client ended it.
+        environment: name of the environment.
+        task: asyncio task that serves the session. Cancelling the task ends the session.
+        episode_id: id of the running episode; None if no other connection may resume it.
+        last_message_s: `time.monotonic()` of the client's last message.
+        end_reason: why the server ended the session; None if the server has not ended it.
     """
 
     environment: str
@@ -72,14 +72,14 @@ class WebSocketSession:
     end_reason: EndReason | None = None
 
     def end_by_cancelling_task(self, reason: EndReason) -> None:
-        """End the session. Its task sends a last message if the client still reads."""
+        """Cancel the session's task, which sends the reason and closes the connection."""
         self.end_reason = reason
         if self.task is not None:
             self.task.cancel()
 
 
 class SessionSlots:
-    """The open sessions of one worker, of all environments.
+    """Open sessions of one worker for all environments, up to a maximum number.
 
     Args:
         max_sessions: maximum number of open sessions.
@@ -116,11 +116,11 @@ class SessionSlots:
     def end_idle_sessions(self, now_s: float) -> None:
         """End every session that has been idle for too long.
 
-        Their slots are freed at once, because a client that has disappeared would never complete
-        the closing handshake.
+        The slots of these sessions are freed immediately, because a client that has disappeared
+        would never complete the closing handshake.
 
         Args:
-            now_s: current time (monotonic).
+            now_s: current time of `time.monotonic()`.
         """
         max_idle_s = self.idle_timeout_s or float("inf")
         for session in self:
@@ -132,7 +132,7 @@ class SessionSlots:
 
     @asynccontextmanager
     async def end_idle_sessions_periodically(self) -> AsyncIterator[None]:
-        """End idle sessions while the block runs."""
+        """Check for idle sessions periodically while the block runs, and end them."""
         interval_s = min(
             max(self.idle_timeout_s / 4, MIN_IDLE_CHECK_INTERVAL_S), MAX_IDLE_CHECK_INTERVAL_S
         )

@@ -1,4 +1,4 @@
-"""Connection of a trainer on `/ws`: starts episodes, resumes stored ones and plays them."""
+"""Connection of a trainer on `/ws`, which starts, resumes and plays episodes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from openenv_kit.serving.websocket.episode_connection import EpisodeConnection
 from openenv_kit.serving.websocket.sessions import SessionSlots
 
 RELEASE_TIMEOUT_S = 6.0
-"""Longest wait for another connection to release an episode."""
+"""Maximum time to wait for another connection to release an episode."""
 
 RESUME_ARGUMENT = "resume"
 
@@ -31,14 +31,14 @@ RESUME_ARGUMENT = "resume"
 class TrainerConnection(EpisodeConnection):
     """A connection that starts and plays its own episodes.
 
-    An episode whose id the server generated stays in memory until the connection ends, because
-    nothing else can reach it before. An episode that was resumed, or whose id the client chose, is
-    stored step by step, and belongs to the connection that resumed or started it last.
+    An episode whose id the server generated stays in memory until the connection ends, because no
+    other connection can play it before. An episode that was resumed, or whose id the client chose,
+    is stored step by step, and belongs to the connection that resumed or started it last.
 
     Args:
-        slots: sessions of this worker.
+        slots: slots for the sessions of this worker.
         episodes: episodes of the environment.
-        transport: transport of its episodes in log and metrics: `WEBSOCKET` or `PAGE`.
+        transport: transport of the episodes in the log and metrics: `WEBSOCKET` or `PAGE`.
     """
 
     def __init__(self, slots: SessionSlots, episodes: EpisodeService, transport: Transport) -> None:
@@ -61,7 +61,7 @@ class TrainerConnection(EpisodeConnection):
         return self._live_episode.episode_id
 
     async def reset(self, reset_arguments: JsonObject) -> WireReply:
-        """Start an episode; with `resume`, continue the stored episode of that id."""
+        """Start an episode, or continue a stored one if the argument `resume` is given."""
         if RESUME_ARGUMENT in reset_arguments:
             return await self._resume_episode(reset_arguments)
         requested_at_s = time.perf_counter()
@@ -109,12 +109,12 @@ class TrainerConnection(EpisodeConnection):
             with suppress(EpisodeGoneError):
                 await self._episodes.close_episode(self._stored_access)
         elif reason not in (EndReason.RESUMED, EndReason.RESTARTED):
-            # In those two cases another connection plays the episode, so it has not ended.
+            # After RESUMED or RESTARTED, another connection plays the episode, so it goes on.
             key = EpisodeKey(self._episodes.environment.name, self._stored_access.episode_id)
             RUNNING_EPISODES.register_end(RUNNING_EPISODES.find(key), reason)
 
     def _switch_to_stored_episode(self, started: StartedEpisode) -> None:
-        """Continue with a stored episode, and end the one that this connection played before."""
+        """Switch to a stored episode, and end the episode that this connection played before."""
         RUNNING_EPISODES.register_end(self._live_episode.running_entry, EndReason.RESTARTED)
         self._stored_access, self.immediate_step = started.access, None
         self._live_episode = self._episodes.create_live_episode(self._transport, is_stored=False)
@@ -143,7 +143,7 @@ class TrainerConnection(EpisodeConnection):
         return started.wire_reply
 
     async def _end_other_connections_to_episode(self, episode_id: str, reason: EndReason) -> None:
-        """End this worker's other connections to an episode, and wait until they have stored it."""
+        """End this worker's other connections to an episode, and wait until they stored it."""
         environment = self._episodes.environment.name
         ending_tasks = []
         for session in self._slots:

@@ -30,7 +30,10 @@ from openenv_kit.page.components.grid import (
     GLYPHS,
     CellVerdict,
 )
-from openenv_kit.page.environment_view import get_environment_view, read_page_stylesheet
+from openenv_kit.page.environment_view import (
+    get_environment_view_or_default,
+    read_page_and_environment_css,
+)
 from openenv_kit.page.playback import PlaybackStep, playback_of_policy
 from openenv_kit.page.visitor import Visitor
 
@@ -39,7 +42,7 @@ GUIDED: dict[str, Any] = {"task_id": TASK}
 RAW = {**GUIDED, "disclosure": "raw"}
 LEAN = {**GUIDED, "profile": "lean"}
 WEEKDAYS = {**GUIDED, "policy": "varied"}
-SCENES = get_environment_view(ENVIRONMENT)
+SCENES = get_environment_view_or_default(ENVIRONMENT)
 
 
 def started(**reset: Any) -> Visitor:
@@ -233,7 +236,7 @@ def test_map_in_raw_disclosure_does_not_depend_on_thresholds() -> None:
 
 def reported(*rows: dict[str, Any], **reset: Any) -> Visitor:
     visitor = started(**(reset or GUIDED))
-    visitor.step({"classifications": list(rows)})
+    visitor.take_step({"classifications": list(rows)})
     return visitor
 
 
@@ -361,7 +364,7 @@ def test_a_watched_play_fills_the_map_and_ends_with_its_verdicts(reset: dict[str
         html = SCENES.overview_html(playback.visible_steps, playback.reset)
         known.append(sum(each != "" for each in texts(html)))
         assert 'class="v-' not in html
-        playback.advance()
+        playback.show_next_step()
     assert known[0] == 0
     assert known == sorted(known)
     html = SCENES.overview_html(playback.visible_steps, playback.reset)
@@ -397,7 +400,9 @@ COLOURS = re.compile(r"--([ud]\d): (#\w+); --\1-on: (#\w+)")
 
 
 def test_every_cell_of_the_map_is_readable_in_both_themes() -> None:
-    pairs = COLOURS.findall(read_page_stylesheet(get_environment_view(ENVIRONMENT)))
+    pairs = COLOURS.findall(
+        read_page_and_environment_css(get_environment_view_or_default(ENVIRONMENT))
+    )
     assert len(pairs) == 2 * 8
 
     def channels(colour: str) -> list[int]:

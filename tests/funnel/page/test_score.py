@@ -32,7 +32,7 @@ def played(*, wrong: int, missing: int) -> Visitor:
         {**rows[0], "entity_name": name, "entity_type": "event_count"}
         for name in ("app_opens", "menu_opens")[:wrong]
     ]
-    visitor.step({"classifications": visitor.report_rows})
+    visitor.take_step({"classifications": visitor.report_rows})
     return visitor
 
 

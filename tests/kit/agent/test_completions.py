@@ -21,7 +21,7 @@ from openenv_kit.agent.text_repair import repair_json_surrogates, repair_surroga
 from openenv_kit.agent.tool_arguments import parse_tool_arguments
 from openenv_kit.agent.transcript import Transcript
 from openenv_kit.errors import ToolArgumentError
-from openenv_kit.results.scored_episodes import read_player_results
+from openenv_kit.results.scored_episodes import read_and_merge_player_results
 from support.agent_runs import KEY, Play
 from support.contract_lines import parse_blocks
 from support.fake_model import FAILED_REPLIES, TEXT_CALLS, FakeModel
@@ -136,7 +136,7 @@ def test_failed_reply_of_status_200_is_an_error_without_a_score(
     assert ran.blocks[0].score == 0.01
     assert "no score" in ran.err
     for played in ("results.json", "runs"):
-        (player,) = read_player_results([("", Path(played))], ENVIRONMENT)
+        (player,) = read_and_merge_player_results([("", Path(played))], ENVIRONMENT)
         assert [each.score for each in player.rollouts] == [None]
 
 

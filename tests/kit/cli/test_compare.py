@@ -18,8 +18,8 @@ from openenv_kit.results.scored_episodes import (
     NAMED_TASKS,
     PlayerResults,
     ScoredEpisode,
-    read_player_results,
-    select_split,
+    read_and_merge_player_results,
+    select_rollouts_of_split,
 )
 from support.command_line import run_cli
 from support.recorded_runs import record_split
@@ -166,7 +166,9 @@ def test_results_and_recordings_are_read_and_renamed(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     for index in (0, 1):
         record_split(tmp_path / "folder" / f"{index}.jsonl", "null", [index])
-    found = read_player_results([("", one), ("mine", one), ("", tmp_path / "folder")], FUNNEL)
+    found = read_and_merge_player_results(
+        [("", one), ("mine", one), ("", tmp_path / "folder")], FUNNEL
+    )
     assert [each.name for each in found] == ["some model", "mine", "null"]
     (graded, failed) = found[0].rollouts
     assert (graded.score, graded.tokens, graded.cost_usd, graded.seconds) == (0.25, 120, 0.01, 1.5)
@@ -198,7 +200,7 @@ def test_plays_of_an_older_release_are_compared_but_not_grouped(tmp_path: Path) 
     old = {**FUNNEL.versions, "generator": "1"}
     path = written(tmp_path / "old.json", results(versions=old))
     comparison = compare_players(
-        read_player_results([("", path), ("again", path)], FUNNEL), NAMED_TASKS, FUNNEL
+        read_and_merge_player_results([("", path), ("again", path)], FUNNEL), NAMED_TASKS, FUNNEL
     )
     assert comparison.versions == old
     assert comparison.summaries_by_label == {}
@@ -208,13 +210,13 @@ def test_splits_are_not_mixed() -> None:
     test = {"split": "test", "index": 0}
     players = [player("one", play(1.0)), player("two", play(1.0), play(1.0, reset=test))]
     with pytest.raises(ValueError, match=r"two has named tasks and test.*--split"):
-        select_split(players)
-    kept, split = select_split(players, NAMED_TASKS)
+        select_rollouts_of_split(players)
+    kept, split = select_rollouts_of_split(players, NAMED_TASKS)
     assert (split, [len(each.rollouts) for each in kept]) == (NAMED_TASKS, [1, 1])
     with pytest.raises(ValueError, match=r"one has .*'test'"):
-        select_split(players, "test")
+        select_rollouts_of_split(players, "test")
     with pytest.raises(ValueError, match="Did you mean 'test'"):
-        select_split(players, "tets")
+        select_rollouts_of_split(players, "tets")
 
 
 @pytest.mark.parametrize(
@@ -229,7 +231,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path, text: str, expected: 
     path = tmp_path / "other.json"
     path.write_text(text)
     with pytest.raises(ValueError, match=r"other\.json") as problem:
-        read_player_results([("", path)], FUNNEL)
+        read_and_merge_player_results([("", path)], FUNNEL)
     assert expected in str(problem.value) or "unknown event" in str(problem.value)
 
 

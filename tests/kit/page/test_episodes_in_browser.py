@@ -15,8 +15,8 @@ from drilldown_env.page.tree import episode_of
 from metric_tracker_rl.page.metric_map.map_html import rebuild_episode
 from openenv_kit.environment import get_environment
 from openenv_kit.page import page_address
-from openenv_kit.page.components.playback_html import recording_jsonl
-from openenv_kit.page.environment_view import get_environment_view
+from openenv_kit.page.components.playback_html import convert_playback_to_recording_jsonl
+from openenv_kit.page.environment_view import get_environment_view_or_default
 from openenv_kit.page.playback import playback_of_policy
 from openenv_kit.page.visitor import Visitor
 from support.browser import CUT_OFF, Visit, WebServer
@@ -51,7 +51,7 @@ def play(mine: Visit) -> None:
 
 def next_reset(name: str) -> dict[str, Any]:
     """The episode that whoever is here for the first time plays first."""
-    scenes = get_environment_view(get_environment(name))
+    scenes = get_environment_view_or_default(get_environment(name))
     return dict(page_address.choose_unseen_task_reset(scenes, Visitor(scenes.environment)))
 
 
@@ -181,7 +181,7 @@ def test_an_incident_is_mended_on_its_graph(visit: OpenVisit, keyboard: bool) ->
     reference = playback_of_policy(
         environment.policies["reference"], next_reset("firewatch"), environment
     )
-    reference.run_to_end()
+    reference.read_steps_to_end_and_show_last()
     for number, frame in enumerate(reference.steps[1:], start=1):
         name, arguments = environment.tools.tool_call_of_action(frame.action)
         if service := arguments.get("target_service"):
@@ -252,8 +252,8 @@ def test_a_recording_is_opened_by_its_address_at_its_step_and_walked_by_arrows(
 ) -> None:
     environment = get_environment("metric_tracker_rl")
     played = playback_of_policy(environment.policies["reference"], {"task_id": EASY}, environment)
-    played.run_to_end()
-    lines = recording_jsonl(played)
+    played.read_steps_to_end_and_show_last()
+    lines = convert_playback_to_recording_jsonl(played)
     mine = visit(width=1400)
     mine.page.route("**/two.jsonl", lambda route: route.fulfill(body=(lines + lines)[:-9]))
     mine.page.goto(f"{web.url}/web/#run={web.url}/two.jsonl&number=1&step=2")
@@ -285,8 +285,8 @@ def test_several_files_and_a_folder_of_runs_are_listed_by_episode_and_player(
     environment = get_environment("metric_tracker_rl")
     for number, policy in enumerate(("reference", "null", "null")):
         played = playback_of_policy(environment.policies[policy], {"task_id": EASY}, environment)
-        played.run_to_end()
-        (tmp_path / f"{number}.jsonl").write_text(recording_jsonl(played))
+        played.read_steps_to_end_and_show_last()
+        (tmp_path / f"{number}.jsonl").write_text(convert_playback_to_recording_jsonl(played))
     (tmp_path / "notes.txt").write_text("no run")
     mine = visit(width=1400)
     mine.tab("Watch")

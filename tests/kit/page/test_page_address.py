@@ -9,13 +9,16 @@ import pytest
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.page.funnel_view import EXAMPLE_EPISODE_FILE
 from openenv_kit.environment import get_environment
-from openenv_kit.page.environment_view import get_environment_view
-from openenv_kit.page.page_address import address_of_reset, open_page
-from openenv_kit.page.playback import playback_of_recording
+from openenv_kit.page.environment_view import get_environment_view_or_default
+from openenv_kit.page.page_address import (
+    build_query_parameters_of_reset,
+    restore_or_start_episode_on_page_load,
+)
+from openenv_kit.page.playback import create_playback_that_checks_recording
 from openenv_kit.page.visitor import ConfirmationRequired, Visitor
 from openenv_kit.recordings.format import RecordingError, read_runs
 
-SCENES = get_environment_view(ENVIRONMENT)
+SCENES = get_environment_view_or_default(ENVIRONMENT)
 
 
 def sent(query: dict[str, str] | None = None, kept: str = "") -> str:
@@ -24,7 +27,7 @@ def sent(query: dict[str, str] | None = None, kept: str = "") -> str:
 
 def arrived(text: object) -> Visitor:
     visitor = Visitor(ENVIRONMENT)
-    open_page(SCENES, visitor, text)
+    restore_or_start_episode_on_page_load(SCENES, visitor, text)
     assert visitor.is_page_loaded
     return visitor
 
@@ -35,12 +38,15 @@ def test_a_link_leads_to_its_episode_and_place() -> None:
         **ENVIRONMENT.reset_arguments_by_task_id["medium_mixed_pair"],
         "seed": 7,
     }
-    address = address_of_reset(ENVIRONMENT.name, visitor.reset)
+    address = build_query_parameters_of_reset(ENVIRONMENT.name, visitor.reset)
     again = arrived(sent({**address, "place": "0/2022-05-20"}))
     assert (again.reset, again.selection) == (visitor.reset, "0/2022-05-20")
     custom = arrived(sent({"reset": '{"difficulty":"hard","anomaly_count":2}'}))
     assert custom.reset == {"difficulty": "hard", "anomaly_count": 2}
-    assert address_of_reset("x", custom.reset)["reset"] == '{"difficulty":"hard","anomaly_count":2}'
+    assert (
+        build_query_parameters_of_reset("x", custom.reset)["reset"]
+        == '{"difficulty":"hard","anomaly_count":2}'
+    )
 
 
 @pytest.mark.parametrize(
@@ -61,12 +67,14 @@ def test_page_with_any_address_shows_the_example_episode(text: object) -> None:
 def test_a_link_to_another_episode_is_a_question_while_one_runs() -> None:
     one = arrived(sent({"task": "hard_mixed_multi"}))
     one.call_tool("list_dates", {})
-    here = address_of_reset(ENVIRONMENT.name, one.reset)
+    here = build_query_parameters_of_reset(ENVIRONMENT.name, one.reset)
     two = arrived(sent(here, one.to_saved_json()))
     assert (two.step_count, two.pending_confirmation) == (1, None)
     other = Visitor(ENVIRONMENT)
     with pytest.raises(ConfirmationRequired) as asked:
-        open_page(SCENES, other, sent({"task": "medium_mixed_pair"}, one.to_saved_json()))
+        restore_or_start_episode_on_page_load(
+            SCENES, other, sent({"task": "medium_mixed_pair"}, one.to_saved_json())
+        )
     assert (other.step_count, other.task_id) == (1, "hard_mixed_multi")
     asked.value.on_confirm(other)
     assert (other.step_count, other.task_id) == (0, "medium_mixed_pair")
@@ -74,7 +82,7 @@ def test_a_link_to_another_episode_is_a_question_while_one_runs() -> None:
 
 def test_example_episode_is_a_recording_that_replays() -> None:
     (run,) = read_runs(EXAMPLE_EPISODE_FILE)
-    played = playback_of_recording(run, ENVIRONMENT)
+    played = create_playback_that_checks_recording(run, ENVIRONMENT)
     assert [frame.matches_recording for frame in played.steps] == [True] * len(played.steps)
     assert {frame.observation["status"] for frame in played.steps} >= {"analyzed", "error"}
     assert SCENES.result_headline(played.steps).endswith(f": {run.score:.2f}")
@@ -83,6 +91,6 @@ def test_example_episode_is_a_recording_that_replays() -> None:
 def test_a_recording_is_opened_in_its_own_environment_alone() -> None:
     (run,) = read_runs(EXAMPLE_EPISODE_FILE)
     for name in ("firewatch", "drilldown"):
-        other = get_environment_view(get_environment(name))
+        other = get_environment_view_or_default(get_environment(name))
         with pytest.raises(RecordingError, match="It is one of Metric Tracker RL: open it there"):
-            playback_of_recording(run, other.environment)
+            create_playback_that_checks_recording(run, other.environment)

@@ -21,11 +21,11 @@ from openenv_kit.environment import Environment, get_environment
 from openenv_kit.episode_clients.in_process import InProcessEpisode
 from openenv_kit.errors import KitError, ServerError
 from openenv_kit.page import layout, page_address
-from openenv_kit.page.components.playback_html import recording_jsonl
-from openenv_kit.page.environment_view import EnvironmentView, get_environment_view
+from openenv_kit.page.components.playback_html import convert_playback_to_recording_jsonl
+from openenv_kit.page.environment_view import EnvironmentView, get_environment_view_or_default
 from openenv_kit.page.events import Page
 from openenv_kit.page.page_address import choose_unseen_task_reset
-from openenv_kit.page.playback import parse_first_run, playback_of_recording
+from openenv_kit.page.playback import create_playback_that_checks_recording, parse_first_run
 from openenv_kit.page.tabs import play, watch
 from openenv_kit.page.visitor import ConfirmationRequired, Visitor, create_limited_in_process_client
 from support.visitors import TASK, expected_rows_of, report_editor_of, start_visitor
@@ -60,13 +60,18 @@ def test_incomplete_report_needs_a_confirmation(
 ) -> None:
     visitor = start_visitor(funnel_view)
     visitor.report_rows = [{**expected_rows_of(visitor)[0], **changes}]
-    assert report_editor_of(funnel_view, visitor).row_problem(visitor.report_rows[0]) == said
+    assert (
+        report_editor_of(funnel_view, visitor).explain_why_row_cannot_be_submitted(
+            visitor.report_rows[0]
+        )
+        == said
+    )
     if not said:
-        play._submit_report(funnel_view, visitor, None)
+        play._submit_report_or_ask_if_faulty(funnel_view, visitor, None)
         assert visitor.is_done
         return
     with pytest.raises(ConfirmationRequired, match="Row 1: ") as asked:
-        play._submit_report(funnel_view, visitor, None)
+        play._submit_report_or_ask_if_faulty(funnel_view, visitor, None)
     assert not visitor.is_done
     asked.value.on_confirm(visitor)
     assert visitor.is_done
@@ -77,17 +82,17 @@ def test_duplicate_row_and_empty_report_need_a_confirmation(
 ) -> None:
     visitor = start_visitor(funnel_view)
     with pytest.raises(ConfirmationRequired, match="nothing was wrong"):
-        play._submit_report(funnel_view, visitor, None)
+        play._submit_report_or_ask_if_faulty(funnel_view, visitor, None)
     visitor.report_rows = 2 * expected_rows_of(visitor)[:1]
     with pytest.raises(ConfirmationRequired, match="in the report twice"):
-        play._submit_report(funnel_view, visitor, None)
+        play._submit_report_or_ask_if_faulty(funnel_view, visitor, None)
 
 
 def test_a_call_that_ends_the_episode_is_asked_about_and_what_would_have_helped_is_told() -> None:
-    view = get_environment_view(get_environment("firewatch"))
+    view = get_environment_view_or_default(get_environment("firewatch"))
     visitor = start_visitor(view, **choose_unseen_task_reset(view, Visitor(view.environment)))
     with pytest.raises(ConfirmationRequired, match="this ends the episode") as asked:
-        play._call_suggested_tool(view, visitor, '["declare_resolved", {}]')
+        play._call_suggested_tool_or_ask_before_end(view, visitor, '["declare_resolved", {}]')
     assert not visitor.is_done
     asked.value.on_confirm(visitor)
     assert visitor.is_done
@@ -99,7 +104,7 @@ def test_a_call_that_ends_the_episode_is_asked_about_and_what_would_have_helped_
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_example_episode_is_finished_and_the_next_one_differs(name: str) -> None:
-    view = get_environment_view(get_environment(name))
+    view = get_environment_view_or_default(get_environment(name))
     assert view.example_episode is not None
     assert view.example_episode.is_finished
     assert re.search(r"[01]\.\d\d$", view.result_headline(view.example_episode.steps))
@@ -118,14 +123,14 @@ def test_example_episode_is_finished_and_the_next_one_differs(name: str) -> None
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_visitor_who_comes_back_has_all_that_they_left(name: str) -> None:
-    view = get_environment_view(get_environment(name))
+    view = get_environment_view_or_default(get_environment(name))
     visitor = start_visitor(view, **choose_unseen_task_reset(view, Visitor(view.environment)))
     for _ in range(6):
-        move = view.next_step_hint(visitor)
+        move = view.next_step_hint_for_empty_report(visitor)
         if move.event == "ask":
-            play._call_suggested_tool(view, visitor, move.value)
+            play._call_suggested_tool_or_ask_before_end(view, visitor, move.value)
         elif move.event == "pick":
-            play._set_selection(visitor, move.value)
+            play._set_overview_selection(visitor, move.value)
     visitor.report_rows = [{"date": "a day"}]
     assert visitor.step_count > 0
     again = Visitor(view.environment)
@@ -190,7 +195,7 @@ def test_no_view_holds_an_answer_before_the_end_unless_in_debug(
             for cause in rebuild_episode(visitor.reset).episode.generated.planned_anomalies
         ]
         if submits:
-            visitor.step(report_editor_of(funnel_view, visitor).submit_action([]))
+            visitor.take_step(report_editor_of(funnel_view, visitor).build_submit_action([]))
         page = shown(whole_page(funnel_view), visitor)
         assert ("was expected and not reported" in page) is submits
         assert [effect in page for effect in effects] == [debug] * len(effects)
@@ -202,10 +207,10 @@ def test_a_visitor_looks_at_their_own_steps_again(funnel_view: EnvironmentView) 
     watch._watch_example_or_own_steps(visitor, None)
     assert visitor.playback is not None
     assert visitor.playback.steps == visitor.playback_steps
-    run, _ = parse_first_run(recording_jsonl(visitor.playback))
+    run, _ = parse_first_run(convert_playback_to_recording_jsonl(visitor.playback))
     assert [
         frame.matches_recording
-        for frame in playback_of_recording(run, funnel_view.environment).steps
+        for frame in create_playback_that_checks_recording(run, funnel_view.environment).steps
     ] == [True, True]
 
 
@@ -231,7 +236,7 @@ async def test_random_events_break_nothing_and_discard_no_episode_without_confir
 
     `test_web_walks` walks in a browser.
     """
-    view = get_environment_view(get_environment(name))
+    view = get_environment_view_or_default(get_environment(name))
     with gr.Blocks() as blocks:
         layout.build_page(view, blocks)
     acts: dict[str, Any] = {}
@@ -245,7 +250,7 @@ async def test_random_events_break_nothing_and_discard_no_episode_without_confir
         for _ in range(30):
             if rng.random() < 0.1:  # a reload: what the browser kept is all there is
                 back = Visitor(view.environment)
-                page_address.open_page(
+                page_address.restore_or_start_episode_on_page_load(
                     view, back, json.dumps({"query": {}, "kept": visitor.to_saved_json()})
                 )
                 assert back.to_saved_json() == visitor.to_saved_json()
@@ -255,7 +260,7 @@ async def test_random_events_break_nothing_and_discard_no_episode_without_confir
             move = play.choose_next_step_hint(view, visitor) if visitor.has_episode else None
             if move:
                 assert move.label, f"the guide names a move without a button: {move.text}"
-                assert f'data-mt="{move.event}"' in layout.status_html(view, visitor) or (
+                assert f'data-mt="{move.event}"' in layout.status_line_html(view, visitor) or (
                     visitor.pending_confirmation
                 )
             if move and move.event in DONE and rng.random() < 0.5:
@@ -278,9 +283,9 @@ def test_a_wrong_value_is_answered_by_name_and_costs_a_step(funnel_view: Environ
     visitor.call_tool("rows_for_date", {"date": "2000-01-01"})
     assert visitor.step_count == 1
     assert "2000-01-01" in visitor.problem
-    assert visitor.problem in unescape(layout.status_html(funnel_view, visitor))
+    assert visitor.problem in unescape(layout.status_line_html(funnel_view, visitor))
     with pytest.raises(KitError):
-        play._call_suggested_tool(funnel_view, visitor, "not a question")
+        play._call_suggested_tool_or_ask_before_end(funnel_view, visitor, "not a question")
     assert visitor.step_count == 1
 
 

@@ -13,7 +13,7 @@ from starlette.routing import Mount
 
 from openenv_kit.environment import get_environment
 from openenv_kit.page import is_debugger_enabled
-from openenv_kit.page.environment_view import get_environment_view
+from openenv_kit.page.environment_view import get_environment_view_or_default
 from openenv_kit.page.web_app import (
     IMMUTABLE_CACHE_CONTROL,
     POLL_S,
@@ -125,7 +125,7 @@ def test_nothing_is_drawn_without_the_style_sheet_and_no_charts_are_fetched(
 )
 def test_page_links_to_every_environment(name: str, found: list[str]) -> None:
     served = [get_environment(each) for each in ("metric_tracker_rl", "firewatch", "drilldown")]
-    doors = build_environment_links(get_environment_view(get_environment(name)), served)
+    doors = build_environment_links(get_environment_view_or_default(get_environment(name)), served)
     assert [each.href for each in doors] == found
     assert [each.environment_view.link_title for each in doors] == [
         "Funnel",

@@ -17,10 +17,10 @@ from openenv_kit.recordings.format import RunRecorder
 from openenv_kit.reply import observation_from_reply
 from openenv_kit.results.leaderboard_site import (
     group_into_boards,
-    list_rollouts_with_missing_as_zero,
+    list_rollouts_with_zero_for_missing_attested,
 )
 from openenv_kit.results.submission_folder import ATTESTATION_FILENAME, Submission
-from openenv_kit.results.submissions import CheckedSubmission, check_submission
+from openenv_kit.results.submissions import CheckedSubmission, replay_and_check_submission
 from openenv_kit.rollouts.run_policy import iter_policy_steps
 from openenv_kit.sealed_split import SALT_VARIABLE
 from openenv_kit.trust.attestation import (
@@ -120,7 +120,7 @@ def pack(sealed: SealedPlays, folder: Path, token: str = "") -> Path:
 
 
 def check(folder: Path) -> CheckedSubmission:
-    return check_submission(folder, KEY.public_key(), min_tasks=1)
+    return replay_and_check_submission(folder, KEY.public_key(), min_tasks=1)
 
 
 def submission_of(checked: CheckedSubmission) -> Submission:
@@ -135,10 +135,10 @@ def test_check_submission_of_a_complete_record_attests_it_with_zeros_for_what_is
     submission = submission_of(check(pack(sealed, tmp_path)))
     (board,) = group_into_boards([submission])
     ((_, summary),) = board.entries
-    assert submission.verification == "attested"
-    assert [each.score for each in list_rollouts_with_missing_as_zero(submission)] == [1.0] * 5 + [
-        0.0
-    ] * 3
+    assert submission.evidence_label == "attested"
+    assert [each.score for each in list_rollouts_with_zero_for_missing_attested(submission)] == [
+        1.0
+    ] * 5 + [0.0] * 3
     assert summary.mean == fmean([1.0, 0.25])
     assert dict(summary.pass_rates)[4] == 0.5  # the same actions four times, which the server saw
     assert board.pass_k_values == [1, 4]
@@ -165,9 +165,9 @@ def test_check_submission_of_a_record_from_before_bad_plays_scores_them_zero(
 ) -> None:
     early = sealed.token(plays=sealed.record.plays[:5])
     submission = submission_of(check(pack(without_last_run(sealed, tmp_path), tmp_path, early)))
-    assert [each.score for each in list_rollouts_with_missing_as_zero(submission)] == [1.0] * 5 + [
-        0.0
-    ] * 3
+    assert [each.score for each in list_rollouts_with_zero_for_missing_attested(submission)] == [
+        1.0
+    ] * 5 + [0.0] * 3
     (problem,) = check(pack(sealed, tmp_path / "complete", early)).problems
     assert problem.startswith("Run 6, sealed-1: ")
 
@@ -205,7 +205,7 @@ def test_check_submission_with_a_record_that_was_not_verified_is_refused(
     sealed: SealedPlays, tmp_path: Path
 ) -> None:
     folder = pack(sealed, tmp_path)
-    (problem,) = check_submission(folder, None, min_tasks=1).problems
+    (problem,) = replay_and_check_submission(folder, None, min_tasks=1).problems
     assert "cannot be checked: set OPENENV_KIT_ATTESTATION_PUBLIC_KEY" in problem
     own_key = Ed25519PrivateKey.generate()
     (folder / ATTESTATION_FILENAME).write_text(sealed.token(own_key))
@@ -223,7 +223,7 @@ def test_check_submission_without_its_record_is_self_reported_and_must_be_comple
     (folder / ATTESTATION_FILENAME).unlink()
     checked = check(folder)
     assert checked.submission is not None
-    assert checked.submission.verification == "self-reported"
+    assert checked.submission.evidence_label == "self-reported"
     assert "Runs of sealed-1: 2; the card says 4." in checked.problems
 
 

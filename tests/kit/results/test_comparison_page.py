@@ -9,7 +9,7 @@ from playwright.sync_api import BrowserContext
 
 from openenv_kit.environment import get_environment
 from openenv_kit.results.comparison_page import compare_players, write_comparison_page
-from openenv_kit.results.scored_episodes import read_player_results
+from openenv_kit.results.scored_episodes import read_and_merge_player_results
 from support.recorded_runs import record_split
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -22,7 +22,7 @@ def test_comparison_page_loads_nothing_and_fits_the_width(
     firewatch = get_environment("firewatch")
     plays = tmp_path / "plays.jsonl"
     record_split(plays, "keyword_rules", range(4), firewatch)
-    players = read_player_results([("", plays), ("again", plays)], firewatch)
+    players = read_and_merge_player_results([("", plays), ("again", plays)], firewatch)
     path = tmp_path / "page.html"
     write_comparison_page(compare_players(players, "validation", firewatch), path)
     page = browser.new_page()

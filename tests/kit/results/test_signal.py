@@ -13,7 +13,10 @@ import pytest
 from openenv_kit.environment import get_environment
 from openenv_kit.results.player_summary import summarize_player
 from openenv_kit.results.scored_episodes import PlayerResults, ScoredEpisode
-from openenv_kit.results.signal import measure_signal_by_level_and_mode, share_of_groups_with_signal
+from openenv_kit.results.signal import (
+    mean_share_of_groups_with_signal_over_tasks,
+    measure_signal_by_level_and_mode,
+)
 from research.graded_players import GRADED_PLAYERS, build_player, measure_rewards
 from support.command_line import run_cli
 
@@ -22,7 +25,10 @@ FUNNEL = get_environment("metric_tracker_rl")
 
 def test_a_group_has_signal_where_two_of_its_rewards_differ_by_more_than_a_hundredth() -> None:
     assert (
-        share_of_groups_with_signal([[0.5, 0.51], [0.5, 0.511], [0.0, 1.0], [1.0, 1.0]], 2) == 0.5
+        mean_share_of_groups_with_signal_over_tasks(
+            [[0.5, 0.51], [0.5, 0.511], [0.0, 1.0], [1.0, 1.0]], 2
+        )
+        == 0.5
     )
 
 
@@ -32,19 +38,21 @@ def test_the_share_is_that_of_all_groups_that_can_be_chosen() -> None:
     counted = [
         fmean(max(group) - min(group) > 0.01 for group in combinations(task, 4)) for task in tasks
     ]
-    assert share_of_groups_with_signal(tasks, 4) == pytest.approx(fmean(counted))
+    assert mean_share_of_groups_with_signal_over_tasks(tasks, 4) == pytest.approx(fmean(counted))
     assert 0.1 < fmean(counted) < 1.0
 
 
 def test_signal_of_coin_flips_is_the_expected_share() -> None:
     draws = random.Random(4)
     tasks = [[float(draws.random() < 0.5) for _ in range(8)] for _ in range(2000)]
-    assert share_of_groups_with_signal(tasks) == pytest.approx(1 - 2 * 0.5**8, abs=0.01)
+    assert mean_share_of_groups_with_signal_over_tasks(tasks) == pytest.approx(
+        1 - 2 * 0.5**8, abs=0.01
+    )
 
 
 def test_task_with_fewer_rollouts_than_a_group_is_skipped() -> None:
-    assert share_of_groups_with_signal([[0.0, 1.0]], 3) is None
-    assert share_of_groups_with_signal([[0.0, 1.0], [1.0, 1.0, 1.0]], 3) == 0.0
+    assert mean_share_of_groups_with_signal_over_tasks([[0.0, 1.0]], 3) is None
+    assert mean_share_of_groups_with_signal_over_tasks([[0.0, 1.0], [1.0, 1.0, 1.0]], 3) == 0.0
 
 
 def plays(

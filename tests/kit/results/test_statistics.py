@@ -11,8 +11,8 @@ from openenv_kit.results.player_summary import summarize_player
 from openenv_kit.results.scored_episodes import PlayerResults, ScoredEpisode
 from openenv_kit.results.statistics import (
     bootstrap_mean_interval,
+    clipped_normal_mean_interval,
     estimate_pass_hat_k,
-    normal_mean_interval,
 )
 
 FUNNEL = get_environment("metric_tracker_rl")
@@ -29,11 +29,11 @@ def player(name: str, *plays: ScoredEpisode) -> PlayerResults:
 
 
 def test_an_interval_is_the_normal_one_and_stays_within_the_scale() -> None:
-    mean, low, high = normal_mean_interval([0.0, 1.0] * 50)
+    mean, low, high = clipped_normal_mean_interval([0.0, 1.0] * 50)
     assert mean == 0.5
     assert (round(low, 3), round(high, 3)) == (0.402, 0.598)
-    assert normal_mean_interval([1.0] * 9) == (1.0, 1.0, 1.0)
-    assert normal_mean_interval([0.4]) == (0.4, 0.4, 0.4)
+    assert clipped_normal_mean_interval([1.0] * 9) == (1.0, 1.0, 1.0)
+    assert clipped_normal_mean_interval([0.4]) == (0.4, 0.4, 0.4)
 
 
 def test_pass_hat_k_is_the_share_of_draws_of_k_that_are_all_perfect() -> None:

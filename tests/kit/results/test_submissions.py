@@ -23,9 +23,9 @@ from openenv_kit.results.submissions import (
     CARD_FILENAME,
     RUNS_FILENAME,
     SubmissionError,
-    check_submission,
     find_submission_problems,
     read_submission,
+    replay_and_check_submission,
     write_submission,
 )
 from openenv_kit.sealed_split import SALT_VARIABLE
@@ -335,7 +335,7 @@ def test_check_submission_with_an_unforeseen_failure_reports_it_as_a_problem(
         raise RuntimeError("a secret of the server")
 
     monkeypatch.setattr(submissions, "iter_replayed_steps", fails)
-    checked = check_submission(packed, min_tasks=1)
+    checked = replay_and_check_submission(packed, min_tasks=1)
     assert checked.problems == ["The submission cannot be checked: RuntimeError."]
 
 

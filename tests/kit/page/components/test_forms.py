@@ -9,8 +9,8 @@ import pytest
 
 import openenv_kit.environment as kit
 from openenv_kit.errors import InvalidValueError
-from openenv_kit.page.components.forms import arguments_from_form, form_html
-from openenv_kit.page.environment_view import get_environment_view
+from openenv_kit.page.components.forms import convert_filled_fields_to_arguments, form_html
+from openenv_kit.page.environment_view import get_environment_view_or_default
 from openenv_kit.page.tabs import episodes
 from support import tiny_environment
 from support.tiny_environment import Tiny
@@ -44,7 +44,7 @@ SCHEMAS: dict[str, tuple[dict[str, Any], Any, Any]] = {
 
 
 def test_a_reset_is_read_from_the_form(tiny: Tiny) -> None:
-    scenes = get_environment_view()
+    scenes = get_environment_view_or_default()
 
     def read(form: str, **values: Any) -> dict[str, Any]:
         return episodes.reset_from_form(scenes, form, values)
@@ -66,8 +66,10 @@ def test_an_input_of_every_kind_gives_the_argument_that_was_meant(name: str) -> 
     schema, typed, meant = SCHEMAS[name]
     parameters = {"properties": {name: schema}}
     expected = {} if meant is OMIT else {name: meant}
-    assert arguments_from_form(parameters, {name: typed}) == expected
-    assert arguments_from_form(parameters, {}) == {}, "an optional argument is sent as untouched"
+    assert convert_filled_fields_to_arguments(parameters, {name: typed}) == expected
+    assert convert_filled_fields_to_arguments(parameters, {}) == {}, (
+        "an optional argument is sent as untouched"
+    )
     assert f'data-arg="{name}"' in form_html("act", "run", "Run", parameters)
 
 
@@ -75,4 +77,4 @@ def test_a_text_that_is_no_number_is_refused_by_name() -> None:
     parameters = {"properties": {"most": {"type": "integer", "maximum": 9}}}
     assert "at most 9" in form_html("act", "run", "Run", parameters)
     with pytest.raises(InvalidValueError, match="most is 'all'; allowed: a number, or nothing"):
-        arguments_from_form(parameters, {"most": "all"})
+        convert_filled_fields_to_arguments(parameters, {"most": "all"})

@@ -5,8 +5,8 @@ from __future__ import annotations
 from openenv_kit.page.components.row_editor import (
     MAX_ROWS,
     EditorColumn,
-    apply_row_edit,
-    editor_html,
+    apply_row_edit_if_valid,
+    row_editor_html,
 )
 
 
@@ -15,9 +15,9 @@ def test_a_table_of_rows_changes_by_what_the_page_may_send_and_by_nothing_else()
         [EditorColumn("date", "date"), EditorColumn("severity", "severity")],
         [{"date": "x"}, {}],
     )
-    assert apply_row_edit(rows, columns, '[0, "date", " y "]') == ([{"date": "y"}, {}], 0)
-    assert apply_row_edit(rows, columns, '[2, "", "add"]') == ([{"date": "x"}, {}, {}], 2)
-    assert apply_row_edit(rows, columns, '[0, "", "drop"]') == ([{}], 0)
+    assert apply_row_edit_if_valid(rows, columns, '[0, "date", " y "]') == ([{"date": "y"}, {}], 0)
+    assert apply_row_edit_if_valid(rows, columns, '[2, "", "add"]') == ([{"date": "x"}, {}, {}], 2)
+    assert apply_row_edit_if_valid(rows, columns, '[0, "", "drop"]') == ([{}], 0)
     for change in (
         None,
         "",
@@ -31,11 +31,11 @@ def test_a_table_of_rows_changes_by_what_the_page_may_send_and_by_nothing_else()
         '[5, "", "drop"]',
         "[" * 100_000,
     ):
-        assert apply_row_edit(rows, columns, change) == (rows, -1), change
+        assert apply_row_edit_if_valid(rows, columns, change) == (rows, -1), change
     full = [{} for _ in range(MAX_ROWS)]
-    assert apply_row_edit(full, columns, f'[{MAX_ROWS}, "", "add"]') == (full, -1)
-    html = editor_html("e", [EditorColumn("date", "date", [("Monday", "x")])], rows, "Rows")
+    assert apply_row_edit_if_valid(full, columns, f'[{MAX_ROWS}, "", "add"]') == (full, -1)
+    html = row_editor_html("e", [EditorColumn("date", "date", [("Monday", "x")])], rows, "Rows")
     assert html.count(" selected") == 2
-    assert '<option value="strange" selected>' in editor_html(
+    assert '<option value="strange" selected>' in row_editor_html(
         "e", [EditorColumn("date", "date", [("Monday", "x")])], [{"date": "strange"}], "Rows"
     )

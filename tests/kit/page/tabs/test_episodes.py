@@ -12,7 +12,7 @@ import pytest
 import openenv_kit.environment as kit
 from openenv_kit.errors import ToolArgumentError
 from openenv_kit.page.components.forms import form_html
-from openenv_kit.page.environment_view import EnvironmentView, get_environment_view
+from openenv_kit.page.environment_view import EnvironmentView, get_environment_view_or_default
 from openenv_kit.page.tabs import episodes, play
 from openenv_kit.page.visitor import Visitor
 from support import tiny_environment
@@ -32,7 +32,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tiny]:
 
 
 def test_an_environment_without_scenes_gets_the_generic_ones(tiny: Tiny) -> None:
-    scenes = get_environment_view()
+    scenes = get_environment_view_or_default()
     assert type(scenes) is EnvironmentView
     assert scenes.example_episode is not None
     assert scenes.result_headline(scenes.example_episode.steps) == "Score 0.00"
@@ -50,7 +50,7 @@ def test_an_environment_without_scenes_gets_the_generic_ones(tiny: Tiny) -> None
 def test_no_action_of_a_recording_breaks_the_page(
     tiny: Tiny, action: dict[str, Any], shown: str
 ) -> None:
-    assert get_environment_view().describe_action(action) == shown
+    assert get_environment_view_or_default().format_action_for_display(action) == shown
 
 
 def test_every_tool_of_every_environment_has_a_form_with_every_argument() -> None:
@@ -62,15 +62,15 @@ def test_every_tool_of_every_environment_has_a_form_with_every_argument() -> Non
 
 
 def test_a_task_is_solved_with_forms_alone(tiny: Tiny) -> None:
-    scenes, visitor = get_environment_view(), Visitor(tiny)
+    scenes, visitor = get_environment_view_or_default(), Visitor(tiny)
     visitor.is_page_loaded = True
-    episodes._start_episode(scenes, visitor, '["named", {"task": "three"}]')
-    assert "list_numbers" in play.tool_forms_html(scenes, visitor)
-    play._run_tool_form(scenes, visitor, '["look", {"side": "above", "digit": "3"}]')
-    play._run_tool_form(scenes, visitor, '["answer", {"digit": "3"}]')
+    episodes._start_episode_from_form_or_ask(scenes, visitor, '["named", {"task": "three"}]')
+    assert "list_numbers" in play.tool_search_and_selected_form_html(scenes, visitor)
+    play._call_tool_from_form(scenes, visitor, '["look", {"side": "above", "digit": "3"}]')
+    play._call_tool_from_form(scenes, visitor, '["answer", {"digit": "3"}]')
     assert visitor.last_observation["reward"] == 1.0
-    assert "Look at your steps again (2)" in play.steps_link_html(scenes, visitor)
-    assert STORY_ESCAPED in episodes._reset_and_system_prompt_html(scenes, visitor)
+    assert "Look at your steps again (2)" in play.own_steps_link_html(scenes, visitor)
+    assert STORY_ESCAPED in episodes._reset_observation_and_system_prompt_html(scenes, visitor)
 
 
 def test_a_call_that_is_not_an_action_costs_no_step(tiny: Tiny) -> None:

@@ -11,8 +11,8 @@ import gradio as gr
 import pytest
 
 from metric_tracker_rl.policies import get_policy
-from openenv_kit.page.components.playback_html import current_step_html
-from openenv_kit.page.environment_view import get_environment_view
+from openenv_kit.page.components.playback_html import navigation_and_current_step_html
+from openenv_kit.page.environment_view import get_environment_view_or_default
 from openenv_kit.page.events import run_in_thread_one_at_a_time
 from openenv_kit.page.playback import playback_of_policy
 from openenv_kit.page.visitor import Visitor
@@ -45,14 +45,14 @@ async def test_a_visitor_takes_one_thread_and_none_after_leaving() -> None:
 def test_a_click_leads_on_back_and_to_the_end_and_nothing_else_does() -> None:
     played = playback_of_policy(get_policy("null"), {})
     for at, now in (("on", 1), ("0", 0), ("end", 1), ("9" * 99, 1), ("-1", 1), (None, 1), ({}, 1)):
-        played.handle_navigation(at)
+        played.show_navigation_target(at)
         assert played.index == now, at
 
 
 @pytest.mark.parametrize(("at", "off"), [(0, ["← Back"]), (1, ["Step →", "Play", "To the end"])])
 def test_a_button_that_would_do_nothing_says_so(at: int, off: list[str]) -> None:
     played = playback_of_policy(get_policy("null"), {})
-    played.run_to_end()
-    played.seek(at)
-    shown = current_step_html(get_environment_view(), played)
+    played.read_steps_to_end_and_show_last()
+    played.show_step_clamped(at)
+    shown = navigation_and_current_step_html(get_environment_view_or_default(), played)
     assert re.findall(r'aria-disabled="true">(.*?)</button>', shown) == off
