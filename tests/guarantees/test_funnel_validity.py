@@ -331,7 +331,7 @@ def test_a_preview_that_knows_the_labels_is_seen(monkeypatch: pytest.MonkeyPatch
         return shown
 
     assert earned("preview_oracle", "easy") == 0.0
-    monkeypatch.setattr(EpisodeSession, "start_from_view", opening)
+    monkeypatch.setattr(EpisodeSession, "start_episode_from_view", opening)
     monkeypatch.setattr(lookup, "build_report_preview", leaking)
     assert earned("preview_oracle", "easy") > 0.5
 
