@@ -19,13 +19,13 @@ from openenv_kit.errors import ConfigurationError
 from openenv_kit.serving.settings import (
     Settings,
     current_settings,
-    format_settings_without_secrets,
+    format_settings_as_lines_without_secrets,
     load_settings,
 )
 from openenv_kit.serving.store.errors import StoreUnavailableError
 from openenv_kit.serving.store.interface import EpisodeStore
 from openenv_kit.serving.store.open_store import open_store
-from openenv_kit.serving.workers import run_server, stop_with_parent_process
+from openenv_kit.serving.workers import run_server, stop_this_process_when_parent_ends
 from openenv_kit.variables import ENVIRONMENT_VARIABLE, SALT_VARIABLE
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def build_app(
     from openenv_kit.serving import metrics
     from openenv_kit.serving.draining import SERVER_DRAIN
     from openenv_kit.serving.episodes.worker_threads import WORKER_THREAD_COUNT
-    from openenv_kit.serving.http.environment_mounts import mount_environment_apps
+    from openenv_kit.serving.http.environment_mounts import mount_apps_and_add_environment_list
     from openenv_kit.serving.http.page_sessions import PageSessions
     from openenv_kit.serving.http.path_prefix import PathPrefix
     from openenv_kit.serving.periodic_tasks import run_periodic_tasks
@@ -94,7 +94,7 @@ def build_app(
         for other in other_environments
     }
     if other_apps:
-        mount_environment_apps(
+        mount_apps_and_add_environment_list(
             root_app, root_environment.name, other_apps, settings, shared.page_sessions
         )
     if settings.root_path:
@@ -105,7 +105,7 @@ def build_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[Any]:
-        stop_with_parent_process()
+        stop_this_process_when_parent_ends()
         metrics.WORKERS.set(1)
         metrics.SESSION_LIMIT.set(settings.max_sessions)
         metrics.THREADS.set(WORKER_THREAD_COUNT)
@@ -173,7 +173,7 @@ def _build_environment_app(
         from openenv_kit.page.web_app import mount_debugger
 
         mount_debugger(app, settings, environment, all_environments)
-    routes.add_metrics_route(app, settings)
+    routes.add_metrics_route_unless_public(app, settings)
     add_error_handlers(app)
     if environment.episode_limits.may_omit_episode_id:
         add_routes_below_caller_names(app)
@@ -219,10 +219,10 @@ def __getattr__(name: str) -> FastAPI:
     """Build `app` on first use, so that `openenv_kit.serving.app:app` works in any ASGI server."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from openenv_kit.serving.http.environment_mounts import resolve_mounted_environments
+    from openenv_kit.serving.http.environment_mounts import load_and_validate_other_environments
 
     settings, root_environment = current_settings(), get_environment()
-    others = resolve_mounted_environments(root_environment, settings)
+    others = load_and_validate_other_environments(root_environment, settings)
     app = build_app(settings, root_environment, others)
     globals()["app"] = app
     return app
@@ -236,7 +236,7 @@ async def _require_writable_store(settings: Settings) -> None:
     """
     store = open_store(settings)
     try:
-        await store.check_writable()
+        await store.require_store_is_writable()
     finally:
         await store.close()
 
@@ -273,12 +273,12 @@ def _build_argument_parser(settings: Settings) -> argparse.ArgumentParser:
     return parser
 
 
-def _print_settings(settings: Settings) -> None:
+def _print_settings_and_variables_without_secrets(settings: Settings) -> None:
     """Print every setting and variable that affects the server, without secrets."""
     for name in (ENVIRONMENT_VARIABLE, *FRAMEWORK_VARIABLES):
         print(f"{name}={os.environ.get(name, '')}")
     salt = "(set, not shown)" if os.environ.get(SALT_VARIABLE) else ""
-    print(f"{SALT_VARIABLE}={salt}", *format_settings_without_secrets(settings), sep="\n")
+    print(f"{SALT_VARIABLE}={salt}", *format_settings_as_lines_without_secrets(settings), sep="\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -292,7 +292,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ConfigurationError as error:
         raise SystemExit(f"server: {error}") from None
     options = parser.parse_args(arguments)
-    from openenv_kit.serving.http.environment_mounts import resolve_mounted_environments
+    from openenv_kit.serving.http.environment_mounts import load_and_validate_other_environments
 
     try:
         root_environment = get_environment(options.environment)
@@ -303,11 +303,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.environ["PORT"] = options.port
         os.environ["WORKERS"] = options.workers
         settings = load_settings()
-        resolve_mounted_environments(root_environment, settings)
+        load_and_validate_other_environments(root_environment, settings)
     except ConfigurationError as error:
         parser.error(str(error))
     if options.show_settings:
-        _print_settings(settings)
+        _print_settings_and_variables_without_secrets(settings)
         return
     try:
         # The check runs before the workers start, because each worker would fail and be restarted.

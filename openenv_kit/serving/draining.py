@@ -44,19 +44,20 @@ class ServerDrain:
                 f"for a while. Retry in {RETRY_AFTER_S} s."
             )
 
-    def disable_draining(self) -> None:
+    def skip_draining_at_next_sigterm(self) -> None:
         """Make the next SIGTERM stop the server without draining."""
         self._is_forced.set()
 
     @asynccontextmanager
-    async def drain_on_sigterm(self, drain_s: float) -> AsyncIterator[None]:
+    async def drain_on_sigterm(self, max_drain_s: float) -> AsyncIterator[None]:
         """Start draining at the first SIGTERM that arrives while the block runs.
 
         When draining ends, SIGTERM is passed to the previous handler, which is uvicorn's and stops
         the server. Outside the main thread, where no signals arrive, nothing is changed.
 
         Args:
-            drain_s: longest time for which running episodes may continue; 0 to stop immediately.
+            max_drain_s: longest time for which running episodes may continue; 0 to stop
+                immediately.
         """
         self.is_draining = False
         if threading.current_thread() is not threading.main_thread():
@@ -70,7 +71,7 @@ class ServerDrain:
         drain_tasks: list[asyncio.Task[None]] = []
 
         def handle_sigterm(number: int, frame: FrameType | None) -> None:
-            if self.is_draining or self._is_forced.is_set() or not drain_s:
+            if self.is_draining or self._is_forced.is_set() or not max_drain_s:
                 self.is_draining = True
                 previous_handler(number, frame)
                 return
@@ -80,13 +81,17 @@ class ServerDrain:
             )
 
         async def drain_and_stop(number: int) -> None:
-            count_in_use = RUNNING_EPISODES.count_in_use(IN_USE_WINDOW_S)
-            logger.info("draining started", extra={"episodes": count_in_use, "drain_s": drain_s})
-            deadline = loop.time() + drain_s
-            while loop.time() < deadline and RUNNING_EPISODES.count_in_use(IN_USE_WINDOW_S):
+            episode_count = RUNNING_EPISODES.count_unstored_or_recently_used(IN_USE_WINDOW_S)
+            logger.info(
+                "draining started", extra={"episodes": episode_count, "drain_s": max_drain_s}
+            )
+            deadline = loop.time() + max_drain_s
+            while loop.time() < deadline and RUNNING_EPISODES.count_unstored_or_recently_used(
+                IN_USE_WINDOW_S
+            ):
                 await asyncio.sleep(POLL_INTERVAL_S)
-            count_in_use = RUNNING_EPISODES.count_in_use(IN_USE_WINDOW_S)
-            logger.info("draining ended", extra={"episodes": count_in_use})
+            episode_count = RUNNING_EPISODES.count_unstored_or_recently_used(IN_USE_WINDOW_S)
+            logger.info("draining ended", extra={"episodes": episode_count})
             previous_handler(number, None)
 
         signal.signal(signal.SIGTERM, handle_sigterm)

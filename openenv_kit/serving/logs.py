@@ -60,7 +60,7 @@ class DropWebSocketUrlLines(logging.Filter):
         return '"WebSocket %s"' not in str(record.msg)
 
 
-def log_internal_error_and_get_reference(
+def log_internal_error_and_build_client_message(
     logger: logging.Logger, error: Exception, episode_id: str | None = None
 ) -> str:
     """Log an unexpected exception and return the error message for the client.
@@ -78,11 +78,11 @@ def log_internal_error_and_get_reference(
     return f"Internal server error. Reference: {reference}."
 
 
-def build_log_config(level: str) -> dict[str, Any]:
+def build_log_config(package_log_level: str) -> dict[str, Any]:
     """Return the logging configuration of the server.
 
     Args:
-        level: level of this package's loggers.
+        package_log_level: level of this package's loggers.
     """
     return {
         "version": 1,
@@ -97,5 +97,8 @@ def build_log_config(level: str) -> dict[str, Any]:
             }
         },
         "root": {"handlers": ["stderr"], "level": "WARNING"},
-        "loggers": {"openenv_kit": {"level": level.upper()}, "uvicorn": {"level": "INFO"}},
+        "loggers": {
+            "openenv_kit": {"level": package_log_level.upper()},
+            "uvicorn": {"level": "INFO"},
+        },
     }

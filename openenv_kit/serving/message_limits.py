@@ -72,7 +72,7 @@ class RejectedBodyError(HTTPException):
         super().__init__(status, detail, {"connection": "close"})
 
 
-def may_exceed_complexity_limits(raw_json: bytes) -> bool:
+def may_exceed_complexity_limits_or_raise(raw_json: bytes) -> bool:
     """Return whether a JSON message has enough brackets or commas to exceed a complexity limit.
 
     Only such messages need `require_json_within_complexity_limits`, which is much slower than
@@ -116,20 +116,20 @@ def require_json_within_complexity_limits(value: object) -> None:
     raise MessageTooComplexError(TOO_DEEP_TEXT)
 
 
-def require_content_length_within(limits: MessageLimits, content_length: str) -> None:
+def require_content_length_within(limits: MessageLimits, content_length_header: str) -> None:
     """Check the Content-Length header of a request, before its body is read.
 
     Args:
         limits: limits of the server.
-        content_length: value of the header. Empty or malformed values are ignored here, because the
-            body is checked while it is read.
+        content_length_header: value of the header. Empty or malformed values are ignored here,
+            because the body is checked while it is read.
 
     Raises:
         RejectedBodyError: the announced body is too long.
     """
-    is_number = content_length.isascii() and content_length.isdigit()
+    is_number = content_length_header.isascii() and content_length_header.isdigit()
     # Twelve digits exceed every allowed limit. Converting more digits would only take time.
-    if is_number and int(content_length[:12]) > limits.max_bytes:
+    if is_number and int(content_length_header[:12]) > limits.max_bytes:
         raise _build_body_too_large_error(limits.max_bytes)
 
 

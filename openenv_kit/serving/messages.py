@@ -17,7 +17,7 @@ from starlette.responses import Response
 from openenv_kit.serving.message_limits import (
     TOO_DEEP_TEXT,
     MessageTooComplexError,
-    may_exceed_complexity_limits,
+    may_exceed_complexity_limits_or_raise,
     require_json_within_complexity_limits,
 )
 
@@ -28,7 +28,7 @@ WireReply = JsonObject
 """A reply in the framework's format, with `observation`, `reward` and `done`."""
 
 
-def move_info_and_format_observation(reply: WireReply) -> str:
+def move_info_to_metadata_and_format_observation(reply: WireReply) -> str:
     """Move a reply's `info` into its metadata, and return its observation message as a JSON string.
 
     Args:
@@ -70,11 +70,11 @@ def to_json_bytes(value: object) -> bytes:
         TypeError: the value contains an object that is neither JSON nor a pydantic model.
     """
     try:
-        return orjson.dumps(value, default=_convert_model_to_fields)
+        return orjson.dumps(value, default=_convert_model_to_dict)
     except (TypeError, ValueError):
         # orjson rejects integers beyond 64 bits and lone surrogates. Error messages that repeat a
         # client's value can contain them. The standard library is slower, but accepts them.
-        return json.dumps(value, default=_convert_model_to_fields, separators=(",", ":")).encode()
+        return json.dumps(value, default=_convert_model_to_dict, separators=(",", ":")).encode()
 
 
 def parse_json_within_limits(text: str | bytes) -> Any:
@@ -85,7 +85,7 @@ def parse_json_within_limits(text: str | bytes) -> Any:
         ValueError: the message is not valid JSON.
     """
     raw_json = text.encode(errors="surrogatepass") if isinstance(text, str) else text
-    needs_check = may_exceed_complexity_limits(raw_json)
+    needs_check = may_exceed_complexity_limits_or_raise(raw_json)
     try:
         value = orjson.loads(text)
     except ValueError:
@@ -99,7 +99,7 @@ def parse_json_within_limits(text: str | bytes) -> Any:
     return value
 
 
-def _convert_model_to_fields(value: object) -> object:
+def _convert_model_to_dict(value: object) -> dict[str, Any]:
     """Return a pydantic model as a dict. The serializer calls this again for each nested model."""
     if isinstance(value, BaseModel):
         if type(value).__pydantic_decorators__.model_serializers:

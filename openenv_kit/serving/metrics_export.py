@@ -71,7 +71,7 @@ class WorkerMetrics(Collector):
         _delete_gauge_files_of_dead_workers(self._folder)
         collector = multiprocess.MultiProcessCollector(None, str(self._folder))  # type: ignore[no-untyped-call]
         yield from collector.collect()  # type: ignore[no-untyped-call]
-        yield from sum_process_metrics(_find_worker_pids(self._folder))
+        yield from sum_process_metrics(_find_pids_in_gauge_file_names(self._folder))
 
 
 def get_registry_of_all_workers() -> CollectorRegistry:
@@ -154,7 +154,7 @@ def sum_process_metrics(pids: Iterable[int]) -> Iterable[Metric]:
     return totals.values()
 
 
-def _find_worker_pids(folder: Path) -> list[int]:
+def _find_pids_in_gauge_file_names(folder: Path) -> list[int]:
     return sorted({_parse_pid_of_gauge_file(path) for path in folder.glob(LIVE_GAUGE_FILES)})
 
 

@@ -25,7 +25,10 @@ from openenv_kit.errors import InvalidValueError, RefusedResetError
 from openenv_kit.reply import ReplyStatus
 from openenv_kit.serving import messages
 from openenv_kit.serving.episodes.live_episode import LiveEpisode
-from openenv_kit.serving.episodes.trainer_record import build_record_model, build_trainer_record
+from openenv_kit.serving.episodes.trainer_record import (
+    build_trainer_record,
+    build_trainer_record_model,
+)
 from openenv_kit.serving.episodes.worker_threads import step_with_queued_slow_call
 from openenv_kit.serving.http.middleware import RequestMiddleware
 from openenv_kit.serving.mcp.dispatch import RpcResponse, create_rpc_dispatcher, handle_rpc_message
@@ -68,13 +71,13 @@ class SingleTaskServer(McpEndpoint):
         reply = self._live_episode.reset(reset_arguments)
         if reply.status == ReplyStatus.ERROR:
             raise RefusedResetError(reset_arguments, reply.message)
-        self._record_model = build_record_model(environment.wire_models.state)
+        self._record_model = build_trainer_record_model(environment.wire_models.state)
         self._outcome_path = outcome_path
         self._dispatch = create_rpc_dispatcher(
-            environment, self._step_and_write_outcome, self._get_state
+            environment, self._step_and_replace_outcome_file, self._get_state
         )
         self._step_lock = asyncio.Lock()
-        self._write_outcome()
+        self._replace_outcome_file()
 
     def build_app(self, settings: Settings) -> RequestMiddleware:
         """Return the ASGI app with `/mcp` and `/health`, wrapped in the request middleware."""
@@ -88,23 +91,23 @@ class SingleTaskServer(McpEndpoint):
             settings,
         )
 
-    async def handle_message(self, request: Request, message: object) -> RpcResponse:
+    async def respond_to_rpc_message(self, request: Request, message: object) -> RpcResponse:
         """Return the response to one JSON-RPC message. Session ids are ignored."""
         return await handle_rpc_message(message, self._dispatch)
 
     async def _get_health(self, request: Request) -> Response:
         return messages.build_json_response({"status": "healthy"})
 
-    async def _step_and_write_outcome(self, action: JsonObject) -> WireReply:
+    async def _step_and_replace_outcome_file(self, action: JsonObject) -> WireReply:
         async with self._step_lock:
             reply = await step_with_queued_slow_call(self._live_episode, action)
-            self._write_outcome()
+            self._replace_outcome_file()
         return reply
 
     async def _get_state(self) -> Mapping[str, Any]:
-        return self._live_episode.get_state()
+        return self._live_episode.get_progress_with_episode_id()
 
-    def _write_outcome(self) -> None:
+    def _replace_outcome_file(self) -> None:
         """Replace the outcome file atomically, so that a reader never sees an incomplete one."""
         new_path = self._outcome_path.with_suffix(".new")
         record = build_trainer_record(

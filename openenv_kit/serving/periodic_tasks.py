@@ -30,15 +30,15 @@ async def end_expired_and_update_metrics(
         environments: all environments of the server.
     """
     try:
-        await RUNNING_EPISODES.end_expired_episodes(store, settings.episode_ttl_s)
-        usage = await store.get_usage()
+        await RUNNING_EPISODES.end_expired_and_remove_moved_episodes(store, settings.episode_ttl_s)
+        usage = await store.get_usage_and_limit()
         metrics.STORE_UP.set(1)
         metrics.STORE_BYTES.set(usage.size_bytes)
         metrics.STORE_LIMIT_BYTES.set(usage.limit_bytes)
         metrics.STORE_EPISODES.set(usage.episode_count)
     except StoreError:  # the store has logged the error, and the next run retries
         metrics.STORE_UP.set(0)
-    slow_calls = SLOW_CALL_QUEUE.counts
+    slow_calls = SLOW_CALL_QUEUE.running_and_waiting_counts
     metrics.SLOW_CALLS.labels("running").set(slow_calls.running)
     metrics.SLOW_CALLS.labels("waiting").set(slow_calls.waiting)
     running_counts = Counter(episode.key.environment for episode in RUNNING_EPISODES)

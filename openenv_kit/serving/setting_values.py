@@ -33,13 +33,13 @@ class ReservedParticipant(StrEnum):
     """Every caller with the trainer's token."""
 
 
-def _validate_token_or_empty(text: str) -> str:
+def _require_long_ascii_token_or_empty(text: str) -> str:
     if text and (len(text) < MIN_TOKEN_LENGTH or not text.isascii()):
         raise ValueError(f"ASCII text of at least {MIN_TOKEN_LENGTH} characters")
     return text
 
 
-def _parse_origins(value: object) -> object:
+def _parse_origins_unless_parsed(value: object) -> object:
     if not isinstance(value, str):
         return value
     origins = [entry.strip().rstrip("/").lower() for entry in value.split(",") if entry.strip()]
@@ -48,14 +48,14 @@ def _parse_origins(value: object) -> object:
     return origins
 
 
-def _normalize_root_path(text: str) -> str:
+def _validate_root_path_and_strip_slash(text: str) -> str:
     path = text.removesuffix("/")
     if path and not ROOT_PATH_PATTERN.fullmatch(path):
         raise ValueError("a path such as /lab/env, of letters, digits and ._~-")
     return path
 
 
-def _parse_participants(value: object) -> object:
+def _parse_participant_tokens_unless_parsed(value: object) -> object:
     """Parse a string such as `alice=TOKEN,bob=TOKEN` into a dict of tokens by participant name."""
     if not isinstance(value, str):
         return value
@@ -75,10 +75,12 @@ def _parse_participants(value: object) -> object:
     return tokens
 
 
-SecretToken = Annotated[str, AfterValidator(_validate_token_or_empty), Field(repr=False)]
+SecretToken = Annotated[str, AfterValidator(_require_long_ascii_token_or_empty), Field(repr=False)]
 ParticipantTokens = Annotated[
-    dict[str, str], BeforeValidator(_parse_participants), Field(default_factory=dict, repr=False)
+    dict[str, str],
+    BeforeValidator(_parse_participant_tokens_unless_parsed),
+    Field(default_factory=dict, repr=False),
 ]
-RootPath = Annotated[str, AfterValidator(_normalize_root_path)]
-Origins = Annotated[tuple[str, ...], BeforeValidator(_parse_origins)]
+RootPath = Annotated[str, AfterValidator(_validate_root_path_and_strip_slash)]
+Origins = Annotated[tuple[str, ...], BeforeValidator(_parse_origins_unless_parsed)]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)]

@@ -59,7 +59,7 @@ def _build_integer_field(default: int, minimum: int, maximum: int, scope: str = 
     return Field(default, ge=minimum, le=maximum, json_schema_extra={"scope": scope})
 
 
-def _get_variable_of_field(field_name: str) -> str:
+def _get_environment_variable_of_field(field_name: str) -> str:
     return VARIABLE_OF_FIELD.get(field_name, f"{VARIABLE_PREFIX}{field_name.upper()}")
 
 
@@ -69,7 +69,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
         frozen=True,
-        alias_generator=AliasGenerator(validation_alias=_get_variable_of_field),
+        alias_generator=AliasGenerator(validation_alias=_get_environment_variable_of_field),
         populate_by_name=True,
         use_attribute_docstrings=True,
         hide_input_in_errors=True,
@@ -163,7 +163,7 @@ class Settings(BaseModel):
 
     @field_validator("participants")
     @classmethod
-    def _require_distinct_tokens(
+    def _require_trainer_token_and_distinct_participant_tokens(
         cls, participants: dict[str, str], validated: ValidationInfo
     ) -> dict[str, str]:
         if participants and not validated.data.get("token"):
@@ -179,7 +179,9 @@ class Settings(BaseModel):
 
     @field_validator("player_token")
     @classmethod
-    def _require_distinct_player_token(cls, player_token: str, validated: ValidationInfo) -> str:
+    def _require_trainer_token_and_distinct_player_token(
+        cls, player_token: str, validated: ValidationInfo
+    ) -> str:
         token = validated.data.get("token")
         if player_token and not token:
             raise ValueError("empty unless OPENENV_KIT_TOKEN is set")
@@ -214,7 +216,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         raise _build_invalid_setting_error(error.errors(include_url=False)[0]) from None
 
 
-def format_settings_without_secrets(settings: Settings) -> list[str]:
+def format_settings_as_lines_without_secrets(settings: Settings) -> list[str]:
     """Return a line `VARIABLE=value` for each setting. Secrets are hidden and defaults marked."""
     lines = []
     for name, field in Settings.model_fields.items():
@@ -224,14 +226,14 @@ def format_settings_without_secrets(settings: Settings) -> list[str]:
         elif isinstance(value, tuple):
             text = ",".join(value)
         else:
-            text = _hide_password(str(value))
+            text = _hide_password_in_address(str(value))
         default = field.get_default(call_default_factory=True)
         mark = "  # default" if value == default else ""
         lines.append(f"{field.validation_alias}={text}{mark}")
     return lines
 
 
-def _hide_password(address_text: str) -> str:
+def _hide_password_in_address(address_text: str) -> str:
     """Return an address with its password, if any, replaced by asterisks."""
     address = urlsplit(address_text)
     if not address.scheme or not (address.netloc or address.query):

@@ -50,7 +50,7 @@ class PortSocket(socket.socket):
     """
 
     @classmethod
-    def bind_new(cls, family: int, address: Any) -> PortSocket:
+    def create_bound_socket(cls, family: int, address: Any) -> PortSocket:
         """Return a new socket that is bound to an address and does not listen yet.
 
         Raises:
@@ -63,7 +63,7 @@ class PortSocket(socket.socket):
         return bound_socket
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return PortSocket.bind_new, (int(self.family), self.getsockname())
+        return PortSocket.create_bound_socket, (int(self.family), self.getsockname())
 
 
 def run_server(app: ASGIApp | str, settings: Settings) -> None:
@@ -94,7 +94,7 @@ def run_server(app: ASGIApp | str, settings: Settings) -> None:
             "OPENENV_KIT_TOKEN, or HOST=127.0.0.1",
         }
         logger.warning("started without a token", extra=fields)
-    raise_open_file_limit()
+    raise_open_file_limit_to_hard_limit()
     options: dict[str, Any] = {
         "host": settings.host,
         "port": settings.port,
@@ -124,7 +124,7 @@ def run_server(app: ASGIApp | str, settings: Settings) -> None:
         # because several of them can share a port.
         with config.bind_socket() as free_port_socket:
             family, address = free_port_socket.family, free_port_socket.getsockname()
-        with PortSocket.bind_new(family, address) as bound_socket:
+        with PortSocket.create_bound_socket(family, address) as bound_socket:
             supervisor = Multiprocess(config, sockets=[bound_socket])
             forward_sigterm_to_workers(supervisor)
             supervisor.run()
@@ -147,7 +147,7 @@ def forward_sigterm_to_workers(supervisor: Multiprocess) -> None:
     signal.signal(signal.SIGTERM, handle_sigterm)
 
 
-def raise_open_file_limit() -> None:
+def raise_open_file_limit_to_hard_limit() -> None:
     """Raise the limit on open files to the hard limit, because shells set a low default.
 
     macOS reports a hard limit that cannot be set. The limit then stays unchanged.
@@ -157,7 +157,7 @@ def raise_open_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
 
 
-def stop_with_parent_process() -> None:
+def stop_this_process_when_parent_ends() -> None:
     """Stop this worker process when its parent process ends, even if the parent was killed.
 
     Otherwise the worker would keep the port open, and nothing would stop it.
@@ -169,7 +169,7 @@ def stop_with_parent_process() -> None:
 
     def stop_after_parent() -> None:
         parent.join()
-        SERVER_DRAIN.disable_draining()
+        SERVER_DRAIN.skip_draining_at_next_sigterm()
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=stop_after_parent, name="parent-watch", daemon=True).start()

@@ -242,7 +242,7 @@ async def store_actions(folder: Path, actions: list[dict[str, Any]]) -> dict[str
     new = NewEpisode(
         "http", as_json(start), [as_json(action) for action in actions], player_id="pl-1"
     )
-    await store.create("metric_tracker_rl/killed", new)
+    await store.create_or_replace_episode("metric_tracker_rl/killed", new)
     await store.close()
     return {"episode_id": "killed"}
 

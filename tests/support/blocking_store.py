@@ -27,7 +27,9 @@ class BlockingStore:
 
     def create(self, episode_id: str, *given: Any, over: bool = True, **named: Any) -> str | None:
         new = NewEpisode(*given, **named)
-        return self._loop.run_until_complete(self._store.create(episode_id, new, overwrite=over))
+        return self._loop.run_until_complete(
+            self._store.create_or_replace_episode(episode_id, new, overwrite=over)
+        )
 
     def close(self) -> None:
         self._loop.run_until_complete(self._store.close())

@@ -40,7 +40,7 @@ class CachedEpisode:
     stored_result_indices: set[int] = field(default_factory=set)
     size_bytes: int = 0
 
-    def get_live_episode_for(self, access: EpisodeAccess) -> LiveEpisode | None:
+    def get_live_episode_if_access_is_valid(self, access: EpisodeAccess) -> LiveEpisode | None:
         """Return the live episode if the access is valid for it, else None."""
         if self.live_episode is None:
             return None
@@ -48,7 +48,7 @@ class CachedEpisode:
         has_lease = access.lease_id in ("", self.lease_id)
         return self.live_episode if is_player and has_lease else None
 
-    def has_stored_request(self, request_id: str) -> bool:
+    def has_stored_action_of_request(self, request_id: str) -> bool:
         """Return whether an action was stored for a request with this id."""
         return bool(request_id) and request_id in self.request_ids
 
@@ -82,24 +82,24 @@ class EpisodeCache:
     def __iter__(self) -> Iterator[str]:
         return iter(self._episodes)
 
-    def get_or_add_entry(self, episode_id: str) -> CachedEpisode:
+    def get_or_add_entry_within_max_episodes(self, episode_id: str) -> CachedEpisode:
         """Return the entry of an episode. If missing, add an entry without a live episode."""
         cached_episode = self._episodes.setdefault(episode_id, CachedEpisode())
         self._episodes.move_to_end(episode_id)
         if len(self._episodes) > MAX_CACHED_EPISODES:
-            self._drop_least_recently_used()
+            self._drop_least_recently_used_episode()
         return cached_episode
 
-    def enforce_memory_limit(self, rebuilt_episode_id: str) -> None:
+    def update_size_and_enforce_memory_limit(self, episode_id: str) -> None:
         """Update the size of a rebuilt episode, and drop other episodes above the size limit."""
-        cached_episode = self._episodes.get(rebuilt_episode_id)
+        cached_episode = self._episodes.get(episode_id)
         if cached_episode is None or cached_episode.live_episode is None:
             return
         size_bytes = cached_episode.live_episode.session.memory_bytes
         self._size_bytes += size_bytes - cached_episode.size_bytes
         cached_episode.size_bytes = size_bytes
         while self._size_bytes > MAX_CACHED_BYTES and len(self._episodes) > 1:
-            self._drop_least_recently_used()
+            self._drop_least_recently_used_episode()
 
     def drop_episode(self, episode_id: str) -> None:
         """Remove an episode, if it is cached."""
@@ -112,5 +112,5 @@ class EpisodeCache:
         self._episodes.clear()
         self._size_bytes = 0
 
-    def _drop_least_recently_used(self) -> None:
+    def _drop_least_recently_used_episode(self) -> None:
         self.drop_episode(next(iter(self._episodes)))

@@ -73,11 +73,11 @@ class EpisodeLoader:
         self._settings = settings
         self.cache = EpisodeCache()
 
-    def get_store_key(self, episode_id: str) -> str:
+    def build_store_key_with_environment_name(self, episode_id: str) -> str:
         """Return the store's id of an episode: `ENVIRONMENT/EPISODE_ID`."""
         return f"{self._environment.name}/{episode_id}"
 
-    def create_live_episode(
+    def create_live_episode_without_reset(
         self, transport: str, *, is_stored: bool = True, assigned_task: AssignedTask | None = None
     ) -> LiveEpisode:
         """Create a live episode of this environment, without resetting it.
@@ -96,14 +96,14 @@ class EpisodeLoader:
             assigned_task=assigned_task,
         )
 
-    async def load_accessible_episode(
-        self, access: EpisodeAccess, *, new_lease: bool = False, allow_closed: bool = False
+    async def load_episode_or_raise_inaccessible(
+        self, access: EpisodeAccess, *, replace_lease: bool = False, allow_closed: bool = False
     ) -> StoredEpisode:
         """Load an episode from the store, and check that the caller may use it.
 
         Args:
             access: the episode and the caller's right to it.
-            new_lease: whether to replace the lease, so that other connections lose the episode.
+            replace_lease: whether to replace the lease, so that other connections lose the episode.
             allow_closed: whether the episode may be closed.
 
         Raises:
@@ -116,8 +116,8 @@ class EpisodeLoader:
         episode_id, player_id = access.episode_id, access.player_id
         stored_episode = None
         if is_encodable(episode_id):
-            stored_episode = await self._store.load(
-                self.get_store_key(episode_id), new_lease=new_lease
+            stored_episode = await self._store.load_and_extend_expiry(
+                self.build_store_key_with_environment_name(episode_id), replace_lease=replace_lease
             )
         if stored_episode is None or (player_id and player_id != stored_episode.player_id):
             raise UnknownEpisodeError(
@@ -125,7 +125,7 @@ class EpisodeLoader:
                 self._settings.episode_ttl_s,
                 is_player_id=bool(player_id),
             )
-        versions = _read_start(access, stored_episode).versions
+        versions = _parse_start_or_raise_unreadable(access, stored_episode).versions
         if versions != dict(self._environment.versions):
             raise OutdatedEpisodeError(access, versions, self._environment.versions)
         if access.lease_id and access.lease_id != stored_episode.lease_id:
@@ -134,17 +134,20 @@ class EpisodeLoader:
             raise EpisodeClosedError(access)
         return stored_episode
 
-    async def update_cached_from_store(
+    async def update_or_rebuild_cached_from_store(
         self, access: EpisodeAccess, cached_episode: CachedEpisode, *, allow_closed: bool = False
     ) -> LiveEpisode:
         """Return the cached copy of an episode after applying every stored action to it.
 
         Raises:
-            EpisodeGoneError: the episode cannot be played, see `load_accessible_episode` and
-                `rebuild_and_cache`.
+            EpisodeGoneError: the episode cannot be played, see
+                `load_episode_or_raise_inaccessible` and
+                `rebuild_without_failed_last_action_and_cache`.
         """
         try:
-            stored_episode = await self.load_accessible_episode(access, allow_closed=allow_closed)
+            stored_episode = await self.load_episode_or_raise_inaccessible(
+                access, allow_closed=allow_closed
+            )
         except UnknownEpisodeError:
             # Unknown ids must not displace other episodes in the cache.
             self.cache.drop_episode(access.episode_id)
@@ -152,7 +155,9 @@ class EpisodeLoader:
         live_episode = cached_episode.live_episode
         if live_episode is None or cached_episode.lease_id != stored_episode.lease_id:
             return (
-                await self.rebuild_and_cache(access, cached_episode, stored_episode)
+                await self.rebuild_without_failed_last_action_and_cache(
+                    access, cached_episode, stored_episode
+                )
             ).live_episode
         try:
             for index in range(len(live_episode.record.actions), len(stored_episode.actions)):
@@ -165,17 +170,19 @@ class EpisodeLoader:
             # Another worker has stored an action that fails, and could not remove it.
             cached_episode.live_episode = None
             return (
-                await self.rebuild_and_cache(access, cached_episode, stored_episode)
+                await self.rebuild_without_failed_last_action_and_cache(
+                    access, cached_episode, stored_episode
+                )
             ).live_episode
         has_ended = live_episode.final_reply or stored_episode.end_status
         if live_episode.running_entry is not None and has_ended:
             # Another worker has logged the end.
             RUNNING_EPISODES.remove_without_logging_end(live_episode.running_entry)
         cached_episode.replace_with_stored_episode(live_episode, stored_episode)
-        await self.store_slow_results(access.episode_id, cached_episode)
+        await self.store_new_slow_results_or_log_failure(access.episode_id, cached_episode)
         return live_episode
 
-    async def rebuild_and_cache(
+    async def rebuild_without_failed_last_action_and_cache(
         self, access: EpisodeAccess, cached_episode: CachedEpisode, stored_episode: StoredEpisode
     ) -> RebuiltEpisode:
         """Rebuild an episode from its record, and cache it.
@@ -189,11 +196,13 @@ class EpisodeLoader:
         try:
             rebuilt = await self._rebuild_from_stored_episode(access, stored_episode)
         except ReplayError as error:
-            logs.log_internal_error_and_get_reference(logger, error, access.episode_id)
+            logs.log_internal_error_and_build_client_message(logger, error, access.episode_id)
             last_index = len(stored_episode.actions) - 1
             if error.action_index == RESET_ACTION_INDEX or error.action_index != last_index:
                 raise UnreadableEpisodeError(access, str(error)) from None
-            await self.remove_last_action(access.episode_id, stored_episode.lease_id, last_index)
+            await self.remove_last_action_from_store(
+                access.episode_id, stored_episode.lease_id, last_index
+            )
             stored_episode = replace(
                 stored_episode,
                 actions=stored_episode.actions[:-1],
@@ -204,8 +213,8 @@ class EpisodeLoader:
             except ReplayError as second_error:
                 raise UnreadableEpisodeError(access, str(second_error)) from None
         cached_episode.replace_with_stored_episode(rebuilt.live_episode, stored_episode)
-        self.cache.enforce_memory_limit(access.episode_id)
-        await self.store_slow_results(access.episode_id, cached_episode)
+        self.cache.update_size_and_enforce_memory_limit(access.episode_id)
+        await self.store_new_slow_results_or_log_failure(access.episode_id, cached_episode)
         return rebuilt
 
     async def store_new_episode(
@@ -237,8 +246,8 @@ class EpisodeLoader:
             slow_results=live_episode.record.slow_results,
             sealed_start=sealed_start,
         )
-        return await self._store.create(
-            self.get_store_key(episode_id), new_episode, overwrite=overwrite
+        return await self._store.create_or_replace_episode(
+            self.build_store_key_with_environment_name(episode_id), new_episode, overwrite=overwrite
         )
 
     async def confirm_assigned_task_before_first_action(self, live_episode: LiveEpisode) -> None:
@@ -246,7 +255,7 @@ class EpisodeLoader:
         if live_episode.assigned_task is not None and not live_episode.record.actions:
             await self._store.confirm_or_release_task(*live_episode.assigned_task, is_played=True)
 
-    async def append_action_if_current(
+    async def append_action_unless_cache_is_outdated(
         self,
         episode_id: str,
         cached_episode: CachedEpisode,
@@ -259,8 +268,8 @@ class EpisodeLoader:
         Returns:
             False if nothing was appended because another worker has stored an action or new lease.
         """
-        was_appended = await self._store.append_action(
-            self.get_store_key(episode_id),
+        was_appended = await self._store.append_action_if_index_is_next(
+            self.build_store_key_with_environment_name(episode_id),
             cached_episode.lease_id,
             len(live_episode.record.actions),
             action_json,
@@ -270,7 +279,9 @@ class EpisodeLoader:
             cached_episode.request_ids.append(request_id)
         return was_appended
 
-    async def store_slow_results(self, episode_id: str, cached_episode: CachedEpisode) -> None:
+    async def store_new_slow_results_or_log_failure(
+        self, episode_id: str, cached_episode: CachedEpisode
+    ) -> None:
         """Store the results of slow calls that are not stored yet. Failures are only logged.
 
         Args:
@@ -283,8 +294,8 @@ class EpisodeLoader:
         for index in sorted(slow_results.keys() - cached_episode.stored_result_indices):
             cached_episode.stored_result_indices.add(index)
             try:
-                await self._store.add_slow_result(
-                    self.get_store_key(episode_id),
+                await self._store.add_slow_result_if_missing(
+                    self.build_store_key_with_environment_name(episode_id),
                     cached_episode.lease_id,
                     index,
                     slow_results[index],
@@ -292,16 +303,18 @@ class EpisodeLoader:
             except StoreError as error:
                 logger.warning("failed to store a slow result", extra={"reason": str(error)})
 
-    async def remove_last_action(self, episode_id: str, lease_id: str, action_index: int) -> None:
+    async def remove_last_action_from_store(
+        self, episode_id: str, lease_id: str, action_index: int
+    ) -> None:
         """Remove the last action of an episode from the store. Failures are only logged."""
         try:
-            await self._store.remove_last_action(
-                self.get_store_key(episode_id), lease_id, action_index
+            await self._store.remove_action_if_last(
+                self.build_store_key_with_environment_name(episode_id), lease_id, action_index
             )
         except StoreError as error:
             logger.warning("failed to remove an action", extra={"reason": str(error)})
 
-    async def record_result_and_mark_completed(
+    async def record_sealed_result_and_mark_completed(
         self, episode_id: str, lease_id: str, live_episode: LiveEpisode
     ) -> None:
         """Record the result of a sealed task, and mark the episode as completed.
@@ -310,8 +323,10 @@ class EpisodeLoader:
         """
         try:
             await record_result_if_sealed_and_ended(self._store, live_episode)
-            await self._store.mark_ended(
-                self.get_store_key(episode_id), lease_id, EndStatus.COMPLETED
+            await self._store.mark_ended_if_lease_is_valid(
+                self.build_store_key_with_environment_name(episode_id),
+                lease_id,
+                EndStatus.COMPLETED,
             )
         except StoreError as error:
             logger.warning("failed to mark the episode as completed", extra={"reason": str(error)})
@@ -319,8 +334,10 @@ class EpisodeLoader:
     async def _rebuild_from_stored_episode(
         self, access: EpisodeAccess, stored_episode: StoredEpisode
     ) -> RebuiltEpisode:
-        start = _read_start(access, stored_episode)
-        live_episode = self.create_live_episode("http", assigned_task=start.assigned_task)
+        start = _parse_start_or_raise_unreadable(access, stored_episode)
+        live_episode = self.create_live_episode_without_reset(
+            "http", assigned_task=start.assigned_task
+        )
         live_episode.original_start = start
         reply = await rebuild_with_queued_slow_calls(
             live_episode,
@@ -333,7 +350,9 @@ class EpisodeLoader:
         return RebuiltEpisode(live_episode, reply)
 
 
-def _read_start(access: EpisodeAccess, stored_episode: StoredEpisode) -> EpisodeStart:
+def _parse_start_or_raise_unreadable(
+    access: EpisodeAccess, stored_episode: StoredEpisode
+) -> EpisodeStart:
     try:
         return EpisodeStart.from_json(stored_episode.start_json)
     except (ValueError, KeyError, TypeError):

@@ -87,7 +87,7 @@ class EpisodeAccess(NamedTuple):
     lease_id: str = ""
 
     @property
-    def requested_id(self) -> str:
+    def player_or_episode_id(self) -> str:
         """The id by which the caller knows the episode."""
         return self.player_id or self.episode_id
 
@@ -135,8 +135,8 @@ class OutdatedEpisodeError(UnknownEpisodeError):
         )
         LookupError.__init__(
             self,
-            f"The episode {truncated_repr(access.requested_id)} was started under other versions: "
-            f"{changes}. It cannot be played here. Start a new one with POST /reset, or have the "
+            f"The episode {truncated_repr(access.player_or_episode_id)} was started under other "
+            f"versions: {changes}. It cannot be played here. Start a new one with POST /reset, or have the "
             "server rolled back to the release that started it.",
         )
 
@@ -145,7 +145,7 @@ class EpisodeClosedError(EpisodeGoneError):
     """The episode was closed and accepts no further steps."""
 
     def __init__(self, access: EpisodeAccess) -> None:
-        shown_id = truncated_repr(access.requested_id)
+        shown_id = truncated_repr(access.player_or_episode_id)
         super().__init__(f"The episode {shown_id} was closed and accepts no further steps.")
 
 
@@ -154,7 +154,7 @@ class UnreadableEpisodeError(EpisodeGoneError):
 
     def __init__(self, access: EpisodeAccess, reason: str) -> None:
         super().__init__(
-            f"The stored episode {truncated_repr(access.requested_id)} cannot be replayed "
+            f"The stored episode {truncated_repr(access.player_or_episode_id)} cannot be replayed "
             f"({reason.rstrip('.')}). Other episodes are not affected. Start a new one with POST "
             "/reset."
         )

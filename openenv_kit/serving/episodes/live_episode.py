@@ -31,12 +31,12 @@ from openenv_kit.serving.episodes.running_episodes import (
     EndReason,
     EpisodeKey,
     RunningEpisode,
-    get_end_reason,
-    get_unsealed_task_level,
+    get_end_reason_or_completed,
+    get_task_level_unless_sealed,
 )
 from openenv_kit.serving.episodes.saved_recordings import (
     EpisodeRecorder,
-    create_recorder_if_enabled,
+    create_recorder_unless_disabled_or_sealed,
 )
 from openenv_kit.serving.episodes.task_assignment import AssignedTask
 from openenv_kit.serving.messages import JsonObject, WireReply
@@ -98,7 +98,7 @@ class LiveEpisode:
         return self.episode_id is not None and self.record.is_complete
 
     @property
-    def ids_for_trainer(self) -> JsonObject:
+    def episode_and_player_ids(self) -> JsonObject:
         """Episode id and player id, which the reply to a trainer's reset contains."""
         return {"episode_id": self.episode_id, "player_id": self.player_id}
 
@@ -120,7 +120,7 @@ class LiveEpisode:
             metrics.count_error(metrics.ErrorKind.RESET)
             return reply
         episode_id = reset_arguments.get("episode_id") or generate_episode_id()
-        self._set_up_episode(episode_id, reset_arguments, generate_player_id(), reply)
+        self._set_ids_and_start_new_record(episode_id, reset_arguments, generate_player_id(), reply)
         metrics.RESET_SECONDS.labels(self.transport).observe(time.perf_counter() - begin_s)
         return reply
 
@@ -152,12 +152,14 @@ class LiveEpisode:
             self.recorder.record_step(action, reply)
         if is_counted and self.record.is_complete:
             action_json = messages.to_json_bytes(action) if action_json is None else action_json
-            self.record.append_or_discard_record(action_json, self.session.last_slow_result)
+            self.record.append_action_or_discard_full_record(
+                action_json, self.session.last_slow_result
+            )
             self.session.last_slow_result = None
         if self.running_entry is not None:
-            self.running_entry.update_step_count(self.session.steps)
+            self.running_entry.set_step_count_and_time_of_last_use(self.session.steps)
         if reply.done and self.final_reply is None:
-            self._end_episode(reply)
+            self._set_final_reply_and_register_end(reply)
         wire_reply = self.build_wire_reply(reply, metadata_ids)
         tools, method = self.environment.tools, REJECTED_STEP_LABEL
         if reply.status == ReplyStatus.ERROR:
@@ -169,7 +171,7 @@ class LiveEpisode:
         metrics.STEP_SECONDS.labels(method).observe(time.perf_counter() - begin_s)
         return wire_reply
 
-    def get_state(self) -> JsonObject:
+    def get_progress_with_episode_id(self) -> JsonObject:
         """Return the progress of the episode, with its id."""
         progress = self.session.state().model_dump(exclude={"episode_id"})
         return {"episode_id": self.episode_id, **progress}
@@ -219,13 +221,13 @@ class LiveEpisode:
         )
         if reset_reply.status == ReplyStatus.ERROR:
             raise ReplayError(RESET_ACTION_INDEX, reset_reply.message)
-        self._set_up_episode(episode_id, reset_arguments, player_id, reset_reply)
+        self._set_ids_and_start_new_record(episode_id, reset_arguments, player_id, reset_reply)
         for index, action_json in enumerate(actions):
             try:
                 self.apply_stored_action(action_json, slow_results.get(index))
             except Exception as error:
                 raise ReplayError(index, "an action causes an internal error") from error
-        state, last_reply = self.get_state(), self.final_reply or reset_reply
+        state, last_reply = self.get_progress_with_episode_id(), self.final_reply or reset_reply
         return replace(
             reset_reply,
             status=last_reply.status,
@@ -249,15 +251,15 @@ class LiveEpisode:
         if self.recorder is not None and self.final_reply is None:
             self.recorder.record_step(action, reply)
         if reply.done and self.final_reply is None:
-            self._set_final_reply(reply)
-        self.record.append_or_discard_record(action_json, self.session.last_slow_result)
+            self._set_final_reply_and_score_components(reply)
+        self.record.append_action_or_discard_full_record(action_json, self.session.last_slow_result)
         self.session.last_slow_result = None
 
-    def register_start(self, *, is_stored: bool) -> None:
+    def register_start_and_end_previous(self, *, is_stored: bool) -> None:
         """Register and log the start of the episode, after ending the episode that it replaces."""
-        RUNNING_EPISODES.register_end(self.running_entry, EndReason.RESTARTED)
+        RUNNING_EPISODES.remove_and_log_end_if_registered(self.running_entry, EndReason.RESTARTED)
         self.running_entry = self._build_running_entry(is_stored=is_stored)
-        RUNNING_EPISODES.register_start(self.running_entry)
+        RUNNING_EPISODES.register_start_and_end_previous(self.running_entry)
 
     def register_as_running_if_not_ended(self, *, is_client_request: bool = False) -> None:
         """Register the stored episode as running on this worker, if it has not ended.
@@ -279,7 +281,7 @@ class LiveEpisode:
             entry, is_client_request=is_client_request
         )
 
-    def _set_up_episode(
+    def _set_ids_and_start_new_record(
         self,
         episode_id: str,
         reset_arguments: Mapping[str, Any],
@@ -292,20 +294,22 @@ class LiveEpisode:
         }
         self.record = ActionRecord(self.max_record_bytes)
         self.final_reply = self.score_components = None
-        self.recorder = create_recorder_if_enabled(
+        self.recorder = create_recorder_unless_disabled_or_sealed(
             self.environment, self.settings, self.transport, self.reset_arguments, reset_reply
         )
 
-    def _end_episode(self, reply: Reply) -> None:
-        self._set_final_reply(reply)
+    def _set_final_reply_and_register_end(self, reply: Reply) -> None:
+        self._set_final_reply_and_score_components(reply)
         score = reply.reward or 0.0
         if self.score_components is not None or self.session.is_sealed:
             metrics.SCORES.observe(score)
-        RUNNING_EPISODES.register_end(self.running_entry, get_end_reason(reply), score)
+        RUNNING_EPISODES.remove_and_log_end_if_registered(
+            self.running_entry, get_end_reason_or_completed(reply), score
+        )
         if self.recorder is not None:
             self.recorder.save_recording_in_background(reply)
 
-    def _set_final_reply(self, reply: Reply) -> None:
+    def _set_final_reply_and_score_components(self, reply: Reply) -> None:
         components = self.environment.score_components(observation_from_reply(reply))
         self.score_components = None if components is None else dict(components)
         self.final_reply = replace(reply, observation_fields={})
@@ -328,7 +332,7 @@ class LiveEpisode:
         return RunningEpisode(
             EpisodeKey(self.environment.name, self.episode_id or ""),
             self.transport,
-            get_unsealed_task_level(self.environment, self.reset_arguments),
+            get_task_level_unless_sealed(self.environment, self.reset_arguments),
             self.player_id,
             is_stored=is_stored,
             step_count=self.session.steps,

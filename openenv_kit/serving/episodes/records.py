@@ -122,7 +122,9 @@ class ActionRecord:
     size_bytes: int = 0
     is_complete: bool = True
 
-    def append_or_discard_record(self, action_json: bytes, slow_result: JsonObject | None) -> None:
+    def append_action_or_discard_full_record(
+        self, action_json: bytes, slow_result: JsonObject | None
+    ) -> None:
         """Append an action, and the result of its slow call if it made one.
 
         If the record becomes too large, it is discarded.

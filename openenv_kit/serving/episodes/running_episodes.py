@@ -81,13 +81,13 @@ class RunningEpisode:
         return cls(
             EpisodeKey(environment.name, episode_id),
             start.transport,
-            get_unsealed_task_level(environment, start.reset_arguments),
+            get_task_level_unless_sealed(environment, start.reset_arguments),
             stored_episode.player_id,
             step_count=len(stored_episode.actions),
             started_s=time.monotonic() - start.age_s,
         )
 
-    def update_step_count(self, step_count: int) -> None:
+    def set_step_count_and_time_of_last_use(self, step_count: int) -> None:
         """Set the number of steps, and set the time of the last use to now."""
         self.step_count, self.last_used_s = step_count, time.monotonic()
 
@@ -109,12 +109,12 @@ class RunningEpisodes:
         """Return whether this entry is the one that is registered for its episode."""
         return episode is not None and self.find(episode.key) is episode
 
-    def register_start(self, episode: RunningEpisode) -> None:
+    def register_start_and_end_previous(self, episode: RunningEpisode) -> None:
         """Add an episode and log its start. A running episode with the same key is ended first."""
-        self.register_end(self.find(episode.key), EndReason.RESTARTED)
+        self.remove_and_log_end_if_registered(self.find(episode.key), EndReason.RESTARTED)
         self._by_key[episode.key] = episode
         metrics.EPISODES_STARTED.labels(episode.key.environment, episode.transport).inc()
-        logger.info("episode started", extra=_build_log_fields(episode))
+        logger.info("episode started", extra=_build_log_fields_of_episode(episode))
 
     def get_or_register_resumed(
         self, episode: RunningEpisode, *, is_client_request: bool
@@ -129,12 +129,12 @@ class RunningEpisodes:
         entry = self._by_key.setdefault(episode.key, episode)
         if entry is episode:
             log_level = logging.INFO if is_client_request else logging.DEBUG
-            fields = {**_build_log_fields(episode), "steps": episode.step_count}
+            fields = {**_build_log_fields_of_episode(episode), "steps": episode.step_count}
             logger.log(log_level, "episode resumed", extra=fields)
         entry.last_used_s = time.monotonic()
         return entry
 
-    def register_end(
+    def remove_and_log_end_if_registered(
         self, episode: RunningEpisode | None, reason: str, score: float | None = None
     ) -> None:
         """Remove an episode and log its end. An episode that is not registered is ignored.
@@ -149,7 +149,7 @@ class RunningEpisodes:
         self.remove_without_logging_end(episode)
         metrics.EPISODES_ENDED.labels(episode.key.environment, episode.transport, reason).inc()
         fields = {
-            **_build_log_fields(episode),
+            **_build_log_fields_of_episode(episode),
             "steps": episode.step_count,
             "score": score,
             "duration_s": round(time.monotonic() - episode.started_s, 3),
@@ -162,14 +162,16 @@ class RunningEpisodes:
         if self.is_current_entry(episode):
             del self._by_key[episode.key]
 
-    def count_in_use(self, within_s: float) -> int:
+    def count_unstored_or_recently_used(self, max_idle_s: float) -> int:
         """Count episodes on open connections, and episodes used in the last `within_s` seconds."""
-        earliest_use_s = time.monotonic() - within_s
+        earliest_use_s = time.monotonic() - max_idle_s
         return sum(
             not episode.is_stored or episode.last_used_s >= earliest_use_s for episode in self
         )
 
-    async def end_expired_episodes(self, store: EpisodeStore, ttl_s: float) -> None:
+    async def end_expired_and_remove_moved_episodes(
+        self, store: EpisodeStore, ttl_s: float
+    ) -> None:
         """End stored episodes that have expired, and remove episodes that another worker plays.
 
         Args:
@@ -179,8 +181,8 @@ class RunningEpisodes:
         earliest_use_s = time.monotonic() - ttl_s
         for episode in self:
             if episode.is_stored and episode.last_used_s < earliest_use_s:
-                if await store.find_by_player(episode.player_id) is None:
-                    self.register_end(episode, EndReason.EXPIRED)
+                if await store.find_episode_id_by_player_id(episode.player_id) is None:
+                    self.remove_and_log_end_if_registered(episode, EndReason.EXPIRED)
                 else:
                     self.remove_without_logging_end(episode)
 
@@ -188,7 +190,7 @@ class RunningEpisodes:
 RUNNING_EPISODES = RunningEpisodes()
 
 
-def get_unsealed_task_level(
+def get_task_level_unless_sealed(
     environment: Environment, reset_arguments: Mapping[str, Any]
 ) -> str | None:
     """Return the level of a task; None if it is sealed or has no level."""
@@ -197,13 +199,13 @@ def get_unsealed_task_level(
     return environment.result_labels(reset_arguments).get("level")
 
 
-def get_end_reason(reply: Reply) -> str:
+def get_end_reason_or_completed(reply: Reply) -> str:
     """Return the environment's reason for the end of an episode, or COMPLETED by default."""
     reason = EndInfo.from_info(reply.info).reason
     return reason if END_REASON_PATTERN.fullmatch(reason) else EndReason.COMPLETED
 
 
-def _build_log_fields(episode: RunningEpisode) -> dict[str, Any]:
+def _build_log_fields_of_episode(episode: RunningEpisode) -> dict[str, Any]:
     return {
         "episode_id": episode.key.episode_id,
         "environment": episode.key.environment,

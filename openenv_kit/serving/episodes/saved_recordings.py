@@ -67,11 +67,13 @@ class EpisodeRecorder:
         """Complete the recording, and write it to its file in the background."""
         self._recorder.record_end(final_reply.reward or 0.0, observation_from_reply(final_reply))
         _writer_thread.submit(
-            _append_recording_to_daily_file, self._folder, self._text.getvalue().encode()
+            _append_recording_to_daily_file_and_limit_total_size,
+            self._folder,
+            self._text.getvalue().encode(),
         )
 
 
-def create_recorder_if_enabled(
+def create_recorder_unless_disabled_or_sealed(
     environment: Environment,
     settings: Settings,
     transport: str,
@@ -98,7 +100,7 @@ def wait_for_recordings() -> None:
     _writer_thread.submit(lambda: None).result()
 
 
-def _append_recording_to_daily_file(folder: Path, recording: bytes) -> None:
+def _append_recording_to_daily_file_and_limit_total_size(folder: Path, recording: bytes) -> None:
     """Append a recording to today's file. File system errors are only logged."""
     global _written_count
     path = folder / f"{datetime.now(UTC):%Y-%m-%d}.jsonl"
@@ -111,15 +113,15 @@ def _append_recording_to_daily_file(folder: Path, recording: bytes) -> None:
         finally:
             os.close(file)
         if _written_count % RECORDINGS_PER_SIZE_CHECK == 0:
-            _delete_oldest_recordings_above_limit(folder.parent)
+            _delete_oldest_recording_files_above_limit(folder.parent)
         _written_count += 1
     except OSError as error:
         logger.warning("failed to write recording", extra={"reason": str(error)})
 
 
-def _delete_oldest_recordings_above_limit(folder: Path) -> None:
+def _delete_oldest_recording_files_above_limit(parent_folder: Path) -> None:
     """Delete the oldest files until the size limit is met. The newest file is never deleted."""
-    files = sorted(folder.glob("*/*.jsonl"), key=lambda path: path.name)
+    files = sorted(parent_folder.glob("*/*.jsonl"), key=lambda path: path.name)
     total_bytes = sum(path.stat().st_size for path in files)
     for path in files[:-1]:
         if total_bytes <= MAX_RECORDINGS_BYTES:

@@ -70,20 +70,23 @@ class SealedEpisodes:
         try:
             if not has_sealed_salt():
                 # The session rejects the reset with an explanation.
-                return await self._episodes.start_stored_episode(
+                return await self._episodes.start_and_store_episode(
                     reset_arguments, transport, assigned_task
                 )
             return await self._resume_or_start_or_raise(reset_arguments, transport, assigned_task)
         except ConfigurationError as error:
-            return self._build_rejected_reset(str(error))
+            return self._build_rejected_reset_with_error_reply(str(error))
         except SealedStartsUsedUpError as error:
             count = "once" if error.max_starts == 1 else f"{error.max_starts} times"
-            return self._build_rejected_reset(
-                f"The sealed task {get_requested_task_index(reset_arguments)} has been started as "
+            index = get_requested_task_index_or_zero(reset_arguments)
+            return self._build_rejected_reset_with_error_reply(
+                f"The sealed task {index} has been started as "
                 f"often as this server allows: {count} (OPENENV_KIT_SEALED_PLAYS)."
             )
 
-    async def build_attestation_of_current_participant(self, split: str) -> Attestation:
+    async def record_missing_results_and_build_attestation_of_caller(
+        self, split: str
+    ) -> Attestation:
         """Return the unsigned record of the current participant's episodes of a sealed split.
 
         Raises:
@@ -92,36 +95,42 @@ class SealedEpisodes:
         if not is_sealed_split(split):
             raise InvalidValueError("split", split, "the name of a sealed split")
         store, environment = self._episodes.store, self._episodes.environment
-        await asyncio.to_thread(get_sealed_split_commitment, environment)
+        await asyncio.to_thread(get_sealed_split_commitment_or_empty, environment)
         participant = client_identity.CURRENT_PARTICIPANT.get()
-        task_set_key = get_task_set_key(environment, split)
+        task_set_key = build_task_set_key_of_sealed_split(environment, split)
         for sealed_episode in await store.list_sealed_episodes(participant, task_set_key):
             if sealed_episode.score is None:
-                await self._record_result_if_ended(sealed_episode)
+                await self._record_missing_result_if_ended(sealed_episode)
         sealed_episodes = await store.list_sealed_episodes(participant, task_set_key)
-        return build_attestation(environment, split, participant, sealed_episodes, self._settings)
+        return build_unsigned_attestation(
+            environment, split, participant, sealed_episodes, self._settings
+        )
 
     async def _resume_or_start_or_raise(
         self, reset_arguments: Mapping[str, Any], transport: str, assigned_task: AssignedTask | None
     ) -> StartedEpisode:
         # The first call takes up to a second, during which other requests must not wait.
-        await asyncio.to_thread(get_sealed_split_commitment, self._episodes.environment)
+        await asyncio.to_thread(get_sealed_split_commitment_or_empty, self._episodes.environment)
         start_request = build_sealed_start_request(
             reset_arguments, self._episodes.environment, self._settings
         )
-        if resumed := await self._resume_unfinished(reset_arguments, start_request):
+        if resumed := await self._resume_unfinished_and_record_ended(
+            reset_arguments, start_request
+        ):
             return resumed
         try:
-            return await self._episodes.start_stored_episode(
+            return await self._episodes.start_and_store_episode(
                 reset_arguments, transport, assigned_task, start_request
             )
         except SealedStartsUsedUpError:
             # Another request may have started the task in the meantime: resume that episode.
-            if resumed := await self._resume_unfinished(reset_arguments, start_request):
+            if resumed := await self._resume_unfinished_and_record_ended(
+                reset_arguments, start_request
+            ):
                 return resumed
             raise
 
-    async def _resume_unfinished(
+    async def _resume_unfinished_and_record_ended(
         self, reset_arguments: Mapping[str, Any], start_request: SealedStartRequest
     ) -> StartedEpisode | None:
         """Resume the participant's unfinished episode of a task; return None if there is none.
@@ -137,7 +146,7 @@ class SealedEpisodes:
                 continue
             access = self._get_player_access(sealed_episode)
             try:
-                live_episode = await self._episodes.get_live_episode(access)
+                live_episode = await self._episodes.get_live_episode_updated_from_store(access)
             except EpisodeGoneError:  # the episode expired, was closed or was started again
                 continue
             if live_episode.final_reply is not None:
@@ -153,10 +162,10 @@ class SealedEpisodes:
             return await self._episodes.resume_episode(access.episode_id)
         return None
 
-    async def _record_result_if_ended(self, sealed_episode: SealedEpisode) -> None:
+    async def _record_missing_result_if_ended(self, sealed_episode: SealedEpisode) -> None:
         """Record a result that is missing because the server stopped after the last action."""
         with suppress(EpisodeGoneError):
-            live_episode = await self._episodes.get_live_episode(
+            live_episode = await self._episodes.get_live_episode_updated_from_store(
                 self._get_player_access(sealed_episode), allow_closed=True
             )
             await record_result_if_sealed_and_ended(self._episodes.store, live_episode)
@@ -168,9 +177,9 @@ class SealedEpisodes:
             sealed_episode.episode_id.removeprefix(prefix), sealed_episode.player_id
         )
 
-    def _build_rejected_reset(self, error_text: str) -> StartedEpisode:
+    def _build_rejected_reset_with_error_reply(self, error_text: str) -> StartedEpisode:
         """Build the result of a rejected reset, with its error reply."""
-        live_episode = self._episodes.create_live_episode("http")
+        live_episode = self._episodes.create_live_episode_without_reset("http")
         error_reply = live_episode.session.error_reply(error_text)
         return StartedEpisode(live_episode.build_wire_reply(error_reply), error_text=error_text)
 
@@ -181,7 +190,7 @@ async def record_result_if_sealed_and_ended(store: EpisodeStore, live_episode: L
 
     if live_episode.session.is_sealed and live_episode.final_reply is not None:
         actions = live_episode.record.actions
-        await store.record_sealed_result(
+        await store.record_first_sealed_result(
             live_episode.player_id,
             live_episode.final_reply.reward or 0.0,
             len(actions),
@@ -191,7 +200,7 @@ async def record_result_if_sealed_and_ended(store: EpisodeStore, live_episode: L
         )
 
 
-def get_requested_task_index(reset_arguments: Mapping[str, Any]) -> object:
+def get_requested_task_index_or_zero(reset_arguments: Mapping[str, Any]) -> object:
     """Return the unvalidated task index in the reset arguments; 0 if they contain no index."""
     index = reset_arguments.get("index")
     return 0 if index is None else index
@@ -208,14 +217,14 @@ def build_sealed_start_request(
     """
     if settings.episode_store in ("", MEMORY_STORE):
         raise ConfigurationError(PERSISTENT_STORE_REQUIRED)
-    split, index = reset_arguments["split"], get_requested_task_index(reset_arguments)
+    split, index = reset_arguments["split"], get_requested_task_index_or_zero(reset_arguments)
     task_count = count_offered_sealed_tasks(environment, split, settings)
     if type(index) is not int or not 0 <= index < task_count:
         allowed = f"an integer from 0 to {task_count - 1}, the sealed tasks of this server"
         raise InvalidValueError("index", index, allowed)
     return SealedStartRequest(
         client_identity.CURRENT_PARTICIPANT.get(),
-        get_task_set_key(environment, split),
+        build_task_set_key_of_sealed_split(environment, split),
         index,
         settings.sealed_plays,
     )
@@ -226,27 +235,31 @@ def count_offered_sealed_tasks(environment: Environment, split: str, settings: S
     return min(settings.sealed_tasks, environment.splits.size(split))
 
 
-def get_task_set_key(environment: Environment, split: str) -> str:
+def build_task_set_key_of_sealed_split(environment: Environment, split: str) -> str:
     """Return the key under which starts of a sealed split are counted.
 
     The key contains the environment's versions and the commitment to the secret, because the tasks
     depend on both.
     """
     versions = json.dumps(dict(environment.versions), sort_keys=True)
-    return f"{environment.name}/{split}/{get_sealed_split_commitment(environment)}/{versions}"
+    return (
+        f"{environment.name}/{split}/{get_sealed_split_commitment_or_empty(environment)}/{versions}"
+    )
 
 
-def get_sealed_split_commitment(environment: Environment) -> str:
+def get_sealed_split_commitment_or_empty(environment: Environment) -> str:
     """Return the commitment to an environment's sealed split; empty if it has no sealed split.
 
     Raises:
         InvalidValueError: the secret is missing or too short.
     """
-    return _compute_sealed_split_commitment(environment.name, os.environ.get(SALT_VARIABLE, ""))
+    return _compute_sealed_split_commitment_or_empty(
+        environment.name, os.environ.get(SALT_VARIABLE, "")
+    )
 
 
 @lru_cache(maxsize=16)
-def _compute_sealed_split_commitment(environment_name: str, _salt: str) -> str:
+def _compute_sealed_split_commitment_or_empty(environment_name: str, _salt: str) -> str:
     """Compute the commitment, which hashes every sealed task and is therefore cached per secret."""
     splits = get_environment(environment_name).splits
     if isinstance(splits, HashedSplits) and SEALED_SPLIT in splits.blocks:
@@ -254,7 +267,7 @@ def _compute_sealed_split_commitment(environment_name: str, _salt: str) -> str:
     return ""
 
 
-def build_attestation(
+def build_unsigned_attestation(
     environment: Environment,
     split: str,
     participant: str,
@@ -269,7 +282,7 @@ def build_attestation(
         environment=environment.name,
         split=split,
         versions=dict(environment.versions),
-        commitment=get_sealed_split_commitment(environment),
+        commitment=get_sealed_split_commitment_or_empty(environment),
         task_count=count_offered_sealed_tasks(environment, split, settings),
         plays_per_task=settings.sealed_plays,
         issued_at_s=int(time.time()),

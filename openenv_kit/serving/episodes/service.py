@@ -32,10 +32,13 @@ from openenv_kit.serving.episodes.running_episodes import (
 )
 from openenv_kit.serving.episodes.sealed_episodes import SealedEpisodes
 from openenv_kit.serving.episodes.step_executor import StepExecutor
-from openenv_kit.serving.episodes.task_assignment import AssignedTask, assign_next_task
-from openenv_kit.serving.episodes.trainer_record import build_record_model, build_trainer_record
+from openenv_kit.serving.episodes.task_assignment import AssignedTask, reserve_next_unassigned_task
+from openenv_kit.serving.episodes.trainer_record import (
+    build_trainer_record,
+    build_trainer_record_model,
+)
 from openenv_kit.serving.episodes.worker_threads import (
-    run_reset_or_raise_busy,
+    run_reset_in_thread_if_slow_or_raise_busy,
 )
 from openenv_kit.serving.messages import JsonObject, WireReply
 from openenv_kit.serving.settings import Settings
@@ -70,7 +73,7 @@ class EpisodeService:
         store: EpisodeStore | None = None,
     ) -> None:
         self.environment = environment or get_environment()
-        self.record_model = build_record_model(self.environment.wire_models.state)
+        self.record_model = build_trainer_record_model(self.environment.wire_models.state)
         self.store = store or open_store(settings)
         self.mcp_split = settings.mcp_split
         self.sealed_episodes = SealedEpisodes(self, settings)
@@ -78,11 +81,11 @@ class EpisodeService:
         self._loader = EpisodeLoader(self.environment, self.store, settings)
         self._executor = StepExecutor(self._loader)
 
-    def create_live_episode(
+    def create_live_episode_without_reset(
         self, transport: str, *, is_stored: bool = True, assigned_task: AssignedTask | None = None
     ) -> LiveEpisode:
-        """Create a live episode without resetting it; see `EpisodeLoader.create_live_episode`."""
-        return self._loader.create_live_episode(
+        """Create a live episode; see `EpisodeLoader.create_live_episode_without_reset`."""
+        return self._loader.create_live_episode_without_reset(
             transport, is_stored=is_stored, assigned_task=assigned_task
         )
 
@@ -103,11 +106,13 @@ class EpisodeService:
             return await self.sealed_episodes.resume_or_start_episode(
                 reset_arguments, transport, assigned_task
             )
-        return await self.start_stored_episode(reset_arguments, transport, assigned_task)
+        return await self.start_and_store_episode(reset_arguments, transport, assigned_task)
 
-    async def assign_and_start_next_task(self, transport: str) -> StartedEpisode:
+    async def start_next_task_of_mcp_split(self, transport: str) -> StartedEpisode:
         """Assign the next task of the MCP split, and start an episode of this task."""
-        assignment = await assign_next_task(self.environment, self.store, self.mcp_split)
+        assignment = await reserve_next_unassigned_task(
+            self.environment, self.store, self.mcp_split
+        )
         started = None
         try:
             started = await self.reset(assignment.reset_arguments, transport, assignment.task)
@@ -116,7 +121,7 @@ class EpisodeService:
                 await self.store.confirm_or_release_task(*assignment.task, is_played=False)
         return started
 
-    async def start_stored_episode(
+    async def start_and_store_episode(
         self,
         reset_arguments: Mapping[str, Any],
         transport: str,
@@ -129,30 +134,32 @@ class EpisodeService:
             SealedStartsUsedUpError: the participant may not start the sealed task again.
         """
         requested_at_s = time.perf_counter()
-        live_episode = self.create_live_episode(transport, assigned_task=assigned_task)
+        live_episode = self.create_live_episode_without_reset(
+            transport, assigned_task=assigned_task
+        )
         requested_id = reset_arguments.get("episode_id")
         # A WebSocket may play an episode with this id, which is stored only when it disconnects.
         if has_server_id_form(requested_id) and not await self._is_stored(requested_id):
             problem = format_unknown_server_id_message(requested_id)
             error_reply = Reply(ReplyStatus.ERROR, problem)
             return StartedEpisode(live_episode.build_wire_reply(error_reply), error_text=problem)
-        reply = await run_reset_or_raise_busy(
+        reply = await run_reset_in_thread_if_slow_or_raise_busy(
             self.environment, live_episode.reset, reset_arguments, requested_at_s
         )
         episode_id = live_episode.episode_id
         if reply.status == ReplyStatus.ERROR or episode_id is None:
             return StartedEpisode(live_episode.build_wire_reply(reply), error_text=reply.message)
-        cached_episode = self._loader.cache.get_or_add_entry(episode_id)
+        cached_episode = self._loader.cache.get_or_add_entry_within_max_episodes(episode_id)
         async with cached_episode.lock:
             lease_id = await self._loader.store_new_episode(
                 live_episode, episode_id, sealed_start=sealed_start
             )
             assert lease_id is not None  # a stored episode with this id is overwritten
             cached_episode.replace_with_new_episode(live_episode, lease_id)
-            self._loader.cache.enforce_memory_limit(episode_id)
-            live_episode.register_start(is_stored=True)
+            self._loader.cache.update_size_and_enforce_memory_limit(episode_id)
+            live_episode.register_start_and_end_previous(is_stored=True)
         return StartedEpisode(
-            live_episode.build_wire_reply(reply, live_episode.ids_for_trainer),
+            live_episode.build_wire_reply(reply, live_episode.episode_and_player_ids),
             EpisodeAccess(episode_id, lease_id=lease_id),
             live_episode.player_id,
         )
@@ -163,7 +170,11 @@ class EpisodeService:
         Raises:
             UnknownEpisodeError: no episode of this environment has this player id.
         """
-        store_key = await self.store.find_by_player(player_id) if is_encodable(player_id) else None
+        store_key = (
+            await self.store.find_episode_id_by_player_id(player_id)
+            if is_encodable(player_id)
+            else None
+        )
         environment_name, _, episode_id = (store_key or "").partition("/")
         if environment_name != self.environment.name:
             raise UnknownEpisodeError(player_id, self._settings.episode_ttl_s, is_player_id=True)
@@ -172,7 +183,9 @@ class EpisodeService:
     async def get_player_access_by_episode_id(self, episode_id: str) -> EpisodeAccess:
         """Return the access that the player of an episode has."""
         access = EpisodeAccess(episode_id)
-        stored_episode = await self._loader.load_accessible_episode(access, allow_closed=True)
+        stored_episode = await self._loader.load_episode_or_raise_inaccessible(
+            access, allow_closed=True
+        )
         return EpisodeAccess(episode_id, stored_episode.player_id)
 
     async def step(
@@ -192,16 +205,18 @@ class EpisodeService:
         """
         return await self._executor.step(access, action, request_id)
 
-    async def get_state(self, access: EpisodeAccess) -> JsonObject:
+    async def get_progress_without_id_for_players(self, access: EpisodeAccess) -> JsonObject:
         """Return the progress of an episode, without the episode id if the caller is a player."""
-        state = (await self.get_live_episode(access)).get_state()
+        state = (
+            await self.get_live_episode_updated_from_store(access)
+        ).get_progress_with_episode_id()
         return {**state, "episode_id": None} if access.player_id else state
 
     async def get_trainer_record(self, episode_id: str) -> Any:
         """Return the record of an episode for its trainer; see `EndedEpisode`."""
-        cached_episode = self._loader.cache.get_or_add_entry(episode_id)
+        cached_episode = self._loader.cache.get_or_add_entry_within_max_episodes(episode_id)
         async with cached_episode.lock:
-            live_episode = await self._loader.update_cached_from_store(
+            live_episode = await self._loader.update_or_rebuild_cached_from_store(
                 EpisodeAccess(episode_id), cached_episode, allow_closed=True
             )
             return build_trainer_record(
@@ -211,7 +226,7 @@ class EpisodeService:
                 cached_episode.start_count,
             )
 
-    async def get_live_episode(
+    async def get_live_episode_updated_from_store(
         self, access: EpisodeAccess, *, allow_closed: bool = False
     ) -> LiveEpisode:
         """Return the live episode, after applying every stored action to it.
@@ -220,31 +235,33 @@ class EpisodeService:
             access: the episode and the caller's right to it.
             allow_closed: whether the episode may be closed.
         """
-        cached_episode = self._loader.cache.get_or_add_entry(access.episode_id)
+        cached_episode = self._loader.cache.get_or_add_entry_within_max_episodes(access.episode_id)
         async with cached_episode.lock:
-            return await self._loader.update_cached_from_store(
+            return await self._loader.update_or_rebuild_cached_from_store(
                 access, cached_episode, allow_closed=allow_closed
             )
 
     async def resume_episode(self, episode_id: str) -> StartedEpisode:
         """Resume an episode with a new lease. Earlier connections can no longer play it."""
         access = EpisodeAccess(episode_id)
-        cached_episode = self._loader.cache.get_or_add_entry(episode_id)
+        cached_episode = self._loader.cache.get_or_add_entry_within_max_episodes(episode_id)
         # A closed episode is rejected before its lease is replaced.
-        await self._loader.load_accessible_episode(access)
+        await self._loader.load_episode_or_raise_inaccessible(access)
         async with cached_episode.lock:
-            stored_episode = await self._loader.load_accessible_episode(access, new_lease=True)
-            live_episode, reply = await self._loader.rebuild_and_cache(
+            stored_episode = await self._loader.load_episode_or_raise_inaccessible(
+                access, replace_lease=True
+            )
+            live_episode, reply = await self._loader.rebuild_without_failed_last_action_and_cache(
                 access, cached_episode, stored_episode
             )
             live_episode.register_as_running_if_not_ended(is_client_request=True)
         return StartedEpisode(
-            live_episode.build_wire_reply(reply, live_episode.ids_for_trainer),
+            live_episode.build_wire_reply(reply, live_episode.episode_and_player_ids),
             EpisodeAccess(episode_id, lease_id=stored_episode.lease_id),
             live_episode.player_id,
         )
 
-    async def store_disconnected_episode(self, live_episode: LiveEpisode) -> bool:
+    async def try_to_store_disconnected_episode(self, live_episode: LiveEpisode) -> bool:
         """Store the episode of a WebSocket session that was disconnected.
 
         Returns:
@@ -263,16 +280,18 @@ class EpisodeService:
         if lease_id is None:
             return False
         if live_episode.final_reply:
-            await self._loader.record_result_and_mark_completed(episode_id, lease_id, live_episode)
+            await self._loader.record_sealed_result_and_mark_completed(
+                episode_id, lease_id, live_episode
+            )
         return True
 
-    async def close_episode(self, access: EpisodeAccess) -> None:
+    async def close_episode_and_release_unplayed_task(self, access: EpisodeAccess) -> None:
         """Close an episode, so that it accepts no further actions. Its record is kept."""
-        store_key = self._loader.get_store_key(access.episode_id)
+        store_key = self._loader.build_store_key_with_environment_name(access.episode_id)
         while True:
-            stored_episode = await self._loader.load_accessible_episode(access)
+            stored_episode = await self._loader.load_episode_or_raise_inaccessible(access)
             lease_id = stored_episode.lease_id
-            if await self.store.mark_ended(store_key, lease_id, EndStatus.CLOSED):
+            if await self.store.mark_ended_if_lease_is_valid(store_key, lease_id, EndStatus.CLOSED):
                 break
         running_entry = RUNNING_EPISODES.find(EpisodeKey(self.environment.name, access.episode_id))
         if running_entry is None and stored_episode.end_status != EndStatus.COMPLETED:
@@ -281,7 +300,7 @@ class EpisodeService:
                 RunningEpisode.from_stored(self.environment, access.episode_id, stored_episode),
                 is_client_request=False,
             )
-        RUNNING_EPISODES.register_end(running_entry, EndReason.CLOSED)
+        RUNNING_EPISODES.remove_and_log_end_if_registered(running_entry, EndReason.CLOSED)
         assigned_task = EpisodeStart.from_json(stored_episode.start_json).assigned_task
         if assigned_task is not None and not stored_episode.actions:
             await self.store.confirm_or_release_task(*assigned_task, is_played=False)
@@ -292,4 +311,9 @@ class EpisodeService:
         self._loader.cache.clear()
 
     async def _is_stored(self, episode_id: str) -> bool:
-        return await self.store.load(self._loader.get_store_key(episode_id)) is not None
+        return (
+            await self.store.load_and_extend_expiry(
+                self._loader.build_store_key_with_environment_name(episode_id)
+            )
+            is not None
+        )

@@ -68,12 +68,12 @@ class SlowCallQueue:
         self._virtual_end_s: OrderedDict[str, float] = OrderedDict()
 
     @property
-    def counts(self) -> SlowCallCounts:
+    def running_and_waiting_counts(self) -> SlowCallCounts:
         """Numbers of calls that are running and waiting, for the metrics."""
         waiting_count = sum(not call.turn.done() for call in self._waiting_heap)
         return SlowCallCounts(self._running_count, waiting_count)
 
-    async def run_in_fair_turn(self, episode_key: str, call: Callable[[], T]) -> T:
+    async def run_in_thread_at_fair_turn(self, episode_key: str, call: Callable[[], T]) -> T:
         """Wait for a turn in the fair queue, run a function in a thread and return its result.
 
         A caller that is cancelled while it waits gives up its turn. A caller that is cancelled
@@ -85,7 +85,7 @@ class SlowCallQueue:
             call: the function.
         """
         virtual_start_s = max(self._virtual_time_s, self._virtual_end_s.get(episode_key, 0.0))
-        await self._wait_for_turn(virtual_start_s)
+        await self._wait_for_turn_and_count_as_running(virtual_start_s)
         self._virtual_time_s = max(self._virtual_time_s, virtual_start_s)
         begin_s = time.monotonic()
         future = asyncio.get_running_loop().run_in_executor(self._threads, call)
@@ -95,26 +95,28 @@ class SlowCallQueue:
             await asyncio.wait([future])
             raise
         finally:
-            self._set_virtual_end(episode_key, virtual_start_s + time.monotonic() - begin_s)
+            self._remember_virtual_end_of_episode(
+                episode_key, virtual_start_s + time.monotonic() - begin_s
+            )
             self._running_count -= 1
-            self._start_waiting_calls()
+            self._start_waiting_calls_in_free_threads()
 
-    async def _wait_for_turn(self, virtual_start_s: float) -> None:
+    async def _wait_for_turn_and_count_as_running(self, virtual_start_s: float) -> None:
         """Wait until the call may run. It then counts as running."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiting_call = WaitingCall(virtual_start_s, next(self._call_numbers), turn)
         heapq.heappush(self._waiting_heap, waiting_call)
-        self._start_waiting_calls()
+        self._start_waiting_calls_in_free_threads()
         try:
             await turn
         except asyncio.CancelledError:
             got_turn = turn.done() and not turn.cancelled()
             if got_turn:
                 self._running_count -= 1
-                self._start_waiting_calls()
+                self._start_waiting_calls_in_free_threads()
             raise
 
-    def _start_waiting_calls(self) -> None:
+    def _start_waiting_calls_in_free_threads(self) -> None:
         """Start waiting calls until every thread is in use."""
         while self._waiting_heap and self._running_count < self._max_running:
             waiting_call = heapq.heappop(self._waiting_heap)
@@ -122,7 +124,7 @@ class SlowCallQueue:
                 self._running_count += 1
                 waiting_call.turn.set_result(None)
 
-    def _set_virtual_end(self, episode_key: str, virtual_end_s: float) -> None:
+    def _remember_virtual_end_of_episode(self, episode_key: str, virtual_end_s: float) -> None:
         self._virtual_end_s[episode_key] = virtual_end_s
         self._virtual_end_s.move_to_end(episode_key)
         if len(self._virtual_end_s) > MAX_REMEMBERED_EPISODES:

@@ -44,7 +44,7 @@ class SplitUsedUpError(LookupError):
         )
 
 
-async def assign_next_task(
+async def reserve_next_unassigned_task(
     environment: Environment, store: EpisodeStore, split: str
 ) -> TaskAssignment:
     """Reserve the next task of a split that was not assigned before.
@@ -56,7 +56,7 @@ async def assign_next_task(
     task_count = environment.splits.size(split)
     split_key = f"{environment.name}/{split}"
     task_order = shuffle_task_indices(await store.get_secret(), split_key, task_count)
-    task_index = await store.reserve_task(split_key, task_order)
+    task_index = await store.reserve_first_free_task(split_key, task_order)
     if task_index is None:
         raise SplitUsedUpError(split, task_count)
     reset_arguments = environment.splits.task(split, task_index).reset_arguments()

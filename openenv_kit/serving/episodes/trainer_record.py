@@ -36,7 +36,7 @@ class EndedEpisode(BaseModel):
     )
 
 
-def build_record_model(state_model: type[Any]) -> type[Any]:
+def build_trainer_record_model(state_model: type[Any]) -> type[Any]:
     """Return an environment's state model with the fields of `EndedEpisode`."""
     bases: Any = (EndedEpisode, state_model)
     return create_model("EpisodeRecord", __base__=bases, __doc__=getdoc(EndedEpisode))
@@ -48,12 +48,12 @@ def build_trainer_record(
     """Return the record of an episode for its trainer.
 
     Args:
-        record_model: model that `build_record_model` returned.
+        record_model: model that `build_trainer_record_model` returned.
         live_episode: the episode.
         end_status: how the stored episode ended.
         start_count: how often the episode was started under its id.
     """
-    fields = {**live_episode.get_state(), "timeline": start_count}
+    fields = {**live_episode.get_progress_with_episode_id(), "timeline": start_count}
     final_reply = live_episode.final_reply
     identity = live_episode.session.episode_identity()
     if identity and (final_reply or end_status == EndStatus.CLOSED):
@@ -68,13 +68,13 @@ def build_trainer_record(
     return record_model(**fields)
 
 
-def compute_config_digest(identity: Mapping[str, Any], *, is_sealed: bool) -> str:
+def compute_config_digest(episode_identity: Mapping[str, Any], *, is_sealed: bool) -> str:
     """Return the SHA-256 of an episode's configuration and rules of play, in hexadecimal.
 
     The digest of a sealed episode is keyed with the salt. Otherwise the seed could be found by
     computing the digests of all seeds.
     """
-    text = canonical_json(identity).encode()
+    text = canonical_json(episode_identity).encode()
     if is_sealed:
         return hmac.new(read_sealed_salt().encode(), text, hashlib.sha256).hexdigest()
     return hashlib.sha256(text).hexdigest()

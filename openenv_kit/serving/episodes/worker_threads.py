@@ -37,7 +37,7 @@ MAX_WAITING_RESETS = 32
 _waiting_reset_count = 0
 
 
-async def run_reset_or_raise_busy(
+async def run_reset_in_thread_if_slow_or_raise_busy(
     environment: Environment, run_reset: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
     """Run a reset, in a worker thread if the environment has slow tools.
@@ -64,13 +64,15 @@ async def run_reset_or_raise_busy(
     _waiting_reset_count += 1
     metrics.WAITING_RESETS.inc()
     try:
-        return await run_in_thread_if_slow(environment, reset_unless_disconnected)
+        return await run_in_thread_if_environment_is_slow(environment, reset_unless_disconnected)
     finally:
         _waiting_reset_count -= 1
         metrics.WAITING_RESETS.dec()
 
 
-async def run_in_thread_if_slow(environment: Environment, work: Callable[[], T]) -> T:
+async def run_in_thread_if_environment_is_slow(
+    environment: Environment, work: Callable[[], T]
+) -> T:
     """Call a function and return its result, in a worker thread if the environment is slow."""
     if not environment.tools.has_slow_tools:
         return work()
@@ -99,7 +101,7 @@ async def step_with_queued_slow_call(
     tools = live_episode.environment.tools
     if tools.has_slow_tools and tools.is_slow_call(action):
         step = partial(live_episode.step, action, action_json, metadata_ids, requested_at_s)
-        return await _run_in_fair_turn(live_episode, live_episode.episode_id, step)
+        return await _run_in_slow_call_queue(live_episode, live_episode.episode_id, step)
     return live_episode.step(action, action_json, metadata_ids, requested_at_s)
 
 
@@ -109,7 +111,7 @@ async def apply_stored_action_with_queued_slow_call(
     """Run `LiveEpisode.apply_stored_action`. A slow call without a result waits in the queue."""
     apply = partial(live_episode.apply_stored_action, action_json, compressed_result)
     if compressed_result is None and _is_slow_call(live_episode.environment, action_json):
-        await _run_in_fair_turn(live_episode, live_episode.episode_id, apply)
+        await _run_in_slow_call_queue(live_episode, live_episode.episode_id, apply)
     else:
         apply()
 
@@ -141,8 +143,8 @@ async def rebuild_with_queued_slow_calls(
         for index, action_json in enumerate(actions)
     )
     if has_slow_call:
-        return await _run_in_fair_turn(live_episode, episode_id, rebuild)
-    return await run_in_thread_if_slow(environment, rebuild)
+        return await _run_in_slow_call_queue(live_episode, episode_id, rebuild)
+    return await run_in_thread_if_environment_is_slow(environment, rebuild)
 
 
 def _is_slow_call(environment: Environment, action_json: bytes) -> bool:
@@ -152,9 +154,9 @@ def _is_slow_call(environment: Environment, action_json: bytes) -> bool:
     )
 
 
-async def _run_in_fair_turn(
+async def _run_in_slow_call_queue(
     live_episode: LiveEpisode, episode_id: str | None, work: Callable[[], T]
 ) -> T:
-    return await SLOW_CALL_QUEUE.run_in_fair_turn(
+    return await SLOW_CALL_QUEUE.run_in_thread_at_fair_turn(
         f"{live_episode.environment.name}/{episode_id}", work
     )

@@ -62,9 +62,12 @@ class AccessControl:
     def __init__(self, settings: Settings, sessions: PageSessions | None = None) -> None:
         self._allows_any_origin = ANY_ORIGIN in settings.allowed_origins
         self._allowed_origins = frozenset(settings.allowed_origins)
-        self._space_host = _normalize_address(os.environ.get(SPACE_HOST_VARIABLE, ""))
+        self._space_host = _lowercase_and_strip_default_port(
+            os.environ.get(SPACE_HOST_VARIABLE, "")
+        )
         self._own_names = {
-            _normalize_address(urlsplit(origin).netloc) for origin in self._allowed_origins
+            _lowercase_and_strip_default_port(urlsplit(origin).netloc)
+            for origin in self._allowed_origins
         }
         self._own_names.add(self._space_host)
         self._own_names.discard("")
@@ -88,16 +91,16 @@ class AccessControl:
             path: path of the request, without the server's path prefix.
             headers: headers of the request.
         """
-        origin_error = self._find_origin_error(scope, headers)
+        origin_error = self._find_host_or_origin_error(scope, headers)
         if origin_error is not None:
             return count_and_build_error_response(
                 ErrorKind.ORIGIN, HTTPStatus.FORBIDDEN, origin_error
             )
         if self._token and not headers.get("authorization"):
             with suppress(StoreError):  # if the store is unavailable, session cookies are rejected
-                await self._sessions.load_signing_key()
-        participant = self._find_participant(headers)
-        role = Role.TRAINER if participant else self._find_role_of_token(scope, headers)
+                await self._sessions.derive_signing_key_from_store_secret()
+        participant = self._find_participant_of_bearer_token(headers)
+        role = Role.TRAINER if participant else self._find_role_of_token_or_cookie(scope, headers)
         scope["state"]["role"] = role or Role.PLAYER
         scope["state"]["participant"] = participant or (
             ReservedParticipant.TRAINER if self._token else ReservedParticipant.ANONYMOUS
@@ -105,7 +108,7 @@ class AccessControl:
         if path in PATHS_WITHOUT_TOKEN:
             return None
         if role is None:
-            return self._log_in_with_url_token(
+            return self._build_login_redirect_for_url_token(
                 scope, path, headers
             ) or count_and_build_error_response(
                 ErrorKind.TOKEN,
@@ -119,11 +122,11 @@ class AccessControl:
             )
         return None
 
-    def _find_origin_error(self, scope: Scope, headers: Headers) -> str | None:
+    def _find_host_or_origin_error(self, scope: Scope, headers: Headers) -> str | None:
         """Return an error message if the Host or Origin header is not allowed, else None."""
         if self._allows_any_origin:
             return None
-        host = _normalize_address(headers.get("host", ""))
+        host = _lowercase_and_strip_default_port(headers.get("host", ""))
         server_host = (scope.get("server") or ("",))[0]
         is_loopback_server = self._checks_loopback_host and is_loopback(server_host)
         if is_loopback_server and not self._is_host_of_this_server(host):
@@ -155,7 +158,7 @@ class AccessControl:
         because a public server does not know its own host name.
         """
         try:
-            page_address = _normalize_address(urlsplit(origin).netloc)
+            page_address = _lowercase_and_strip_default_port(urlsplit(origin).netloc)
         except ValueError:
             return False
         if not page_address or page_address in self._own_names:
@@ -163,14 +166,14 @@ class AccessControl:
         if page_address == host:
             is_known_host = (
                 self._is_host_of_this_server(host)
-                or _strip_port(host) == server_host
+                or _strip_port_and_brackets(host) == server_host
                 or _is_ip_address(host)
             )
             return is_known_host or not self._trusts_listed_names_only
         # A proxy may replace the public host name in the Host header by an internal one, and send
         # the public name in X-Forwarded-Host. A page cannot set that header without a preflight
         # request, except after DNS rebinding.
-        forwarded_host = _normalize_address(headers.get("x-forwarded-host", ""))
+        forwarded_host = _lowercase_and_strip_default_port(headers.get("x-forwarded-host", ""))
         return (
             page_address == forwarded_host
             and not self._trusts_listed_names_only
@@ -178,9 +181,9 @@ class AccessControl:
         )
 
     def _is_host_of_this_server(self, host: str) -> bool:
-        return host in self._own_names or is_loopback(_strip_port(host))
+        return host in self._own_names or is_loopback(_strip_port_and_brackets(host))
 
-    def _find_role_of_token(self, scope: Scope, headers: Headers) -> Role | None:
+    def _find_role_of_token_or_cookie(self, scope: Scope, headers: Headers) -> Role | None:
         """Return the role that the token or the session cookie grants; None if it is invalid."""
         if not self._token:
             return Role.TRAINER
@@ -196,7 +199,7 @@ class AccessControl:
         session_id = HTTPConnection(scope).cookies.get(COOKIE_NAME, "")
         return Role.TRAINER if self._sessions.is_valid_session_id(session_id) else None
 
-    def _find_participant(self, headers: Headers) -> str | None:
+    def _find_participant_of_bearer_token(self, headers: Headers) -> str | None:
         """Return the participant whose bearer token the request contains; None for other tokens."""
         scheme, _, bearer_token = headers.get("authorization", "").partition(" ")
         token = bearer_token.strip().encode() if scheme.lower() == "bearer" else b""
@@ -208,7 +211,9 @@ class AccessControl:
         ]
         return matches[0] if matches else None
 
-    def _log_in_with_url_token(self, scope: Scope, path: str, headers: Headers) -> Response | None:
+    def _build_login_redirect_for_url_token(
+        self, scope: Scope, path: str, headers: Headers
+    ) -> Response | None:
         """Return the response that logs a browser in, if it opens `/web?token=…` with the token.
 
         The response sets a session cookie, and redirects to the same address without the token.
@@ -225,7 +230,7 @@ class AccessControl:
         # Hugging Face terminates TLS in front of a Space, so its host name implies HTTPS.
         is_space = (
             bool(self._space_host)
-            and _normalize_address(headers.get("host", "")) == self._space_host
+            and _lowercase_and_strip_default_port(headers.get("host", "")) == self._space_host
         )
         is_https = is_space or scope.get("scheme") == "https"
         cookie = build_set_cookie_header(
@@ -244,7 +249,7 @@ def _is_cross_site_write(scope: Scope, headers: Mapping[str, str]) -> bool:
     return may_change and headers.get("sec-fetch-site", "none") in ("cross-site", "same-site")
 
 
-def _normalize_address(netloc: str) -> str:
+def _lowercase_and_strip_default_port(netloc: str) -> str:
     """Return an address `host:port` in lower case, without the default ports of HTTP and HTTPS."""
     address = netloc.strip().lower()
     for port in (":80", ":443"):
@@ -253,7 +258,7 @@ def _normalize_address(netloc: str) -> str:
     return address
 
 
-def _strip_port(address: str) -> str:
+def _strip_port_and_brackets(address: str) -> str:
     """Return the host of an address, without the brackets of an IPv6 host."""
     if address.startswith("["):
         return address[1:].partition("]")[0]
@@ -262,7 +267,7 @@ def _strip_port(address: str) -> str:
 
 def _is_ip_address(address: str) -> bool:
     try:
-        ipaddress.ip_address(_strip_port(address))
+        ipaddress.ip_address(_strip_port_and_brackets(address))
     except ValueError:
         return False
     return True

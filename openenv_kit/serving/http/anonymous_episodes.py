@@ -32,7 +32,9 @@ def add_routes_below_caller_names(app: FastAPI) -> None:
     app.router.routes.insert(0, Mount("/as/{caller}", routes=routes))
 
 
-async def get_anonymous_episode_id(request: Request, episodes: EpisodeService) -> str | None:
+async def derive_anonymous_episode_id_if_allowed(
+    request: Request, episodes: EpisodeService
+) -> str | None:
     """Return the id of the episode that belongs to a caller that sends no episode id.
 
     Returns None if the environment requires clients to send episode ids.

@@ -63,7 +63,7 @@ TASK_API_PATHS = frozenset(("splits", "tasks", "num_tasks", "task", "task_range"
 """Last path segments of the framework's task API, whose routes include the environment's name."""
 
 
-def resolve_mounted_environments(
+def load_and_validate_other_environments(
     root_environment: Environment, settings: Settings
 ) -> Sequence[Environment]:
     """Load and check the environments that `also_serve` names, except the one at the root.
@@ -79,18 +79,20 @@ def resolve_mounted_environments(
     known_names = (ALL_ENVIRONMENTS, NO_ENVIRONMENTS, *find_environment_entry_points())
     others = [
         get_environment(require_name("name in ALSO_SERVE", name, known_names))
-        for name in _list_names_to_serve(root_environment, settings)
+        for name in _list_environment_names_to_serve(root_environment, settings)
         if name != root_environment.name
     ]
     for environment in others:
         _require_name_usable_as_path(environment)
-    _require_unused_root_path(settings, [root_environment, *others])
+    _require_root_path_without_route_conflict(settings, [root_environment, *others])
     for environment in (root_environment, *others):
         _require_known_mcp_split(environment, settings)
     return others
 
 
-def _list_names_to_serve(root_environment: Environment, settings: Settings) -> Sequence[str]:
+def _list_environment_names_to_serve(
+    root_environment: Environment, settings: Settings
+) -> Sequence[str]:
     """Return the names that `also_serve` selects, without duplicates."""
     names = [name.strip() for name in settings.also_serve.split(",") if name.strip()]
     if names == [ALL_ENVIRONMENTS]:
@@ -107,7 +109,9 @@ def _require_name_usable_as_path(environment: Environment) -> None:
         raise InvalidValueError("ALSO_SERVE", name, allowed)
 
 
-def _require_unused_root_path(settings: Settings, environments: Sequence[Environment]) -> None:
+def _require_root_path_without_route_conflict(
+    settings: Settings, environments: Sequence[Environment]
+) -> None:
     first_segment = settings.root_path.split("/")[1] if settings.root_path else ""
     if first_segment in (*RESERVED_PATH_SEGMENTS, *(each.name for each in environments)):
         allowed = "a path that does not begin like one of the server's own, such as /lab/env"
@@ -180,7 +184,7 @@ class EnvironmentMounts:
         await response(scope, receive, send)
 
 
-def mount_environment_apps(
+def mount_apps_and_add_environment_list(
     root_app: FastAPI,
     root_name: str,
     apps: Mapping[str, ASGIApp],

@@ -53,16 +53,16 @@ class LimitedHttpProtocol(H11Protocol):
         self._timer: asyncio.TimerHandle | None = None
 
     @contextmanager
-    def track_request(self) -> Iterator[None]:
+    def count_request_as_open(self) -> Iterator[None]:
         """Count a request or an open WebSocket while the block runs."""
         self._open_requests += 1
-        self.restart_client_timeout()
+        self.restart_or_stop_client_timeout()
         try:
             yield
         finally:
             self._open_requests -= 1
             self._is_idle = not self._open_requests
-            self.restart_client_timeout()
+            self.restart_or_stop_client_timeout()
 
     def is_closed(self) -> bool:
         """Return whether the connection is closed, so that no reply can be sent."""
@@ -79,11 +79,11 @@ class LimitedHttpProtocol(H11Protocol):
         with suppress(AttributeError):  # only asyncio's own transports have this attribute
             transport.max_size = MAX_READ_BYTES  # type: ignore[attr-defined]
         super().connection_made(transport)
-        self.restart_client_timeout()
+        self.restart_or_stop_client_timeout()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self.restart_client_timeout()
+        self.restart_or_stop_client_timeout()
 
     def data_received(self, data: bytes) -> None:
         """Pass data to the parser, and close the connection if the parser fails.
@@ -97,20 +97,21 @@ class LimitedHttpProtocol(H11Protocol):
         except Exception:
             self.abort_connection(ErrorKind.MALFORMED)
         if was_idle:
-            self.restart_client_timeout()  # the next request's timeout starts at its first byte
+            # The timeout of the next request starts at its first byte.
+            self.restart_or_stop_client_timeout()
         if self.is_closed() and self.cycle is not None:
             # A response can no longer be sent on a connection whose parser has failed.
             self.cycle.disconnected = True
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self.restart_client_timeout()
+        self.restart_or_stop_client_timeout()
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self.restart_client_timeout()
+        self.restart_or_stop_client_timeout()
 
-    def restart_client_timeout(self) -> None:
+    def restart_or_stop_client_timeout(self) -> None:
         """Restart the timeout if the client has to send a request or to read replies.
 
         There is no timeout between two requests, because uvicorn closes idle connections itself.
@@ -128,7 +129,7 @@ class LimitedHttpProtocol(H11Protocol):
         """Close the connection, unless the client has read something since the timer started."""
         unread_bytes = self.transport.get_write_buffer_size()
         if unread_bytes < unread_bytes_before:
-            self.restart_client_timeout()
+            self.restart_or_stop_client_timeout()
         else:
             self.abort_connection(ErrorKind.UNREAD if unread_bytes else ErrorKind.REQUEST_TIMEOUT)
 
@@ -181,7 +182,7 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
         self.frames = []
         self._enforce_incomplete_message_limits()
         super().connection_lost(exc)
-        self._http_protocol.restart_client_timeout()
+        self._http_protocol.restart_or_stop_client_timeout()
 
     def data_received(self, data: bytes) -> None:
         # uvicorn would pause reading after every message and resume it when the app has received

@@ -69,11 +69,11 @@ class RequestMiddleware:
         self._debugger_headers = build_security_headers(settings, is_debugger=True)
         self._limits = MessageLimits.from_settings(settings)
         self._has_client_limits = not settings.token
-        self._checked_app: ASGIApp = self._forward_if_allowed
+        self._checked_app: ASGIApp = self._forward_or_send_error_response
         if settings.allowed_origins:
             # CORS wraps the access check, so that pages of these origins can also read its errors.
             self._checked_app = CORSMiddleware(
-                self._forward_if_allowed,
+                self._forward_or_send_error_response,
                 allow_origins=settings.allowed_origins,
                 allow_methods=["GET", "POST", "DELETE"],
                 allow_headers=[
@@ -101,15 +101,19 @@ class RequestMiddleware:
             client_identity.GET_CLIENT_ADDRESS.set(
                 partial(client_identity.get_client_address_or_ipv6_network, scope.get("client"))
             )
-        scope = _strip_trailing_slash(scope)
-        app = self._checked_app if scope["type"] == "websocket" else self._handle_and_log
-        with connection.track_request() if connection is not None else nullcontext():
+        scope = _strip_trailing_slash_except_debugger(scope)
+        app = (
+            self._checked_app if scope["type"] == "websocket" else self._handle_log_and_time_request
+        )
+        with connection.count_request_as_open() if connection is not None else nullcontext():
             await app(scope, receive, send)
 
-    async def _handle_and_log(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _handle_log_and_time_request(
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         """Handle an HTTP request, add headers to its response, and log and time the request."""
         started_s, path = time.perf_counter(), get_route_path(scope)
-        request_id = _choose_request_id(Headers(scope=scope))
+        request_id = _get_loggable_request_id_or_generate(Headers(scope=scope))
         is_debugger = f"{path}/".startswith(f"{DEBUGGER_PATH}/")
         response_headers = [
             HttpHeader(b"x-request-id", request_id.encode("latin-1")),
@@ -149,7 +153,9 @@ class RequestMiddleware:
             }
             logger.log(level, "request handled", extra=fields)
 
-    async def _forward_if_allowed(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _forward_or_send_error_response(
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         """Forward a request to the app, or send the error response of access control or limits."""
         headers, path = Headers(scope=scope), get_route_path(scope)
         denial = await self._access.identify_caller_and_find_denial(scope, path, headers)
@@ -164,11 +170,11 @@ class RequestMiddleware:
                 await websocket.receive()
                 await websocket.send_denial_response(denial)
             return
-        error = denial or await self._forward_within_limits(scope, receive, send)
+        error = denial or await self._forward_or_build_error_response(scope, receive, send)
         if error is not None:
             await error(scope, receive, send)
 
-    async def _forward_within_limits(
+    async def _forward_or_build_error_response(
         self, scope: Scope, receive: Receive, send: Send
     ) -> Response | None:
         """Forward an HTTP request to the app; return an error response if that fails."""
@@ -186,10 +192,12 @@ class RequestMiddleware:
         except ClientDisconnect:
             return None
         except Exception as error:
-            return self._handle_internal_error(scope, error)
+            return self._log_error_and_build_response_or_abort(scope, error)
         return None
 
-    def _handle_internal_error(self, scope: Scope, error: Exception) -> Response | None:
+    def _log_error_and_build_response_or_abort(
+        self, scope: Scope, error: Exception
+    ) -> Response | None:
         """Log an internal error and return its response.
 
         If a response has already started, the connection is aborted and None is returned.
@@ -201,7 +209,7 @@ class RequestMiddleware:
             kind = ErrorKind.LATE_REFUSAL
         else:
             kind = ErrorKind.INTERNAL
-            text = logs.log_internal_error_and_get_reference(
+            text = logs.log_internal_error_and_build_client_message(
                 logger, error, state["log_fields"].get("episode_id")
             )
             if not has_response_started:
@@ -221,7 +229,7 @@ def get_route_path(scope: Scope) -> str:
     return path
 
 
-def _strip_trailing_slash(scope: Scope) -> Scope:
+def _strip_trailing_slash_except_debugger(scope: Scope) -> Scope:
     """Return the scope without a slash at the end of its path.
 
     Some clients that were configured with `/mcp/` do not follow a redirect to `/mcp`. Paths of the
@@ -250,7 +258,7 @@ def _wrap_send_without_body(send: Send) -> Send:
     return send_head
 
 
-def _choose_request_id(headers: Headers) -> str:
+def _get_loggable_request_id_or_generate(headers: Headers) -> str:
     """Return the client's request id if it can be logged, else a new one."""
     client_id = headers.get("x-request-id", "")
     if 0 < len(client_id) <= MAX_REQUEST_ID_LENGTH and (

@@ -34,7 +34,7 @@ class PageSessions:
         self._store = store
         self._key = b"" if store is not None else secrets.token_bytes(32)
 
-    async def load_signing_key(self) -> None:
+    async def derive_signing_key_from_store_secret(self) -> None:
         """Derive the signing key from the store's secret. Call it before any other method.
 
         Raises:

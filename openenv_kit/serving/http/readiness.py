@@ -72,7 +72,7 @@ class StoreCheck:
 
     async def _check_and_remember_store_error(self) -> StoreError | None:
         try:
-            await self._store.check_writable()
+            await self._store.require_store_is_writable()
             self._error = None
         except StoreError as error:
             self._error = error

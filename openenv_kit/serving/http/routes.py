@@ -18,7 +18,7 @@ from openenv_kit.sealed_split import SEALED_SPLIT
 from openenv_kit.serving import messages, metrics_export
 from openenv_kit.serving.episodes.ids import MAX_ID_LENGTH, EpisodeAccess, UnknownEpisodeError
 from openenv_kit.serving.episodes.service import EpisodeService
-from openenv_kit.serving.http.anonymous_episodes import get_anonymous_episode_id
+from openenv_kit.serving.http.anonymous_episodes import derive_anonymous_episode_id_if_allowed
 from openenv_kit.serving.http.error_responses import count_and_build_error_response
 from openenv_kit.serving.http.models import (
     ERROR_RESPONSES,
@@ -63,7 +63,7 @@ def add_episode_routes(app: FastAPI, episodes: EpisodeService) -> None:
         """Start an episode and return its ids. With the id of an episode, start that one again."""
         arguments = body.model_dump(exclude_unset=True)
         if arguments.get("episode_id") is None:
-            anonymous_id = await get_anonymous_episode_id(request, episodes)
+            anonymous_id = await derive_anonymous_episode_id_if_allowed(request, episodes)
             if anonymous_id is not None:
                 arguments["episode_id"] = anonymous_id
         require_json_within_complexity_limits(arguments)
@@ -82,16 +82,18 @@ def add_episode_routes(app: FastAPI, episodes: EpisodeService) -> None:
     )
     async def step(request: Request, body: EpisodeStepRequest) -> Response:
         """Execute one step of an episode. Any worker can serve it."""
-        access = await _find_episode_access(request, body, episodes)
+        access = await _find_access_to_requested_episode(request, body, episodes)
         if access is None:
-            return messages.build_json_response(_build_missing_id_reply(episodes, body.action))
+            return messages.build_json_response(
+                _build_missing_episode_id_reply(episodes, body.action)
+            )
         _add_episode_id_to_request_log(request, access.episode_id)
         try:
             reply = await episodes.step(access, body.action, body.request_id or "")
         except UnknownEpisodeError:
             if body.episode_id or body.player_id:
                 raise
-            reply = _build_missing_id_reply(episodes, body.action)
+            reply = _build_missing_episode_id_reply(episodes, body.action)
         ids = {"episode_id": body.episode_id, "player_id": body.player_id}
         return messages.build_json_response({**reply, **ids})
 
@@ -106,7 +108,7 @@ def add_episode_routes(app: FastAPI, episodes: EpisodeService) -> None:
         request: Request, episode_id: str | None = Query(None, max_length=MAX_ID_LENGTH)
     ) -> BaseModel:
         """Return an episode's progress, and its result after the end. Without an id: idle."""
-        known_id = episode_id or await get_anonymous_episode_id(request, episodes)
+        known_id = episode_id or await derive_anonymous_episode_id_if_allowed(request, episodes)
         if known_id is None:
             return record_model()
         _add_episode_id_to_request_log(request, known_id)
@@ -140,9 +142,8 @@ def add_sealed_record_route(app: FastAPI, episodes: EpisodeService) -> None:
 
         try:
             key = read_signing_key()
-            attestation = await episodes.sealed_episodes.build_attestation_of_current_participant(
-                split
-            )
+            sealed = episodes.sealed_episodes
+            attestation = await sealed.record_missing_results_and_build_attestation_of_caller(split)
         except ConfigurationError as error:
             return count_and_build_error_response(
                 ErrorKind.SEALED_RECORD, HTTPStatus.CONFLICT, str(error)
@@ -157,7 +158,7 @@ def add_sealed_record_route(app: FastAPI, episodes: EpisodeService) -> None:
         )
 
 
-def add_metrics_route(app: FastAPI, settings: Settings) -> None:
+def add_metrics_route_unless_public(app: FastAPI, settings: Settings) -> None:
     """Add GET /metrics, which needs the trainer's token if one is set.
 
     Prometheus reads the metrics port. This route exists for clients from before that port existed.
@@ -173,7 +174,7 @@ def add_metrics_route(app: FastAPI, settings: Settings) -> None:
         return Response(page.body, media_type=page.content_type)
 
 
-async def _find_episode_access(
+async def _find_access_to_requested_episode(
     request: Request, body: EpisodeStepRequest, episodes: EpisodeService
 ) -> EpisodeAccess | None:
     """Return the access to the episode that a step request names; None if it names no episode.
@@ -184,7 +185,7 @@ async def _find_episode_access(
     """
     if body.player_id is not None:
         return await episodes.find_access_by_player_id(body.player_id)
-    episode_id = body.episode_id or await get_anonymous_episode_id(request, episodes)
+    episode_id = body.episode_id or await derive_anonymous_episode_id_if_allowed(request, episodes)
     if not episode_id:
         return None
     if not Role(request.state.role).may_choose_episodes:
@@ -192,10 +193,10 @@ async def _find_episode_access(
     return EpisodeAccess(episode_id)
 
 
-def _build_missing_id_reply(episodes: EpisodeService, action: JsonObject) -> WireReply:
+def _build_missing_episode_id_reply(episodes: EpisodeService, action: JsonObject) -> WireReply:
     """Return the error reply to a step without an episode, which explains how to get an id."""
     require_json_within_complexity_limits(action)
-    live_episode = episodes.create_live_episode(Transport.HTTP)
+    live_episode = episodes.create_live_episode_without_reset(Transport.HTTP)
     reply = live_episode.session.step(action)
     return live_episode.build_wire_reply(replace(reply, message=reply.message + NO_EPISODE_ID_TEXT))
 

@@ -148,7 +148,9 @@ def create_rpc_dispatcher(
                 catalogue = environment.tools.for_episode(await get_episode_info())
                 return {"tools": [tool.as_mcp_tool() for tool in catalogue.tools]}
             case "tools/call":
-                return await _call_tool(environment, params, step, get_episode_info)
+                return await _call_tool_and_build_mcp_result(
+                    environment, params, step, get_episode_info
+                )
         raise RpcError(
             RpcErrorCode.METHOD_NOT_FOUND, f"Method not found: {truncated_repr(method)}."
         )
@@ -156,7 +158,7 @@ def create_rpc_dispatcher(
     return dispatch
 
 
-async def _call_tool(
+async def _call_tool_and_build_mcp_result(
     environment: Environment,
     params: Mapping[str, Any],
     step: StepFunction,

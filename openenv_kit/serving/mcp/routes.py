@@ -73,7 +73,7 @@ class McpEndpoint:
             return messages.build_json_response(build_rpc_error_body(error))
         if not expects_response(message):
             return Response(status_code=HTTPStatus.ACCEPTED)
-        response = await self.handle_message(request, message)
+        response = await self.respond_to_rpc_message(request, message)
         return messages.build_json_response(response.body, response.status, response.headers)
 
     async def delete(self, request: Request) -> Response:
@@ -83,12 +83,12 @@ class McpEndpoint:
             error = RpcError(RpcErrorCode.INVALID_PARAMS, SESSION_REQUIRED_TEXT)
             return messages.build_json_response(build_rpc_error_body(error), HTTPStatus.BAD_REQUEST)
         try:
-            await self._close_session(session_id)
+            await self._close_session_and_episode(session_id)
         except EpisodeGoneError:
             return Response(status_code=HTTPStatus.NOT_FOUND)
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
-    async def handle_message(self, request: Request, message: object) -> RpcResponse:
+    async def respond_to_rpc_message(self, request: Request, message: object) -> RpcResponse:
         """Return the response to one JSON-RPC message."""
         new_session_headers: dict[str, str] = {}
         session_in_header = request.headers.get(SESSION_HEADER)
@@ -100,16 +100,18 @@ class McpEndpoint:
         async def dispatch(method: str, params: JsonObject) -> JsonObject:
             with convert_episode_errors_to_rpc_errors(gone_status):
                 if method == "initialize":
-                    new_session_headers[SESSION_HEADER] = await self._open_session(request)
+                    new_session_headers[
+                        SESSION_HEADER
+                    ] = await self._join_or_start_episode_as_session(request)
                 if method == "openenv/session/create":
-                    return {"session_id": await self._open_session(request)}
+                    return {"session_id": await self._join_or_start_episode_as_session(request)}
                 session_id = new_session_headers.get(SESSION_HEADER) or session_in_header
-                return await self._run_method_in_session(session_id, method, params, log_fields)
+                return await self._run_rpc_method_in_session(session_id, method, params, log_fields)
 
         response = await handle_rpc_message(message, dispatch)
         return response._replace(headers=new_session_headers) if new_session_headers else response
 
-    async def _run_method_in_session(
+    async def _run_rpc_method_in_session(
         self,
         header_session_id: str | None,
         method: str,
@@ -140,7 +142,7 @@ class McpEndpoint:
             with nullcontext() if header_session_id else suppress(EpisodeGoneError):
                 if isinstance(session_id, str) and session_id:
                     access = await self._episodes.find_access_by_player_id(session_id)
-                    return await self._episodes.get_state(access)
+                    return await self._episodes.get_progress_without_id_for_players(access)
             return {}
 
         if header_session_id and method not in ("initialize", "tools/call"):
@@ -148,7 +150,7 @@ class McpEndpoint:
         dispatch = create_rpc_dispatcher(self._episodes.environment, step, get_episode_info)
         return await dispatch(method, params)
 
-    async def _open_session(self, request: Request) -> PlayerId:
+    async def _join_or_start_episode_as_session(self, request: Request) -> PlayerId:
         """Open a session for the episode that the URL names, or for a new one, and return its id.
 
         Raises:
@@ -156,22 +158,26 @@ class McpEndpoint:
         """
         requested = await find_requested_episode_or_reset_arguments(request, self._episodes)
         if isinstance(requested, EpisodeAccess):
-            await self._episodes.get_state(requested)  # raises an error if it cannot be played
+            await self._episodes.get_progress_without_id_for_players(
+                requested
+            )  # raises an error if it cannot be played
             return requested.player_id
         open_count = await self._episodes.store.count_open_episodes(Transport.MCP)
         if open_count >= self._max_sessions:
             raise CapacityError(open_count, self._max_sessions, "/mcp")
         return await start_requested_or_assigned_task(self._episodes, requested, Transport.MCP)
 
-    async def _close_session(self, player_id: str) -> None:
-        await self._episodes.close_episode(await self._episodes.find_access_by_player_id(player_id))
+    async def _close_session_and_episode(self, player_id: str) -> None:
+        await self._episodes.close_episode_and_release_unplayed_task(
+            await self._episodes.find_access_by_player_id(player_id)
+        )
 
     async def _close_session_named_in_params(self, params: JsonObject) -> JsonObject:
         session_id = params.get("session_id")
         if not session_id or not isinstance(session_id, str):
             raise RpcError(RpcErrorCode.INVALID_PARAMS, "The parameter 'session_id' is required.")
         try:
-            await self._close_session(session_id)
+            await self._close_session_and_episode(session_id)
         except EpisodeGoneError:
             raise RpcError(
                 RpcErrorCode.INVALID_PARAMS, f"Unknown session_id: {truncated_repr(session_id)}"

@@ -65,7 +65,7 @@ async def start_requested_or_assigned_task(
     if reset_arguments:
         started = await episodes.reset(reset_arguments, transport)
     else:
-        started = await episodes.assign_and_start_next_task(transport)
+        started = await episodes.start_next_task_of_mcp_split(transport)
     if started.access is None:
         raise RpcError(RpcErrorCode.INVALID_PARAMS, started.error_text)
     return started.player_id

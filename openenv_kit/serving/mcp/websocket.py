@@ -46,7 +46,7 @@ class McpWebSocketEndpoint(WebSocketEndpoint):
     async def create_connection_handler(self, websocket: WebSocket) -> McpConnection:
         return McpConnection(self._episodes, websocket)
 
-    def format_error(self, text: str, code: str, **details: Any) -> str:
+    def format_error_message(self, text: str, code: str, **details: Any) -> str:
         """Return a JSON-RPC error. It always has the code SERVER_ERROR, and `code` is not used."""
         error = RpcError(RpcErrorCode.SERVER_ERROR, text, details or None)
         return _to_json_text(build_rpc_error_body(error))
@@ -71,7 +71,9 @@ class McpConnection(ConnectionHandler):
             episodes.environment, self._start_if_needed_and_step, self._get_state_or_reset_arguments
         )
 
-    async def handle_message(self, session: WebSocketSession, text: str | bytes) -> str | None:
+    async def build_reply_to_message(
+        self, session: WebSocketSession, text: str | bytes
+    ) -> str | None:
         """Return the response to a message; None if the message expects no response."""
         try:
             message = messages.parse_json_within_limits(text)
@@ -89,15 +91,17 @@ class McpConnection(ConnectionHandler):
         except Exception as error:
             metrics.count_error(ErrorKind.INTERNAL)
             episode_id = self._access.episode_id if self._access else None
-            error_text = logs.log_internal_error_and_get_reference(logger, error, episode_id)
+            error_text = logs.log_internal_error_and_build_client_message(logger, error, episode_id)
             internal_error = RpcError(RpcErrorCode.SERVER_ERROR, error_text)
             request_id = message.get("id") if isinstance(message, dict) else None
             return _to_json_text(build_rpc_error_body(internal_error, request_id))
 
-    async def release_episode(self, *, may_resume: bool, reason: EndReason) -> None:
+    async def store_or_close_episode_at_connection_end(
+        self, *, may_resume: bool, reason: EndReason
+    ) -> None:
         if self._is_own_episode and self._access is not None:
             with suppress(EpisodeGoneError, StoreError):
-                await self._episodes.close_episode(self._access)
+                await self._episodes.close_episode_and_release_unplayed_task(self._access)
 
     async def _start_if_needed_and_step(self, action: JsonObject) -> WireReply:
         """Execute one step. If there is no episode yet, join or start one first."""
@@ -124,7 +128,7 @@ class McpConnection(ConnectionHandler):
                 self._websocket, self._episodes
             )
             if isinstance(requested, EpisodeAccess):
-                return await self._episodes.get_state(requested)
+                return await self._episodes.get_progress_without_id_for_players(requested)
             return requested or {"split": self._episodes.mcp_split}
 
 

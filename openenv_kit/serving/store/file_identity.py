@@ -24,7 +24,7 @@ class FileIdentity(NamedTuple):
         status = Path(path).stat()
         return cls(status.st_dev, status.st_ino)
 
-    def require_same_file(self, path: str) -> None:
+    def require_file_still_at_path(self, path: str) -> None:
         """Raise a StoreReplacedError if this file is no longer at the path.
 
         SQLite would continue to write to a deleted file, and acknowledged writes would be lost

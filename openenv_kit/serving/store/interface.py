@@ -97,7 +97,7 @@ class EpisodeStore(Protocol):
     Every method may raise a StoreUnavailableError.
     """
 
-    async def create(
+    async def create_or_replace_episode(
         self, episode_id: str, new_episode: NewEpisode, *, overwrite: bool = True
     ) -> LeaseId | None:
         """Store a new episode, and count its start if its task is sealed.
@@ -116,19 +116,21 @@ class EpisodeStore(Protocol):
             SealedStartsUsedUpError: the participant may not start the sealed task again.
         """
 
-    async def find_by_player(self, player_id: str) -> StoredEpisodeId | None:
+    async def find_episode_id_by_player_id(self, player_id: str) -> StoredEpisodeId | None:
         """Return the id of the episode that has this player id; None if no episode has it."""
 
-    async def load(self, episode_id: str, *, new_lease: bool = False) -> StoredEpisode | None:
+    async def load_and_extend_expiry(
+        self, episode_id: str, *, replace_lease: bool = False
+    ) -> StoredEpisode | None:
         """Return an episode, or None if it is unknown or expired, and renew its expiry time.
 
         Args:
             episode_id: id of the episode.
-            new_lease: whether to replace the lease. Holders of the old lease can no longer
+            replace_lease: whether to replace the lease. Holders of the old lease can no longer
                 append actions.
         """
 
-    async def append_action(
+    async def append_action_if_index_is_next(
         self,
         episode_id: str,
         lease_id: str,
@@ -146,10 +148,12 @@ class EpisodeStore(Protocol):
             StoreFullError: a limit is reached, and no stored episode may be evicted.
         """
 
-    async def remove_last_action(self, episode_id: str, lease_id: str, action_index: int) -> bool:
+    async def remove_action_if_last(
+        self, episode_id: str, lease_id: str, action_index: int
+    ) -> bool:
         """Remove an action; return False if it is not the last one or the lease is invalid."""
 
-    async def add_slow_result(
+    async def add_slow_result_if_missing(
         self, episode_id: str, lease_id: str, action_index: int, compressed_result: bytes
     ) -> bool:
         """Store the result of the slow call that the action with this index made.
@@ -161,7 +165,9 @@ class EpisodeStore(Protocol):
             StoreFullError: a limit is reached, and no stored episode may be evicted.
         """
 
-    async def mark_ended(self, episode_id: str, lease_id: str, end_status: EndStatus) -> bool:
+    async def mark_ended_if_lease_is_valid(
+        self, episode_id: str, lease_id: str, end_status: EndStatus
+    ) -> bool:
         """Mark an episode as completed or closed, so that it is evicted before running ones.
 
         A closed episode accepts no further actions and stays closed.
@@ -173,7 +179,9 @@ class EpisodeStore(Protocol):
     async def get_secret(self) -> str:
         """Return the secret that was created with the store, in hexadecimal. It never changes."""
 
-    async def reserve_task(self, split_key: str, task_order: Sequence[int]) -> TaskIndex | None:
+    async def reserve_first_free_task(
+        self, split_key: str, task_order: Sequence[int]
+    ) -> TaskIndex | None:
         """Reserve the first unreserved task, until an unused episode would expire.
 
         Args:
@@ -194,7 +202,7 @@ class EpisodeStore(Protocol):
     ) -> list[SealedEpisode]:
         """Return a participant's episodes of sealed tasks, ordered by `number`."""
 
-    async def record_sealed_result(
+    async def record_first_sealed_result(
         self, player_id: str, score: float, step_count: int, actions_digest: str
     ) -> None:
         """Record the result of a sealed episode. Further results of it are ignored."""
@@ -202,14 +210,14 @@ class EpisodeStore(Protocol):
     async def count_open_episodes(self, transport: str) -> int:
         """Count the episodes started through a transport that are neither closed nor expired."""
 
-    async def check_writable(self) -> None:
+    async def require_store_is_writable(self) -> None:
         """Check the store by writing a value and reading it back.
 
         Raises:
             StoreReplacedError: the storage is not the one that was opened at the start.
         """
 
-    async def get_usage(self) -> StoreUsage:
+    async def get_usage_and_limit(self) -> StoreUsage:
         """Return the number of episodes and bytes in the store."""
 
     async def close(self) -> None:

@@ -37,12 +37,12 @@ class StoreLimits:
     client_percent: int = 25
 
     @property
-    def max_pages(self) -> int:
+    def max_sqlite_pages(self) -> int:
         """Maximum number of pages of the SQLite file."""
         return max(32, int(self.max_bytes * FILE_SHARE) // SQLITE_PAGE_BYTES)
 
     @property
-    def log_pages_per_checkpoint(self) -> int:
+    def sqlite_log_pages_per_checkpoint(self) -> int:
         """Number of log pages after which SQLite writes the log back to the file."""
         return max(16, min(1000, int(self.max_bytes * LOG_SHARE) // SQLITE_PAGE_BYTES))
 
@@ -54,7 +54,7 @@ class StoreLimits:
     @property
     def max_client_bytes(self) -> int:
         """Maximum number of bytes that one client may use."""
-        return self.max_pages * SQLITE_PAGE_BYTES * self.client_percent // 100
+        return self.max_sqlite_pages * SQLITE_PAGE_BYTES * self.client_percent // 100
 
     @property
     def max_client_episodes(self) -> int:

@@ -74,7 +74,7 @@ def _open_sqlite_store(
         elif settings.data_folder:
             path = str(Path(settings.data_folder) / file_name)
         else:
-            path = str(create_private_temporary_folder() / file_name)
+            path = str(create_or_check_private_temporary_folder() / file_name)
         return SqliteStore(path, limits)
     except (OSError, sqlite3.Error) as error:
         location = settings.episode_store or settings.data_folder
@@ -91,7 +91,7 @@ def _open_sqlite_store(
         return SqliteStore(MEMORY_STORE, limits)
 
 
-def create_private_temporary_folder() -> Path:
+def create_or_check_private_temporary_folder() -> Path:
     """Create the server's folder below the temporary folder, if it does not exist.
 
     Raises:

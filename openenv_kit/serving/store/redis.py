@@ -72,7 +72,7 @@ class RedisStore:
         self._clock_synced_s: float | None = None
         self._first_secret = ""
 
-    async def create(
+    async def create_or_replace_episode(
         self, episode_id: str, new_episode: NewEpisode, *, overwrite: bool = True
     ) -> LeaseId | None:
         lease_id, now_s = secrets.token_hex(8), await self._get_server_time_s()
@@ -93,7 +93,7 @@ class RedisStore:
             start_count = int(previous.get("start_count", 0)) + 1
             fields = redis_records.build_episode_fields(new_episode, lease_id, start_count)
             pipeline.hset(build_episode_key(episode_id), mapping=fields)
-            self._extend_expiry(pipeline, episode_id, fields, now_s)
+            self._extend_expiry_and_update_indexes(pipeline, episode_id, fields, now_s)
             return lease_id
 
         if new_episode.client_address:
@@ -109,13 +109,15 @@ class RedisStore:
             ),
         )
 
-    async def find_by_player(self, player_id: str) -> StoredEpisodeId | None:
+    async def find_episode_id_by_player_id(self, player_id: str) -> StoredEpisodeId | None:
         episode_id: str | None = await self._redis.get(build_player_episode_id_key(player_id))
         return episode_id
 
-    async def load(self, episode_id: str, *, new_lease: bool = False) -> StoredEpisode | None:
+    async def load_and_extend_expiry(
+        self, episode_id: str, *, replace_lease: bool = False
+    ) -> StoredEpisode | None:
         new_lease_id, now_s = (
-            secrets.token_hex(8) if new_lease else "",
+            secrets.token_hex(8) if replace_lease else "",
             await self._get_server_time_s(),
         )
 
@@ -125,7 +127,7 @@ class RedisStore:
                 return None
             if new_lease_id:
                 pipeline.hset(build_episode_key(episode_id), "lease_id", new_lease_id)
-            self._extend_expiry(pipeline, episode_id, fields, now_s)
+            self._extend_expiry_and_update_indexes(pipeline, episode_id, fields, now_s)
             return redis_records.parse_stored_episode(fields, new_lease_id or fields["lease_id"])
 
         stored = await run_episode_transaction(self._redis, episode_id, read_and_renew_episode)
@@ -133,7 +135,7 @@ class RedisStore:
             await self._raise_if_stored_by_other_release(episode_id)
         return stored
 
-    async def append_action(
+    async def append_action_if_index_is_next(
         self,
         episode_id: str,
         lease_id: str,
@@ -150,7 +152,7 @@ class RedisStore:
             entry = StoredAction(action_json, request_id).to_json()
             changes = {action_field(action_index): entry, "step_count": action_index + 1}
             pipeline.hset(build_episode_key(episode_id), mapping=changes)
-            self._extend_expiry(pipeline, episode_id, fields, now_s)
+            self._extend_expiry_and_update_indexes(pipeline, episode_id, fields, now_s)
             return True
 
         return bool(
@@ -159,7 +161,9 @@ class RedisStore:
             )
         )
 
-    async def remove_last_action(self, episode_id: str, lease_id: str, action_index: int) -> bool:
+    async def remove_action_if_last(
+        self, episode_id: str, lease_id: str, action_index: int
+    ) -> bool:
         def remove_if_index_is_last(transaction: EpisodeTransaction) -> bool:
             pipeline, fields = transaction.pipeline, transaction.fields
             if int(fields["step_count"]) != action_index + 1:
@@ -175,7 +179,7 @@ class RedisStore:
             )
         )
 
-    async def add_slow_result(
+    async def add_slow_result_if_missing(
         self, episode_id: str, lease_id: str, action_index: int, compressed_result: bytes
     ) -> bool:
         field = slow_result_field(action_index)
@@ -194,7 +198,9 @@ class RedisStore:
             )
         )
 
-    async def mark_ended(self, episode_id: str, lease_id: str, end_status: EndStatus) -> bool:
+    async def mark_ended_if_lease_is_valid(
+        self, episode_id: str, lease_id: str, end_status: EndStatus
+    ) -> bool:
         now_s = await self._get_server_time_s()
 
         def mark_and_reorder_for_eviction(transaction: EpisodeTransaction) -> bool:
@@ -219,7 +225,9 @@ class RedisStore:
         self._first_secret = self._first_secret or secret
         return secret
 
-    async def reserve_task(self, split_key: str, task_order: Sequence[int]) -> TaskIndex | None:
+    async def reserve_first_free_task(
+        self, split_key: str, task_order: Sequence[int]
+    ) -> TaskIndex | None:
         key, now_s = build_assigned_tasks_key(split_key), await self._get_server_time_s()
         await self._redis.zremrangebyscore(key, "-inf", now_s)
         reserved = set(await self._redis.zrange(key, 0, -1))
@@ -247,10 +255,10 @@ class RedisStore:
             self._redis, participant, task_set_key
         )
 
-    async def record_sealed_result(
+    async def record_first_sealed_result(
         self, player_id: str, score: float, step_count: int, actions_digest: str
     ) -> None:
-        await redis_sealed_episodes.record_sealed_result(
+        await redis_sealed_episodes.record_first_sealed_result(
             self._redis, player_id, score, step_count, actions_digest
         )
 
@@ -259,7 +267,7 @@ class RedisStore:
         await self._redis.zremrangebyscore(key, "-inf", await self._get_server_time_s())
         return int(await self._redis.zcard(key))
 
-    async def check_writable(self) -> None:
+    async def require_store_is_writable(self) -> None:
         token, key = secrets.token_hex(8), f"{KEY_PREFIX}heartbeat:{secrets.token_hex(4)}"
         await self._redis.set(key, token, ex=HEARTBEAT_TTL_S)
         if await self._redis.get(key) != token:
@@ -271,7 +279,7 @@ class RedisStore:
         elif await self._redis.get(SECRET_KEY) != self._first_secret:
             raise StoreReplacedError("was emptied or replaced")
 
-    async def get_usage(self) -> StoreUsage:
+    async def get_usage_and_limit(self) -> StoreUsage:
         """Return the number of episodes, and the memory that the whole Redis server uses."""
         counts = [await self.count_open_episodes(transport) for transport in TRANSPORTS]
         memory = await self._redis.info("memory")
@@ -326,7 +334,7 @@ class RedisStore:
             await redis.zrem(client_key, first_id)
             await redis.delete(build_episode_key(first_id))
 
-    def _extend_expiry(
+    def _extend_expiry_and_update_indexes(
         self, pipeline: Any, episode_id: str, fields: Mapping[str, str | int], now_s: float
     ) -> None:
         client_address, player_id = str(fields["client_address"]), str(fields["player_id"])

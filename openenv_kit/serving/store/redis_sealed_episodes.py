@@ -62,7 +62,7 @@ async def list_sealed_episodes(
     ]
 
 
-async def record_sealed_result(
+async def record_first_sealed_result(
     redis: StoreErrorClient, player_id: str, score: float, step_count: int, actions_digest: str
 ) -> None:
     """Record the result of a sealed episode. Further results of it are ignored."""

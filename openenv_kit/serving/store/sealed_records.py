@@ -23,7 +23,8 @@ class SealedStartRequest:
 
     Attributes:
         participant: name of the participant.
-        task_set_key: key of the tasks that are counted together, see `get_task_set_key`.
+        task_set_key: key of the tasks that are counted together, see
+            `build_task_set_key_of_sealed_split`.
         index: index of the task in its split.
         max_starts: how often the participant may start this task.
     """

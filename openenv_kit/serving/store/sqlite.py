@@ -38,18 +38,30 @@ P = ParamSpec("P")
 
 
 def _as_async_transaction(
-    method: Callable[Concatenate[SqliteStore, P], T],
-) -> Callable[Concatenate[SqliteStore, P], Coroutine[Any, Any, T]]:
-    """Wrap a method in an async method that runs it in a transaction on the store's thread."""
+    call_label: str,
+) -> Callable[
+    [Callable[Concatenate[SqliteStore, P], T]],
+    Callable[Concatenate[SqliteStore, P], Coroutine[Any, Any, T]],
+]:
+    """Return a decorator that runs a method in a transaction on the store's thread.
 
-    @wraps(method)
-    async def run_on_thread(store: SqliteStore, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        work = partial(method, store, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(
-            store._thread, store._database.run_transaction, method.__name__, work
-        )
+    Args:
+        call_label: label of the call in the metrics, which does not change with the method's name.
+    """
 
-    return run_on_thread
+    def decorate(
+        method: Callable[Concatenate[SqliteStore, P], T],
+    ) -> Callable[Concatenate[SqliteStore, P], Coroutine[Any, Any, T]]:
+        @wraps(method)
+        async def run_on_thread(store: SqliteStore, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            work = partial(method, store, *args, **kwargs)
+            return await asyncio.get_running_loop().run_in_executor(
+                store._thread, store._database.run_transaction, call_label, work
+            )
+
+        return run_on_thread
+
+    return decorate
 
 
 class SqliteStore:
@@ -67,22 +79,22 @@ class SqliteStore:
         self._database = SqliteDatabase(path, limits)
         self._evictor = EpisodeEvictor(self._database, limits)
 
-    @_as_async_transaction
-    def create(
+    @_as_async_transaction("create")
+    def create_or_replace_episode(
         self, episode_id: str, new_episode: NewEpisode, *, overwrite: bool = True
     ) -> LeaseId | None:
-        database, now_s = self._database, self._database.get_time_s()
-        database.save_clock()
+        database, now_s = self._database, self._database.get_store_time_s()
+        database.save_store_time()
         self._evictor.delete_up_to_eight_expired(now_s)
         query = "SELECT start_count FROM episodes WHERE episode_id = ? AND expires_s > ?"
         earlier_starts = database.fetch_value(query, episode_id, now_s) or 0
         if earlier_starts and not overwrite:
             return None
         size_bytes = estimate_episode_bytes(episode_id, new_episode)
-        database.execute("DELETE FROM episodes WHERE episode_id = ?", episode_id)
-        self._evictor.evict_for_new_episode(new_episode.client_address, size_bytes)
+        database.execute_without_result("DELETE FROM episodes WHERE episode_id = ?", episode_id)
+        self._evictor.evict_until_new_episode_fits(new_episode.client_address, size_bytes)
         lease_id = secrets.token_hex(8)
-        database.insert(
+        database.insert_row(
             "episodes",
             {
                 "episode_id": episode_id,
@@ -108,25 +120,27 @@ class SqliteStore:
             )
         return lease_id
 
-    @_as_async_transaction
-    def find_by_player(self, player_id: str) -> StoredEpisodeId | None:
+    @_as_async_transaction("find_by_player")
+    def find_episode_id_by_player_id(self, player_id: str) -> StoredEpisodeId | None:
         episode_id: str | None = self._database.fetch_value(
             "SELECT episode_id FROM episodes "
             "WHERE player_id = ? AND player_id <> '' AND expires_s > ?",
             player_id,
-            self._database.get_time_s(),
+            self._database.get_store_time_s(),
         )
         return episode_id
 
-    @_as_async_transaction
-    def load(self, episode_id: str, *, new_lease: bool = False) -> StoredEpisode | None:
-        now_s = self._database.get_time_s()
+    @_as_async_transaction("load")
+    def load_and_extend_expiry(
+        self, episode_id: str, *, replace_lease: bool = False
+    ) -> StoredEpisode | None:
+        now_s = self._database.get_store_time_s()
         row = self._database.fetch_row(
             "UPDATE episodes SET expires_s = ?, lease_id = COALESCE(?, lease_id) "
             "WHERE episode_id = ? AND expires_s > ? "
             "RETURNING lease_id, start_json, player_id, start_count, end_status",
             now_s + self._limits.ttl_s,
-            secrets.token_hex(8) if new_lease else None,
+            secrets.token_hex(8) if replace_lease else None,
             episode_id,
             now_s,
         )
@@ -153,8 +167,8 @@ class SqliteStore:
             slow_results=dict(slow_results),
         )
 
-    @_as_async_transaction
-    def append_action(
+    @_as_async_transaction("append_action")
+    def append_action_if_index_is_next(
         self,
         episode_id: str,
         lease_id: str,
@@ -163,7 +177,7 @@ class SqliteStore:
         request_id: str = "",
     ) -> bool:
         size_bytes = estimate_row_bytes(episode_id, action_json, request_id)
-        now_s = self._database.get_time_s()
+        now_s = self._database.get_store_time_s()
         client_address = self._database.fetch_value(
             "UPDATE episodes SET step_count = step_count + 1, size_bytes = size_bytes + ?, "
             "expires_s = ? WHERE episode_id = ? AND lease_id = ? AND step_count = ? "
@@ -177,12 +191,12 @@ class SqliteStore:
         )
         if client_address is None:
             return False
-        self._evictor.evict_for_running_episode(client_address, size_bytes)
+        self._evictor.evict_until_addition_to_episode_fits(client_address, size_bytes)
         self._insert_action(episode_id, action_index, action_json, request_id)
         return True
 
-    @_as_async_transaction
-    def remove_last_action(self, episode_id: str, lease_id: str, action_index: int) -> bool:
+    @_as_async_transaction("remove_last_action")
+    def remove_action_if_last(self, episode_id: str, lease_id: str, action_index: int) -> bool:
         query = (
             "SELECT action_json, request_id FROM actions WHERE episode_id = ? AND action_index = ?"
         )
@@ -198,15 +212,15 @@ class SqliteStore:
         if not was_last:
             return False
         for table in ("actions", "slow_results"):
-            self._database.execute(
+            self._database.execute_without_result(
                 f"DELETE FROM {table} WHERE episode_id = ? AND action_index = ?",
                 episode_id,
                 action_index,
             )
         return True
 
-    @_as_async_transaction
-    def add_slow_result(
+    @_as_async_transaction("add_slow_result")
+    def add_slow_result_if_missing(
         self, episode_id: str, lease_id: str, action_index: int, compressed_result: bytes
     ) -> bool:
         size_bytes = estimate_row_bytes(episode_id, compressed_result)
@@ -220,17 +234,19 @@ class SqliteStore:
             episode_id,
             lease_id,
             action_index,
-            self._database.get_time_s(),
+            self._database.get_store_time_s(),
             action_index,
         )
         if client_address is None:
             return False
-        self._evictor.evict_for_running_episode(client_address, size_bytes)
+        self._evictor.evict_until_addition_to_episode_fits(client_address, size_bytes)
         self._insert_slow_result(episode_id, action_index, compressed_result)
         return True
 
-    @_as_async_transaction
-    def mark_ended(self, episode_id: str, lease_id: str, end_status: EndStatus) -> bool:
+    @_as_async_transaction("mark_ended")
+    def mark_ended_if_lease_is_valid(
+        self, episode_id: str, lease_id: str, end_status: EndStatus
+    ) -> bool:
         return bool(
             self._database.fetch_value(
                 "UPDATE episodes SET end_status = ? WHERE episode_id = ? AND lease_id = ? "
@@ -238,66 +254,70 @@ class SqliteStore:
                 end_status,
                 episode_id,
                 lease_id,
-                self._database.get_time_s(),
+                self._database.get_store_time_s(),
             )
         )
 
-    @_as_async_transaction
+    @_as_async_transaction("get_secret")
     def get_secret(self) -> str:
         return self._database.read_secret()
 
-    @_as_async_transaction
-    def reserve_task(self, split_key: str, task_order: Sequence[int]) -> TaskIndex | None:
-        return sqlite_assigned_tasks.reserve_task(
+    @_as_async_transaction("reserve_task")
+    def reserve_first_free_task(
+        self, split_key: str, task_order: Sequence[int]
+    ) -> TaskIndex | None:
+        return sqlite_assigned_tasks.reserve_first_free_task(
             self._database, split_key, task_order, self._limits.ttl_s
         )
 
-    @_as_async_transaction
+    @_as_async_transaction("confirm_or_release_task")
     def confirm_or_release_task(self, split_key: str, task_index: int, *, is_played: bool) -> None:
         sqlite_assigned_tasks.confirm_or_release_task(
             self._database, split_key, task_index, is_played=is_played
         )
 
-    @_as_async_transaction
+    @_as_async_transaction("list_sealed_episodes")
     def list_sealed_episodes(self, participant: str, task_set_key: str) -> list[SealedEpisode]:
         return sqlite_sealed_episodes.list_sealed_episodes(
             self._database, participant, task_set_key
         )
 
-    @_as_async_transaction
-    def record_sealed_result(
+    @_as_async_transaction("record_sealed_result")
+    def record_first_sealed_result(
         self, player_id: str, score: float, step_count: int, actions_digest: str
     ) -> None:
-        sqlite_sealed_episodes.record_sealed_result(
+        sqlite_sealed_episodes.record_first_sealed_result(
             self._database, player_id, score, step_count, actions_digest
         )
 
-    @_as_async_transaction
+    @_as_async_transaction("count_open_episodes")
     def count_open_episodes(self, transport: str) -> int:
         return int(
             self._database.fetch_value(
                 "SELECT COUNT(*) FROM episodes "
                 "WHERE transport = ? AND expires_s > ? AND end_status <> 'closed'",
                 transport,
-                self._database.get_time_s(),
+                self._database.get_store_time_s(),
             )
         )
 
-    @_as_async_transaction
-    def check_writable(self) -> None:
-        written_at_s = self._database.get_time_s()
-        self._database.insert("heartbeat", {"id": 1, "written_at_s": written_at_s}, replace=True)
-        self._database.save_clock()
+    @_as_async_transaction("check_writable")
+    def require_store_is_writable(self) -> None:
+        written_at_s = self._database.get_store_time_s()
+        self._database.insert_row(
+            "heartbeat", {"id": 1, "written_at_s": written_at_s}, replace=True
+        )
+        self._database.save_store_time()
         if self._database.fetch_value("SELECT written_at_s FROM heartbeat") != written_at_s:
             raise sqlite3.DatabaseError("the value read differs from the value written")
-        self._database.require_same_store()
+        self._database.require_unchanged_store_secret()
 
-    @_as_async_transaction
-    def get_usage(self) -> StoreUsage:
+    @_as_async_transaction("get_usage")
+    def get_usage_and_limit(self) -> StoreUsage:
         return StoreUsage(
             self._evictor.count_episodes(),
             self._database.count_used_pages() * SQLITE_PAGE_BYTES,
-            self._limits.max_pages * SQLITE_PAGE_BYTES,
+            self._limits.max_sqlite_pages * SQLITE_PAGE_BYTES,
         )
 
     async def close(self) -> None:
@@ -307,7 +327,7 @@ class SqliteStore:
     def _insert_action(
         self, episode_id: str, action_index: int, action_json: bytes, request_id: str
     ) -> None:
-        self._database.execute(
+        self._database.execute_without_result(
             "INSERT INTO actions VALUES (?, ?, ?, ?)",
             episode_id,
             action_index,
@@ -318,6 +338,6 @@ class SqliteStore:
     def _insert_slow_result(
         self, episode_id: str, action_index: int, compressed_result: bytes
     ) -> None:
-        self._database.execute(
+        self._database.execute_without_result(
             "INSERT INTO slow_results VALUES (?, ?, ?)", episode_id, action_index, compressed_result
         )

@@ -9,7 +9,7 @@ from openenv_kit.serving.store.interface import TaskIndex
 from openenv_kit.serving.store.sqlite_database import SqliteDatabase
 
 
-def reserve_task(
+def reserve_first_free_task(
     database: SqliteDatabase, split_key: str, task_order: Sequence[int], duration_s: float
 ) -> TaskIndex | None:
     """Reserve the first unreserved task for a limited time.
@@ -23,13 +23,13 @@ def reserve_task(
     Returns:
         The index of the task, or None if all tasks are reserved.
     """
-    now_s = database.get_time_s()
-    database.execute("DELETE FROM assigned_tasks WHERE reserved_until_s <= ?", now_s)
+    now_s = database.get_store_time_s()
+    database.execute_without_result("DELETE FROM assigned_tasks WHERE reserved_until_s <= ?", now_s)
     query = "SELECT task_index FROM assigned_tasks WHERE split_key = ?"
     reserved = {task_index for (task_index,) in database.fetch_rows(query, split_key)}
     for task_index in task_order:
         if task_index not in reserved:
-            _reserve_until(database, split_key, task_index, now_s + duration_s)
+            _reserve_task_until(database, split_key, task_index, now_s + duration_s)
             return task_index
     return None
 
@@ -39,9 +39,9 @@ def confirm_or_release_task(
 ) -> None:
     """Reserve a task without a time limit if it was played, or else release it."""
     if is_played:
-        _reserve_until(database, split_key, task_index, math.inf)
+        _reserve_task_until(database, split_key, task_index, math.inf)
         return
-    database.execute(
+    database.execute_without_result(
         "DELETE FROM assigned_tasks "
         "WHERE split_key = ? AND task_index = ? AND reserved_until_s < ?",
         split_key,
@@ -50,10 +50,10 @@ def confirm_or_release_task(
     )
 
 
-def _reserve_until(
+def _reserve_task_until(
     database: SqliteDatabase, split_key: str, task_index: int, reserved_until_s: float
 ) -> None:
-    database.execute(
+    database.execute_without_result(
         "INSERT OR REPLACE INTO assigned_tasks VALUES (?, ?, ?)",
         split_key,
         task_index,

@@ -14,7 +14,7 @@ from openenv_kit.serving.store.errors import StoreReplacedError, log_and_build_u
 from openenv_kit.serving.store.file_identity import FileIdentity
 from openenv_kit.serving.store.interface import MEMORY_STORE
 from openenv_kit.serving.store.limits import SQLITE_PAGE_BYTES, StoreLimits
-from openenv_kit.serving.store.sqlite_schema import create_missing_tables
+from openenv_kit.serving.store.sqlite_schema import create_tables_or_require_current_schema
 
 LOCK_TIMEOUT_S = 30
 """Maximum time to wait for the transactions of other workers."""
@@ -52,12 +52,12 @@ class SqliteDatabase:
         """
         try:
             if self._first_file is not None:
-                self._first_file.require_same_file(self.path)
+                self._first_file.require_file_still_at_path(self.path)
             if self._is_closed:
                 self._open_file_and_create_tables()
             # The connection, as a context manager, commits or rolls back.
             with metrics.STORE_CALL_SECONDS.labels(call_name).time(), self.connection:
-                self.execute("BEGIN IMMEDIATE")
+                self.execute_without_result("BEGIN IMMEDIATE")
                 return work()
         except (OSError, sqlite3.Error) as error:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
@@ -86,11 +86,11 @@ class SqliteDatabase:
         row = self.fetch_row(query, *values)
         return row[0] if row else None
 
-    def execute(self, query: str, *values: Any) -> None:
+    def execute_without_result(self, query: str, *values: Any) -> None:
         """Execute a statement without reading result rows."""
         self.connection.execute(query, values)
 
-    def insert(self, table: str, row: dict[str, Any], *, replace: bool = False) -> None:
+    def insert_row(self, table: str, row: dict[str, Any], *, replace: bool = False) -> None:
         """Insert a row.
 
         Args:
@@ -100,7 +100,9 @@ class SqliteDatabase:
         """
         verb = "INSERT OR REPLACE" if replace else "INSERT"
         columns, placeholders = ", ".join(row), ", ".join("?" * len(row))
-        self.execute(f"{verb} INTO {table} ({columns}) VALUES ({placeholders})", *row.values())
+        self.execute_without_result(
+            f"{verb} INTO {table} ({columns}) VALUES ({placeholders})", *row.values()
+        )
 
     def count_used_pages(self) -> int:
         """Return the number of pages that contain data."""
@@ -108,15 +110,15 @@ class SqliteDatabase:
             self.fetch_value("PRAGMA page_count") - self.fetch_value("PRAGMA freelist_count")
         )
 
-    def get_time_s(self) -> float:
+    def get_store_time_s(self) -> float:
         """Return the current time by the store's clock, in seconds."""
         return clock.get_seconds_since_boot() + self._clock_offset_s
 
-    def save_clock(self) -> None:
+    def save_store_time(self) -> None:
         """Save the current time, so that the clock can continue after the machine was off."""
-        self.execute(
+        self.execute_without_result(
             "UPDATE clock SET store_time_s = MAX(store_time_s, ?), wall_time_s = ?",
-            self.get_time_s(),
+            self.get_store_time_s(),
             time.time(),
         )
 
@@ -124,7 +126,7 @@ class SqliteDatabase:
         """Return the secret that was created with the store, in hexadecimal."""
         return str(self.fetch_value("SELECT value FROM secret"))
 
-    def require_same_store(self) -> None:
+    def require_unchanged_store_secret(self) -> None:
         """Raise a StoreReplacedError if the secret differs from that of the store opened first."""
         if self.read_secret() != self._first_secret:
             raise StoreReplacedError("was replaced")
@@ -141,19 +143,19 @@ class SqliteDatabase:
             check_same_thread=False,
         )
         try:
-            self._set_pragmas()
+            self._set_sqlite_options()
             # One worker creates the tables; the others wait.
-            self.execute("BEGIN EXCLUSIVE")
-            create_missing_tables(self.connection)
-            self._continue_stored_clock()
+            self.execute_without_result("BEGIN EXCLUSIVE")
+            create_tables_or_require_current_schema(self.connection)
+            self._continue_or_start_stored_clock()
             self._remember_or_require_same_store()
-            self.execute("COMMIT")
+            self.execute_without_result("COMMIT")
         except BaseException:
             self.close()
             raise
         self._is_closed = False
 
-    def _set_pragmas(self) -> None:
+    def _set_sqlite_options(self) -> None:
         limits = self._limits
         for pragma in (
             # The log survives a killed process. Only a power failure can lose the last writes.
@@ -163,24 +165,24 @@ class SqliteDatabase:
             # Overwriting deleted rows with zeros would write the same amount to the log again.
             "secure_delete = OFF",
             "temp_store = MEMORY",
-            f"wal_autocheckpoint = {limits.log_pages_per_checkpoint}",
-            f"journal_size_limit = {limits.log_pages_per_checkpoint * SQLITE_PAGE_BYTES}",
-            f"max_page_count = {limits.max_pages}",
+            f"wal_autocheckpoint = {limits.sqlite_log_pages_per_checkpoint}",
+            f"journal_size_limit = {limits.sqlite_log_pages_per_checkpoint * SQLITE_PAGE_BYTES}",
+            f"max_page_count = {limits.max_sqlite_pages}",
         ):
             self.fetch_rows(f"PRAGMA {pragma}")
 
-    def _continue_stored_clock(self) -> None:
+    def _continue_or_start_stored_clock(self) -> None:
         """Continue the clock that is stored in the file, or start it in a new file."""
         row = self.fetch_row("SELECT boot_id, offset_s, store_time_s, wall_time_s FROM clock")
         record = clock.ClockRecord(*row) if row else None
         self._clock_offset_s = clock.compute_clock_offset_s(record)
-        self.execute("DELETE FROM clock")
-        self.insert(
+        self.execute_without_result("DELETE FROM clock")
+        self.insert_row(
             "clock",
             {
                 "boot_id": clock.read_boot_id_or_empty(),
                 "offset_s": self._clock_offset_s,
-                "store_time_s": self.get_time_s(),
+                "store_time_s": self.get_store_time_s(),
                 "wall_time_s": time.time(),
             },
         )
@@ -191,6 +193,6 @@ class SqliteDatabase:
             self._first_secret = self.read_secret()
             return
         if self._first_secret:
-            self.require_same_store()
+            self.require_unchanged_store_secret()
         self._first_secret = self.read_secret()
         self._first_file = FileIdentity.from_path(self.path)

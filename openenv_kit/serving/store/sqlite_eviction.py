@@ -37,7 +37,7 @@ class EpisodeEvictor:
         self._database = database
         self._limits = limits
 
-    def evict_for_new_episode(self, client_address: str, size_bytes: int) -> None:
+    def evict_until_new_episode_fits(self, client_address: str, size_bytes: int) -> None:
         """Evict episodes until a new episode fits.
 
         Args:
@@ -49,7 +49,9 @@ class EpisodeEvictor:
         """
         limits = self._limits
         max_client_bytes = int(limits.max_client_bytes * NEW_EPISODES_SHARE)
-        self._require_allowed_size(client_address, size_bytes, max_client_bytes)
+        self._require_size_within_write_and_client_limits(
+            client_address, size_bytes, max_client_bytes
+        )
         if client_address:
             while self._exceeds_client_limits(
                 client_address, limits.max_client_episodes - 1, max_client_bytes - size_bytes
@@ -57,9 +59,9 @@ class EpisodeEvictor:
                 self._evict_one_episode_or_raise_full(client_address)
         while self.count_episodes() >= limits.max_episodes:
             self._evict_one_episode_or_raise_full("")
-        self._evict_until_pages_free(int(limits.max_pages * NEW_EPISODES_SHARE), size_bytes)
+        self._evict_until_pages_free(int(limits.max_sqlite_pages * NEW_EPISODES_SHARE), size_bytes)
 
-    def evict_for_running_episode(self, client_address: str, size_bytes: int) -> None:
+    def evict_until_addition_to_episode_fits(self, client_address: str, size_bytes: int) -> None:
         """Evict episodes until another action or slow result of a running episode fits.
 
         Args:
@@ -70,18 +72,20 @@ class EpisodeEvictor:
             StoreFullError: the addition is too large, or only running episodes are left.
         """
         limits = self._limits
-        self._require_allowed_size(client_address, size_bytes, limits.max_client_bytes)
+        self._require_size_within_write_and_client_limits(
+            client_address, size_bytes, limits.max_client_bytes
+        )
         if client_address:
             while self._exceeds_client_limits(
                 client_address, limits.max_client_episodes, limits.max_client_bytes
             ):
                 self._evict_one_episode_or_raise_full(client_address)
-        self._evict_until_pages_free(limits.max_pages, size_bytes)
+        self._evict_until_pages_free(limits.max_sqlite_pages, size_bytes)
 
     def delete_up_to_eight_expired(self, now_s: float) -> None:
         """Delete up to eight expired episodes, so that they do not accumulate."""
         # The first condition is always true. With it SQLite uses the index `episodes_by_expiry`.
-        self._database.execute(
+        self._database.execute_without_result(
             "DELETE FROM episodes WHERE episode_id IN (SELECT episode_id FROM episodes "
             "WHERE (end_status = '') IN (0, 1) AND expires_s <= ? LIMIT 8)",
             now_s,
@@ -91,7 +95,7 @@ class EpisodeEvictor:
         """Return the number of stored episodes."""
         return int(self._database.fetch_value("SELECT TOTAL(episode_count) FROM clients"))
 
-    def _require_allowed_size(
+    def _require_size_within_write_and_client_limits(
         self, client_address: str, size_bytes: int, max_client_bytes: int
     ) -> None:
         max_bytes = self._limits.max_write_bytes
@@ -124,7 +128,7 @@ class EpisodeEvictor:
         Raises:
             StoreFullError: only running episodes are left.
         """
-        now_s = self._database.get_time_s()
+        now_s = self._database.get_store_time_s()
         latest_idle_expiry_s = self._limits.get_latest_idle_expiry_s(now_s)
         was_evicted = (
             self._evict_first_to_expire(client_address, is_finished=False, latest_expiry_s=now_s)
@@ -137,7 +141,7 @@ class EpisodeEvictor:
         )
         if not was_evicted:
             raise self._limits.build_full_error(
-                self._get_first_running_expiry_s(client_address),
+                self._get_earliest_running_expiry_s(client_address),
                 now_s,
                 is_client_limit=bool(client_address),
                 limit_bytes=(
@@ -157,7 +161,7 @@ class EpisodeEvictor:
         is_open = not is_finished
         return bool(self._database.fetch_value(query, client_address, is_open, latest_expiry_s))
 
-    def _get_first_running_expiry_s(self, client_address: str) -> float | None:
+    def _get_earliest_running_expiry_s(self, client_address: str) -> float | None:
         query = (
             "SELECT MIN(expires_s) FROM episodes "
             f"WHERE {_build_client_condition_sql(client_address)} AND end_status = ''"

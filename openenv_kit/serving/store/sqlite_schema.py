@@ -18,7 +18,7 @@ class SchemaVersionError(sqlite3.DatabaseError):
     """The file contains the tables of another release."""
 
 
-def create_missing_tables(connection: sqlite3.Connection) -> None:
+def create_tables_or_require_current_schema(connection: sqlite3.Connection) -> None:
     """Create the tables, if the file is empty.
 
     Raises:

@@ -27,7 +27,7 @@ def add_sealed_episode_within_max_starts(
     start_count = database.fetch_value(f"{query} AND task_index = ?", *task_set, sealed_start.index)
     if start_count >= sealed_start.max_starts:
         raise SealedStartsUsedUpError(sealed_start.max_starts)
-    database.insert(
+    database.insert_row(
         "sealed_episodes",
         {
             "participant": sealed_start.participant,
@@ -58,11 +58,11 @@ def list_sealed_episodes(
     return [SealedEpisode(*row) for row in rows]
 
 
-def record_sealed_result(
+def record_first_sealed_result(
     database: SqliteDatabase, player_id: str, score: float, step_count: int, actions_digest: str
 ) -> None:
     """Record the result of a sealed episode. Further results of it are ignored."""
-    database.execute(
+    database.execute_without_result(
         "UPDATE sealed_episodes SET score = ?, step_count = ?, actions_digest = ? "
         "WHERE player_id = ? AND score IS NULL",
         score,

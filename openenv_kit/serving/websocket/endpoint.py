@@ -48,10 +48,14 @@ class ConnectionEnd(Exception):
 class ConnectionHandler(Protocol):
     """Handles the messages of one connection."""
 
-    async def handle_message(self, session: WebSocketSession, text: str | bytes) -> str | None:
+    async def build_reply_to_message(
+        self, session: WebSocketSession, text: str | bytes
+    ) -> str | None:
         """Return the reply to a message; None if the message expects no reply."""
 
-    async def release_episode(self, *, may_resume: bool, reason: EndReason) -> None:
+    async def store_or_close_episode_at_connection_end(
+        self, *, may_resume: bool, reason: EndReason
+    ) -> None:
         """Release the episode when the connection has ended.
 
         Args:
@@ -106,7 +110,7 @@ class WebSocketEndpoint:
         """
         raise NotImplementedError
 
-    def format_error(self, text: str, code: str, **details: Any) -> str:
+    def format_error_message(self, text: str, code: str, **details: Any) -> str:
         """Return an error message in the format of this route, as a JSON string."""
         raise NotImplementedError
 
@@ -117,9 +121,11 @@ class WebSocketEndpoint:
         try:
             session = self._slots.open_session_in_free_slot(self._episodes.environment.name)
         except CapacityError as error:
-            text = self.format_error(str(error), WSErrorCode.CAPACITY_REACHED, **error.details)
-            await _send_within_timeout(websocket.send_text(text))
-            await _send_within_timeout(websocket.close(CloseCode.TRY_AGAIN_LATER))
+            text = self.format_error_message(
+                str(error), WSErrorCode.CAPACITY_REACHED, **error.details
+            )
+            await _send_until_timeout_or_disconnect(websocket.send_text(text))
+            await _send_until_timeout_or_disconnect(websocket.close(CloseCode.TRY_AGAIN_LATER))
             return
         handler = None
         outcome = ConnectionOutcome()
@@ -128,7 +134,7 @@ class WebSocketEndpoint:
             # A separate task is used, because otherwise each wait would resume through all
             # layers of middleware.
             outcome = await asyncio.create_task(
-                self._handle_messages(receive, send, session, handler)
+                self._reply_to_messages_until_end(receive, send, session, handler)
             )
         except asyncio.CancelledError:
             if session.end_reason is None:
@@ -137,19 +143,21 @@ class WebSocketEndpoint:
             message = SESSION_END_MESSAGES[session.end_reason]
             outcome = ConnectionOutcome(session.end_reason, CloseCode.SESSION_ENDED, message)
         except Exception as error:
-            outcome = _get_outcome_of_error(error, session)
+            outcome = _log_error_and_get_connection_outcome(error, session)
         finally:
             if outcome.message:
-                text = self.format_error(outcome.message, WSErrorCode.SESSION_ERROR)
-                await _send_within_timeout(websocket.send_text(text))
+                text = self.format_error_message(outcome.message, WSErrorCode.SESSION_ERROR)
+                await _send_until_timeout_or_disconnect(websocket.send_text(text))
             self._slots.free_slot(session)
             if handler is not None:
                 await asyncio.shield(
-                    handler.release_episode(may_resume=outcome.may_resume, reason=outcome.reason)
+                    handler.store_or_close_episode_at_connection_end(
+                        may_resume=outcome.may_resume, reason=outcome.reason
+                    )
                 )
-            await _send_within_timeout(websocket.close(outcome.code))
+            await _send_until_timeout_or_disconnect(websocket.close(outcome.code))
 
-    async def _handle_messages(
+    async def _reply_to_messages_until_end(
         self, receive: Receive, send: Send, session: WebSocketSession, handler: ConnectionHandler
     ) -> ConnectionOutcome:
         """Reply to every message until the client disconnects or a message is too long."""
@@ -167,12 +175,14 @@ class WebSocketEndpoint:
                 metrics.count_error(ErrorKind.TOO_BIG)
                 message = self.message_too_long_text.format(self._max_message_bytes)
                 return ConnectionOutcome(code=CloseCode.TOO_BIG, message=message)
-            reply = await handler.handle_message(session, text)
+            reply = await handler.build_reply_to_message(session, text)
             if reply is not None:
                 await send({"type": "websocket.send", "text": reply})
 
 
-def _get_outcome_of_error(error: Exception, session: WebSocketSession) -> ConnectionOutcome:
+def _log_error_and_get_connection_outcome(
+    error: Exception, session: WebSocketSession
+) -> ConnectionOutcome:
     """Return how a connection ends after an exception. Unexpected exceptions are logged."""
     match error:
         case ConnectionEnd():
@@ -182,11 +192,11 @@ def _get_outcome_of_error(error: Exception, session: WebSocketSession) -> Connec
         case EpisodeGoneError():
             return ConnectionOutcome(EndReason.RESUMED, CloseCode.SESSION_ENDED, str(error))
     metrics.count_error(ErrorKind.INTERNAL)
-    text = logs.log_internal_error_and_get_reference(logger, error, session.episode_id)
+    text = logs.log_internal_error_and_build_client_message(logger, error, session.episode_id)
     return ConnectionOutcome(code=CloseCode.INTERNAL_ERROR, message=text)
 
 
-async def _send_within_timeout(sending: Awaitable[None]) -> None:
+async def _send_until_timeout_or_disconnect(sending: Awaitable[None]) -> None:
     """Wait until a message is sent. Give up after a timeout or if the client has disconnected."""
     with suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
         async with asyncio.timeout(CLOSE_TIMEOUT_S):

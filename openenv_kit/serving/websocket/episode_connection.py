@@ -55,28 +55,28 @@ class EpisodeConnection(ConnectionHandler):
     def __init__(self, episodes: EpisodeService) -> None:
         self._episodes = episodes
 
-    async def handle_message(self, session: WebSocketSession, text: str | bytes) -> str:
+    async def build_reply_to_message(self, session: WebSocketSession, text: str | bytes) -> str:
         """Return the reply to a message, which is an error message if the request failed."""
         try:
             message_type, data = parse_openenv_message(text)
             if message_type == MessageType.STEP:
                 # Fast path: nearly every message is a step, and few steps have to wait.
                 step = self.immediate_step
-                return messages.move_info_and_format_observation(
+                return messages.move_info_to_metadata_and_format_observation(
                     step(data) if step else await self.step(data)
                 )
-            reply = await self._handle_request(message_type, data)
+            reply = await self._build_reply_to_reset_state_or_mcp(message_type, data)
             session.episode_id = self.resumable_episode_id
             return reply
         except (ConnectionEnd, EpisodeGoneError, WebSocketDisconnect):
             raise
         except Exception as error:
-            return self._format_error_reply(error)
+            return self._count_and_format_error_reply(error)
 
-    async def _handle_request(self, message_type: str, data: JsonObject) -> str:
+    async def _build_reply_to_reset_state_or_mcp(self, message_type: str, data: JsonObject) -> str:
         match message_type:
             case MessageType.RESET:
-                return messages.move_info_and_format_observation(await self.reset(data))
+                return messages.move_info_to_metadata_and_format_observation(await self.reset(data))
             case MessageType.STATE:
                 return messages.format_typed_message("state", await self.get_state())
             case MessageType.MCP:
@@ -86,7 +86,7 @@ class EpisodeConnection(ConnectionHandler):
                 return messages.format_typed_message("mcp", response.body)
         raise ConnectionEnd
 
-    def _format_error_reply(self, error: Exception) -> str:
+    def _count_and_format_error_reply(self, error: Exception) -> str:
         """Count an error, log an unexpected one, and return the error message for the client."""
         match error:
             case InvalidMessageError():
@@ -104,7 +104,9 @@ class EpisodeConnection(ConnectionHandler):
                 return count_and_format_error(
                     ErrorKind.TOO_BIG, str(error), WSErrorCode.VALIDATION_ERROR
                 )
-        text = logs.log_internal_error_and_get_reference(logger, error, self.logged_episode_id)
+        text = logs.log_internal_error_and_build_client_message(
+            logger, error, self.logged_episode_id
+        )
         return count_and_format_error(ErrorKind.INTERNAL, text, WSErrorCode.EXECUTION_ERROR)
 
     @property
@@ -148,10 +150,12 @@ class PlayerConnection(EpisodeConnection):
 
     async def reset(self, reset_arguments: JsonObject) -> WireReply:
         reply = Reply(ReplyStatus.ERROR, PLAYER_RESET_MESSAGE)
-        return self._episodes.create_live_episode(Transport.WEBSOCKET).build_wire_reply(reply)
+        return self._episodes.create_live_episode_without_reset(
+            Transport.WEBSOCKET
+        ).build_wire_reply(reply)
 
     async def step(self, action: JsonObject) -> WireReply:
         return await self._episodes.step(self._access, action)
 
     async def get_state(self) -> JsonObject:
-        return await self._episodes.get_state(self._access)
+        return await self._episodes.get_progress_without_id_for_players(self._access)

@@ -30,7 +30,7 @@ class OpenEnvWebSocketEndpoint(WebSocketEndpoint):
 
     message_too_long_text = "A message may have {} bytes; the session ends."
 
-    def format_error(self, text: str, code: str, **details: Any) -> str:
+    def format_error_message(self, text: str, code: str, **details: Any) -> str:
         return messages.format_error_message(text, code, **details)
 
     async def create_connection_handler(self, websocket: WebSocket) -> EpisodeConnection:
@@ -44,7 +44,7 @@ class OpenEnvWebSocketEndpoint(WebSocketEndpoint):
             return TrainerConnection(self._slots, self._episodes, transport)
         try:
             access = await self._episodes.find_access_by_player_id(player_id)
-            await self._episodes.get_state(access)
+            await self._episodes.get_progress_without_id_for_players(access)
         except (EpisodeGoneError, StoreError) as error:
             raise ConnectionEnd(str(error)) from None
         return PlayerConnection(self._episodes, access)

@@ -14,7 +14,7 @@ from openenv_kit.serving.episodes.records import StartedEpisode
 from openenv_kit.serving.episodes.running_episodes import RUNNING_EPISODES, EndReason, EpisodeKey
 from openenv_kit.serving.episodes.service import EpisodeService
 from openenv_kit.serving.episodes.worker_threads import (
-    run_reset_or_raise_busy,
+    run_reset_in_thread_if_slow_or_raise_busy,
     step_with_queued_slow_call,
 )
 from openenv_kit.serving.messages import JsonObject, WireReply
@@ -45,7 +45,7 @@ class TrainerConnection(EpisodeConnection):
         super().__init__(episodes)
         self._slots = slots
         self._transport = transport
-        self._live_episode = episodes.create_live_episode(transport, is_stored=False)
+        self._live_episode = episodes.create_live_episode_without_reset(transport, is_stored=False)
         self._stored_access: EpisodeAccess | None = None
         self._task = asyncio.current_task()
         self.immediate_step = self._live_episode.step
@@ -63,7 +63,7 @@ class TrainerConnection(EpisodeConnection):
     async def reset(self, reset_arguments: JsonObject) -> WireReply:
         """Start an episode, or continue a stored one if the argument `resume` is given."""
         if RESUME_ARGUMENT in reset_arguments:
-            return await self._resume_episode(reset_arguments)
+            return await self._resume_episode_or_build_error_reply(reset_arguments)
         requested_at_s = time.perf_counter()
         if reset_arguments.get("episode_id") is not None or is_sealed_split(
             reset_arguments.get("split")
@@ -73,19 +73,19 @@ class TrainerConnection(EpisodeConnection):
                 await self._end_other_connections_to_episode(
                     started.access.episode_id, EndReason.RESTARTED
                 )
-                self._switch_to_stored_episode(started)
+                self._switch_to_stored_episode_and_end_previous(started)
             return started.wire_reply
         live_episode = self._live_episode
-        reply = await run_reset_or_raise_busy(
+        reply = await run_reset_in_thread_if_slow_or_raise_busy(
             live_episode.environment, live_episode.reset, reset_arguments, requested_at_s
         )
         if reply.status == ReplyStatus.ERROR:
             return live_episode.build_wire_reply(reply)
-        live_episode.register_start(is_stored=False)
+        live_episode.register_start_and_end_previous(is_stored=False)
         self._stored_access = None
         has_slow_tools = live_episode.environment.tools.has_slow_tools
         self.immediate_step = None if has_slow_tools else live_episode.step
-        return live_episode.build_wire_reply(reply, live_episode.ids_for_trainer)
+        return live_episode.build_wire_reply(reply, live_episode.episode_and_player_ids)
 
     async def step(self, action: JsonObject) -> WireReply:
         if self._stored_access is not None:
@@ -96,30 +96,38 @@ class TrainerConnection(EpisodeConnection):
 
     async def get_state(self) -> JsonObject:
         if self._stored_access is not None:
-            return await self._episodes.get_state(self._stored_access)
-        return self._live_episode.get_state()
+            return await self._episodes.get_progress_without_id_for_players(self._stored_access)
+        return self._live_episode.get_progress_with_episode_id()
 
-    async def release_episode(self, *, may_resume: bool, reason: EndReason) -> None:
+    async def store_or_close_episode_at_connection_end(
+        self, *, may_resume: bool, reason: EndReason
+    ) -> None:
         if self._stored_access is None:
             if may_resume:
-                await self._episodes.store_disconnected_episode(self._live_episode)
-            RUNNING_EPISODES.register_end(self._live_episode.running_entry, reason)
+                await self._episodes.try_to_store_disconnected_episode(self._live_episode)
+            RUNNING_EPISODES.remove_and_log_end_if_registered(
+                self._live_episode.running_entry, reason
+            )
         elif not may_resume:
             # The episode may be gone because another connection resumed or closed it.
             with suppress(EpisodeGoneError):
-                await self._episodes.close_episode(self._stored_access)
+                await self._episodes.close_episode_and_release_unplayed_task(self._stored_access)
         elif reason not in (EndReason.RESUMED, EndReason.RESTARTED):
             # After RESUMED or RESTARTED, another connection plays the episode, so it goes on.
             key = EpisodeKey(self._episodes.environment.name, self._stored_access.episode_id)
-            RUNNING_EPISODES.register_end(RUNNING_EPISODES.find(key), reason)
+            RUNNING_EPISODES.remove_and_log_end_if_registered(RUNNING_EPISODES.find(key), reason)
 
-    def _switch_to_stored_episode(self, started: StartedEpisode) -> None:
+    def _switch_to_stored_episode_and_end_previous(self, started: StartedEpisode) -> None:
         """Switch to a stored episode, and end the episode that this connection played before."""
-        RUNNING_EPISODES.register_end(self._live_episode.running_entry, EndReason.RESTARTED)
+        RUNNING_EPISODES.remove_and_log_end_if_registered(
+            self._live_episode.running_entry, EndReason.RESTARTED
+        )
         self._stored_access, self.immediate_step = started.access, None
-        self._live_episode = self._episodes.create_live_episode(self._transport, is_stored=False)
+        self._live_episode = self._episodes.create_live_episode_without_reset(
+            self._transport, is_stored=False
+        )
 
-    async def _resume_episode(self, reset_arguments: JsonObject) -> WireReply:
+    async def _resume_episode_or_build_error_reply(self, reset_arguments: JsonObject) -> WireReply:
         episode_id = reset_arguments.get("episode_id")
         if (
             reset_arguments[RESUME_ARGUMENT] is not True
@@ -139,7 +147,7 @@ class TrainerConnection(EpisodeConnection):
             started = await self._episodes.resume_episode(episode_id)
         except EpisodeGoneError as error:
             return self._build_error_reply(str(error))
-        self._switch_to_stored_episode(started)
+        self._switch_to_stored_episode_and_end_previous(started)
         return started.wire_reply
 
     async def _end_other_connections_to_episode(self, episode_id: str, reason: EndReason) -> None:

@@ -89,7 +89,7 @@ async def test_work_for_a_connection_that_is_gone_is_dropped() -> None:
     token = client_identity.IS_CONNECTION_CLOSED.set(lambda: True)
     try:
         with pytest.raises(BusyError, match="gone"):
-            await worker_threads.run_reset_or_raise_busy(
+            await worker_threads.run_reset_in_thread_if_slow_or_raise_busy(
                 get_environment("pipe_leak"), lambda: pytest.fail("an episode was made")
             )
     finally:

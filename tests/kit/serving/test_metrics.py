@@ -165,7 +165,7 @@ async def test_step_that_waits_for_another_counts_with_its_wait() -> None:
     handle = (await episodes.reset({"seed": 5})).access
     assert handle is not None
     before = count("openenv_kit_step_seconds_sum", method="list_dates")
-    async with episodes._loader.cache.get_or_add_entry(handle.episode_id).lock:
+    async with episodes._loader.cache.get_or_add_entry_within_max_episodes(handle.episode_id).lock:
         step = asyncio.create_task(episodes.step(EpisodeAccess(handle.episode_id), LIST))
         await asyncio.sleep(0.2)
     await step

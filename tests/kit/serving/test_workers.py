@@ -65,8 +65,9 @@ pytestmark = pytest.mark.slow
 
 def test_the_soft_limit_of_open_files_is_raised_to_the_hard_one(tmp_path: Path) -> None:
     script = (
-        "import resource; from openenv_kit.serving.workers import raise_open_file_limit;"
-        "raise_open_file_limit(); print(*resource.getrlimit(resource.RLIMIT_NOFILE))"
+        "import resource;"
+        "from openenv_kit.serving.workers import raise_open_file_limit_to_hard_limit;"
+        "raise_open_file_limit_to_hard_limit(); print(*resource.getrlimit(resource.RLIMIT_NOFILE))"
     )
     command = f'ulimit -Sn 100; ulimit -Hn 400; exec "{sys.executable}" -c "{script}"'
     done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)

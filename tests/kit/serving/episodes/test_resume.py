@@ -236,12 +236,12 @@ async def test_a_dropped_session_never_replaces_an_episode_that_is_stored(
     episodes = episodes_at(tmp_path / "s.db")
     play = LiveEpisode()
     play.reset({"seed": 1, "episode_id": "shared"})
-    assert await episodes.store_disconnected_episode(play)
+    assert await episodes.try_to_store_disconnected_episode(play)
     await episodes.step(EpisodeAccess("shared"), LIST)
-    assert not await episodes.store_disconnected_episode(play)
+    assert not await episodes.try_to_store_disconnected_episode(play)
     play.step(LIST)
     play.step(LIST)
-    assert not await episodes.store_disconnected_episode(play)
+    assert not await episodes.try_to_store_disconnected_episode(play)
     assert (await episodes.get_trainer_record("shared")).step_count == 1
     await episodes.close_store_and_clear_cache()
 
@@ -264,7 +264,7 @@ async def test_resume_of_a_closed_episode_is_rejected_and_leaves_its_id_valid(
     episodes = episodes_at(tmp_path / "s.db")
     started = await episodes.reset({"seed": 5})
     assert started.access is not None
-    await episodes.close_episode(started.access)
+    await episodes.close_episode_and_release_unplayed_task(started.access)
     with pytest.raises(EpisodeClosedError):
         await episodes.resume_episode(started.access.episode_id)
     with pytest.raises(EpisodeClosedError):  # and not that another connection has it now

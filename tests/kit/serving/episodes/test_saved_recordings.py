@@ -79,7 +79,7 @@ def test_oldest_recordings_go_when_they_take_too_much(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x" * 100)
     monkeypatch.setattr(kept, "MAX_RECORDINGS_BYTES", 250)
-    kept._delete_oldest_recordings_above_limit(tmp_path / "recordings")
+    kept._delete_oldest_recording_files_above_limit(tmp_path / "recordings")
     names = sorted(path.name for path in tmp_path.glob("recordings/*/*"))
     assert names == ["2026-01-03.jsonl", "2026-01-04.jsonl"]
 

@@ -301,9 +301,9 @@ async def test_store_gives_numbers_without_gaps_and_counts_no_rejected_start(
     assert [(play.number, play.index) for play in plays] == [(1, 0), (2, 0), (3, 1)]
     assert await store.list_sealed_episodes("bob", "tasks") == []
     for rejected in {f"e{n}" for n in range(5)} - {play.episode_id for play in plays}:
-        assert await store.load(rejected) is None
-    await store.record_sealed_result("pl-f", 0.5, 3, "digest")
-    await store.record_sealed_result("pl-f", 0.9, 4, "later")
+        assert await store.load_and_extend_expiry(rejected) is None
+    await store.record_first_sealed_result("pl-f", 0.5, 3, "digest")
+    await store.record_first_sealed_result("pl-f", 0.9, 4, "later")
     last = (await store.list_sealed_episodes("alice", "tasks"))[-1]
     assert (last.score, last.step_count, last.actions_digest) == (0.5, 3, "digest")
     await store.close()

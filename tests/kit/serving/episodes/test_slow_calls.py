@@ -59,23 +59,25 @@ async def test_slow_call_of_an_episode_that_used_little_goes_before_one_that_use
         order.append(name)
         clock.now += takes_s
 
-    await calls.run_in_fair_turn("expensive", lambda: call("expensive", 10.0))
+    await calls.run_in_thread_at_fair_turn("expensive", lambda: call("expensive", 10.0))
     blocking = asyncio.create_task(
-        calls.run_in_fair_turn("blocking", lambda: may_end.wait(PATIENCE_S))
+        calls.run_in_thread_at_fair_turn("blocking", lambda: may_end.wait(PATIENCE_S))
     )
-    while calls.counts.running == 0:
+    while calls.running_and_waiting_counts.running == 0:
         await asyncio.sleep(0)
     waiting = []
     for name in ("expensive", "cheap", "cheap too"):
         waiting.append(
-            asyncio.create_task(calls.run_in_fair_turn(name, lambda name=name: call(name, 1.0)))
+            asyncio.create_task(
+                calls.run_in_thread_at_fair_turn(name, lambda name=name: call(name, 1.0))
+            )
         )
         await asyncio.sleep(0)
-    assert calls.counts == SlowCallCounts(running=1, waiting=3)
+    assert calls.running_and_waiting_counts == SlowCallCounts(running=1, waiting=3)
     may_end.set()
     await asyncio.gather(blocking, *waiting)
     assert order == ["expensive", "cheap", "cheap too", "expensive"]
-    assert calls.counts == SlowCallCounts(0, 0)
+    assert calls.running_and_waiting_counts == SlowCallCounts(0, 0)
 
 
 async def test_newcomer_is_not_served_before_an_episode_that_waited_its_turn(clock: Clock) -> None:
@@ -86,11 +88,15 @@ async def test_newcomer_is_not_served_before_an_episode_that_waited_its_turn(clo
         order.append(name)
         clock.now += takes_s
 
-    await calls.run_in_fair_turn("expensive", lambda: call("expensive", 3.0))
+    await calls.run_in_thread_at_fair_turn("expensive", lambda: call("expensive", 3.0))
     for number in range(3):  # others, each of which uses as much
-        await calls.run_in_fair_turn("other", lambda number=number: call(f"other {number}", 3.0))
+        await calls.run_in_thread_at_fair_turn(
+            "other", lambda number=number: call(f"other {number}", 3.0)
+        )
     tasks = [
-        asyncio.create_task(calls.run_in_fair_turn(name, lambda name=name: call(name, 1.0)))
+        asyncio.create_task(
+            calls.run_in_thread_at_fair_turn(name, lambda name=name: call(name, 1.0))
+        )
         for name in ("blocker", "expensive", "newcomer")
     ]
     await asyncio.gather(*tasks)
@@ -103,25 +109,27 @@ async def test_queue_remembers_only_the_episodes_used_last(
     monkeypatch.setattr(slow_calls, "MAX_REMEMBERED_EPISODES", 2)
     calls = SlowCallQueue(max_running=1)
     for name in ("a", "b", "a", "c"):
-        await calls.run_in_fair_turn(name, lambda: None)
+        await calls.run_in_thread_at_fair_turn(name, lambda: None)
     assert list(calls._virtual_end_s) == ["a", "c"]
 
 
 async def test_slow_call_cancelled_while_it_waits_never_runs_and_frees_its_turn() -> None:
     calls, may_end, ran = SlowCallQueue(max_running=1), threading.Event(), []
-    running = asyncio.create_task(calls.run_in_fair_turn("a", lambda: may_end.wait(PATIENCE_S)))
+    running = asyncio.create_task(
+        calls.run_in_thread_at_fair_turn("a", lambda: may_end.wait(PATIENCE_S))
+    )
     await asyncio.sleep(0)
-    waiting = asyncio.create_task(calls.run_in_fair_turn("b", lambda: ran.append("b")))
+    waiting = asyncio.create_task(calls.run_in_thread_at_fair_turn("b", lambda: ran.append("b")))
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert calls.counts.waiting == 0
+    assert calls.running_and_waiting_counts.waiting == 0
     may_end.set()
     await running
-    await calls.run_in_fair_turn("c", lambda: ran.append("c"))
+    await calls.run_in_thread_at_fair_turn("c", lambda: ran.append("c"))
     assert ran == ["c"]
-    assert calls.counts == SlowCallCounts(0, 0)
+    assert calls.running_and_waiting_counts == SlowCallCounts(0, 0)
 
 
 # Stored results.
@@ -182,7 +190,7 @@ async def test_rebuilt_episode_takes_slow_results_and_refusals_from_the_store(
     await first.close_store_and_clear_cache()
 
     second = episodes_in(tmp_path / "s.db")  # as after a restart
-    assert (await second.get_state(started.access))["step_count"] == 2
+    assert (await second.get_progress_without_id_for_players(started.access))["step_count"] == 2
     again = [
         await second.step(started.access, action, f"request {number}")
         for number, action in enumerate((GAUGE, REFUSED))
@@ -200,23 +208,25 @@ async def test_slow_call_lost_in_a_crash_is_computed_once_and_then_stored(
     assert started.access is not None
     key = f"pipe_leak/{started.episode_id}"
     # Stored, and killed before it was played.
-    await episodes.store.append_action(
+    await episodes.store.append_action_if_index_is_next(
         key, started.access.lease_id, 0, b'{"tool":"gauge","arguments":{"segment":4}}'
     )
     await episodes.close_store_and_clear_cache()
     for _ in range(2):
         episodes = episodes_in(tmp_path / "s.db")
-        assert (await episodes.get_state(started.access))["step_count"] == 1
+        assert (await episodes.get_progress_without_id_for_players(started.access))[
+            "step_count"
+        ] == 1
         await episodes.close_store_and_clear_cache()
     assert computing.computed == [4]
 
 
 async def test_dropped_session_keeps_its_slow_results(computing: Computing, tmp_path: Path) -> None:
     episodes = episodes_in(tmp_path / "s.db")
-    play = episodes.create_live_episode("ws", is_stored=False)
+    play = episodes.create_live_episode_without_reset("ws", is_stored=False)
     play.reset({"seed": 1})
     play.step(GAUGE)
-    assert await episodes.store_disconnected_episode(play)
+    assert await episodes.try_to_store_disconnected_episode(play)
     assert play.episode_id is not None
     resumed = await episodes.resume_episode(play.episode_id)
     assert "step 1" in resumed.wire_reply["observation"]["message"]
@@ -232,7 +242,9 @@ async def test_reset_goes_on_while_slow_calls_fill_their_threads(computing: Comp
     for handle in handles:  # their actions are stored, so their calls run or wait
         assert handle is not None
         key = f"pipe_leak/{handle.episode_id}"
-        while not (stored := await episodes.store.load(key)) or not stored.actions:
+        while (
+            not (stored := await episodes.store.load_and_extend_expiry(key)) or not stored.actions
+        ):
             await asyncio.sleep(0)
     for _ in range(100):
         await asyncio.sleep(0)
@@ -256,7 +268,7 @@ async def test_live_episodes_are_bounded_by_their_bytes_and_go_on_after_that(
         assert handle is not None
         await episodes.step(handle, GAUGE)
         assert len(episodes._loader.cache) <= 4
-        assert (await episodes.get_state(handle))["step_count"] == 1
+        assert (await episodes.get_progress_without_id_for_players(handle))["step_count"] == 1
     await episodes.close_store_and_clear_cache()
 
 
@@ -276,27 +288,27 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BlockingSt
 
 def test_store_gives_back_slow_results_by_the_index_of_their_action(store: BlockingStore) -> None:
     generation = store.create("a", "http", b"{}", [b"1", b"2"], slow_results={1: b"\x00\xff"})
-    assert store.load("a").slow_results == {1: b"\x00\xff"}
-    assert store.add_slow_result("a", generation, 0, b"zero")
-    assert store.load("a").slow_results == {0: b"zero", 1: b"\x00\xff"}
+    assert store.load_and_extend_expiry("a").slow_results == {1: b"\x00\xff"}
+    assert store.add_slow_result_if_missing("a", generation, 0, b"zero")
+    assert store.load_and_extend_expiry("a").slow_results == {0: b"zero", 1: b"\x00\xff"}
 
 
 def test_store_takes_a_slow_result_once_and_only_from_the_writer_of_its_action(
     store: BlockingStore,
 ) -> None:
     generation = store.create("a", "http", b"{}", [b"1"])
-    assert not store.add_slow_result("a", "another generation", 0, b"x")
-    assert not store.add_slow_result("a", generation, 1, b"x")  # no such action
-    assert not store.add_slow_result("b", generation, 0, b"x")
-    assert store.add_slow_result("a", generation, 0, b"first")
-    assert not store.add_slow_result("a", generation, 0, b"second")
-    assert store.load("a").slow_results == {0: b"first"}
+    assert not store.add_slow_result_if_missing("a", "another generation", 0, b"x")
+    assert not store.add_slow_result_if_missing("a", generation, 1, b"x")  # no such action
+    assert not store.add_slow_result_if_missing("b", generation, 0, b"x")
+    assert store.add_slow_result_if_missing("a", generation, 0, b"first")
+    assert not store.add_slow_result_if_missing("a", generation, 0, b"second")
+    assert store.load_and_extend_expiry("a").slow_results == {0: b"first"}
 
 
 def test_starting_over_forgets_the_slow_results(store: BlockingStore) -> None:
     store.create("a", "http", b"{}", [b"1"], slow_results={0: b"old"})
     store.create("a", "http", b"{}", [b"1"])
-    assert store.load("a").slow_results == {}
+    assert store.load_and_extend_expiry("a").slow_results == {}
 
 
 def test_slow_results_count_against_the_share_of_a_client(tmp_path: Path) -> None:
@@ -306,7 +318,7 @@ def test_slow_results_count_against_the_share_of_a_client(tmp_path: Path) -> Non
 
     def fill() -> None:
         for index in range(len(actions)):
-            store.add_slow_result("a", generation, index, b"x" * 50_000)
+            store.add_slow_result_if_missing("a", generation, index, b"x" * 50_000)
 
     with pytest.raises(StoreFullError) as refused:
         fill()

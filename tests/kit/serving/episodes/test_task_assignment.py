@@ -16,7 +16,7 @@ from openenv_kit.errors import InvalidValueError
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.episodes.service import EpisodeService
 from openenv_kit.serving.episodes.task_assignment import SplitUsedUpError
-from openenv_kit.serving.http.environment_mounts import resolve_mounted_environments
+from openenv_kit.serving.http.environment_mounts import load_and_validate_other_environments
 from openenv_kit.serving.settings import Settings, load_settings
 from openenv_kit.serving.store.errors import StoreFullError
 from support.episode_servers import (
@@ -88,16 +88,16 @@ def test_sessions_closed_without_an_action_use_no_task() -> None:
             episodes = EpisodeService(settings, get_environment("pipe_leak"))
             unplayed, played = set(), set()
             for number in range(sessions):
-                started = await episodes.assign_and_start_next_task("mcp")
+                started = await episodes.start_next_task_of_mcp_split("mcp")
                 player = await episodes.find_access_by_player_id(started.player_id)
-                task = (await episodes.get_state(player))["task_id"]
+                task = (await episodes.get_progress_without_id_for_players(player))["task_id"]
                 if number % 2_000 == 3:
                     await episodes.step(player, {"tool": "gauge", "segment": 1})
                     assert task not in played
                     played.add(task)
                 else:
                     unplayed.add(task)
-                await episodes.close_episode(player)
+                await episodes.close_episode_and_release_unplayed_task(player)
             await episodes.close_store_and_clear_cache()
             return unplayed, played
 
@@ -121,10 +121,10 @@ async def test_session_without_space_returns_its_task(
     with monkeypatch.context() as patched:
         patched.setattr(episodes._loader, "store_new_episode", full)
         with pytest.raises(StoreFullError):
-            await episodes.assign_and_start_next_task("mcp")
-    await episodes.assign_and_start_next_task("mcp")
+            await episodes.start_next_task_of_mcp_split("mcp")
+    await episodes.start_next_task_of_mcp_split("mcp")
     with pytest.raises(SplitUsedUpError):
-        await episodes.assign_and_start_next_task("mcp")
+        await episodes.start_next_task_of_mcp_split("mcp")
     await episodes.close_store_and_clear_cache()
 
 
@@ -136,13 +136,13 @@ async def test_task_is_not_assigned_again_after_its_episode_expired(
     settings = Settings(episode_store="memory")
     episodes = EpisodeService(settings, environment)
     player = await episodes.find_access_by_player_id(
-        (await episodes.assign_and_start_next_task("mcp")).player_id
+        (await episodes.start_next_task_of_mcp_split("mcp")).player_id
     )
     await episodes.step(player, {"tool": "gauge", "segment": 1})
     later = time.time() + 2 * settings.episode_ttl_s
     monkeypatch.setattr("time.time", lambda: later)
     with pytest.raises(SplitUsedUpError):
-        await episodes.assign_and_start_next_task("mcp")
+        await episodes.start_next_task_of_mcp_split("mcp")
     await episodes.close_store_and_clear_cache()
 
 
@@ -184,4 +184,4 @@ def test_used_up_split_is_not_started_again(
 def test_an_unknown_split_is_refused_at_the_start() -> None:
     chosen = load_settings({"OPENENV_KIT_MCP_SPLIT": "trian"})
     with pytest.raises(InvalidValueError, match=r"OPENENV_KIT_MCP_SPLIT.*train, validation"):
-        resolve_mounted_environments(get_environment("metric_tracker_rl"), chosen)
+        load_and_validate_other_environments(get_environment("metric_tracker_rl"), chosen)

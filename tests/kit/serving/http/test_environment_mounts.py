@@ -16,7 +16,7 @@ from openenv_kit.errors import InvalidValueError, UnknownNameError
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.http.environment_mounts import (
     RESERVED_PATH_SEGMENTS,
-    resolve_mounted_environments,
+    load_and_validate_other_environments,
 )
 from openenv_kit.serving.settings import Settings, load_settings
 from support.paths import ROOT
@@ -224,14 +224,14 @@ def test_default_mounts_the_environments_of_the_distribution() -> None:
 def test_also_serve_setting_selects_mounted_environments(asked: str, mounted: list[str]) -> None:
     chosen = load_settings({"ALSO_SERVE": asked})
     assert [
-        each.name for each in resolve_mounted_environments(get_environment(FUNNEL), chosen)
+        each.name for each in load_and_validate_other_environments(get_environment(FUNNEL), chosen)
     ] == mounted
 
 
 def test_an_unknown_environment_is_refused_with_the_nearest_name() -> None:
     chosen = load_settings({"ALSO_SERVE": "firewach"})
     with pytest.raises(UnknownNameError, match=r"ALSO_SERVE 'firewach'.*mean 'firewatch'"):
-        resolve_mounted_environments(get_environment(FUNNEL), chosen)
+        load_and_validate_other_environments(get_environment(FUNNEL), chosen)
 
 
 @pytest.mark.parametrize("path", ["reset", "step", "mcp", "as/alice/reset"])
@@ -252,13 +252,13 @@ def test_unknown_environment_path_lists_what_is_served(
 def test_a_split_that_one_of_them_lacks_is_refused() -> None:
     chosen = Settings(mcp_split="validation", also_serve=PIPE)
     with pytest.raises(InvalidValueError, match="pipe_leak has train, test"):
-        resolve_mounted_environments(get_environment(FUNNEL), chosen)
+        load_and_validate_other_environments(get_environment(FUNNEL), chosen)
 
 
 def test_a_name_that_the_root_s_paths_have_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(get_environment(PIPE)), "name", "web")
     with pytest.raises(InvalidValueError, match="ALSO_SERVE is 'web'"):
-        resolve_mounted_environments(get_environment(FUNNEL), Settings(also_serve=PIPE))
+        load_and_validate_other_environments(get_environment(FUNNEL), Settings(also_serve=PIPE))
 
 
 @pytest.mark.slow

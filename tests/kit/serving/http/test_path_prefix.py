@@ -24,7 +24,7 @@ from websockets.sync.client import connect
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.serving.app import build_app
-from openenv_kit.serving.http.environment_mounts import resolve_mounted_environments
+from openenv_kit.serving.http.environment_mounts import load_and_validate_other_environments
 from openenv_kit.serving.settings import Settings, load_settings
 from support.live_server import free_port
 from support.paths import ROOT
@@ -184,7 +184,7 @@ def test_prefix_that_is_no_path_is_refused(given: str) -> None:
 @pytest.mark.parametrize("given", ["/web", "/drilldown/x", "/ws"])
 def test_prefix_that_looks_like_an_own_path_is_refused(given: str) -> None:
     with pytest.raises(InvalidValueError, match=r"OPENENV_KIT_ROOT_PATH.*own"):
-        resolve_mounted_environments(
+        load_and_validate_other_environments(
             get_environment("metric_tracker_rl"), Settings(root_path=given)
         )
 

@@ -25,28 +25,28 @@ ORDINARY = b"x" * 1400
 
 def living(store: BlockingStore, names: str) -> str:
     """Those of the names that are stored."""
-    return "".join(name for name in names if store.load(name))
+    return "".join(name for name in names if store.load_and_extend_expiry(name))
 
 
 def test_stored_episode_is_loaded_unchanged(store: BlockingStore) -> None:
     generation = store.create("a", "http", b"{}", [b"1"])
-    assert store.append_action("a", generation, 1, b'{"x":"\\n"}', "r1")
-    found = store.load("a")
+    assert store.append_action_if_index_is_next("a", generation, 1, b'{"x":"\\n"}', "r1")
+    found = store.load_and_extend_expiry("a")
     assert found is not None
     assert (found.lease_id, found.start_json) == (generation, b"{}")
     assert found.actions == (b"1", b'{"x":"\\n"}')
     assert found.request_ids == ("", "r1")
-    assert store.load("b") is None
+    assert store.load_and_extend_expiry("b") is None
 
 
 def test_an_action_number_is_taken_only_once(store: BlockingStore) -> None:
     generation = store.create("a", "http", b"{}", [])
-    assert store.append_action("a", generation, 0, b"1", "")
-    assert not store.append_action("a", generation, 0, b"2", "")
-    assert not store.append_action("a", generation, 2, b"3", "")
-    assert not store.append_action("a", "another generation", 1, b"4", "")
-    assert not store.append_action("b", generation, 0, b"5", "")
-    found = store.load("a")
+    assert store.append_action_if_index_is_next("a", generation, 0, b"1", "")
+    assert not store.append_action_if_index_is_next("a", generation, 0, b"2", "")
+    assert not store.append_action_if_index_is_next("a", generation, 2, b"3", "")
+    assert not store.append_action_if_index_is_next("a", "another generation", 1, b"4", "")
+    assert not store.append_action_if_index_is_next("b", generation, 0, b"5", "")
+    found = store.load_and_extend_expiry("a")
     assert found is not None
     assert found.actions == (b"1",)
 
@@ -54,8 +54,8 @@ def test_an_action_number_is_taken_only_once(store: BlockingStore) -> None:
 def test_starting_over_forgets_the_actions_and_shuts_out_old_writers(store: BlockingStore) -> None:
     old = store.create("a", "http", b"1", [b"x"])
     new = store.create("a", "http", b"2", [])
-    assert not store.append_action("a", old, 1, b"y", "")
-    found = store.load("a")
+    assert not store.append_action_if_index_is_next("a", old, 1, b"y", "")
+    found = store.load_and_extend_expiry("a")
     assert found is not None
     assert (found.lease_id, found.start_json, found.actions) == (new, b"2", ())
 
@@ -76,11 +76,11 @@ def test_an_unused_episode_expires_and_a_used_one_does_not(
     generation = store.create("used", "http", b"{}", [])
     store.create("unused", "http", b"{}", [])
     clock.now += 40
-    assert store.append_action("used", generation, 0, b"1", "")
+    assert store.append_action_if_index_is_next("used", generation, 0, b"1", "")
     clock.now += 30
-    assert store.load("unused") is None
-    assert not store.append_action("unused", generation, 0, b"1", "")
-    assert store.load("used") is not None
+    assert store.load_and_extend_expiry("unused") is None
+    assert not store.append_action_if_index_is_next("unused", generation, 0, b"1", "")
+    assert store.load_and_extend_expiry("used") is not None
     assert store.count_open_episodes("http") == 1
     store.close()
 
@@ -100,7 +100,7 @@ def test_eviction_order_is_expired_finished_idle_and_never_running(
         clock.now += 1
         generation = store.create(name, "http", b"{}", [])
         if name != "r":
-            store.mark_ended(name, generation, "completed")
+            store.mark_ended_if_lease_is_valid(name, generation, "completed")
     for name, left in (("1", "ifgr1"), ("2", "igr12"), ("3", "ir123"), ("4", "r1234")):
         with sqlite3.connect(tmp_path / "s.db") as db:
             store.create(name, "http", b"{}", [])
@@ -119,7 +119,7 @@ def test_eviction_order_is_expired_finished_idle_and_never_running(
 
 def test_client_evicts_only_its_own_episodes(store: BlockingStore, clock: ManualClock) -> None:
     store.create("s", "http", b"{}", [], client_address="stranger")
-    store.mark_ended("s", store.load("s").lease_id, "completed")  # type: ignore[union-attr]
+    store.mark_ended_if_lease_is_valid("s", store.load_and_extend_expiry("s").lease_id, "completed")  # type: ignore[union-attr]
     clock.now += 1
     done = store.create("a", "http", b"{}", [], client_address="me")
     store.create("b", "http", b"{}", [], client_address="me")
@@ -129,7 +129,7 @@ def test_client_evicts_only_its_own_episodes(store: BlockingStore, clock: Manual
         store.create("d", "http", b"{}", [], client_address="me")
     assert (refused.value.retry_after_s, refused.value.is_client_limit) == (14, True)
     store.create("c", "http", b"{}", [], client_address="me")  # starting over takes no more room
-    store.mark_ended("a", done, "completed")
+    store.mark_ended_if_lease_is_valid("a", done, "completed")
     store.create("d", "http", b"{}", [], client_address="me")
     clock.now += 14
     store.create("e", "http", b"{}", [], client_address="me")
@@ -142,9 +142,9 @@ def test_client_evicts_only_its_own_episodes(store: BlockingStore, clock: Manual
 
 def test_a_finished_episode_can_still_be_read(store: BlockingStore) -> None:
     generation = store.create("a", "http", b"{}", [b"1"], client_address="me")
-    store.mark_ended("a", "another generation", "completed")
-    store.mark_ended("a", generation, "completed")
-    found = store.load("a")
+    store.mark_ended_if_lease_is_valid("a", "another generation", "completed")
+    store.mark_ended_if_lease_is_valid("a", generation, "completed")
+    found = store.load_and_extend_expiry("a")
     assert found is not None
     assert found.actions == (b"1",)
 
@@ -158,15 +158,15 @@ def test_steps_count_against_a_client_s_share(tmp_path: Path, clock: ManualClock
 
     def play() -> None:
         nonlocal steps
-        while store.append_action("a", generation, steps, b"x" * 10_000, ""):
+        while store.append_action_if_index_is_next("a", generation, steps, b"x" * 10_000, ""):
             steps += 1
 
     with pytest.raises(StoreFullError) as refused:
         play()
     assert refused.value.is_client_limit
     assert 8 < steps < 16
-    assert store.append_action("b", other, 0, b"x" * 10_000, "")
-    found = store.load("a")
+    assert store.append_action_if_index_is_next("b", other, 0, b"x" * 10_000, "")
+    found = store.load_and_extend_expiry("a")
     assert found is not None
     assert len(found.actions) == steps  # what was refused was not half done
     store.close()
@@ -204,13 +204,13 @@ def test_a_store_never_takes_more_than_its_bytes_and_always_finds_room(
     most = 0
     for number in range(2 * limit // size):
         generation = store.create(f"{number:032}", "http", b"x" * size, [])
-        assert store.append_action(f"{number:032}", generation, 0, b"y" * 200, "")
-        store.mark_ended(f"{number:032}", generation, "completed")
+        assert store.append_action_if_index_is_next(f"{number:032}", generation, 0, b"y" * 200, "")
+        store.mark_ended_if_lease_is_valid(f"{number:032}", generation, "completed")
         clock.now += 1
         most = max(most, on_disk(tmp_path))
     assert limit // 2 < most <= limit
     check(tmp_path / "s.db")
-    kept = [n for n in range(number + 1) if store.load(f"{n:032}")]
+    kept = [n for n in range(number + 1) if store.load_and_extend_expiry(f"{n:032}")]
     assert kept == list(range(kept[0], number + 1))  # the oldest went first
     store.close()
 
@@ -228,7 +228,7 @@ def test_full_store_accepts_actions_of_running_episodes(tmp_path: Path, clock: M
         fill()
     assert len(running) > 200
     for number, generation in enumerate(running):
-        assert store.append_action(f"{number}", generation, 0, b"y" * 100, "")
+        assert store.append_action_if_index_is_next(f"{number}", generation, 0, b"y" * 100, "")
     store.close()
 
 
@@ -258,7 +258,7 @@ def test_client_share_is_counted_in_database_pages(tmp_path: Path, start: int, a
                 name, "http", b"x" * start, [], client_address=client, player_id=player
             )
             if action:
-                store.append_action(name, made, 0, b"x" * action, "")
+                store.append_action_if_index_is_next(name, made, 0, b"x" * action, "")
 
     for number in range(3):
         with pytest.raises(StoreFullError) as refused:
@@ -276,10 +276,10 @@ async def test_store_removes_the_last_action_only(kind: str, tmp_path: Path) -> 
         else RedisStore(fakeredis.FakeAsyncRedis(decode_responses=True), StoreLimits())
     )
     generation = await store.create("e", NewEpisode("http", b"{}", [b"1", b"2"]))
-    assert await store.remove_last_action("e", "another", 1) is False
-    assert await store.remove_last_action("e", generation, 0) is False
-    assert await store.remove_last_action("e", generation, 1) is True
-    assert (await store.load("e")).actions == (b"1",)
-    assert await store.append_action("e", generation, 1, b"3")
-    assert (await store.load("e")).actions == (b"1", b"3")
+    assert await store.remove_action_if_last("e", "another", 1) is False
+    assert await store.remove_action_if_last("e", generation, 0) is False
+    assert await store.remove_action_if_last("e", generation, 1) is True
+    assert (await store.load_and_extend_expiry("e")).actions == (b"1",)
+    assert await store.append_action_if_index_is_next("e", generation, 1, b"3")
+    assert (await store.load_and_extend_expiry("e")).actions == (b"1", b"3")
     await store.close()

@@ -40,8 +40,8 @@ def test_episode_that_another_release_kept_in_redis_is_refused_by_its_version() 
     redis = fakeredis.FakeAsyncRedis(server=server, decode_responses=True)
     store = BlockingStore(RedisStore(redis, StoreLimits(60)))
     with pytest.raises(OutdatedEpisodeError, match=r"'mine'.*store 4 \(here 11\).*rolled back"):
-        store.load("game/mine")
-    assert store.load("game/other") is None
+        store.load_and_extend_expiry("game/mine")
+    assert store.load_and_extend_expiry("game/other") is None
 
 
 def test_a_redis_that_does_not_answer_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,19 +60,19 @@ def test_a_redis_that_is_full_or_gone_is_unavailable_and_comes_back(problem: Exc
     redis.problem = problem
     calls: list[Any] = [
         lambda: store.create("b", "http", b"{}", [], client_address="me"),
-        lambda: store.load("a"),
-        lambda: store.append_action("a", generation, 0, b"1", ""),
-        lambda: store.mark_ended("a", generation, "completed"),
+        lambda: store.load_and_extend_expiry("a"),
+        lambda: store.append_action_if_index_is_next("a", generation, 0, b"1", ""),
+        lambda: store.mark_ended_if_lease_is_valid("a", generation, "completed"),
         lambda: store.count_open_episodes("http"),
-        store.check_writable,
+        store.require_store_is_writable,
     ]
     for call in calls:
         with pytest.raises(StoreUnavailableError) as refused:
             call()
         assert refused.value.retry_after_s == 5
     redis.problem = None
-    store.check_writable()
-    assert store.append_action("a", generation, 0, b"1", "")
+    store.require_store_is_writable()
+    assert store.append_action_if_index_is_next("a", generation, 0, b"1", "")
 
 
 def test_an_episode_that_redis_has_displaced_is_gone() -> None:
@@ -80,11 +80,11 @@ def test_an_episode_that_redis_has_displaced_is_gone() -> None:
     redis = fakeredis.FakeAsyncRedis(server=server, decode_responses=True)
     store = BlockingStore(RedisStore(redis, StoreLimits(60)))
     generation = store.create("a", "http", b"{}", [])
-    assert store.append_action("a", generation, 0, b"1", "")
+    assert store.append_action_if_index_is_next("a", generation, 0, b"1", "")
     other = fakeredis.FakeRedis(server=server, decode_responses=True)
     (key,) = other.scan_iter("*:episode:*")  # its start and its actions go together
     other.delete(key)
-    assert store.load("a") is None
-    assert store.load("a", new_lease=True) is None
-    assert not store.append_action("a", generation, 0, b"1", "")
-    assert not store.append_action("a", generation, 1, b"1", "")
+    assert store.load_and_extend_expiry("a") is None
+    assert store.load_and_extend_expiry("a", replace_lease=True) is None
+    assert not store.append_action_if_index_is_next("a", generation, 0, b"1", "")
+    assert not store.append_action_if_index_is_next("a", generation, 1, b"1", "")

@@ -59,21 +59,21 @@ def test_sqlite_store_deleted_refuses_until_the_file_is_back(
     kept = path.with_name("kept.db")
     path.rename(kept)
     with pytest.raises(StoreReplacedError, match="was deleted while the server ran"):
-        store.check_writable()
+        store.require_store_is_writable()
     with pytest.raises(StoreReplacedError):  # it would be lost with this process
-        store.append_action("a", generation, 0, b"1", "")
+        store.append_action_if_index_is_next("a", generation, 0, b"1", "")
     kept.rename(path)
-    store.check_writable()
-    assert store.append_action("a", generation, 0, b"1", "")
+    store.require_store_is_writable()
+    assert store.append_action_if_index_is_next("a", generation, 0, b"1", "")
 
 
 def test_sqlite_store_replaced_by_another_file_refuses(store: BlockingStore, path: Path) -> None:
     store.create("a", "http", b"{}")
     put_other_store(path)
     with pytest.raises(StoreReplacedError, match="was replaced"):
-        store.check_writable()
+        store.require_store_is_writable()
     with pytest.raises(StoreReplacedError):
-        store.load("b")
+        store.load_and_extend_expiry("b")
 
 
 def test_sqlite_store_reopened_on_another_store_refuses(store: BlockingStore, path: Path) -> None:
@@ -82,7 +82,7 @@ def test_sqlite_store_reopened_on_another_store_refuses(store: BlockingStore, pa
     sqlite_store(other, LIMITS).close()
     shutil.copyfile(other, path)  # the same inode
     with pytest.raises(StoreReplacedError):
-        store.check_writable()
+        store.require_store_is_writable()
 
 
 def test_redis_store_emptied_refuses() -> None:
@@ -90,11 +90,11 @@ def test_redis_store_emptied_refuses() -> None:
     store = BlockingStore(
         RedisStore(fakeredis.FakeAsyncRedis(server=server, decode_responses=True), LIMITS)
     )
-    store.check_writable()
-    store.check_writable()
+    store.require_store_is_writable()
+    store.require_store_is_writable()
     fakeredis.FakeRedis(server=server).flushall()
     with pytest.raises(StoreReplacedError, match="was emptied or replaced"):
-        store.check_writable()
+        store.require_store_is_writable()
 
 
 def test_ready_store_deleted_answers_503_and_says_what_to_do(
@@ -190,10 +190,10 @@ def test_sqlite_store_wall_clock_jumps_expires_after_the_time_that_passed(
         store.close()
         store = sqlite_store(path, LIMITS)
     machine.wait(40)
-    assert store.load("a") is not None
+    assert store.load_and_extend_expiry("a") is not None
     machine.wait(30)
-    assert store.load("a") is not None
-    assert store.load("b") is None
+    assert store.load_and_extend_expiry("a") is not None
+    assert store.load_and_extend_expiry("b") is None
     store.close()
 
 
@@ -206,9 +206,9 @@ def test_sqlite_store_machine_restarts_counts_the_time_it_was_off(
     store.close()
     machine.restart(off_s)
     store = sqlite_store(path, LIMITS)
-    assert (store.load("a") is not None) is is_there
+    assert (store.load_and_extend_expiry("a") is not None) is is_there
     machine.wait(61)
-    assert store.load("a") is None
+    assert store.load_and_extend_expiry("a") is None
     store.close()
 
 
@@ -240,7 +240,7 @@ def test_a_redis_that_hangs_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> N
 
         def use() -> None:
             with contextlib.suppress(StoreUnavailableError):
-                asyncio.run(open_store(Settings(episode_store=address)).check_writable())
+                asyncio.run(open_store(Settings(episode_store=address)).require_store_is_writable())
             ended.set()
 
         threading.Thread(target=use, daemon=True).start()

@@ -75,10 +75,10 @@ def test_store_on_a_full_disk_is_unavailable_until_space_is_free(
     assert len(taken) < 500
     assert refused.value.retry_after_s == 5
     disk.free()
-    store.check_writable()
+    store.require_store_is_writable()
     store.create("a", "http", ORDINARY, [])
     for number, generation in enumerate(running):  # none of those that ran was displaced
-        assert store.append_action(f"old-{number:027}", generation, 0, b"1", "")
+        assert store.append_action_if_index_is_next(f"old-{number:027}", generation, 0, b"1", "")
     store.close()
     check(disk.path / "s.db")
 
@@ -139,7 +139,7 @@ def test_one_worker_without_a_writable_folder_keeps_episodes_in_memory_and_says_
         store = BlockingStore(open_store(Settings()))
     assert "missing" in caplog.records[-1].reason
     store.create("a", "http", b"{}", [])
-    assert store.load("a") is not None
+    assert store.load_and_extend_expiry("a") is not None
     store.close()
 
 

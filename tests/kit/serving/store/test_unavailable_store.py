@@ -159,7 +159,7 @@ def test_a_readiness_answer_is_kept_for_a_moment(
         asked.append("check")
 
     monkeypatch.setattr("openenv_kit.serving.http.readiness.READY_CACHE_S", 3600.0)
-    monkeypatch.setattr(SqliteStore, "check_writable", check)
+    monkeypatch.setattr(SqliteStore, "require_store_is_writable", check)
     with client_at(tmp_path / "s.db", token="a-token-long-enough") as client:
         for _ in range(5):
             assert client.get("/ready").status_code == 200  # without the token
@@ -181,7 +181,7 @@ async def test_a_repeated_request_of_an_episode_that_is_gone_is_unknown(tmp_path
     # Started over elsewhere, it has never heard of that request.
     await workers[1].reset({"seed": 6, "episode_id": "mine"})
     assert (await workers[0].step(plain, LIST, "one")) != first
-    assert (await workers[1].get_state(plain))["step_count"] == 1
+    assert (await workers[1].get_progress_without_id_for_players(plain))["step_count"] == 1
     for worker in workers:
         await worker.close_store_and_clear_cache()
 
@@ -192,14 +192,14 @@ async def test_dropped_session_that_cannot_be_stored_is_discarded(tmp_path: Path
     await episodes.reset({"seed": 1})
     play = LiveEpisode()
     play.reset({"seed": 2})
-    assert not await episodes.store_disconnected_episode(play)
+    assert not await episodes.try_to_store_disconnected_episode(play)
     await episodes.close_store_and_clear_cache()
 
 
 async def test_store_closes_after_running_calls() -> None:
     store, held = SqliteStore("memory", StoreLimits()), threading.Event()
     store._thread.submit(held.wait)
-    making = asyncio.create_task(store.create("mine", NewEpisode("http", b"{}")))
+    making = asyncio.create_task(store.create_or_replace_episode("mine", NewEpisode("http", b"{}")))
     closing = asyncio.create_task(store.close())
     await asyncio.sleep(0)
     held.set()
