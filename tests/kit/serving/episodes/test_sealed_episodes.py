@@ -290,7 +290,7 @@ async def test_store_gives_numbers_without_gaps_and_counts_no_rejected_start(
         sealed = SealedStartRequest("alice", "tasks", index, 2)
         new = NewEpisode("http", b'{"reset":{}}', player_id=f"pl-{episode_id}", sealed_start=sealed)
         try:
-            return await store.create(episode_id, new)
+            return await store.create_or_replace_episode(episode_id, new)
         except SealedStartsUsedUpError as problem:
             return problem
 

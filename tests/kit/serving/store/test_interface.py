@@ -275,7 +275,7 @@ async def test_store_removes_the_last_action_only(kind: str, tmp_path: Path) -> 
         if kind == "sqlite"
         else RedisStore(fakeredis.FakeAsyncRedis(decode_responses=True), StoreLimits())
     )
-    generation = await store.create("e", NewEpisode("http", b"{}", [b"1", b"2"]))
+    generation = await store.create_or_replace_episode("e", NewEpisode("http", b"{}", [b"1", b"2"]))
     assert await store.remove_action_if_last("e", "another", 1) is False
     assert await store.remove_action_if_last("e", generation, 0) is False
     assert await store.remove_action_if_last("e", generation, 1) is True
