@@ -136,8 +136,8 @@ class OutdatedEpisodeError(UnknownEpisodeError):
         LookupError.__init__(
             self,
             f"The episode {truncated_repr(access.player_or_episode_id)} was started under other "
-            f"versions: {changes}. It cannot be played here. Start a new one with POST /reset, or have the "
-            "server rolled back to the release that started it.",
+            f"versions: {changes}. It cannot be played here. Start a new one with POST /reset, or "
+            "have the server rolled back to the release that started it.",
         )
 
 
