@@ -127,7 +127,7 @@ def leak_through_the_opening(monkeypatch: pytest.MonkeyPatch) -> None:
         kinds = {row.entity_type for row in view.episode.expected_rows}
         return {**opening, "config": {**opening["config"], "hint": sorted(kinds)}}
 
-    monkeypatch.setattr(EpisodeSession, "_build_reset_fields", leaky)
+    monkeypatch.setattr(EpisodeSession, "_build_reset_observation_fields", leaky)
 
 
 def leak_through_the_state(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +169,7 @@ def test_practice_reply_depends_on_counts_only() -> None:
     for each in (episode, swapped):
         environment = OpenEnvAdapter()
         rules = PlayRules(max_submissions=3)
-        environment.session.start_from_view("task", EpisodeView(each, rules))
+        environment.session.start_episode_from_view("task", EpisodeView(each, rules))
         row = each.expected_rows[0].as_dict()  # one right row, whichever that is
         observation = environment.step({"classifications": [row]})
         frame = WSObservationResponse(data=serialize_observation(observation))

@@ -110,7 +110,7 @@ def messages_of(
     session = environment.session
     environment._episode_id = "same"
     view = EpisodeView(episode, dataclasses.replace(rules, max_steps=500))
-    send(environment._build_observation(session.start_from_view("task", view)))
+    send(environment._build_observation(session.start_episode_from_view("task", view)))
     for action in actions:
         session.steps = min(session.steps, 400)  # more steps than an episode has
         send(environment.step(action))
