@@ -1,0 +1,1 @@
+"""Reads and cleans a user's table of metrics; environments fit their products to the result."""
