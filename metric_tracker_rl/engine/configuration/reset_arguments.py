@@ -65,6 +65,12 @@ RESET_ARGUMENTS = reset_arguments_by_name(
         "string",
         "`standard`, or `varied`: a reporting policy drawn for the episode",
     ),
+    ResetArgument(
+        "product",
+        ArgumentRole.DATA,
+        "object",
+        "a product made from your own table: its name on this server, or its file as an object",
+    ),
 )
 
 EPISODE_ARGUMENTS = (
@@ -74,5 +80,7 @@ EPISODE_ARGUMENTS = (
 """Names of the arguments that determine an episode without a split."""
 PLAY_RULE_ARGUMENTS = names_with_roles(RESET_ARGUMENTS, ArgumentRole.PLAY, ArgumentRole.LIMIT)
 """Names of the arguments that are fields of `PlayRules`."""
-ALLOWED_WITH_SPLIT_TEXT = f"with split and index: only policy, {', '.join(PLAY_RULE_ARGUMENTS)}"
-"""Allowed arguments of a reset that selects a task of a split, for error messages."""
+ALLOWED_WITH_SPLIT_TEXT = (
+    f"with split and index: only policy, product, {', '.join(PLAY_RULE_ARGUMENTS)}"
+)
+"""The same arguments, for error messages."""
