@@ -29,7 +29,7 @@ _SHARE_SCALE = float(10**SHARE_DECIMALS)
 
 
 def round_daily_values_for_display(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Round daily values, shape (…, columns), half to even; the last column is the daytime share.
+    """Round daily values of shape (…, columns) half to even. The last column is the daytime share.
 
     Counts are whole numbers and stay unchanged. Unlike `numpy.round`, these operations give the
     same bits on every machine.

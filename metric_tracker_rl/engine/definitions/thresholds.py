@@ -17,8 +17,9 @@ from metric_tracker_rl.engine.definitions.entity_types import (
 from metric_tracker_rl.engine.definitions.levels import FunnelLevel
 
 GUARD_BAND = 0.10
-"""Relative half-width of the band around each threshold that no deviation of an accepted episode
-lies in."""
+"""Relative half-width of the guard band around each threshold. Accepted episodes have no deviation
+inside this band.
+"""
 
 
 def get_thresholds_by_entity_type(level: FunnelLevel) -> dict[str, float]:
