@@ -86,8 +86,7 @@ class PlayRules:
 
     @cached_property
     def rules_by_name_without_default_modes(self) -> dict[str, Any]:
-        """All rules by name, except for a default profile, disclosure or reward.
-        """
+        """All rules by name, except for a default profile, disclosure or reward."""
         rules = {name: getattr(self, name) for name in PLAY_RULE_ARGUMENTS}
         return {name: rule for name, rule in rules.items() if MODE_DEFAULTS.get(name) != rule}
 

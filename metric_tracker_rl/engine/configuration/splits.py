@@ -58,7 +58,7 @@ def _find_lowest_density_with_anomaly_count(anomaly_count: int) -> str:
 
 
 def _build_strata_around_default_count(rung: str) -> tuple[Stratum, ...]:
-    """Return the strata of a rung, whose anomaly counts differ from the default by at most 1."""
+    """Return the strata of a rung: each family with anomaly counts close to the rung's default."""
     default_count = DEFAULT_ANOMALY_COUNTS[rung]
     counts = (default_count - 1, default_count, default_count + 1)
     return tuple(

@@ -96,8 +96,7 @@ ROW_GENERATOR_NAMES = (MEDIAN_FILTER, *ANOMALY_TYPES)
 
 
 class AnomalyTypesByDirection(NamedTuple):
-    """Anomaly types of one entity type; None for a direction that is never reported.
-    """
+    """Anomaly types of one entity type; None for a direction that is never reported."""
 
     below: str | None
     above: str | None

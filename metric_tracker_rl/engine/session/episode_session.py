@@ -158,8 +158,7 @@ class EpisodeSession(Session):
         }
 
     def episode_identity(self) -> dict[str, Any]:
-        """Return the configuration, seed and play rules; empty before the first reset.
-        """
+        """Return the configuration, seed and play rules; empty before the first reset."""
         if self.view is None:
             return {}
         config = self.view.episode.config
