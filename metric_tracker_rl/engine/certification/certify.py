@@ -1,4 +1,4 @@
-"""Certifier of the funnel, which proves that generated episodes are solvable, unique and fair.
+"""Certification of funnel episodes: each is solvable and has exactly one perfect report.
 
 The result of `certify_episode` depends only on the episode's configuration, so episodes can be
 certified in any order and on any machine.
@@ -67,10 +67,10 @@ __all__ = [
 levels = tuple(EVERY_LEVEL)
 """Levels that can be certified."""
 default_levels = tuple(LEVELS)
-"""Levels that are certified by default. The rungs are left out."""
+"""Levels that are certified by default: all levels except the rungs."""
 CERTIFIED_ANOMALY_COUNTS = (1, 3, 5)
 ZERO_ANOMALY_FAMILY = "mixed"
-"""Family of the certified episodes without anomalies, which are alike in all families."""
+"""Family used to certify episodes with no anomalies. Such episodes are the same in all families."""
 
 
 def iter_configurations(
@@ -82,7 +82,7 @@ def iter_configurations(
 ) -> Iterator[EpisodeConfig]:
     """Yield a configuration for each combination of seed, family, level and anomaly count.
 
-    `ZERO_ANOMALY_FAMILY` also gets configurations without anomalies.
+    Configurations with no anomalies are added for `ZERO_ANOMALY_FAMILY` only.
 
     Args:
         seeds: seeds to combine with every family and level.
@@ -182,9 +182,9 @@ def _iter_reports_with_one_error(episode: FunnelEpisode) -> Iterator[tuple[Repor
 def _does_undoing_anomaly_remove_its_row(
     config: EpisodeConfig, generated: GeneratedEpisode, anomaly: PlannedAnomaly
 ) -> bool:
-    """Return whether a planned anomaly's row disappears when only that anomaly is undone.
+    """Return whether a planned anomaly's row disappears if only that anomaly is removed.
 
-    If the day has no other anomaly, all of its deviations must also be below their thresholds.
+    If the day has no other anomaly, all of its deviations must then be below their thresholds.
     """
     others = [each for each in generated.planned_anomalies if each is not anomaly]
     hourly = apply_planned_anomalies(generated.clean, others)

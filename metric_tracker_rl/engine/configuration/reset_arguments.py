@@ -71,7 +71,7 @@ EPISODE_ARGUMENTS = (
     TASK_ID.name,
     *names_with_roles(RESET_ARGUMENTS, ArgumentRole.SEED, ArgumentRole.LEVEL, ArgumentRole.DATA),
 )
-"""Names of the arguments that determine an episode without a split."""
+"""Names of the arguments that determine an episode if the reset gives no split."""
 PLAY_RULE_ARGUMENTS = names_with_roles(RESET_ARGUMENTS, ArgumentRole.PLAY, ArgumentRole.LIMIT)
 """Names of the arguments that are fields of `PlayRules`."""
 ALLOWED_WITH_SPLIT_TEXT = f"with split and index: only policy, {', '.join(PLAY_RULE_ARGUMENTS)}"

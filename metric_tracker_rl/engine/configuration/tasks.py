@@ -16,11 +16,11 @@ from openenv_kit.errors import require_name
 from openenv_kit.rollouts.curriculum import resolve_level_name
 
 CUSTOM_TASK_ID = "custom"
-"""Task id of an episode that a reset configures without naming a task."""
+"""Task id of an episode with a custom configuration."""
 
 
 class TaskConfig(NamedTuple):
-    """A task id, and the configuration of its episode."""
+    """A task id and the configuration of the task's episode."""
 
     task_id: str
     config: EpisodeConfig
@@ -85,11 +85,11 @@ def resolve_named_or_custom_task(
     anomalies: object = None,
     policy: str | None = None,
 ) -> TaskConfig:
-    """Return the task id and configuration of a reset without a split.
+    """Return the task id and configuration of a reset that gives no split.
 
     The arguments override values of the named task, or of the default task if none is named. If no
     task is named and the configuration differs from the default task's in more than the seed, the
-    task id is `custom`. Without a seed, the task's own seed is used, so a reset without arguments
+    task id is `custom`. If no seed is given, the task's seed is used, so a reset with no arguments
     always starts the same episode.
 
     Args:
@@ -101,7 +101,7 @@ def resolve_named_or_custom_task(
         anomaly_density: "low", "medium" or "high".
         anomaly_count: number of planned anomalies; takes precedence over the density.
         anomalies: custom anomalies, which replace the planned ones unless `anomaly_count` is given.
-            They do not change the dates and the clean data.
+            They change neither the dates nor the clean data.
         policy: "standard" or "varied".
 
     Raises:

@@ -96,7 +96,7 @@ ROW_GENERATOR_NAMES = (MEDIAN_FILTER, *ANOMALY_TYPES)
 
 
 class AnomalyTypesByDirection(NamedTuple):
-    """Anomaly types of one entity type by direction; None if a direction is never reported."""
+    """Anomaly types of one entity type; None for a direction that is never reported."""
 
     below: str | None
     above: str | None
@@ -121,8 +121,8 @@ def list_anomaly_types_of_entity_type(entity_type: str) -> tuple[str, ...]:
 def find_anomaly_type_of_deviation(entity_type: str, deviation: float) -> str | None:
     """Return the anomaly type of a deviation from the baseline.
 
-    Return None if deviations in this direction are never reported, as for a funnel step whose rate
-    rose.
+    Return None if deviations in this direction are never reported, such as a rise of a funnel
+    step's rate.
     """
     types = _BY_ENTITY_TYPE[entity_type]
     return types.above if deviation > 0 else types.below

@@ -27,8 +27,9 @@ from metric_tracker_rl.engine.definitions.severity import (
 )
 
 GUARD_BAND = 0.10
-"""Relative half-width of the band around each threshold that no deviation of an accepted episode
-lies in."""
+"""Relative half-width of the guard band around each threshold. Accepted episodes have no deviation
+inside this band.
+"""
 SEVERITY_MULTIPLES = SeverityBounds(1.25, 1.5, 2.0)
 """Severity bounds in multiples of a series' threshold, if every series has its own threshold."""
 LIMITS_CACHE_SIZE = 256

@@ -35,7 +35,7 @@ MAX_REPORT_ROWS = 1000
 """Maximum number of rows in one report. A correct report has at most six rows per day."""
 
 MAX_NUMBER_CHARS = 64
-"""Maximum length of a string that is parsed as a number, without surrounding spaces."""
+"""Maximum length of a string that is parsed as a number, not counting surrounding spaces."""
 ROW_FIELD_SET = frozenset(ROW_FIELDS)
 ALLOWED_NAMES_BY_FIELD: dict[str, tuple[str, ...]] = {
     "entity_type": tuple(ENTITY_TYPES),
@@ -44,7 +44,7 @@ ALLOWED_NAMES_BY_FIELD: dict[str, tuple[str, ...]] = {
     "severity": SEVERITIES,
 }
 MAX_ECHOED_NUMBER = 1e15
-"""Numbers below this size are returned unchanged in the issue of an invalid row."""
+"""Numbers with a smaller absolute value are returned unchanged in the issue of an invalid row."""
 MAX_ECHOED_CHARS = 80
 """Strings up to this length are returned unchanged in the issue of an invalid row."""
 _NUMBER_PATTERN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
@@ -207,7 +207,7 @@ def _copy_known_fields_for_echo(raw_row: object) -> dict[str, Any]:
 
 
 def _shorten_value_for_echo(value: object) -> JsonValue:
-    """Return a value unchanged if it is short and JSON-ready, or else its shortened repr."""
+    """Return a value unchanged if it is short and of a JSON type, or else its shortened repr."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int | float) and abs(value) < MAX_ECHOED_NUMBER:

@@ -50,7 +50,7 @@ class DailySeries:
         funnel: funnel that provides names and columns.
         level: level that provides thresholds and the kind of baseline.
         explained: whether the calendar explains a metric on a day, shape (days, columns with a
-            baseline); None without a calendar.
+            baseline); None if the level has no calendar.
 
     Attributes:
         values: rounded values, shape (days, columns with a baseline).
@@ -61,8 +61,8 @@ class DailySeries:
         unexplained_deviations: the deviations, replaced by 0 where the calendar explains them.
         limits: thresholds and severity bounds of the columns.
         thresholds: reporting threshold of each column.
-        excess: number of events by which a stage exceeds the previous stage, summed over the hours
-            in which it does; shape (days, stages - 1).
+        excess: number of events by which a stage exceeds the previous stage, summed over all hours
+            with an excess; shape (days, stages - 1).
     """
 
     def __init__(
@@ -201,7 +201,7 @@ def compute_deviations(
 def build_near_threshold_mask(
     deviations: FloatArray, funnel: Funnel, level: FunnelLevel, guard_band: float
 ) -> NDArray[np.bool_]:
-    """Return an array that tells which deviations are close to their reporting threshold.
+    """Return a boolean array that marks deviations close to their reporting threshold.
 
     Args:
         deviations: shape (…, columns).

@@ -158,7 +158,7 @@ class EpisodeSession(Session):
         }
 
     def episode_identity(self) -> dict[str, Any]:
-        """Return the configuration with its seed, and the play rules; empty before a reset."""
+        """Return the configuration, seed and play rules; empty before the first reset."""
         if self.view is None:
             return {}
         config = self.view.episode.config
