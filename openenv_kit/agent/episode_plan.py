@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from openenv_kit.environment import Environment, default_task_names
+from openenv_kit.environment import Environment, list_default_task_names
 from openenv_kit.errors import ConfigurationError, require_integer, require_name
 from openenv_kit.reply import ReplyStatus
-from openenv_kit.reset_arguments import ArgumentRole, names_with_roles
+from openenv_kit.reset_arguments import ArgumentRole, select_argument_names_by_role
 from openenv_kit.sealed_split import is_sealed_split
 
 MAX_EPISODES = 100_000
@@ -72,14 +72,16 @@ def plan_episodes(
     if first_seed is not None:
         require_integer("--seed", first_seed, 0, MAX_SEED)
     # The planner sets the arguments that select the episode, so `--reset` must not.
-    selectors = names_with_roles(environment.reset_arguments, ArgumentRole.TASK, ArgumentRole.SEED)
+    selectors = select_argument_names_by_role(
+        environment.reset_arguments, ArgumentRole.TASK, ArgumentRole.SEED
+    )
     allowed = [name for name in environment.reset_arguments if name not in selectors]
     extra_arguments = dict(extra_reset_arguments or {})
     for name in extra_arguments:
         require_name("--reset", name, allowed)
     entries = [part.strip() for part in task_list.split(",") if part.strip()]
     planned_by_label: dict[str, PlannedEpisode] = {}
-    for entry in entries or default_task_names(environment):
+    for entry in entries or list_default_task_names(environment):
         for planned in _plan_task_list_entry(environment, entry, episodes_per_task, first_seed):
             if (
                 planned.unique_label in planned_by_label

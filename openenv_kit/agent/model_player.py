@@ -113,7 +113,7 @@ class _ModelEpisode:
         environment = self.episode.environment
         reset_observation = self.episode.reset_observation
         transcript = self.transcript
-        transcript.add_message("system", environment.system_prompt(reset_observation))
+        transcript.add_message("system", environment.build_system_prompt(reset_observation))
         transcript.add_message("user", environment.tools.first_user_message(reset_observation))
         max_rounds = self.settings.max_tool_rounds
         if "max_tool_rounds" not in self.settings.model_fields_set:

@@ -75,7 +75,7 @@ class PlayerEpisode:
     _recorded_message_count: int = 0
 
     def __post_init__(self) -> None:
-        self.tools = self.environment.tools.for_episode(self.reset_observation)
+        self.tools = self.environment.tools.select_for_episode(self.reset_observation)
 
     @property
     def is_done(self) -> bool:

@@ -141,7 +141,7 @@ def _fill_status_and_score(
     result.error = episode.stop_reason
     components: Mapping[str, Any] | None = None
     if episode.is_done:
-        components = episode.environment.score_components(observation)
+        components = episode.environment.extract_score_components(observation)
         if components is None and is_sealed_split(reset_arguments.get("split")):
             components = {}  # for a sealed episode, the server returns only the score
     if components is not None:

@@ -214,7 +214,7 @@ def test_last_round_is_announced_without_breaking_the_order_of_roles(
 ) -> None:
     monkeypatch.setenv("MAX_TOOL_ROUNDS", str(rounds))
     play(*ONE, model=script, server=model)
-    text = build_last_answer_notice(ENVIRONMENT.tools.for_episode())
+    text = build_last_answer_notice(ENVIRONMENT.tools.select_for_episode())
     if len(model.requests) == rounds:
         assert model.requests[-1]["messages"][-1]["content"].endswith(text)
     assert not any(text in str(request["messages"]) for request in model.requests[: rounds - 1])
