@@ -30,7 +30,7 @@ from metric_tracker_rl.exploits.raw import RAW_EXPLOITS
 from openenv_kit.environment import Environment
 from openenv_kit.errors import require_name
 from openenv_kit.rewards import Reward
-from openenv_kit.splits import seed_from_text
+from openenv_kit.splits import derive_seed_from_text
 from openenv_kit.trust.audit import SPLIT_PREFIX, Audit, AuditLine
 from openenv_kit.trust.exploits import AuditedEpisode
 
@@ -99,7 +99,7 @@ class MetricTrackerAudit(Audit):
         return [
             MIXED,
             *families,
-            *(SPLIT_PREFIX + name for name in SPLITS.playable_split_names()),
+            *(SPLIT_PREFIX + name for name in SPLITS.list_playable_split_names()),
             *MODE_SETTINGS,
         ]
 
@@ -135,11 +135,11 @@ class MetricTrackerAudit(Audit):
             split = setting.removeprefix(SPLIT_PREFIX)
             return {
                 "split": split,
-                "index": self.task_indices(split, level)[episode_number],
+                "index": self.list_task_indices_of_level(split, level)[episode_number],
                 **rules,
             }
         return {
-            "seed": seed_from_text(f"metric-tracker-audit/1|{level}|{episode_number}"),
+            "seed": derive_seed_from_text(f"metric-tracker-audit/1|{level}|{episode_number}"),
             "scenario_family": require_name("setting", setting, SCENARIO_FAMILIES),
             "difficulty": level,
             "anomaly_count": ANOMALY_COUNTS[episode_number % len(ANOMALY_COUNTS)],
@@ -157,7 +157,7 @@ class MetricTrackerAudit(Audit):
             return replace(line, max_mean=CHANCE_KEY_F1[level])
         return line
 
-    def training_episodes(self, setting: str, level: str) -> Sequence[EpisodeView]:
+    def list_training_episodes(self, setting: str, level: str) -> Sequence[EpisodeView]:
         """Return the training episodes of exploits that are fitted. The audit never plays them.
 
         The training episodes of every split setting come from the train split.
@@ -169,7 +169,7 @@ class MetricTrackerAudit(Audit):
             setting = MIXED
         return _build_training_episodes(self, setting, level)
 
-    def expected_answer_size(self, reset: Mapping[str, Any]) -> int:
+    def compute_expected_answer_size(self, reset: Mapping[str, Any]) -> int:
         return len(_build_episode_view(reset).episode.expected_rows)
 
 

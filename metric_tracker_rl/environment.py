@@ -84,20 +84,20 @@ class MetricTracker(Environment):
 
         return FunnelView(self)
 
-    def system_prompt(self, reset_fields: Mapping[str, Any] | None = None) -> str:
+    def build_system_prompt(self, reset_fields: Mapping[str, Any] | None = None) -> str:
         return system_prompt(reset_fields)
 
     def create_session(self, *, debug: bool = False) -> EpisodeSession:
         return EpisodeSession(debug=debug)
 
-    def result_labels(self, reset: Mapping[str, Any]) -> Mapping[str, str]:
+    def build_result_labels(self, reset: Mapping[str, Any]) -> Mapping[str, str]:
         """Return the level and the scenario family of an episode; empty for a sealed task."""
         if is_sealed_split(reset.get("split")):
             return {}
         _, config = resolve_task_of_reset_arguments(reset)
         return {"level": config.difficulty, "family": config.scenario_family}
 
-    def score_components(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    def extract_score_components(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
         breakdown: RewardBreakdown | Mapping[str, Any] | None = observation.get("reward_breakdown")
         if not breakdown or not observation.get("done"):
             return None

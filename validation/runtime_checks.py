@@ -105,7 +105,7 @@ def _check_replayability(context: CheckContext) -> Measurements:
 @register_check("runtime.reward_attribution")
 def _check_score_parts(context: CheckContext) -> Measurements:
     last_observation = context.reference_episodes[0][-1].observation
-    parts = context.environment.score_components(_plain_json(last_observation))
+    parts = context.environment.extract_score_components(_plain_json(last_observation))
     require(parts, "the last reply has no score components")
     return {"parts": sorted(parts or ())}
 
@@ -118,7 +118,7 @@ def _check_tool_declaration(context: CheckContext) -> Measurements:
         context.environment, session.reset(**context.resets[0]), session.task_id
     )
     tools = context.environment.tools
-    offered = set(tools.for_episode(observation).tool_names)
+    offered = set(tools.select_for_episode(observation).tool_names)
     if context.environment.name == "drilldown":
         # Levels offer slices or SQL; the manifest declares the tools of all levels.
         offered = set(tools.tool_names)

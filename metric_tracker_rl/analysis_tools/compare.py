@@ -34,7 +34,7 @@ from metric_tracker_rl.engine.definitions.entity_types import (
 )
 from metric_tracker_rl.engine.definitions.severity import find_highest_severity_reached
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
-from openenv_kit.errors import ToolArgumentError, unknown_name_message
+from openenv_kit.errors import ToolArgumentError, build_unknown_name_message
 
 
 class BaselineAndDeviation(TypedDict):
@@ -217,7 +217,7 @@ def _compare_to_median(
     names = view.episode.config.funnel_with_policy_daytime.entity_names_by_type[entity_type]
     metrics = view.episode.metrics
     if entity_name not in names:
-        raise ToolArgumentError(unknown_name_message("entity_name", entity_name, names))
+        raise ToolArgumentError(build_unknown_name_message("entity_name", entity_name, names))
     view.episode.require_episode_date(date)
     *_, deviation = metrics.get_metric_value(date, entity_name)
     is_flagged = metrics.flagged.at[date, entity_name]

@@ -166,7 +166,7 @@ def format_error_code_and_message(body: Any) -> str:
     return f"{code}: {message}" if code and code not in message.lower() else message
 
 
-def build_refusal_failure(
+def build_failure_from_error_response(
     status: int, body: Any, headers: Mapping[str, str], redact: Redact, redirect_url: str = ""
 ) -> EndpointFailure:
     """Convert an error response to an `EndpointFailure` of kind `REFUSED`.

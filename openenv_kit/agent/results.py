@@ -105,7 +105,9 @@ class EpisodeResult:
         }
 
 
-def copy_with_truncated_tool_results(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def copy_messages_with_truncated_tool_results(
+    messages: Sequence[Mapping[str, Any]],
+) -> list[dict[str, Any]]:
     """Copy a conversation's messages and truncate long tool results in the copies."""
     shortened = [dict(message) for message in messages]
     for message in shortened:
@@ -138,7 +140,7 @@ class RunResult:
     seconds: float
     is_interrupted: bool = False
 
-    def group_by_task(self) -> dict[str, list[EpisodeResult]]:
+    def group_results_by_task(self) -> dict[str, list[EpisodeResult]]:
         """Group the results by task id, in the planned order."""
         groups: dict[str, list[EpisodeResult]] = {}
         for result in self.episodes:

@@ -68,7 +68,9 @@ def export(
     image = image or f"openenv-metric-tracker-rl:{environment_object.version}"
     console, progress_console = Console(), Console(stderr=True)
     extra_reset_arguments = dict(map(parse_reset_argument, reset or ()))
-    names = split or [name for name in splits.playable_split_names() if not is_sealed_split(name)]
+    names = split or [
+        name for name in splits.list_playable_split_names() if not is_sealed_split(name)
+    ]
     first_rows, chat_tools = {}, {}
     task_count = 0
     out.mkdir(parents=True, exist_ok=True)

@@ -27,7 +27,7 @@ def seal(
     splits = environment_object.splits
     if not isinstance(splits, HashedSplits):
         raise typer.BadParameter(f"{environment_object.name} has no sealed split")
-    commitment = splits.sealed_commitment()
+    commitment = splits.compute_sealed_commitment()
     if not check:
         typer.echo(commitment)
         return

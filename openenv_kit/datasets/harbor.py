@@ -89,7 +89,7 @@ def build_instruction(row: TaskRow) -> str:
 def build_task_toml(environment: Environment, row: TaskRow) -> str:
     """Return the text of task.toml: metadata, timeouts and the address of the MCP server."""
     description = f"{environment.title}, {row['task']}: {environment.description}"
-    level = row.get("level") or environment.result_labels(row["reset"]).get("level", "")
+    level = row.get("level") or environment.build_result_labels(row["reset"]).get("level", "")
     metadata: dict[str, Any] = {
         "environment": environment.name,
         "level": level,

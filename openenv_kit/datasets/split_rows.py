@@ -109,12 +109,12 @@ def find_task_indices(
     """
     splits = environment.splits
     if not isinstance(split, str):
-        raise UnknownNameError("split", split, splits.playable_split_names())
+        raise UnknownNameError("split", split, splits.list_playable_split_names())
     levels_with_splits: Iterable[str] = ()
     if isinstance(splits, PerLevelSplits) and split in splits.blocks:
         levels_with_splits = splits.splits_by_level
         if level is not None and level in splits.splits_by_level:
-            split, level = splits.level_split_name(split, level), None
+            split, level = splits.find_split_name_of_level(split, level), None
     indices: Sequence[int] = range(splits.size(split))
     if level is not None:
         task_levels = [splits.task(split, index).level for index in indices]

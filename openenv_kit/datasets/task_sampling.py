@@ -50,7 +50,7 @@ def add_default_split(
 
 def get_default_split(environment: Environment) -> str:
     """Return the name of the split from which tasks are sampled if no split is given."""
-    names = environment.splits.playable_split_names()
+    names = environment.splits.list_playable_split_names()
     return DEFAULT_SPLIT if DEFAULT_SPLIT in names else names[0]
 
 

@@ -21,7 +21,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from openenv_kit.environment import Environment, default_task_names, get_environment
+from openenv_kit.environment import Environment, get_environment, list_default_task_names
 from openenv_kit.errors import truncated_repr
 from openenv_kit.page.components.elements import bar_html, definition_list_html, humanize
 from openenv_kit.page.components.row_editor import Choices, EditorColumn, EditorRow
@@ -152,7 +152,7 @@ class EnvironmentView:
     def example_episode(self) -> Playback | None:
         """Finished episode that the page shows first. By default, the reference policy plays it."""
         environment = self.environment
-        reset = environment.reset_arguments_by_task_id[default_task_names(environment)[-1]]
+        reset = environment.reset_arguments_by_task_id[list_default_task_names(environment)[-1]]
         play = playback_of_policy(environment.policies["reference"], reset, environment)
         play.read_steps_to_end_and_show_last(60.0)
         return play
@@ -188,7 +188,7 @@ class EnvironmentView:
 
     def score_explanation_html(self, steps: PlaybackSteps, reset: Mapping[str, Any]) -> str:
         """Return HTML that explains a finished episode's score."""
-        parts = self.environment.score_components(steps[-1].observation) or {}
+        parts = self.environment.extract_score_components(steps[-1].observation) or {}
         bars = [
             bar_html(humanize(n), v, f"{v:.2f}") for n, v in parts.items() if isinstance(v, float)
         ]

@@ -100,11 +100,11 @@ def choose_unseen_task_reset(
     seen = {*visitor.finished_task_ids, shown, visitor.task_id}
     fresh = [name for name in environment.reset_arguments_by_task_id if name not in seen]
     splits = environment.splits
-    if fresh or not splits.playable_split_names():
+    if fresh or not splits.list_playable_split_names():
         return environment.reset_arguments_by_task_id[
             (fresh or list(environment.reset_arguments_by_task_id))[0]
         ]
-    split = splits.playable_split_names()[0]
+    split = splits.list_playable_split_names()[0]
     return splits.task(split, len(visitor.finished_task_ids) % splits.size(split)).reset_arguments()
 
 

@@ -39,9 +39,11 @@ def build_atif_trajectory(run: RecordedRun, environment: Environment) -> JsonObj
                 "recorded the run."
             )
         if number == 0:
-            tools = environment.tools.for_episode(observation)
+            tools = environment.tools.select_for_episode(observation)
             first_message = environment.tools.first_user_message(observation)
-            steps.append({"source": "system", "message": environment.system_prompt(observation)})
+            steps.append(
+                {"source": "system", "message": environment.build_system_prompt(observation)}
+            )
             steps.append({"source": "user", "message": first_message})
             continue
         steps.append(_build_agent_step(f"call_{number}", action, observation, tools, is_scripted))

@@ -166,7 +166,7 @@ def _summarize_players_by_label(
     for player in players:
         rollouts_of_player: defaultdict[_Label, list[ScoredEpisode]] = defaultdict(list)
         for rollout in player.rollouts:
-            for kind, name in environment.result_labels(rollout.reset).items():
+            for kind, name in environment.build_result_labels(rollout.reset).items():
                 kinds[kind] = None
                 rollouts_of_player[_Label(kind, name)].append(rollout)
         labels.update(rollouts_of_player)

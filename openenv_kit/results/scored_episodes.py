@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from openenv_kit.agent.results import FINISHED_STATUSES, RESULTS_FORMAT
 from openenv_kit.environment import Environment
-from openenv_kit.errors import ConfigurationError, unknown_name_message
+from openenv_kit.errors import ConfigurationError, build_unknown_name_message
 from openenv_kit.recordings.format import (
     RecordedRun,
     RecordingError,
@@ -190,7 +190,7 @@ def select_rollouts_of_split(players: Sequence[PlayerResults], split: str = "") 
             )
         split = splits[0]
     if split not in splits:
-        raise MixedResultsError(unknown_name_message("split", split, splits))
+        raise MixedResultsError(build_unknown_name_message("split", split, splits))
     selected = []
     for player in players:
         rollouts = [rollout for rollout in player.rollouts if rollout.split_or_named_tasks == split]

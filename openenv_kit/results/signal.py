@@ -125,7 +125,11 @@ def measure_signal_by_level_and_mode(
         is_current = dict(player.versions) == dict(environment.versions)
         rollouts_by_key: defaultdict[_LevelAndMode, list[ScoredEpisode]] = defaultdict(list)
         for rollout in player.scored_rollouts:
-            level = environment.result_labels(rollout.reset).get("level", "") if is_current else ""
+            level = (
+                environment.build_result_labels(rollout.reset).get("level", "")
+                if is_current
+                else ""
+            )
             mode = drop_task_seed_and_level(environment.reset_arguments, rollout.reset)
             mode_json = json.dumps(mode, sort_keys=True, default=repr)
             rollouts_by_key[_LevelAndMode(level, mode_json)].append(rollout)

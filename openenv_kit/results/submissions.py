@@ -139,7 +139,7 @@ def _find_commitment_problems(card: SubmissionCard, environment: Environment) ->
     commitment, splits = "", environment.splits
     if card.split == SEALED_SPLIT and isinstance(splits, HashedSplits):
         try:
-            commitment = splits.sealed_commitment()
+            commitment = splits.compute_sealed_commitment()
         except ConfigurationError as problem:
             yield f"{card.split} cannot be replayed: {problem}"
             return

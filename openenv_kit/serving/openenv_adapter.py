@@ -96,7 +96,7 @@ class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
 
     def list_splits(self) -> list[dict[str, str]]:
         """Return the splits of the environment. A sealed split has the type of a test split."""
-        names = self._environment.splits.playable_split_names()
+        names = self._environment.splits.list_playable_split_names()
         return [{"name": name, "type": "test" if is_sealed_split(name) else name} for name in names]
 
     def num_tasks(self, split: str) -> int:
@@ -141,7 +141,7 @@ class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
         """Return whether a reply ends the episode with a graded report."""
         if not reply.done:
             return False
-        return self._environment.score_components(observation_from_reply(reply)) is not None
+        return self._environment.extract_score_components(observation_from_reply(reply)) is not None
 
     def _build_observation(self, reply: Reply, metadata: dict[str, Any] | None = None) -> Any:
         fields = {

@@ -281,5 +281,5 @@ def iter_sft_examples(
         for line in lines:
             episode = json.loads(line)
             if episode["reward"] >= min_reward:
-                episode_tools = tools.for_episode(parse_task_row(episode["task"]))
+                episode_tools = tools.select_for_episode(parse_task_row(episode["task"]))
                 yield {"messages": episode["messages"], "tools": episode_tools.chat_tools}

@@ -189,8 +189,8 @@ def build_dataset_rows(
         {name: value for name, value in selection.items() if to_python_value(value) is not None},
     )
     system_prompt = _add_tools_to_system_prompt(
-        resolved_environment.system_prompt(reset_fields),
-        resolved_environment.tools.for_episode(reset_fields),
+        resolved_environment.build_system_prompt(reset_fields),
+        resolved_environment.tools.select_for_episode(reset_fields),
     )
     prompt = [{"role": "system", "content": system_prompt}, {"role": "user", "content": ""}]
     return [

@@ -93,7 +93,7 @@ class ToolEpisode:
         self._reset_observation: Mapping[str, Any] = add_default_split(
             self.environment, self._default_reset_arguments
         )
-        self.tools = self.environment.tools.for_episode(self._reset_observation)
+        self.tools = self.environment.tools.select_for_episode(self._reset_observation)
         self._server_error: ServerError | None = None
         self._lock = threading.Lock()
 
@@ -155,10 +155,10 @@ class ToolEpisode:
                 reset_arguments_from_row(row, environment_name)
             )
             observation = started.reset_observation
-            tools = self.environment.tools.for_episode(observation)
+            tools = self.environment.tools.select_for_episode(observation)
             if offered_tool_names:
                 self._require_offered_tools(offered_tool_names, started.arguments, tools)
-            self.system_prompt = self.environment.system_prompt(observation)
+            self.system_prompt = self.environment.build_system_prompt(observation)
             self.tools = tools
             self._reset_observation = observation
             self._reward = 0.0
@@ -213,8 +213,8 @@ class ToolEpisode:
         """
         of_any_index = {name: value for name, value in arguments.items() if name != "index"}
         of_any_episode = drop_task_seed_and_level(self.environment.reset_arguments, of_any_index)
-        acceptable = [tools, self.environment.tools.for_episode(of_any_index)]
-        mixed = self.environment.tools.for_episode(
+        acceptable = [tools, self.environment.tools.select_for_episode(of_any_index)]
+        mixed = self.environment.tools.select_for_episode(
             add_default_split(self.environment, of_any_episode)
         )
         if set(tools.tool_names) <= set(mixed.tool_names):
@@ -229,7 +229,7 @@ class ToolEpisode:
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         vars(self).update(state)
         self.environment = get_environment(state["environment"])
-        self.tools = self.environment.tools.for_episode(self._reset_observation)
+        self.tools = self.environment.tools.select_for_episode(self._reset_observation)
         self._lock = threading.Lock()
 
     def call_tool(self, name: str, arguments: object) -> str:

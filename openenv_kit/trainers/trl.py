@@ -165,7 +165,7 @@ def _build_environment_class(
         get_environment(environment),
         json.loads(default_reset_arguments_json),
     )
-    tools = resolved_environment.tools.for_episode(
+    tools = resolved_environment.tools.select_for_episode(
         add_default_split(resolved_environment, defaults)
     )
     members: dict[str, Any] = {tool.name: _build_tool_method(tool) for tool in tools.tools}
@@ -272,7 +272,7 @@ def dataset_from_rows(
 
     if not rows:
         raise InvalidValueError("rows", rows, "at least one row")
-    system_prompt = get_environment(environment).system_prompt(system_prompt_reset or rows[0])
+    system_prompt = get_environment(environment).build_system_prompt(system_prompt_reset or rows[0])
     prompt = [{"role": "system", "content": system_prompt}, {"role": "user", "content": ""}]
     return Dataset.from_list([{"prompt": prompt, **row} for row in rows])
 

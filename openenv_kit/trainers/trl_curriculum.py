@@ -212,7 +212,7 @@ def _list_curriculum_levels(environment: Environment, curriculum: Curriculum) ->
     levels = []
     for stage in curriculum.stages:
         reset = {**stage, "index": 0} if "split" in stage else {**stage, "seed": 0}
-        level = environment.result_labels(reset).get("level")
+        level = environment.build_result_labels(reset).get("level")
         if level is not None:
             levels.append(TrainedLevel(environment.name, level, stage))
     return levels

@@ -95,7 +95,7 @@ class EpisodeToolset(vf.Toolset[EpisodeToolsetConfig, EpisodeState]):
     def _offered_tools(self) -> Catalogue:
         environment = get_environment(self.config.environment)
         reset_arguments = {"split": self.config.split, **self.config.reset}
-        return environment.tools.for_episode(add_default_split(environment, reset_arguments))
+        return environment.tools.select_for_episode(add_default_split(environment, reset_arguments))
 
     def _build_state_writing_function(self, tool: Tool) -> Callable[..., str]:
         """Build a function that calls a tool and writes score and metrics into the state."""

@@ -101,7 +101,7 @@ class Attestation(BaseModel):
     Attributes:
         player: the player's name on the server; not the name of a model.
         environment, split, versions: name of the environment, its split and its versions.
-        commitment: commitment to the sealed split; see `HashedSplits.sealed_commitment`.
+        commitment: commitment to the sealed split; see `HashedSplits.compute_sealed_commitment`.
         task_count: number of tasks that the server offers, 0 to `task_count` - 1.
         plays_per_task: how often the server allows each task to be started.
         issued_at_s: Unix time of the signature, in seconds.

@@ -108,7 +108,7 @@ class AuditLine:
     setting: str = ""
 
     @property
-    def holds(self) -> bool:
+    def is_within_limits(self) -> bool:
         """Whether the results respect the ceiling and the smallest allowed mean."""
         compared_mean = self.ci_low if self.by_interval else self.mean
         if self.max_mean is not None and compared_mean > self.max_mean:
@@ -121,7 +121,7 @@ class AuditLine:
         """Return the line as JSON values, under the keys of the file that `audit --out` writes."""
         return {
             **{AUDIT_FILE_KEYS.get(name, name): value for name, value in asdict(self).items()},
-            "holds": self.holds,
+            "holds": self.is_within_limits,
         }
 
 
@@ -153,12 +153,12 @@ class Audit:
     @property
     def settings(self) -> Sequence[EpisodeSource]:
         """Names of the settings, the main setting first."""
-        return [SPLIT_PREFIX + name for name in self.environment.splits.playable_split_names()]
+        return [SPLIT_PREFIX + name for name in self.environment.splits.list_playable_split_names()]
 
     @property
     def all_settings(self) -> Sequence[EpisodeSource]:
         """Names of the settings and of the `ALWAYS_AUDITED_SPLITS` that are not among them."""
-        splits = self.environment.splits.playable_split_names()
+        splits = self.environment.splits.list_playable_split_names()
         always_audited = [SPLIT_PREFIX + name for name in ALWAYS_AUDITED_SPLITS if name in splits]
         return list(dict.fromkeys((*self.settings, *always_audited)))
 
@@ -169,9 +169,9 @@ class Audit:
 
     def count_episodes(self, setting: EpisodeSource, level: str) -> int:
         """Return the number of episodes of a level in a setting."""
-        return len(self.task_indices(setting.removeprefix(SPLIT_PREFIX), level))
+        return len(self.list_task_indices_of_level(setting.removeprefix(SPLIT_PREFIX), level))
 
-    def task_indices(self, split: str, level: str) -> Sequence[int]:
+    def list_task_indices_of_level(self, split: str, level: str) -> Sequence[int]:
         """Return the indices of the tasks in a split that have the given level."""
         splits: Any = self.environment.splits
         if self.levels == Audit.levels:
@@ -190,17 +190,17 @@ class Audit:
             setting: name of the setting; None for the main setting.
         """
         split = (setting or self.main_setting).removeprefix(SPLIT_PREFIX)
-        task_index = self.task_indices(split, level)[episode_number]
+        task_index = self.list_task_indices_of_level(split, level)[episode_number]
         arguments = self.environment.splits.task(split, task_index).reset_arguments()
         if max_submissions > 1:
             return {**arguments, "max_submissions": max_submissions}
         return dict(arguments)
 
-    def training_episodes(self, setting: str, level: str) -> Sequence[Any]:
+    def list_training_episodes(self, setting: str, level: str) -> Sequence[Any]:
         """Return the episodes on which an exploit is fitted. The audit does not play them."""
         return ()
 
-    def expected_answer_size(self, reset: Mapping[str, Any]) -> int | None:
+    def compute_expected_answer_size(self, reset: Mapping[str, Any]) -> int | None:
         """Return the number of rows in the correct report; None if it is unknown."""
         return None
 
@@ -250,13 +250,13 @@ class Audit:
         policy = exploit.policy
         if exploit.fit is not None:
             generate_actions: Callable[..., PolicySteps] = policy.generate_actions
-            best = exploit.fit(self.training_episodes(job.setting, job.level))
+            best = exploit.fit(self.list_training_episodes(job.setting, job.level))
             policy = replace(policy, generate_actions=partial(generate_actions, best=best))
         episodes = []
         for number in range(job.first_episode, job.stop_episode):
             reset = self.reset_arguments(job.level, number, policy.max_submissions, job.setting)
             episode = runner.run_policy_past_end(policy, reset)
-            expected_size = self.expected_answer_size(reset)
+            expected_size = self.compute_expected_answer_size(reset)
             episodes.append(replace(episode, expected_answer_size=expected_size))
         return episodes
 

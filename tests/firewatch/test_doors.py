@@ -20,7 +20,7 @@ from firewatch_env.policies.registry import POLICIES
 from firewatch_env.tasks.book import split_task
 from firewatch_env.tasks.named import NAMED
 from openenv_kit.datasets.split_rows import list_task_rows
-from openenv_kit.environment import Environment, default_task_names, get_environment
+from openenv_kit.environment import Environment, get_environment, list_default_task_names
 from openenv_kit.recordings.format import RunRecorder, read_runs
 from openenv_kit.recordings.replay import check_replay, iter_replayed_steps
 from openenv_kit.reply import observation_from_reply
@@ -143,7 +143,7 @@ def test_inference_plays_a_model_on_the_tasks_of_every_level(
         monkeypatch.setenv("MODEL_NAME", "scripted")
         assert inference.main(["--environment", NAME, "--base-url", url]) == 0
     blocks = parse_blocks(capsys.readouterr().out)
-    assert [block.task for block in blocks] == default_task_names(get_environment(NAME))
+    assert [block.task for block in blocks] == list_default_task_names(get_environment(NAME))
     assert [block.score for block in blocks] == [0.99] * 3
     assert {block.model for block in blocks} == {"scripted"}
     names = {step.action.partition("(")[0] for block in blocks for step in block.steps}
@@ -324,7 +324,9 @@ def test_the_manifest_says_what_the_environment_has(firewatch: Environment) -> N
     assert (manifest["name"], manifest["version"]) == (firewatch.name, firewatch.version)
     capabilities = manifest["validation"]["capabilities"]
     assert capabilities["declared_tools"] == list(firewatch.tools.tool_names)
-    sizes = {name: firewatch.splits.size(name) for name in firewatch.splits.playable_split_names()}
+    sizes = {
+        name: firewatch.splits.size(name) for name in firewatch.splits.list_playable_split_names()
+    }
     assert capabilities["declared_task_count"] == sizes
 
 

@@ -52,15 +52,17 @@ def test_the_audit_fails_above_a_ceiling(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_reference_below_one_is_outside_its_limits() -> None:
     line = AuditLine("reference", "easy", 4, 0.99, 0.9, 1.0, 0.9, 7, None, None, min_mean=1.0)
-    assert not line.holds
-    assert replace(line, mean=1.0).holds
+    assert not line.is_within_limits
+    assert replace(line, mean=1.0).is_within_limits
 
 
 def test_noisy_exploit_passes_by_luck_and_fails_with_information() -> None:
     lucky = AuditLine("message_timing", "easy", 200, 0.002, 0.0, 0.005, 0.0, 31, 0.0, 0.0)
-    assert not lucky.holds
-    assert replace(lucky, by_interval=True).holds
-    assert not replace(lucky, by_interval=True, mean=0.1, ci_low=0.06, ci_high=0.14).holds
+    assert not lucky.is_within_limits
+    assert replace(lucky, by_interval=True).is_within_limits
+    assert not replace(
+        lucky, by_interval=True, mean=0.1, ci_low=0.06, ci_high=0.14
+    ).is_within_limits
     assert get_exploit("message_timing").ceiling.is_checked_by_ci_low
     assert max(get_exploit("message_timing").ceiling.max_mean.values()) < 0.002
     assert not get_exploit("message_size").ceiling.is_checked_by_ci_low

@@ -305,8 +305,10 @@ def test_a_second_submission_at_full_score_is_seen(monkeypatch: pytest.MonkeyPat
 
 def test_an_ignored_salt_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     check_the_salt_decides_the_sealed_tasks()
-    true_hash = hashed._keyed_hash
-    monkeypatch.setattr(hashed, "_keyed_hash", lambda domain, _, text: true_hash(domain, "", text))
+    true_hash = hashed._compute_keyed_hash
+    monkeypatch.setattr(
+        hashed, "_compute_keyed_hash", lambda domain, _, text: true_hash(domain, "", text)
+    )
     broken(check_the_salt_decides_the_sealed_tasks)
 
 

@@ -145,8 +145,12 @@ def test_a_policy_that_reports_echoes_too_gets_its_own_lower_score(tmp_path):
 def test_the_model_is_offered_the_registrys_schemas(tmp_path):
     seen_tools.clear()
     run(scripted("null"), tmp_path, count=1)
-    assert [tool.name for tool in seen_tools[0]] == ENVIRONMENT.tools.for_episode().tool_names
-    for offered, tool in zip(seen_tools[0], ENVIRONMENT.tools.for_episode().tools, strict=True):
+    assert [
+        tool.name for tool in seen_tools[0]
+    ] == ENVIRONMENT.tools.select_for_episode().tool_names
+    for offered, tool in zip(
+        seen_tools[0], ENVIRONMENT.tools.select_for_episode().tools, strict=True
+    ):
         assert offered.description == tool.description
         given = offered.parameters
         assert set(given.properties) == set(tool.parameters["properties"])
@@ -158,7 +162,7 @@ def test_the_model_reads_the_environments_own_words(tmp_path):
     system, user, *_ = log.samples[0].messages
     session = EpisodeSession()
     opening = observation_from_reply(session.reset(**log.samples[0].metadata["reset"]))
-    assert (system.role, system.text) == ("system", ENVIRONMENT.system_prompt(opening))
+    assert (system.role, system.text) == ("system", ENVIRONMENT.build_system_prompt(opening))
     assert (user.role, user.text) == ("user", ENVIRONMENT.tools.first_user_message(opening))
 
 

@@ -126,7 +126,7 @@ def test_a_session_that_was_never_seeded_is_masked(client):
 def test_session_without_a_reset_starts_another_task_and_is_told_the_rules(client):
     told = [client.post("/seed_session", json=body).json() for body in ({}, {"reset": None})]
     assert told[0]["instructions"] != told[1]["instructions"]
-    assert all(each["instructions"].startswith(ENVIRONMENT.system_prompt()) for each in told)
+    assert all(each["instructions"].startswith(ENVIRONMENT.build_system_prompt()) for each in told)
 
 
 def test_sessions_do_not_share_their_episodes(client):
@@ -175,10 +175,10 @@ def test_data_rows_name_every_tool_as_the_responses_interface_wants_it(tmp_path)
     for line in (tmp_path / "example.jsonl").read_text().splitlines():
         given = json.loads(line)["responses_create_params"]
         for offered, tool in zip(
-            given["tools"], ENVIRONMENT.tools.for_episode().chat_tools, strict=True
+            given["tools"], ENVIRONMENT.tools.select_for_episode().chat_tools, strict=True
         ):
             assert offered == {"type": "function", "strict": False, **tool["function"]}
-        assert given["input"][0]["content"] == ENVIRONMENT.system_prompt()
+        assert given["input"][0]["content"] == ENVIRONMENT.build_system_prompt()
 
 
 def test_the_example_configuration_names_the_server_and_its_data():

@@ -83,9 +83,11 @@ def test_a_raw_episode_under_a_policy_of_its_own_is_offered_no_flags_and_played(
 def test_the_prompt_names_every_tool_and_the_opening_comes_behind_it():
     (row,) = build_dataset_rows("validation", count=1)
     system = row["prompt"][0]["content"]
-    assert system.startswith(ENVIRONMENT.system_prompt())
+    assert system.startswith(ENVIRONMENT.build_system_prompt())
     offered = system.partition("<tools>\n")[2].partition("\n</tools>")[0].splitlines()
-    assert [json.loads(line) for line in offered] == ENVIRONMENT.tools.for_episode().chat_tools
+    assert [
+        json.loads(line) for line in offered
+    ] == ENVIRONMENT.tools.select_for_episode().chat_tools
     env = skyrl_gym.make(ENV_ID, env_config={}, extras={"reset": row["reset"]})
     prompt, _ = env.init(row["prompt"])
     assert prompt[-1]["content"].startswith("Find every anomaly")
@@ -164,7 +166,7 @@ def test_episode_without_a_row_plays_another_task_and_is_pickled():
     for _ in range(2):
         env = skyrl_gym.make(ENV_ID)
         (system, user), _ = env.init([])
-        assert system["content"].startswith(ENVIRONMENT.system_prompt())
+        assert system["content"].startswith(ENVIRONMENT.build_system_prompt())
         openings.append(user["content"])
         loaded = pickle.loads(pickle.dumps(env))
         assert '"dates"' in loaded.step(say(("list_dates", {})))["observations"][0]["content"]

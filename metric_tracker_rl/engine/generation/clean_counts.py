@@ -35,10 +35,10 @@ def generate_clean_counts(
     slope = stream.uniform(-MAX_TREND, MAX_TREND)
     jitter = model.rate_jitter
     rate_factors = [1.0 + stream.uniform(-jitter, jitter) for _ in range(steps)]
-    traffic_noise = level.traffic_noise * stream.normals(days)
-    shape_noise = level.shape_noise * stream.normals(days)
-    sampling_noise = level.sampling_noise * stream.normals(steps + 1, days, HOURS_PER_DAY)
-    rate_noise = level.rate_noise * stream.normals(days, steps)
+    traffic_noise = level.traffic_noise * stream.draw_normals(days)
+    shape_noise = level.shape_noise * stream.draw_normals(days)
+    sampling_noise = level.sampling_noise * stream.draw_normals(steps + 1, days, HOURS_PER_DAY)
+    rate_noise = level.rate_noise * stream.draw_normals(days, steps)
 
     weekday_factors = level.weekday_factors or model.weekday_factors
     factors_by_day = np.array(

@@ -29,7 +29,12 @@ from metric_tracker_rl.engine.definitions.report_row import (
 from metric_tracker_rl.engine.definitions.severity import SEVERITIES
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
 from metric_tracker_rl.wire_models import MetricSubmissionRow, SubmissionIssue, SubmissionPreview
-from openenv_kit.errors import ReportError, ToolArgumentError, truncated_repr, unknown_name_message
+from openenv_kit.errors import (
+    ReportError,
+    ToolArgumentError,
+    build_unknown_name_message,
+    truncated_repr,
+)
 
 MAX_REPORT_ROWS = 1000
 """Maximum number of rows in one report. A correct report has at most six rows per day."""
@@ -196,7 +201,7 @@ def require_allowed_name(field_name: str, value: object, allowed: Sequence[str])
         ToolArgumentError: the value is not allowed. The message contains the nearest name.
     """
     if not isinstance(value, str) or value not in allowed:
-        raise ToolArgumentError(unknown_name_message(field_name, value, allowed))
+        raise ToolArgumentError(build_unknown_name_message(field_name, value, allowed))
 
 
 def _copy_known_fields_for_echo(raw_row: object) -> dict[str, Any]:

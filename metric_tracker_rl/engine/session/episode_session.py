@@ -147,7 +147,7 @@ class EpisodeSession(Session):
             raise ReportError("No episode is running: call reset first.")
         return self.view
 
-    def extra_state_fields(self) -> Mapping[str, Any]:
+    def build_extra_state_fields(self) -> Mapping[str, Any]:
         rules = self.running_view.rules
         return {
             "submissions": self.submission_count,
@@ -177,13 +177,13 @@ class EpisodeSession(Session):
         )
         return reply
 
-    def error_reply(self, message: str) -> Reply:
-        return self._add_expected_row_count_if_visible(super().error_reply(message))
+    def build_error_reply(self, message: str) -> Reply:
+        return self._add_expected_row_count_if_visible(super().build_error_reply(message))
 
-    def step_limit_reply(self) -> Reply:
-        return self._add_expected_row_count_if_visible(super().step_limit_reply())
+    def build_step_limit_reply(self) -> Reply:
+        return self._add_expected_row_count_if_visible(super().build_step_limit_reply())
 
-    def sealed_end_fields(self, score: float | None) -> dict[str, Any]:
+    def build_sealed_end_fields(self, score: float | None) -> dict[str, Any]:
         breakdown = RewardBreakdown(total_score=score or 0.0)
         return {"reward_breakdown": breakdown, "expected_row_count": None}
 

@@ -310,7 +310,7 @@ class LiveEpisode:
             self.recorder.save_recording_in_background(reply)
 
     def _set_final_reply_and_score_components(self, reply: Reply) -> None:
-        components = self.environment.score_components(observation_from_reply(reply))
+        components = self.environment.extract_score_components(observation_from_reply(reply))
         self.score_components = None if components is None else dict(components)
         self.final_reply = replace(reply, observation_fields={})
 

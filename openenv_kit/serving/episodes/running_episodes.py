@@ -196,7 +196,7 @@ def get_task_level_unless_sealed(
     """Return the level of a task; None if it is sealed or has no level."""
     if is_sealed_split(reset_arguments.get("split")):
         return None
-    return environment.result_labels(reset_arguments).get("level")
+    return environment.build_result_labels(reset_arguments).get("level")
 
 
 def get_end_reason_or_completed(reply: Reply) -> str:

@@ -180,7 +180,7 @@ class SealedEpisodes:
     def _build_rejected_reset_with_error_reply(self, error_text: str) -> StartedEpisode:
         """Build the result of a rejected reset, with its error reply."""
         live_episode = self._episodes.create_live_episode_without_reset("http")
-        error_reply = live_episode.session.error_reply(error_text)
+        error_reply = live_episode.session.build_error_reply(error_text)
         return StartedEpisode(live_episode.build_wire_reply(error_reply), error_text=error_text)
 
 
@@ -263,7 +263,7 @@ def _compute_sealed_split_commitment_or_empty(environment_name: str, _salt: str)
     """Compute the commitment, which hashes every sealed task and is therefore cached per secret."""
     splits = get_environment(environment_name).splits
     if isinstance(splits, HashedSplits) and SEALED_SPLIT in splits.blocks:
-        return splits.sealed_commitment()
+        return splits.compute_sealed_commitment()
     return ""
 
 

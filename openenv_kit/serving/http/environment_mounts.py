@@ -17,9 +17,9 @@ from openenv_kit.environment import (
     Environment,
     find_environment_entry_points,
     get_environment,
-    names_of_same_distribution,
+    list_environments_in_same_distribution,
 )
-from openenv_kit.errors import InvalidValueError, require_name, unknown_name_message
+from openenv_kit.errors import InvalidValueError, build_unknown_name_message, require_name
 from openenv_kit.serving import messages
 from openenv_kit.serving.http.middleware import RequestMiddleware, get_route_path
 from openenv_kit.serving.http.page_sessions import PageSessions
@@ -96,7 +96,7 @@ def _list_environment_names_to_serve(
     """Return the names that `also_serve` selects, without duplicates."""
     names = [name.strip() for name in settings.also_serve.split(",") if name.strip()]
     if names == [ALL_ENVIRONMENTS]:
-        return names_of_same_distribution(root_environment.name)
+        return list_environments_in_same_distribution(root_environment.name)
     if names == [NO_ENVIRONMENTS]:
         return []
     return list(dict.fromkeys(names))
@@ -119,7 +119,7 @@ def _require_root_path_without_route_conflict(
 
 
 def _require_known_mcp_split(environment: Environment, settings: Settings) -> None:
-    splits = (*environment.splits.playable_split_names(), SESSIONS_SPLIT)
+    splits = (*environment.splits.list_playable_split_names(), SESSIONS_SPLIT)
     if settings.mcp_split not in splits:
         allowed = f"a split of every environment; {environment.name} has {', '.join(splits)}"
         raise InvalidValueError("OPENENV_KIT_MCP_SPLIT", settings.mcp_split, allowed)
@@ -178,7 +178,7 @@ class EnvironmentMounts:
     async def _reject_unknown_environment(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send a 404 response to a request whose first path segment names no environment."""
         name = get_route_path(scope).split("/")[1]
-        problem = unknown_name_message("environment", name, self._apps)
+        problem = build_unknown_name_message("environment", name, self._apps)
         detail = f"{problem} {self._root} is served at the root."
         response = messages.build_json_response({"detail": detail}, HTTPStatus.NOT_FOUND)
         await response(scope, receive, send)

@@ -313,7 +313,10 @@ def test_reset_observation_states_every_policy_parameter() -> None:
 
 def test_tool_descriptions_do_not_state_numbers_of_another_policy() -> None:
     usual, drawn_there = (
-        {tool.name: tool.description for tool in ENVIRONMENT.tools.for_episode(episode).tools}
+        {
+            tool.name: tool.description
+            for tool in ENVIRONMENT.tools.select_for_episode(episode).tools
+        }
         for episode in ({}, VARIED)
     )
     assert usual.keys() == drawn_there.keys()
@@ -327,7 +330,7 @@ def test_tool_descriptions_do_not_state_numbers_of_another_policy() -> None:
     first_message = ENVIRONMENT.tools.first_user_message(opening)
     introduction = ENVIRONMENT.tools.observation_from_messages(first_message, None)
     for episode in (opening, state, introduction):
-        offered = ENVIRONMENT.tools.for_episode(episode).find_tool("hourly_rows_for_date")
+        offered = ENVIRONMENT.tools.select_for_episode(episode).find_tool("hourly_rows_for_date")
         assert offered.description == drawn_there["hourly_rows_for_date"]
 
 

@@ -94,7 +94,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SealedPlays]:
             environment="firewatch",
             split="sealed",
             versions=dict(FIREWATCH.versions),
-            commitment=FIREWATCH.splits.sealed_commitment(),
+            commitment=FIREWATCH.splits.compute_sealed_commitment(),
             task_count=2,
             plays_per_task=4,
             issued_at_s=1_700_000_000,

@@ -15,7 +15,7 @@ from research.scripted_endpoint import ScriptedEndpoint
 from support.command_line import run_cli
 
 NAME = "pipe_leak"
-BRIEF = get_environment(NAME).system_prompt()
+BRIEF = get_environment(NAME).build_system_prompt()
 ROWS = list_task_rows("train", count=10, environment_name=NAME)
 
 
