@@ -54,9 +54,9 @@ class ListedSeries(NamedTuple):
     change: float
 
 
-def submit_root_ids(reset_observation: ObservationJson) -> PolicySteps:
+def scan_flagged_series_and_submit_root_ids(reset_observation: ObservationJson) -> PolicySteps:
     """Submit the ids of all root anomalies in the lean profile."""
-    flagged_series = yield from request_all_flagged_series()
+    flagged_series = yield from scan_all_flagged_series()
     root_ids = yield from request_calendar_and_find_root_ids(flagged_series, reset_observation)
     yield build_analysis_action("submit", ids=root_ids)
 
@@ -90,7 +90,7 @@ def request_calendar_and_find_root_ids(
     return root_ids
 
 
-def request_all_flagged_series() -> Generator[Action, ObservationJson, list[ListedSeries]]:
+def scan_all_flagged_series() -> Generator[Action, ObservationJson, list[ListedSeries]]:
     """Call `scan` until all pages have been read, and return every flagged series."""
     flagged_series: list[ListedSeries] = []
     first: int | None = 1

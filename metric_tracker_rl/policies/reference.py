@@ -33,7 +33,7 @@ from metric_tracker_rl.policies.lean_reference import (
     DAYTIME_SHARE,
     STAGES,
     STEP_RATES,
-    submit_root_ids,
+    scan_flagged_series_and_submit_root_ids,
 )
 from metric_tracker_rl.policies.policy_from_text import (
     REPORT_ROW_FIELDS,
@@ -146,7 +146,7 @@ def _request_suspicious_dates() -> Generator[Action, ObservationJson, list[dict[
 
 REFERENCE_BY_MODE = {
     GUIDED_MODE: submit_root_rows_from_guided_tools,
-    LEAN_MODE: submit_root_ids,
+    LEAN_MODE: scan_flagged_series_and_submit_root_ids,
     RAW_MODE: submit_root_rows_from_raw_data,
     LEAN_RAW_MODE: submit_root_rows_from_lean_raw_data,
 }
