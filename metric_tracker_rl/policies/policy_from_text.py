@@ -75,7 +75,7 @@ class FunnelDay:
         return abs(self.deviations[series_name]) >= threshold and series_name not in self._explained
 
     def build_row_of_count_or_rate(self, series_name: str) -> RowFields:
-        """Create the report row of a count or rate. The row of a broken step names a funnel step."""
+        """Create the report row of a count or rate. A broken step gives a funnel step row."""
         direction = "drop" if self.deviations[series_name] < 0 else "spike"
         if series_name in STAGES:
             return self._build_row_with_values(

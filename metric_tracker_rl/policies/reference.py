@@ -52,7 +52,7 @@ DATES_PER_PAGE = 10
 
 @register_policy("reference")
 def submit_root_rows_with_tools_of_play_mode(reset_observation: ObservationJson) -> PolicySteps:
-    """Submit the rows that the reporting policy asks for. The policy scores 1.0 on every episode."""
+    """Submit the rows that the reporting policy asks for. Scores 1.0 on every episode."""
     yield from REFERENCE_BY_MODE[read_play_mode(reset_observation)](reset_observation)
 
 
