@@ -206,10 +206,10 @@ def run_row_generator(
     Args:
         view: the episode.
         generator: the generator.
-        metric_name: one metric to read; None for all.
-        metric_names: further metrics to read; if neither argument names a metric, all are read.
+        metric_name: one metric to read, or None.
+        metric_names: further metrics to read. If neither argument names a metric, all are read.
         min_std_devs_from_median: minimum distance from the median, in standard deviations.
-        dates: dates to return rows for; empty for all.
+        dates: dates to return rows for. If no date is given, all dates are included.
 
     Raises:
         ToolArgumentError: a metric or date is unknown, or the generator accepts no metrics.

@@ -111,7 +111,7 @@ def select_requested_or_all_metric_names(
         view: the episode.
         metric_name: one requested metric, or None.
         metric_names: further requested metrics.
-        allowed_names: metrics that the method accepts; None for every count and rate.
+        allowed_names: metrics that the method accepts, or None for every count and rate.
 
     Raises:
         ToolArgumentError: a name is unknown, or the method does not accept it.
