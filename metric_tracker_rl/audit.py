@@ -104,7 +104,10 @@ class MetricTrackerAudit(Audit):
         ]
 
     def count_planned_episodes(self, policy_name: str, setting: str, max_episodes: int) -> int:
-        """Return how many episodes a policy plays; 0 if its tools belong to another play mode."""
+        """Return how many episodes a policy plays.
+
+        A policy whose tools belong to another play mode plays no episode.
+        """
         players = PLAYERS_BY_MODE.get(read_play_mode(MODE_SETTINGS.get(setting, {})))
         if players is None:
             is_playing = policy_name not in (*LEAN_EXPLOITS, *RAW_EXPLOITS)
@@ -169,8 +172,8 @@ class MetricTrackerAudit(Audit):
             setting = MIXED
         return _build_training_episodes(self, setting, level)
 
-    def compute_expected_answer_size(self, reset: Mapping[str, Any]) -> int:
-        return len(_build_episode_view(reset).episode.expected_rows)
+    def expected_answer_size(self, reset: Mapping[str, Any]) -> int:
+        return len(_reset_episode_and_get_view(reset).episode.expected_rows)
 
 
 @lru_cache(maxsize=2)
@@ -179,12 +182,12 @@ def _build_training_episodes(
 ) -> tuple[EpisodeView, ...]:
     numbers = range(FIRST_TRAINING_EPISODE, FIRST_TRAINING_EPISODE + TRAINING_EPISODES)
     return tuple(
-        _build_episode_view(audit.reset_arguments(level, number, setting=setting))
+        _reset_episode_and_get_view(audit.reset_arguments(level, number, setting=setting))
         for number in numbers
     )
 
 
-def _build_episode_view(reset_arguments: Mapping[str, Any]) -> EpisodeView:
+def _reset_episode_and_get_view(reset_arguments: Mapping[str, Any]) -> EpisodeView:
     session = EpisodeSession()
     reply = session.reset(**reset_arguments)
     if session.view is None:

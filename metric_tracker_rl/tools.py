@@ -59,7 +59,7 @@ def system_prompt(episode: Mapping[str, Any] | None = None) -> str:
     """Return the system prompt of an episode.
 
     Args:
-        episode: reset observation or reset arguments; None for the default mode.
+        episode: reset observation or reset arguments, or None for the default mode.
     """
     return MODES[read_play_mode(episode or {})].system_prompt
 
@@ -126,7 +126,7 @@ def observation_from_messages(
 
     Args:
         first_message: the first user message; a system prompt may precede it.
-        tool_result: the last tool result; None for the reset observation.
+        tool_result: the last tool result, or None for the reset observation.
     """
     if tool_result is None:
         return {"config": _parse_config_from_first_message(first_message)}

@@ -26,8 +26,8 @@ from metric_tracker_rl.policies.base import (
     request_flagged_rows,
 )
 from metric_tracker_rl.policies.lean_reference import (
-    request_all_flagged_series,
     request_calendar_and_find_root_ids,
+    scan_all_flagged_series,
 )
 from metric_tracker_rl.policies.reference import submit_root_rows_from_guided_tools
 from openenv_kit.environment import Environment
@@ -101,7 +101,7 @@ def _build_funnel_player(
 ) -> PolicyFunction:
     def generate_actions(reset_observation: ObservationJson) -> PolicySteps:
         if reset.get("profile") == "lean":
-            listed = yield from request_all_flagged_series()
+            listed = yield from scan_all_flagged_series()
             expected: Sequence[Any] = yield from request_calendar_and_find_root_ids(
                 listed, reset_observation
             )

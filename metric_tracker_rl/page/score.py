@@ -33,7 +33,7 @@ def _iter_score_parts(breakdown: RewardBreakdown) -> Iterator[ScorePart]:
     for name, weight in SCORE_WEIGHTS.items():
         change = weight / 100 * breakdown[name]
         earned += change
-        yield ScorePart(humanize(name), change, _explain_share(name, weight, breakdown))
+        yield ScorePart(humanize(name), change, _explain_score_share(name, weight, breakdown))
     unique_count = breakdown.matched_rows + breakdown.extra_rows
     precision_text = "No valid row was submitted."
     if unique_count:
@@ -47,7 +47,7 @@ def _iter_score_parts(breakdown: RewardBreakdown) -> Iterator[ScorePart]:
             yield ScorePart(humanize(name), -breakdown[name], _explain_penalty(name, breakdown))
 
 
-def _explain_share(component_name: str, weight: int, breakdown: RewardBreakdown) -> str:
+def _explain_score_share(component_name: str, weight: int, breakdown: RewardBreakdown) -> str:
     if component_name == "recall":
         return (
             f"{breakdown.matched_rows} of {breakdown.expected_rows} expected rows were found: "

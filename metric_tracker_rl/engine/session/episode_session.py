@@ -12,14 +12,14 @@ from typing import Any
 
 from metric_tracker_rl.analysis_tools import (
     available_synthetic_generator_methods,
-    generators_refused_because,
-    method_specs,
+    build_method_specs,
+    explain_why_row_generators_are_forbidden,
     select_analysis_tools,
 )
 from metric_tracker_rl.analysis_tools.lean import (
     SUBMIT_TOOL,
-    find_ids_in_scan_result,
-    require_listed_ids,
+    find_series_ids_in_scan_result,
+    require_ids_listed_by_scan,
 )
 from metric_tracker_rl.analysis_tools.registry import find_dates_in_result
 from metric_tracker_rl.analysis_tools.row_generators import (
@@ -221,7 +221,7 @@ class EpisodeSession(Session):
                 "analysis_args were given without analysis_method; allowed: both or neither."
             )
         if generators:
-            if reason := generators_refused_because(view.rules):
+            if reason := explain_why_row_generators_are_forbidden(view.rules):
                 raise ReportError(f"{reason} Nothing was graded.")
             return self._submit_generated_rows_of_shown_dates(view, generators)
         return self._grade_practice_or_final_submission(view, parse_report(rows, view.episode))
@@ -233,14 +233,14 @@ class EpisodeSession(Session):
         tool = tools.find(method_name)
         result = tool.call(view, raw_arguments, "analysis_args")
         if method_name == SUBMIT_TOOL:
-            require_listed_ids(result["ids"], self._listed_ids)
+            require_ids_listed_by_scan(result["ids"], self._listed_ids)
             return self._grade_practice_or_final_submission(
                 view, parse_report(result["rows"], view.episode)
             )
         if tool.has_episode_data:
             self._shown_dates.update(find_dates_in_result(result))
             if view.rules.has_lean_profile:
-                self._listed_ids.update(find_ids_in_scan_result(result))
+                self._listed_ids.update(find_series_ids_in_scan_result(result))
         analysis = {"method": method_name, "arguments": dict(raw_arguments), "result": result}
         return Reply(
             ANALYZED, f"{method_name} done.", observation_fields={"analysis_result": analysis}
@@ -302,7 +302,7 @@ class EpisodeSession(Session):
         fields: dict[str, Any] = {
             "instruction": view.objective_and_policy_text,
             "config": view.public_config,
-            "available_methods": list(method_specs(tools, funnel.name)),
+            "available_methods": list(build_method_specs(tools, funnel.name)),
             "expected_row_count": self._get_expected_row_count_if_visible(view),
         }
         if not view.rules.has_lean_profile:

@@ -19,7 +19,7 @@ from metric_tracker_rl import (
 from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.analysis_tools.arguments import NoMethodArguments
 from metric_tracker_rl.analysis_tools.registry import (
-    create_empty_method_registry,
+    create_empty_analysis_method_registry,
     find_dates_in_result,
 )
 from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
@@ -193,7 +193,7 @@ def test_registered_methods_equal_the_contract() -> None:
 
 
 def test_a_method_declared_twice_is_refused() -> None:
-    registry = create_empty_method_registry()
+    registry = create_empty_analysis_method_registry()
     tool = Tool("twice", "Once is enough.", NoMethodArguments, lambda *_: {})
     registry.add(tool)
     with pytest.raises(TypeError, match="'twice' is declared twice"):
