@@ -172,7 +172,7 @@ class MetricTrackerAudit(Audit):
             setting = MIXED
         return _build_training_episodes(self, setting, level)
 
-    def expected_answer_size(self, reset: Mapping[str, Any]) -> int:
+    def compute_expected_answer_size(self, reset: Mapping[str, Any]) -> int:
         return len(_reset_episode_and_get_view(reset).episode.expected_rows)
 
 

@@ -253,7 +253,9 @@ def run_row_generator(
             "median_value": median,
             "std_dev_from_median": round(std_dev, STATISTIC_DECIMALS),
             "threshold_value": round(min_std_devs_from_median * std_dev, STATISTIC_DECIMALS),
-            "reporting_threshold": thresholds[type_by_name[name]],
+            "reporting_threshold": limits.get_threshold(
+                type_by_name[name], columns.get_column_of_entity(type_by_name[name], name)
+            ),
             "match_count": match_counts[name],
         }
         for name, median, std_dev in zip(names, medians, std_devs.tolist(), strict=True)

@@ -73,7 +73,7 @@ EPISODE_ARGUMENTS = (
         RESET_ARGUMENTS, ArgumentRole.SEED, ArgumentRole.LEVEL, ArgumentRole.DATA
     ),
 )
-"""Names of the arguments that determine an episode without a split."""
+"""Names of the arguments that determine an episode if the reset gives no split."""
 PLAY_RULE_ARGUMENTS = select_argument_names_by_role(
     RESET_ARGUMENTS, ArgumentRole.PLAY, ArgumentRole.LIMIT
 )
