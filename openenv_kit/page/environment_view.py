@@ -2,7 +2,7 @@
 
 An environment view renders HTML from the replies of an episode; the kit provides the layout and
 handles events. The environment's property `debugger_view` returns an instance of a subclass of
-`EnvironmentView`. It is a property, so that a server without the debugger does not load the view:
+`EnvironmentView`. It is a property, so that the view is not loaded if the debugger is disabled:
 
 ```python
 @property
@@ -111,7 +111,7 @@ class ReportEditor:
         return row
 
     def explain_why_row_cannot_be_submitted(self, row: EditorRow) -> str:
-        """Return why a row cannot be submitted, such as "severity is empty"; empty if it can.
+        """Return why a row cannot be submitted, such as "severity is empty"; otherwise "".
 
         The check covers only the format of the row, not whether its values are correct.
         """
@@ -131,11 +131,11 @@ class EnvironmentView:
 
     Attributes:
         link_title: title of the environment's link in the header.
-        link_description: description in the link, one line.
+        link_description: one-line description in the link.
         icon: SVG paths of the link's icon, 24 × 24 pixels.
         objective: task of the player, in one or two sentences.
-        style_folder: folder with a `style.css` that extends the page's style sheet; None if there
-            is none.
+        style_folder: folder with a `style.css` that extends the page's style sheet; None if the
+            environment has no such folder.
         reset_choices: values that the episode form offers, by reset argument.
     """
 
@@ -166,7 +166,7 @@ class EnvironmentView:
     ) -> str:
         """Return the HTML overview of an episode; empty if the environment has no overview.
 
-        Until the episode ends, it must show only information that the replies contain.
+        Until the episode ends, the overview must show only information that the replies contain.
 
         Args:
             steps: steps so far.
@@ -215,7 +215,7 @@ class EnvironmentView:
             return truncated_repr(action)
 
     def reply_html_without_status_and_message(self, observation: Mapping[str, Any]) -> str:
-        """Return the HTML of a reply, without its status and message."""
+        """Return the HTML of a reply, excluding its status and message."""
         answer = tool_result_from_observation(self.environment, observation).items()
         fields = {k: v for k, v in answer if k not in ("status", "message") and v}
         return tool_result_html(fields) if fields else ""
