@@ -28,7 +28,7 @@ def verify_attestation_token(token: str, public_key: Ed25519PublicKey | None) ->
     """Verify the signature of a submission's attestation and return the signed record.
 
     Raises:
-        AttestationError: `public_key` is None, or the record was not signed with it.
+        AttestationError: `public_key` is None, or it does not verify the record's signature.
     """
     if public_key is None:
         raise AttestationError(

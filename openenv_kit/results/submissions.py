@@ -193,7 +193,7 @@ def _find_copied_run_problems(submission: Submission) -> Iterator[str]:
     """Yield a problem for each run with the same actions as an earlier run of the same task.
 
     The timestamps in a recording come from the player, so they do not prove that two runs with the
-    same actions are separate rollouts. Only a record that the server has signed proves it.
+    same actions are separate rollouts. Only a record signed by the server proves this.
     """
     first_runs: dict[tuple[str, str], int] = {}
     for number, run in enumerate(submission.runs, start=1):
@@ -295,7 +295,7 @@ class _PolicyCheck:
 
 
 class _StepOutcome(NamedTuple):
-    """Status, reward and end flag of a step, which a recording stores besides the reply digest."""
+    """Status, reward and end flag of a step, stored in a recording next to the reply digest."""
 
     status: str
     reward: float
