@@ -19,7 +19,7 @@ from openenv_kit.serving.episodes.running_episodes import RUNNING_EPISODES
 from openenv_kit.serving.store.errors import RETRY_AFTER_S, StoppingError
 
 IN_USE_WINDOW_S = 60.0
-"""Time for which an episode without an open connection counts as in use after its last step."""
+"""Time for which an episode with no open connection counts as in use after its last step."""
 POLL_INTERVAL_S = 0.1
 
 logger = logging.getLogger("openenv_kit.server")
@@ -45,7 +45,7 @@ class ServerDrain:
             )
 
     def skip_draining_at_next_sigterm(self) -> None:
-        """Make the next SIGTERM stop the server without draining."""
+        """Make the next SIGTERM stop the server immediately."""
         self._is_forced.set()
 
     @asynccontextmanager

@@ -32,14 +32,14 @@ LOG_FIELDS = (
     "drain_s",
     "address",
 )
-"""Fields that a log call may pass as `extra`, in their order in a line. Others are dropped."""
+"""Fields that a log call may pass as `extra`, in the order of the output. Others are dropped."""
 
 
 class JsonFormatter(logging.Formatter):
     """Formats a log record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format a record as one line of JSON, without a line break."""
+        """Format a record as one line of JSON that does not end with a line break."""
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),

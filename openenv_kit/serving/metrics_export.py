@@ -67,7 +67,7 @@ class WorkerMetrics(Collector):
         self._folder = folder
 
     def collect(self) -> Iterable[Metric]:
-        """Yield the current metrics, without the gauges of workers that have ended."""
+        """Yield the current metrics, excluding the gauges of workers that have ended."""
         _delete_gauge_files_of_dead_workers(self._folder)
         collector = multiprocess.MultiProcessCollector(None, str(self._folder))  # type: ignore[no-untyped-call]
         yield from collector.collect()  # type: ignore[no-untyped-call]

@@ -15,7 +15,7 @@ from typing import Any
 from openenv_kit.serving.setting_values import ReservedParticipant
 
 UNKNOWN_ADDRESS = "unknown"
-"""Address that is used for clients without an address, such as clients of a Unix socket."""
+"""Address that is used for clients that have none, such as clients of a Unix socket."""
 
 IPV6_NETWORK_BITS = 64
 """Prefix length of an IPv6 network that usually belongs to one client."""

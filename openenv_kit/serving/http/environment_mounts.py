@@ -53,7 +53,7 @@ RESERVED_PATH_SEGMENTS = frozenset(
         "ws",
     )
 )
-"""First segments of the root environment's paths, which no other environment may have as name."""
+"""First path segments of the root environment's routes. Environments must not have these names."""
 
 ENVIRONMENT_PATH_SEGMENTS = frozenset(("reset", "step", "state", "ws", "mcp", "web", "as"))
 """Path segments that may follow an environment's name. The error for an unknown name before one of
@@ -93,7 +93,7 @@ def load_and_validate_other_environments(
 def _list_environment_names_to_serve(
     root_environment: Environment, settings: Settings
 ) -> Sequence[str]:
-    """Return the names that `also_serve` selects, without duplicates."""
+    """Return the distinct names that `also_serve` selects."""
     names = [name.strip() for name in settings.also_serve.split(",") if name.strip()]
     if names == [ALL_ENVIRONMENTS]:
         return names_of_same_distribution(root_environment.name)

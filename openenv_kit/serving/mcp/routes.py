@@ -77,7 +77,7 @@ class McpEndpoint:
         return messages.build_json_response(response.body, response.status, response.headers)
 
     async def delete(self, request: Request) -> Response:
-        """End a session. Its episode cannot be continued, and the trainer can read the result."""
+        """End a session and close its episode. The trainer can still read the result."""
         session_id = request.headers.get(SESSION_HEADER)
         if session_id is None:
             error = RpcError(RpcErrorCode.INVALID_PARAMS, SESSION_REQUIRED_TEXT)

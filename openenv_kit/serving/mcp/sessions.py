@@ -30,7 +30,7 @@ async def find_requested_episode_or_reset_arguments(
 ) -> EpisodeAccess | ResetArguments:
     """Return the episode that the URL names, or the reset arguments of a new one.
 
-    The query may contain `player_id`, `episode_id` or `task_id`. Without any of them, the
+    The query may contain `player_id`, `episode_id` or `task_id`. If it contains none of them, the
     returned arguments are empty, so that a task that no session has played is assigned.
 
     Raises:

@@ -64,7 +64,7 @@ class NewEpisode:
     Attributes:
         transport: transport that started the episode: `ws`, `http`, `mcp` or `page`.
         start_json, actions, player_id, slow_results: as in `StoredEpisode`.
-        client_address: client whose limit applies; empty for a caller without a limit.
+        client_address: client whose limit applies; empty for a caller that has no limit.
         sealed_start: participant and task, if the task is sealed; else None.
     """
 
@@ -83,7 +83,7 @@ class StoreUsage(NamedTuple):
     Attributes:
         episode_count: number of stored episodes.
         size_bytes: bytes in use.
-        limit_bytes: maximum number of bytes; infinite without a limit.
+        limit_bytes: maximum number of bytes; infinity if there is no limit.
     """
 
     episode_count: int
@@ -122,7 +122,7 @@ class EpisodeStore(Protocol):
     async def load_and_extend_expiry(
         self, episode_id: str, *, replace_lease: bool = False
     ) -> StoredEpisode | None:
-        """Return an episode, or None if it is unknown or expired, and renew its expiry time.
+        """Return an episode and renew its expiry time; return None if it is unknown or expired.
 
         Args:
             episode_id: id of the episode.
@@ -182,7 +182,7 @@ class EpisodeStore(Protocol):
     async def reserve_first_free_task(
         self, split_key: str, task_order: Sequence[int]
     ) -> TaskIndex | None:
-        """Reserve the first unreserved task, until an unused episode would expire.
+        """Reserve the first unreserved task for the lifetime of an unused episode.
 
         Args:
             split_key: environment and split.
@@ -195,7 +195,7 @@ class EpisodeStore(Protocol):
     async def confirm_or_release_task(
         self, split_key: str, task_index: int, *, is_played: bool
     ) -> None:
-        """Reserve a task without a time limit if it was played, or else release it."""
+        """Reserve a task permanently if it was played, or else release it."""
 
     async def list_sealed_episodes(
         self, participant: str, task_set_key: str

@@ -1,8 +1,8 @@
 """Episode store in Redis, for several machines behind one address (the `redis` extra).
 
 Each episode is one hash, so it expires or is evicted as a whole. Redis' own `maxmemory` limits the
-bytes: with `volatile-ttl`, Redis evicts the episodes that were not used for the longest time; with
-`noeviction`, it rejects writes until episodes have expired. A client's limit is a share of
+bytes: with `volatile-ttl`, Redis evicts the least recently used episodes; with `noeviction`, it
+rejects writes until episodes have expired. A client's limit is a share of
 OPENENV_KIT_MAX_STORED_EPISODES.
 """
 

@@ -32,8 +32,8 @@ class TrainerConnection(EpisodeConnection):
     """A connection that starts and plays its own episodes.
 
     An episode whose id the server generated stays in memory until the connection ends, because no
-    other connection can play it before. An episode that was resumed, or whose id the client chose,
-    is stored step by step, and belongs to the connection that resumed or started it last.
+    other connection can play it until then. An episode that was resumed, or whose id the client
+    chose, is stored step by step, and belongs to the connection that resumed or started it last.
 
     Args:
         slots: slots for the sessions of this worker.
