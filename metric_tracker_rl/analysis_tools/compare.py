@@ -250,6 +250,6 @@ def _severity_of_entity_on_date(
     view: EpisodeView, entity_type: str, date: str, entity_name: str
 ) -> str:
     *_, deviation = view.episode.metrics.get_metric_value(date, entity_name)
-    return find_highest_severity_reached(
-        abs(deviation), view.episode.series.level.severity_bounds_by_entity_type[entity_type]
-    )
+    series = view.episode.series
+    column = series.funnel.columns.get_column_of_entity(entity_type, entity_name)
+    return find_highest_severity_reached(abs(deviation), series.limits.bounds[column])

@@ -195,9 +195,8 @@ def _list_entity_types_and_names(view: EpisodeView) -> list[EntityFields]:
 def _summarize_daytime_share(view: EpisodeView, date: str) -> MethodResult:
     metrics = view.episode.metrics
     mix_name = view.episode.config.funnel_with_policy_daytime.daytime_share_name
-    severity_bounds = (
-        view.episode.config.level_with_policy_parameters.severity_bounds_by_entity_type[HOURLY_MIX]
-    )
+    series = view.episode.series
+    severity_bounds = series.limits.bounds[series.funnel.columns.daytime_share]
     share, baseline, deviation = metrics.get_metric_value(date, mix_name)
     return {
         "daytime_share": share,

@@ -35,7 +35,6 @@ from metric_tracker_rl.engine.definitions.entity_types import (
     EVENT_COUNT,
 )
 from metric_tracker_rl.engine.definitions.report_row import ReportRow, RowKey
-from metric_tracker_rl.engine.definitions.thresholds import get_thresholds_by_entity_type
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.reporting_policy.find_roots import RootFinding
 from metric_tracker_rl.engine.reporting_policy.labels import build_report_row
@@ -245,14 +244,16 @@ def run_row_generator(
         rows.append(build_report_row(finding, day, date, episode.series))
     match_counts = Counter(row.entity_name for row in rows)
     medians = metrics.median_over_all_days.to_numpy()[positions].tolist()
-    thresholds = get_thresholds_by_entity_type(episode.config.level_with_policy_parameters)
+    limits = episode.series.limits
     details = [
         {
             "entity_name": name,
             "median_value": median,
             "std_dev_from_median": round(std_dev, STATISTIC_DECIMALS),
             "threshold_value": round(std_dev_multiplier * std_dev, STATISTIC_DECIMALS),
-            "reporting_threshold": thresholds[type_by_name[name]],
+            "reporting_threshold": limits.get_threshold(
+                type_by_name[name], columns.get_column_of_entity(type_by_name[name], name)
+            ),
             "match_count": match_counts[name],
         }
         for name, median, std_dev in zip(names, medians, std_devs.tolist(), strict=True)

@@ -24,7 +24,7 @@ from metric_tracker_rl.engine.configuration.modes import MODES, PlayMode
 from metric_tracker_rl.engine.configuration.play_rules import PlayRules
 from metric_tracker_rl.engine.configuration.tasks import CUSTOM_TASK_ID
 from metric_tracker_rl.engine.definitions.entity_types import EVENT_COUNT
-from metric_tracker_rl.engine.definitions.levels import LEVELS, FunnelLevel
+from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.engine.definitions.names import PolicySource
 from metric_tracker_rl.engine.definitions.report_row import (
     ReportRow,
@@ -32,8 +32,7 @@ from metric_tracker_rl.engine.definitions.report_row import (
     compute_deviation_size_for_threshold_comparison,
 )
 from metric_tracker_rl.engine.definitions.rungs import EVERY_LEVEL
-from metric_tracker_rl.engine.definitions.severity import is_row_clear_of_severity_bounds
-from metric_tracker_rl.engine.definitions.thresholds import get_thresholds_by_entity_type
+from metric_tracker_rl.engine.definitions.thresholds import PolicyLimits
 from metric_tracker_rl.engine.episode.episode import (
     FunnelEpisode,
     create_episode_and_freeze_hourly_counts,
@@ -117,8 +116,8 @@ def certify_episode(config: EpisodeConfig) -> FunnelCertificate:
     generated = generate_episode(config)
     episode = create_episode_and_freeze_hourly_counts(config, generated)
     results = [_play_episode_with_reference_policy(episode, mode) for mode in MODES]
-    bounds = config.level_with_policy_parameters.severity_bounds_by_entity_type
-    unclear_rows = sum(not is_row_clear_of_severity_bounds(row, bounds) for row in generated.labels)
+    limits = generated.series.limits
+    unclear_rows = sum(not limits.is_row_clear_of_bounds(row) for row in generated.labels)
     return FunnelCertificate(
         config=config,
         score=min(result.score for result in results),
@@ -131,10 +130,7 @@ def certify_episode(config: EpisodeConfig) -> FunnelCertificate:
             _does_undoing_anomaly_remove_its_row(config, generated, anomaly)
             for anomaly in generated.planned_anomalies
         ),
-        rows=tuple(
-            _measure_margin_past_threshold(row, config.level_with_policy_parameters)
-            for row in generated.labels
-        ),
+        rows=tuple(_measure_margin_past_threshold(row, limits) for row in generated.labels),
     )
 
 
@@ -209,9 +205,10 @@ def _does_undoing_anomaly_remove_its_row(
     return bool((sizes < series.thresholds).all()) and not series.excess[anomaly.day].any()
 
 
-def _measure_margin_past_threshold(row: ReportRow, level: FunnelLevel) -> RowMargin:
+def _measure_margin_past_threshold(row: ReportRow, limits: PolicyLimits) -> RowMargin:
     size = compute_deviation_size_for_threshold_comparison(row)
-    threshold = get_thresholds_by_entity_type(level)[row.entity_type]
+    column = limits.columns.get_column_of_entity(row.entity_type, row.entity_name)
+    threshold = limits.get_threshold(row.entity_type, column)
     return RowMargin(
         row=row.key.as_text(),
         effect=round(size, 6),

@@ -28,20 +28,25 @@ _RATE_SCALE = float(10**RATE_DECIMALS)
 _SHARE_SCALE = float(10**SHARE_DECIMALS)
 
 
-def round_daily_values_for_display(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Round daily values of shape (…, columns) half to even. The last column is the daytime share.
+def round_daily_values_for_display(
+    values: NDArray[np.float64], *, has_daytime_share: bool = True
+) -> NDArray[np.float64]:
+    """Round daily values, shape (…, columns), half to even.
 
-    Counts are whole numbers and stay unchanged. Unlike `numpy.round`, these operations give the
-    same bits on every machine.
+    If there is a daytime share, it is the last column. Counts are whole numbers and stay
+    unchanged. Unlike `numpy.round`, these operations give the same bits on every machine.
     """
-    scales = _build_rounding_scale_of_each_column(values.shape[-1])
+    scales = _build_rounding_scale_of_each_column(values.shape[-1], has_daytime_share)
     return np.asarray(np.rint(values * scales) / scales)
 
 
 @cache
-def _build_rounding_scale_of_each_column(column_count: int) -> NDArray[np.float64]:
+def _build_rounding_scale_of_each_column(
+    column_count: int, has_daytime_share: bool
+) -> NDArray[np.float64]:
     scales = np.full(column_count, _RATE_SCALE)
-    scales[-1] = _SHARE_SCALE
+    if has_daytime_share:
+        scales[-1] = _SHARE_SCALE
     scales.setflags(write=False)
     return scales
 

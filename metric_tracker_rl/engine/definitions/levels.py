@@ -27,6 +27,18 @@ class Separation(NamedTuple):
     farthest: float
 
 
+class SeriesThresholds(NamedTuple):
+    """Thresholds of a reporting policy in which every series has its own.
+
+    Attributes:
+        columns: threshold of each column of the daily series with a baseline, in column order.
+        breaks: break threshold of each funnel step, in funnel order.
+    """
+
+    columns: tuple[float, ...]
+    breaks: tuple[float, ...]
+
+
 @dataclass(frozen=True)
 class FunnelLevel:
     """One difficulty level.
@@ -54,6 +66,8 @@ class FunnelLevel:
         leak_reports: which of the flagged composite rates is reported for a slow leak.
         wording: number that selects a wording of the policy's text; 0 is the default wording.
         has_drawn_policy: whether the reporting policy was drawn for an episode.
+        series_thresholds: thresholds of every series, which then replace the thresholds by kind;
+            None if series of one kind share a threshold.
     """
 
     name: str
@@ -76,11 +90,17 @@ class FunnelLevel:
     leak_reports: LeakReport = LeakReport.SHORTEST
     wording: int = 0
     has_drawn_policy: bool = False
+    series_thresholds: SeriesThresholds | None = None
 
     @cached_property
     def severity_bounds_by_entity_type(self) -> dict[str, SeverityBounds]:
         """Severity bounds by entity type."""
         return self.bounds_by_kind.get_bounds_by_entity_type()
+
+    @property
+    def is_zero_baseline_flagged(self) -> bool:
+        """Whether a value with a baseline of 0 can be flagged."""
+        return self.series_thresholds is None
 
     @property
     def policy_version_with_suffixes(self) -> str:

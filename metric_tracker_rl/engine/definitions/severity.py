@@ -72,13 +72,9 @@ def is_clear_of_severity_bounds(unsigned_deviation: float, bounds: Sequence[floa
     return all(abs(unsigned_deviation / bound - 1.0) > SEVERITY_GUARD for bound in bounds)
 
 
-def is_row_clear_of_severity_bounds(
-    row: ReportRow, bounds_by_entity_type: Mapping[str, SeverityBounds]
-) -> bool:
+def is_row_clear_of_severity_bounds(row: ReportRow, bounds: SeverityBounds) -> bool:
     """Return whether a row's deviation is further than `SEVERITY_GUARD` from every bound."""
-    return is_clear_of_severity_bounds(
-        compute_deviation_size_for_threshold_comparison(row), bounds_by_entity_type[row.entity_type]
-    )
+    return is_clear_of_severity_bounds(compute_deviation_size_for_threshold_comparison(row), bounds)
 
 
 def severity_bounds_to_lists(

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.definitions.dates import build_unknown_date_message
-from metric_tracker_rl.engine.definitions.funnel import HOURS_PER_DAY
 from metric_tracker_rl.engine.definitions.report_row import ReportRow
 from metric_tracker_rl.engine.generation.custom_anomalies import AppliedAnomalyFields
 from metric_tracker_rl.engine.generation.generate import GeneratedEpisode, generate_episode
@@ -82,7 +81,8 @@ class FunnelEpisode:
         return pd.DataFrame(
             self.generated.hourly.reshape(-1, len(columns)),
             index=pd.MultiIndex.from_product(
-                [self.dates, range(HOURS_PER_DAY)], names=["date", "hour"]
+                [self.dates, range(self.config.funnel_with_policy_daytime.hours_per_day)],
+                names=["date", "hour"],
             ),
             columns=columns,
             copy=False,

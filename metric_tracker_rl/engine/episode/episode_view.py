@@ -125,7 +125,7 @@ class EpisodeView:
 def _get_public_drawn_policy_parameters(episode: FunnelEpisode) -> dict[str, Any]:
     level, daytime = (
         episode.config.level_with_policy_parameters,
-        episode.config.funnel_with_policy_daytime.daytime,
+        episode.config.funnel_with_policy_daytime.daytime_hours,
     )
     numbers: dict[str, Any] = {
         "daytime_hours": [daytime.start, daytime.stop - 1],

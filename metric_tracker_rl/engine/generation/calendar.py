@@ -109,10 +109,9 @@ def build_mask_of_explained_values(
 ) -> NDArray[np.bool_]:
     """Return a boolean array of the series that the calendar explains on each day.
 
-    Its shape is (days, metrics + 1); the last column is the daytime share.
+    Its shape is (days, columns with a baseline).
     """
-    series_names = (*funnel.count_and_rate_names, funnel.daytime_share_name)
-    columns = {name: column for column, name in enumerate(series_names)}
+    columns = {name: column for column, name in enumerate(funnel.daily_series_names)}
     mask = np.zeros((day_count, len(columns)), dtype=bool)
     for entry in entries:
         mask[entry.day, [columns[name] for name in entry.explains]] = True

@@ -210,7 +210,7 @@ def plan_traffic_mix_shift(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
     baseline, share = day.baselines[column], day.values[column]
     target = baseline + size if stream.integer_below(2) else baseline - size
     target = min(max(target, MIN_SHARE_MARGIN), 1.0 - MIN_SHARE_MARGIN)
-    effect = ShiftHours(day.funnel.daytime, target / share, (1.0 - target) / (1.0 - share))
+    effect = ShiftHours(day.funnel.daytime_hours, target / share, (1.0 - target) / (1.0 - share))
     root = PlannedRoot(HOURLY_MIX, day.funnel.daytime_share_name, MIX_SHIFT)
     return PlannedAnomaly(day.day, effect, root)
 
@@ -227,7 +227,7 @@ def plan_impossible_counts(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
     stage = stream.choose(day.funnel.step_stage_indices)
     fewest_hours, most_hours = FAULT_HOURS_RANGE
     hours = fewest_hours + stream.integer_below(most_hours - fewest_hours + 1)
-    daytime = day.funnel.daytime
+    daytime = day.funnel.daytime_hours
     first_hour = daytime.start + stream.integer_below(daytime.stop - daytime.start - hours + 1)
     total_events = stream.choose(
         list_excess_totals_clear_of_bounds(day.level.bounds_by_kind.excess)

@@ -17,7 +17,6 @@ import numpy as np
 
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.definitions.report_row import ReportRow
-from metric_tracker_rl.engine.definitions.severity import is_row_clear_of_severity_bounds
 from metric_tracker_rl.engine.definitions.thresholds import GUARD_BAND
 from metric_tracker_rl.engine.generation.calendar import (
     CalendarEntry,
@@ -210,8 +209,7 @@ def _find_days_to_replan(
     }
     label_rows = {(row.date, row.entity_type, row.entity_name, row.anomaly_type) for row in labels}
     wrong_dates = {date for date, *_ in planned_rows ^ label_rows}
-    bounds = series.level.severity_bounds_by_entity_type
-    wrong_dates |= {row.date for row in labels if not is_row_clear_of_severity_bounds(row, bounds)}
+    wrong_dates |= {row.date for row in labels if not series.limits.is_row_clear_of_bounds(row)}
     is_near = build_near_threshold_mask(
         series.unexplained_deviations, series.funnel, series.level, GUARD_BAND
     )
@@ -229,7 +227,12 @@ def _is_planned_day_near_threshold_without_anomalies(
         finished: daily series of the data with anomalies, which provides the baselines.
         planned_days: indices of the days with planned anomalies.
     """
-    deviations = compute_deviations(clean.values, finished.baselines)
+    deviations = compute_deviations(
+        clean.values,
+        finished.baselines,
+        has_daytime_share=finished.funnel.columns.has_daytime_share,
+        is_zero_baseline_flagged=finished.level.is_zero_baseline_flagged,
+    )
     is_near = np.abs(deviations) >= (1.0 - GUARD_BAND) * finished.thresholds
     if finished.explained is not None:
         is_near &= ~finished.explained

@@ -135,10 +135,17 @@ def plan_anomalies_of_day(
         hours = clean_day.hours
         for anomaly in anomalies:
             hours = anomaly.effect.apply_to_copy(hours)
-        deviations = compute_deviations(compute_rounded_daily_values(hours, funnel), baselines)
+        deviations = compute_deviations(
+            compute_rounded_daily_values(hours, funnel),
+            baselines,
+            has_daytime_share=funnel.columns.has_daytime_share,
+            is_zero_baseline_flagged=level.is_zero_baseline_flagged,
+        )
         if build_near_threshold_mask(deviations, funnel, level, PLANNING_GUARD_BAND).any():
             continue
-        excess = sum_excess_over_previous_stage(hours).tolist()
+        excess = sum_excess_over_previous_stage(
+            hours, compares_daily_totals=funnel.compares_daily_totals
+        ).tolist()
         findings = find_roots_of_day(deviations.tolist(), excess, funnel, level)
         found_roots = {
             PlannedRoot(finding.entity_type, finding.entity_name, finding.anomaly_type)

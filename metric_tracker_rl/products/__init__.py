@@ -1,0 +1,1 @@
+"""Products: aggregates of a user's table, and the synthetic counts that are drawn from them."""
