@@ -87,7 +87,7 @@ class Column(Generic[RowT]):
 
     Attributes:
         title: heading of the column.
-        format_cell: returns the text of a cell, given the item that its row shows.
+        format_cell: returns the text of a cell, given the item of the row.
         is_text: whether the column is left-aligned; columns of numbers are right-aligned.
     """
 

@@ -1,4 +1,4 @@
-"""Interface with which an environment customizes its page in the debugger.
+"""Interface for environments to customize their page in the debugger.
 
 An environment view renders HTML from the replies of an episode; the kit provides the layout and
 handles events. The environment's property `debugger_view` returns an instance of a subclass of
@@ -232,7 +232,7 @@ def tool_result_from_observation(
 
 
 def read_page_and_environment_css(environment_view: EnvironmentView) -> str:
-    """Return the CSS of the page's style sheet, followed by that of the environment."""
+    """Return the CSS of the page's style sheet, followed by the environment's CSS."""
     folders = [
         Path(__file__).with_name("static"),
         *([environment_view.style_folder] if environment_view.style_folder else []),

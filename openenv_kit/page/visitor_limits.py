@@ -35,7 +35,8 @@ MAX_UNREAD_PER_VISITOR = 16
 MAX_UNREAD = 192
 """Maximum number of replies that are unread or in progress, over all visitors."""
 READ_TIMEOUT_S = 60.0
-"""Maximum time for sending a message, in seconds. After it, the visitor counts as disconnected."""
+"""Maximum time for sending a message, in seconds. A visitor who exceeds it counts as disconnected.
+"""
 
 
 @dataclass(eq=False)

@@ -80,7 +80,7 @@ def find_attestation_problems(submission: Submission, attestation: Attestation) 
 
 @dataclass(frozen=True)
 class _EpisodeKey:
-    """Values that a recorded run and the server's record of it must share."""
+    """Values that must be equal in a recorded run and in the server's record of the run."""
 
     index: int
     reset_json: str

@@ -124,7 +124,7 @@ class NamedPath(NamedTuple):
 
 
 class SplitSelection(NamedTuple):
-    """Players whose rollouts all belong to one split, and the name of that split."""
+    """Players with rollouts of a single split, and the name of the split."""
 
     players: list[PlayerResults]
     split: str

@@ -1,4 +1,4 @@
-"""Measures the signal: the share of groups of rollouts whose rewards differ enough to learn from.
+"""Measures the signal: the share of rollout groups with enough reward difference to learn from.
 
 Group-relative methods such as GRPO learn only from differences within a group. A group with equal
 rewards costs tokens but does not change the model.

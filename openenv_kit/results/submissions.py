@@ -74,7 +74,7 @@ class CheckedSubmission:
 def replay_and_check_submission(
     folder: Path, public_key: Ed25519PublicKey | None = None, min_tasks: int = MIN_TASKS
 ) -> CheckedSubmission:
-    """Read a submission and replay its runs. Every failure is returned as a problem, not raised.
+    """Read a submission and replay its runs. Failures are returned as problems.
 
     Args:
         folder: folder of the submission.

@@ -65,7 +65,7 @@ def log_internal_error_and_build_client_message(
 ) -> str:
     """Log an unexpected exception and return the error message for the client.
 
-    The message contains only a reference, by which the log line can be found.
+    The message contains only a reference that identifies the log line.
 
     Args:
         logger: logger of the module that caught the exception.

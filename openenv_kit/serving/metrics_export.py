@@ -159,7 +159,7 @@ def _find_pids_in_gauge_file_names(folder: Path) -> list[int]:
 
 
 def _delete_gauge_files_of_dead_workers(folder: Path) -> None:
-    """Delete the gauge files of workers that have ended. Killed workers leave them behind."""
+    """Delete the gauge files of workers that have ended. Killed workers leave these files."""
     for path in folder.glob(LIVE_GAUGE_FILES):
         try:
             os.kill(_parse_pid_of_gauge_file(path), 0)

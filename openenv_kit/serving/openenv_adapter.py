@@ -36,7 +36,7 @@ class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
 
     Args:
         environment: environment to play; None to read its name from the variable ENVIRONMENT.
-        settings: settings of the server; None for those of this process.
+        settings: settings of the server; None for the settings of this process.
     """
 
     SUPPORTS_CONCURRENT_SESSIONS = True

@@ -88,7 +88,7 @@ class EpisodeAccess(NamedTuple):
 
     @property
     def player_or_episode_id(self) -> str:
-        """The id by which the caller knows the episode."""
+        """The player id if the caller has one, or else the episode id."""
         return self.player_id or self.episode_id
 
 

@@ -1,8 +1,9 @@
 """Service for the stored episodes of an environment.
 
-HTTP and MCP use the service for all episodes, and WebSockets for episodes that they resume or whose
-id the client chose. An action is stored before it is executed, under the index that follows the
-last stored action, so that no acknowledged action is lost and all connections see the same episode.
+HTTP and MCP use the service for all episodes. WebSockets use it for episodes that the client
+resumes, or for which it chose the id. An action is stored before it is executed, under the index
+that follows the last stored action, so that no acknowledged action is lost and all connections see
+the same episode.
 """
 
 from __future__ import annotations

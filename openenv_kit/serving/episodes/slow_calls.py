@@ -101,7 +101,7 @@ class SlowCallQueue:
             self._start_waiting_calls_in_free_threads()
 
     async def _wait_for_turn_and_count_as_running(self, virtual_start_s: float) -> None:
-        """Wait until the call may run. It then counts as running."""
+        """Wait until the call may run, and count the call as running."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiting_call = WaitingCall(virtual_start_s, next(self._call_numbers), turn)
         heapq.heappush(self._waiting_heap, waiting_call)

@@ -200,7 +200,7 @@ class AccessControl:
         return Role.TRAINER if self._sessions.is_valid_session_id(session_id) else None
 
     def _find_participant_of_bearer_token(self, headers: Headers) -> str | None:
-        """Return the participant whose bearer token the request contains; None for other tokens."""
+        """Return the participant that the request's bearer token belongs to, or None."""
         scheme, _, bearer_token = headers.get("authorization", "").partition(" ")
         token = bearer_token.strip().encode() if scheme.lower() == "bearer" else b""
         # Every token is compared, so that the duration does not reveal which one matches.

@@ -1,4 +1,4 @@
-"""Identity of the client whose request is served: its address, connection and participant.
+"""Identity of the client of the current request: its address, connection and participant.
 
 The address is that of the connection, as uvicorn reports it. Behind a proxy that
 FORWARDED_ALLOW_IPS names, it is the address that the proxy forwards. Behind any other proxy all

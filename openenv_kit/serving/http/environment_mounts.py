@@ -176,7 +176,7 @@ class EnvironmentMounts:
         await app(scope, receive, send)
 
     async def _reject_unknown_environment(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send a 404 response to a request whose first path segment names no environment."""
+        """Send a 404 response to a request for an unknown environment."""
         name = get_route_path(scope).split("/")[1]
         problem = unknown_name_message("environment", name, self._apps)
         detail = f"{problem} {self._root} is served at the root."

@@ -180,7 +180,7 @@ def add_metrics_route_unless_public(app: FastAPI, settings: Settings) -> None:
 async def _find_access_to_requested_episode(
     request: Request, body: EpisodeStepRequest, episodes: EpisodeService
 ) -> EpisodeAccess | None:
-    """Return the access to the episode that a step request names; None if it names no episode.
+    """Return the access to the requested episode; None if the request contains no id.
 
     Raises:
         HTTPException: a player named an episode by its episode_id.

@@ -64,7 +64,7 @@ class NewEpisode:
     Attributes:
         transport: transport that started the episode: `ws`, `http`, `mcp` or `page`.
         start_json, actions, player_id, slow_results: as in `StoredEpisode`.
-        client_address: client whose limit applies; empty for a caller that has no limit.
+        client_address: address of the client, for its limit; empty for a caller that has no limit.
         sealed_start: participant and task, if the task is sealed; else None.
     """
 
@@ -205,10 +205,10 @@ class EpisodeStore(Protocol):
     async def record_first_sealed_result(
         self, player_id: str, score: float, step_count: int, actions_digest: str
     ) -> None:
-        """Record the result of a sealed episode. Further results of it are ignored."""
+        """Record the result of a sealed episode. Later results are ignored."""
 
     async def count_open_episodes(self, transport: str) -> int:
-        """Count the episodes started through a transport that are neither closed nor expired."""
+        """Return the number of open episodes that were started through a transport."""
 
     async def require_store_is_writable(self) -> None:
         """Check the store by writing a value and reading it back.

@@ -290,7 +290,7 @@ class RedisStore:
         await self._redis.aclose()
 
     async def _get_server_time_s(self) -> float:
-        """Return the time of the Redis server in seconds, by which its keys expire."""
+        """Return the time of the Redis server in seconds, which determines when keys expire."""
         since_boot_s = clock.get_seconds_since_boot()
         if self._clock_synced_s is None or since_boot_s - self._clock_synced_s > CLOCK_SYNC_S:
             seconds, microseconds = await self._redis.time()

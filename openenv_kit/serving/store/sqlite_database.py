@@ -127,7 +127,7 @@ class SqliteDatabase:
         return str(self.fetch_value("SELECT value FROM secret"))
 
     def require_unchanged_store_secret(self) -> None:
-        """Raise a StoreReplacedError if the secret differs from that of the store opened first."""
+        """Raise a StoreReplacedError if the secret has changed since the store was first opened."""
         if self.read_secret() != self._first_secret:
             raise StoreReplacedError("was replaced")
 
