@@ -71,7 +71,7 @@ class NextStepHint:
     """The suggested next step, and the primary button of the status line.
 
     Attributes:
-        text: the suggestion, in words.
+        text: the suggestion.
         label: label of the button.
         event: page event that the button sends. `go` moves the focus to another element.
         value: value of the event; for `go`, a CSS selector of the element.
@@ -84,7 +84,7 @@ class NextStepHint:
 
 
 class ReportEditor:
-    """Editor of a running episode's report: its columns, its validation and suggested rows.
+    """Editor for the report of a running episode. Subclasses define columns and validation.
 
     Args:
         visitor: visitor who edits the report.

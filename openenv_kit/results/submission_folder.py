@@ -147,7 +147,7 @@ def read_submission(folder: Path) -> Submission:
     """Read a submission's folder. The signature of its attestation is not verified.
 
     Raises:
-        SubmissionError: a file is missing, too large or malformed; the message names it.
+        SubmissionError: a file is missing, too large or malformed. The message contains its name.
     """
     for name in (CARD_FILENAME, RUNS_FILENAME):
         if not (folder / name).is_file():

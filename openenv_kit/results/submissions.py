@@ -178,7 +178,7 @@ def _find_player_name_problems(card: SubmissionCard, environment: Environment) -
 
 
 def _find_try_count_problems(submission: Submission) -> Iterator[str]:
-    """Yield a problem for each task that was not played as often as the card states."""
+    """Yield a problem for each task that has another number of rollouts than the card states."""
     card = submission.card
     tasks = [f"{card.split}-{card.first + number}" for number in range(card.count)]
     run_counts = Counter(run.task_name for run in submission.runs)

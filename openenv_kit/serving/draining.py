@@ -1,4 +1,4 @@
-"""Draining before shutdown: running episodes may continue for a while, new ones are rejected.
+"""Draining before shutdown: running episodes may continue, and new episodes are rejected.
 
 After SIGTERM, the server reports that it is not ready and rejects new episodes. It stops when no
 episode is in use, or after `OPENENV_KIT_DRAIN_S`, and closes the remaining connections with code

@@ -32,7 +32,7 @@ from openenv_kit.serving.settings import Settings
 logger = logging.getLogger("openenv_kit.server")
 
 METRICS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-"""Environment variable that names the shared folder. prometheus_client reads it on import."""
+"""Environment variable with the path of the shared folder. prometheus_client reads it on import."""
 
 LIVE_GAUGE_FILES = "gauge_live*_*.db"
 """Pattern of the files with the gauges of workers. Each file name ends with the worker's pid."""
@@ -104,7 +104,7 @@ def serve_metrics_on_own_port(settings: Settings) -> Iterator[None]:
     served and a warning is logged.
 
     Raises:
-        ConfigurationError: a port or address that the settings name is not available.
+        ConfigurationError: a configured port or address is not available.
     """
     host, port = settings.metrics_host, settings.metrics_port
     if not port:

@@ -1,4 +1,4 @@
-"""Rounding of displayed values: rates in percent to four decimals, the daytime share to six.
+"""Rounds displayed values: rates in percent to four decimals, and the daytime share to six.
 
 The tools show rounded values, and the reporting policy is applied to the same rounded values, so no
 label depends on digits that a player cannot see.

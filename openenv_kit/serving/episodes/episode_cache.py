@@ -26,7 +26,7 @@ class CachedEpisode:
     Attributes:
         lock: lock that a request holds while it reads or changes the copy.
         live_episode: the copy; None until it is built.
-        lease_id, start_count, end_status, request_ids: as in `StoredEpisode`.
+        lease_id, start_count, end_status, request_ids: see `StoredEpisode`.
         stored_result_indices: indices of the actions whose slow results are in the store.
         size_bytes: size of the session, as counted towards the cache's limit.
     """

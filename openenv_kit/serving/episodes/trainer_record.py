@@ -51,7 +51,7 @@ def build_trainer_record(
         record_model: model that `build_trainer_record_model` returned.
         live_episode: the episode.
         end_status: how the stored episode ended.
-        start_count: how often the episode was started under its id.
+        start_count: number of times that the episode was started under its id.
     """
     fields = {**live_episode.get_progress_with_episode_id(), "timeline": start_count}
     final_reply = live_episode.final_reply

@@ -56,8 +56,9 @@ RESERVED_PATH_SEGMENTS = frozenset(
 """First path segments of the root environment's routes. Environments must not have these names."""
 
 ENVIRONMENT_PATH_SEGMENTS = frozenset(("reset", "step", "state", "ws", "mcp", "web", "as"))
-"""Path segments that may follow an environment's name. The error for an unknown name before one of
-these segments, such as `/unknown/reset`, lists the known names."""
+"""Path segments that may follow an environment's name. If the name is unknown, as in
+`/unknown/reset`, the error lists the known names.
+"""
 
 TASK_API_PATHS = frozenset(("splits", "tasks", "num_tasks", "task", "task_range"))
 """Last path segments of the framework's task API, whose routes include the environment's name."""
@@ -66,7 +67,7 @@ TASK_API_PATHS = frozenset(("splits", "tasks", "num_tasks", "task", "task_range"
 def load_and_validate_other_environments(
     root_environment: Environment, settings: Settings
 ) -> Sequence[Environment]:
-    """Load and check the environments that `also_serve` names, except the one at the root.
+    """Load and check the environments in `also_serve`, except the one at the root.
 
     Args:
         root_environment: environment at the root, which `also_serve` may name as well.
@@ -126,7 +127,7 @@ def _require_known_mcp_split(environment: Environment, settings: Settings) -> No
 
 
 class EnvironmentMounts:
-    """Middleware that forwards requests for `/NAME/…` to the app of the environment with that name.
+    """Middleware that forwards requests for `/NAME/…` to the app of the environment `NAME`.
 
     This is the outermost middleware. Each app has its own `RequestMiddleware` and receives the name
     as a path prefix.

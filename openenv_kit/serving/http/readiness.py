@@ -37,7 +37,7 @@ class Ready(BaseModel):
 
 
 class StoreCheck:
-    """Checks an episode store on request, one check at a time, and reuses results for a while.
+    """Checks an episode store on request. Checks do not overlap, and recent results are reused.
 
     Args:
         store: store to check.

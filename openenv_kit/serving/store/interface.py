@@ -42,7 +42,7 @@ class StoredEpisode:
         actions: each action as JSON, in order.
         request_ids: the request id of each action; empty if the client sent no id.
         player_id: id of the player. Starting the episode again replaces the id.
-        start_count: how often the episode was started under its id.
+        start_count: number of times that the episode was started under its id.
         end_status: how the episode ended.
         slow_results: compressed results of slow calls, by the index of their action.
     """
@@ -63,7 +63,7 @@ class NewEpisode:
 
     Attributes:
         transport: transport that started the episode: `ws`, `http`, `mcp` or `page`.
-        start_json, actions, player_id, slow_results: as in `StoredEpisode`.
+        start_json, actions, player_id, slow_results: see `StoredEpisode`.
         client_address: address of the client, for its limit; empty for a caller that has no limit.
         sealed_start: participant and task, if the task is sealed; else None.
     """

@@ -1,6 +1,7 @@
 """Keys and records of the Redis store.
 
-Every key starts with the version of the records. Records of other versions expire by themselves.
+Every key starts with the version of the records. Records of other versions are not converted. They
+expire like all records.
 """
 
 from __future__ import annotations
