@@ -168,7 +168,7 @@ class AppliedSyntheticGenerator(MappingModel):
 
 
 class MetricsRow(MappingModel):
-    """Event counts of one day, or of one hour of it."""
+    """Event counts of one day or one hour."""
 
     date: str = Field(description="YYYY-MM-DD")
     hour: int | None = Field(None, description="0 to 23; null for a whole day")

@@ -52,7 +52,7 @@ def export(
     workers: WorkersOption = 1,
     environment: EnvironmentOption = None,
 ) -> None:
-    """Write splits as rows with prompt, reset, measured difficulty, group and tags, and a card.
+    """Write the tasks of splits as dataset rows, together with a dataset card.
 
     With --layout harbor, write the tasks as folders that command-line agents play over MCP.
     """

@@ -45,7 +45,7 @@ class SealedRecordReply(TypedDict):
     """Reply of GET /sealed-record.
 
     Attributes:
-        player: name of the player whose rollouts are in the record.
+        player: name of the player who played the rollouts.
         plays: number of rollouts.
         attestation: the signed record.
         public_key: public key that verifies the record.

@@ -1,8 +1,8 @@
-"""Interface with which an environment customizes its page in the debugger.
+"""Interface for environments to customize their page in the debugger.
 
 An environment view renders HTML from the replies of an episode; the kit provides the layout and
 handles events. The environment's property `debugger_view` returns an instance of a subclass of
-`EnvironmentView`. It is a property, so that a server without the debugger does not load the view:
+`EnvironmentView`. It is a property, so that the view is not loaded if the debugger is disabled:
 
 ```python
 @property
@@ -71,7 +71,7 @@ class NextStepHint:
     """The suggested next step, and the primary button of the status line.
 
     Attributes:
-        text: the suggestion, in words.
+        text: the suggestion.
         label: label of the button.
         event: page event that the button sends. `go` moves the focus to another element.
         value: value of the event; for `go`, a CSS selector of the element.
@@ -84,7 +84,7 @@ class NextStepHint:
 
 
 class ReportEditor:
-    """Editor of a running episode's report: its columns, its validation and suggested rows.
+    """Editor for the report of a running episode. Subclasses define columns and validation.
 
     Args:
         visitor: visitor who edits the report.
@@ -111,7 +111,7 @@ class ReportEditor:
         return row
 
     def explain_why_row_cannot_be_submitted(self, row: EditorRow) -> str:
-        """Return why a row cannot be submitted, such as "severity is empty"; empty if it can.
+        """Return why a row cannot be submitted, such as "severity is empty"; otherwise "".
 
         The check covers only the format of the row, not whether its values are correct.
         """
@@ -131,11 +131,11 @@ class EnvironmentView:
 
     Attributes:
         link_title: title of the environment's link in the header.
-        link_description: description in the link, one line.
+        link_description: one-line description in the link.
         icon: SVG paths of the link's icon, 24 × 24 pixels.
         objective: task of the player, in one or two sentences.
-        style_folder: folder with a `style.css` that extends the page's style sheet; None if there
-            is none.
+        style_folder: folder with a `style.css` that extends the page's style sheet; None if the
+            environment has no such folder.
         reset_choices: values that the episode form offers, by reset argument.
     """
 
@@ -166,7 +166,7 @@ class EnvironmentView:
     ) -> str:
         """Return the HTML overview of an episode; empty if the environment has no overview.
 
-        Until the episode ends, it must show only information that the replies contain.
+        Until the episode ends, the overview must show only information that the replies contain.
 
         Args:
             steps: steps so far.
@@ -215,7 +215,7 @@ class EnvironmentView:
             return truncated_repr(action)
 
     def reply_html_without_status_and_message(self, observation: Mapping[str, Any]) -> str:
-        """Return the HTML of a reply, without its status and message."""
+        """Return the HTML of a reply, excluding its status and message."""
         answer = tool_result_from_observation(self.environment, observation).items()
         fields = {k: v for k, v in answer if k not in ("status", "message") and v}
         return tool_result_html(fields) if fields else ""
@@ -232,7 +232,7 @@ def tool_result_from_observation(
 
 
 def read_page_and_environment_css(environment_view: EnvironmentView) -> str:
-    """Return the CSS of the page's style sheet, followed by that of the environment."""
+    """Return the CSS of the page's style sheet, followed by the environment's CSS."""
     folders = [
         Path(__file__).with_name("static"),
         *([environment_view.style_folder] if environment_view.style_folder else []),

@@ -64,7 +64,7 @@ def restore_or_start_episode_on_page_load(
 
 
 class _BrowserState(NamedTuple):
-    """Query parameters of the page's URL, and the episode saved in the browser; may be empty."""
+    """Query parameters of the page's URL, and the episode saved in the browser, if any."""
 
     address_parameters: dict[str, str]
     saved_episode_json: str

@@ -74,7 +74,7 @@ class CheckedSubmission:
 def replay_and_check_submission(
     folder: Path, public_key: Ed25519PublicKey | None = None, min_tasks: int = MIN_TASKS
 ) -> CheckedSubmission:
-    """Read a submission and replay its runs. Every failure is returned as a problem, not raised.
+    """Read a submission and replay its runs. Failures are returned as problems.
 
     Args:
         folder: folder of the submission.
@@ -178,7 +178,7 @@ def _find_player_name_problems(card: SubmissionCard, environment: Environment) -
 
 
 def _find_try_count_problems(submission: Submission) -> Iterator[str]:
-    """Yield a problem for each task that was not played as often as the card states."""
+    """Yield a problem for each task that has another number of rollouts than the card states."""
     card = submission.card
     tasks = [f"{card.split}-{card.first + number}" for number in range(card.count)]
     run_counts = Counter(run.task_name for run in submission.runs)
@@ -193,7 +193,7 @@ def _find_copied_run_problems(submission: Submission) -> Iterator[str]:
     """Yield a problem for each run with the same actions as an earlier run of the same task.
 
     The timestamps in a recording come from the player, so they do not prove that two runs with the
-    same actions are separate rollouts. Only a record that the server has signed proves it.
+    same actions are separate rollouts. Only a record signed by the server proves this.
     """
     first_runs: dict[tuple[str, str], int] = {}
     for number, run in enumerate(submission.runs, start=1):
@@ -295,7 +295,7 @@ class _PolicyCheck:
 
 
 class _StepOutcome(NamedTuple):
-    """Status, reward and end flag of a step, which a recording stores besides the reply digest."""
+    """Status, reward and end flag of a step, stored in a recording next to the reply digest."""
 
     status: str
     reward: float

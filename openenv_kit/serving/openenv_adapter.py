@@ -35,8 +35,8 @@ class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
     The server's own routes call the session directly and do not use this class.
 
     Args:
-        environment: environment to play; None for the one that the ENVIRONMENT variable names.
-        settings: settings of the server; None for those of this process.
+        environment: environment to play; None to read its name from the variable ENVIRONMENT.
+        settings: settings of the server; None for the settings of this process.
     """
 
     SUPPORTS_CONCURRENT_SESSIONS = True

@@ -114,7 +114,7 @@ _BY_ENTITY_TYPE = {name: _find_anomaly_types_by_direction(name) for name in ENTI
 
 
 def list_anomaly_types_of_entity_type(entity_type: str) -> tuple[str, ...]:
-    """Return the names of the anomaly types whose report rows have this entity type."""
+    """Return the names of the anomaly types of an entity type."""
     return tuple(each.name for each in ANOMALY_TYPES.values() if each.entity_type == entity_type)
 
 

@@ -78,7 +78,7 @@ class CleanCountsModel:
         base_rates: step rates as fractions, one for each stage after the first.
         rate_jitter: largest relative change of each base rate, which is drawn for each episode.
         hour_weights: relative traffic of the first stage in each of the 24 hours of a day.
-        weekday_factors: seven factors by which traffic is multiplied, Monday first.
+        weekday_factors: traffic factor of each weekday, Monday first.
     """
 
     opens_range: OpensRange

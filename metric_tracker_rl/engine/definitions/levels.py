@@ -57,8 +57,8 @@ class FunnelLevel:
             anomaly and a rate anomaly.
         days: number of days of an episode, a multiple of seven.
         max_anomalies: largest allowed value of the reset argument `anomaly_count`.
-        weekday_factors: seven factors by which traffic is multiplied, Monday first; None to use the
-            factors of the funnel.
+        weekday_factors: traffic factor of each weekday, Monday first; None to use the factors of
+            the funnel.
         decoys: number of days with a deviation that the calendar explains; 0 if the level has no
             calendar.
         bounds_by_kind: severity bounds of each kind of report row.

@@ -9,8 +9,8 @@ key_f1 = F1 × (1/5 + 4/5 × max(0, recall − share of consequences reported)) 
 
 F1 counts every submitted row, so duplicate and invalid rows cost as much as wrong ones.
 Consequences are flagged series that are neither expected nor explained by the calendar. Other rows
-are those whose series is not flagged. If no row is expected, an empty report earns 1, and any other
-report earns 1/5 divided by its number of rows. The reward is never below 0. Tests check these
+are rows about series that are not flagged. If no row is expected, an empty report earns 1, and any
+other report earns 1/5 divided by its number of rows. The reward is never below 0. Tests check these
 properties: an additional wrong or duplicate row never raises it, and an additional expected row
 never lowers it.
 """

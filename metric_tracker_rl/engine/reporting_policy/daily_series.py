@@ -109,12 +109,12 @@ class DailySeries:
 
     @cached_property
     def values_and_excess_by_day(self) -> list[list[float]]:
-        """`values` followed by `excess`, by day and column."""
+        """For each day, the day's values followed by its excess events."""
         return np.concatenate([self.values, self.excess], axis=1).tolist()
 
     @cached_property
     def baselines_by_day(self) -> list[list[float]]:
-        """`baselines` followed by 0 for each excess column, by day and column."""
+        """For each day, the day's baselines followed by 0 for each excess column."""
         pair_baselines = [0.0] * self.excess.shape[1]
         rows = [[*row, *pair_baselines] for row in self.baselines.tolist()]
         return rows * (len(self.values) // len(rows))
@@ -129,7 +129,7 @@ class DailySeries:
 
     @cached_property
     def deviations_and_excess_by_day(self) -> list[list[float]]:
-        """`deviations` followed by `excess`, by day and column."""
+        """For each day, the day's deviations followed by its excess events."""
         return np.concatenate([self.deviations, self.excess], axis=1).tolist()
 
     @cached_property

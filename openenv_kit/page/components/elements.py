@@ -121,7 +121,7 @@ def definition_list_html(
 
 
 def message_box_html(message: str, css_class: str = "") -> str:
-    """Return a message in a box, or nothing for an empty message.
+    """Return a message in a box, or an empty string for an empty message.
 
     Args:
         message: text in the box.

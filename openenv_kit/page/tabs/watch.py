@@ -188,7 +188,7 @@ def _create_playback_download(
 def _adapt_playback_renderer_to_visitor(
     render: Callable[[EnvironmentView, Playback], str],
 ) -> Callable[[EnvironmentView, Visitor], str]:
-    """Convert a function that renders a playback into one that renders a visitor's playback.
+    """Return a function that renders a visitor's playback with the given render function.
 
     The new function returns an empty string if the visitor has no playback.
     """

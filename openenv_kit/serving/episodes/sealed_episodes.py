@@ -133,7 +133,7 @@ class SealedEpisodes:
     async def _resume_unfinished_and_record_ended(
         self, reset_arguments: Mapping[str, Any], start_request: SealedStartRequest
     ) -> StartedEpisode | None:
-        """Resume the participant's unfinished episode of a task; return None if there is none.
+        """Resume the participant's unfinished episode of a task, or return None if none exists.
 
         Raises:
             ConfigurationError: the unfinished episode was started with other arguments.
@@ -185,7 +185,7 @@ class SealedEpisodes:
 
 
 async def record_result_if_sealed_and_ended(store: EpisodeStore, live_episode: LiveEpisode) -> None:
-    """Store the result of an episode that has ended, if its task is sealed."""
+    """Store the result of an episode if its task is sealed and the episode has ended."""
     from openenv_kit.trust.attestation import digest_actions
 
     if live_episode.session.is_sealed and live_episode.final_reply is not None:
@@ -260,7 +260,7 @@ def get_sealed_split_commitment_or_empty(environment: Environment) -> str:
 
 @lru_cache(maxsize=16)
 def _compute_sealed_split_commitment_or_empty(environment_name: str, _salt: str) -> str:
-    """Compute the commitment, which hashes every sealed task and is therefore cached per secret."""
+    """Compute the commitment. It is cached by secret, because every sealed task is hashed."""
     splits = get_environment(environment_name).splits
     if isinstance(splits, HashedSplits) and SEALED_SPLIT in splits.blocks:
         return splits.compute_sealed_commitment()

@@ -88,7 +88,7 @@ class AccessControl:
 
         Args:
             scope: ASGI scope of the request; `role` and `participant` are added to its state.
-            path: path of the request, without the server's path prefix.
+            path: path of the request, excluding the server's path prefix.
             headers: headers of the request.
         """
         origin_error = self._find_host_or_origin_error(scope, headers)
@@ -200,7 +200,7 @@ class AccessControl:
         return Role.TRAINER if self._sessions.is_valid_session_id(session_id) else None
 
     def _find_participant_of_bearer_token(self, headers: Headers) -> str | None:
-        """Return the participant whose bearer token the request contains; None for other tokens."""
+        """Return the participant that the request's bearer token belongs to, or None."""
         scheme, _, bearer_token = headers.get("authorization", "").partition(" ")
         token = bearer_token.strip().encode() if scheme.lower() == "bearer" else b""
         # Every token is compared, so that the duration does not reveal which one matches.
@@ -216,8 +216,8 @@ class AccessControl:
     ) -> Response | None:
         """Return the response that logs a browser in, if it opens `/web?token=…` with the token.
 
-        The response sets a session cookie, and redirects to the same address without the token.
-        Returns None for all other requests.
+        The response sets a session cookie, and redirects to the same address with the token
+        removed. Returns None for all other requests.
         """
         if scope.get("method") != "GET" or not f"{path}/".startswith(f"{DEBUGGER_PATH}/"):
             return None
@@ -250,7 +250,7 @@ def _is_cross_site_write(scope: Scope, headers: Mapping[str, str]) -> bool:
 
 
 def _lowercase_and_strip_default_port(netloc: str) -> str:
-    """Return an address `host:port` in lower case, without the default ports of HTTP and HTTPS."""
+    """Return an address `host:port` in lower case. The default ports of HTTP(S) are removed."""
     address = netloc.strip().lower()
     for port in (":80", ":443"):
         if address.endswith(port) and not address.endswith(f":{port}"):
@@ -259,7 +259,7 @@ def _lowercase_and_strip_default_port(netloc: str) -> str:
 
 
 def _strip_port_and_brackets(address: str) -> str:
-    """Return the host of an address, without the brackets of an IPv6 host."""
+    """Return the host of an address. The brackets of an IPv6 host are removed."""
     if address.startswith("["):
         return address[1:].partition("]")[0]
     return address.rpartition(":")[0] or address

@@ -53,11 +53,12 @@ RESERVED_PATH_SEGMENTS = frozenset(
         "ws",
     )
 )
-"""First segments of the root environment's paths, which no other environment may have as name."""
+"""First path segments of the root environment's routes. Environments must not have these names."""
 
 ENVIRONMENT_PATH_SEGMENTS = frozenset(("reset", "step", "state", "ws", "mcp", "web", "as"))
-"""Path segments that may follow an environment's name. The error for an unknown name before one of
-these segments, such as `/unknown/reset`, lists the known names."""
+"""Path segments that may follow an environment's name. If the name is unknown, as in
+`/unknown/reset`, the error lists the known names.
+"""
 
 TASK_API_PATHS = frozenset(("splits", "tasks", "num_tasks", "task", "task_range"))
 """Last path segments of the framework's task API, whose routes include the environment's name."""
@@ -66,7 +67,7 @@ TASK_API_PATHS = frozenset(("splits", "tasks", "num_tasks", "task", "task_range"
 def load_and_validate_other_environments(
     root_environment: Environment, settings: Settings
 ) -> Sequence[Environment]:
-    """Load and check the environments that `also_serve` names, except the one at the root.
+    """Load and check the environments in `also_serve`, except the one at the root.
 
     Args:
         root_environment: environment at the root, which `also_serve` may name as well.
@@ -93,7 +94,7 @@ def load_and_validate_other_environments(
 def _list_environment_names_to_serve(
     root_environment: Environment, settings: Settings
 ) -> Sequence[str]:
-    """Return the names that `also_serve` selects, without duplicates."""
+    """Return the distinct names that `also_serve` selects."""
     names = [name.strip() for name in settings.also_serve.split(",") if name.strip()]
     if names == [ALL_ENVIRONMENTS]:
         return list_environments_in_same_distribution(root_environment.name)
@@ -126,7 +127,7 @@ def _require_known_mcp_split(environment: Environment, settings: Settings) -> No
 
 
 class EnvironmentMounts:
-    """Middleware that forwards requests for `/NAME/…` to the app of the environment with that name.
+    """Middleware that forwards requests for `/NAME/…` to the app of the environment `NAME`.
 
     This is the outermost middleware. Each app has its own `RequestMiddleware` and receives the name
     as a path prefix.
@@ -176,7 +177,7 @@ class EnvironmentMounts:
         await app(scope, receive, send)
 
     async def _reject_unknown_environment(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send a 404 response to a request whose first path segment names no environment."""
+        """Send a 404 response to a request for an unknown environment."""
         name = get_route_path(scope).split("/")[1]
         problem = build_unknown_name_message("environment", name, self._apps)
         detail = f"{problem} {self._root} is served at the root."

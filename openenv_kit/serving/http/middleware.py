@@ -221,7 +221,7 @@ class RequestMiddleware:
 
 
 def get_route_path(scope: Scope) -> str:
-    """Return the path of a request without the path prefix that the app is served under."""
+    """Return the path of a request relative to the path prefix that the app is served under."""
     path: str = scope["path"]
     root_path: str = scope.get("root_path", "")
     if path == root_path or path.startswith(f"{root_path}/"):
@@ -230,7 +230,7 @@ def get_route_path(scope: Scope) -> str:
 
 
 def _strip_trailing_slash_except_debugger(scope: Scope) -> Scope:
-    """Return the scope without a slash at the end of its path.
+    """Return the scope with a slash at the end of its path removed.
 
     Some clients that were configured with `/mcp/` do not follow a redirect to `/mcp`. Paths of the
     debugger keep the slash, because its page is served at `/web/`.

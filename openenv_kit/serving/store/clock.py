@@ -1,4 +1,4 @@
-"""The clock by which stored episodes expire.
+"""Clock that determines when stored episodes expire.
 
 The clock counts elapsed seconds and is not affected by changes of the wall clock, so episodes
 expire on time even if an operator, NTP or a resumed virtual machine sets the time. All processes on

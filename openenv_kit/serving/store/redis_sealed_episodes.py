@@ -65,7 +65,7 @@ async def list_sealed_episodes(
 async def record_first_sealed_result(
     redis: StoreErrorClient, player_id: str, score: float, step_count: int, actions_digest: str
 ) -> None:
-    """Record the result of a sealed episode. Further results of it are ignored."""
+    """Record the result of a sealed episode. Later results are ignored."""
     position_json = await redis.get(_build_sealed_list_position_key(player_id))
     if position_json is None:
         return

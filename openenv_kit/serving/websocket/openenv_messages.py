@@ -45,7 +45,7 @@ class ParsedMessage(NamedTuple):
 
     Attributes:
         message_type: one of `MessageType`.
-        data: `data` member of the message; empty for types without this member.
+        data: `data` member of the message; empty if the type has no such member.
     """
 
     message_type: str
