@@ -164,7 +164,7 @@ def _find_version_problems(submission: Submission, environment: Environment) -> 
 
 
 def _find_player_name_problems(card: SubmissionCard, environment: Environment) -> Iterator[str]:
-    """Yield a problem if the player's name imitates a scripted policy or names an unknown one."""
+    """Yield a problem if the player's name imitates a scripted policy or is an unknown policy."""
     if card.is_scripted:
         try:
             require_name("policy", card.player.removeprefix(SCRIPTED_PREFIX), environment.policies)

@@ -28,7 +28,7 @@ class Separation(NamedTuple):
 
 
 class SeriesThresholds(NamedTuple):
-    """Thresholds of a reporting policy in which every series has its own.
+    """Thresholds of a reporting policy with a separate threshold for every series.
 
     Attributes:
         columns: threshold of each column of the daily series with a baseline, in column order.
@@ -66,8 +66,8 @@ class FunnelLevel:
         leak_reports: which of the flagged composite rates is reported for a slow leak.
         wording: number that selects a wording of the policy's text; 0 is the default wording.
         has_drawn_policy: whether the reporting policy was drawn for an episode.
-        series_thresholds: thresholds of every series, which then replace the thresholds by kind;
-            None if series of one kind share a threshold.
+        series_thresholds: threshold of each series, which replaces the threshold of its kind; None
+            if series of one kind share a threshold.
     """
 
     name: str

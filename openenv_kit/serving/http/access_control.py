@@ -43,7 +43,7 @@ from openenv_kit.serving.store.errors import StoreError
 from openenv_kit.variables import SPACE_HOST_VARIABLE
 
 PATHS_WITHOUT_TOKEN = ("/health", "/ready")
-"""Paths that need no token, because load balancers have none."""
+"""Paths that need no token, because load balancers request them and have no token."""
 
 DEBUGGER_PATH = "/web"
 
