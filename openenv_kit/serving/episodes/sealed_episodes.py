@@ -260,7 +260,7 @@ def get_sealed_split_commitment_or_empty(environment: Environment) -> str:
 
 @lru_cache(maxsize=16)
 def _compute_sealed_split_commitment_or_empty(environment_name: str, _salt: str) -> str:
-    """Compute the commitment. It is cached by secret, because every sealed task is hashed."""
+    """Compute the commitment, which is cached because it hashes every sealed task."""
     splits = get_environment(environment_name).splits
     if isinstance(splits, HashedSplits) and SEALED_SPLIT in splits.blocks:
         return splits.compute_sealed_commitment()
