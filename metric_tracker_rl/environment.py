@@ -18,7 +18,7 @@ from metric_tracker_rl.engine.configuration.tasks import TASKS
 from metric_tracker_rl.engine.definitions.versions import VERSIONS
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies import POLICIES
-from metric_tracker_rl.tools import CATALOGUE, system_prompt
+from metric_tracker_rl.tools import CATALOGUE, select_system_prompt
 from metric_tracker_rl.wire_models import RewardBreakdown
 from openenv_kit.catalogue import Catalogue
 from openenv_kit.environment import Environment, EpisodeLimits, WireModels
@@ -85,7 +85,7 @@ class MetricTracker(Environment):
         return FunnelView(self)
 
     def build_system_prompt(self, reset_fields: Mapping[str, Any] | None = None) -> str:
-        return system_prompt(reset_fields)
+        return select_system_prompt(reset_fields)
 
     def create_session(self, *, debug: bool = False) -> EpisodeSession:
         return EpisodeSession(debug=debug)
