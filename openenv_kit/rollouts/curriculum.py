@@ -134,9 +134,9 @@ class Curriculum:
         if len(self._recent_successes) < self._window:
             return
         if self.success_rate >= self._promote_at:
-            self._change_stage(self.stage_index + 1)
+            self._move_to_stage_if_exists(self.stage_index + 1)
         elif self.success_rate < self._demote_below:
-            self._change_stage(self.stage_index - 1)
+            self._move_to_stage_if_exists(self.stage_index - 1)
 
     def record_group_rewards(
         self, rewards: Sequence[float], stage_index: int | None = None
@@ -182,7 +182,7 @@ class Curriculum:
             GroupCounts(played, with_signal) for played, with_signal in state["groups"]
         ]
 
-    def _change_stage(self, stage_index: int) -> None:
+    def _move_to_stage_if_exists(self, stage_index: int) -> None:
         if 0 <= stage_index < len(self.stages):
             self.stage_index = stage_index
             self._recent_successes.clear()

@@ -178,7 +178,7 @@ class Audit:
             return range(splits.size(split))
         return indices_of_level(splits, split, level)
 
-    def reset_arguments(
+    def build_reset_arguments(
         self, level: str, episode_number: int, max_submissions: int = 1, setting: str | None = None
     ) -> dict[str, Any]:
         """Return the reset arguments of an episode.
@@ -200,7 +200,7 @@ class Audit:
         """Return the episodes on which an exploit is fitted. The audit does not play them."""
         return ()
 
-    def compute_expected_answer_size(self, reset: Mapping[str, Any]) -> int | None:
+    def compute_expected_answer_size(self, reset_arguments: Mapping[str, Any]) -> int | None:
         """Return the number of rows in the correct report; None if it is unknown."""
         return None
 
@@ -254,9 +254,11 @@ class Audit:
             policy = replace(policy, generate_actions=partial(generate_actions, best=best))
         episodes = []
         for number in range(job.first_episode, job.stop_episode):
-            reset = self.reset_arguments(job.level, number, policy.max_submissions, job.setting)
-            episode = runner.run_policy_past_end(policy, reset)
-            expected_size = self.compute_expected_answer_size(reset)
+            reset_arguments = self.build_reset_arguments(
+                job.level, number, policy.max_submissions, job.setting
+            )
+            episode = runner.run_policy_beyond_episode_end(policy, reset_arguments)
+            expected_size = self.compute_expected_answer_size(reset_arguments)
             episodes.append(replace(episode, expected_answer_size=expected_size))
         return episodes
 
@@ -267,13 +269,13 @@ class Audit:
         ceiling = ZERO_CEILING if name == NULL_POLICY else NO_CEILING
         return Exploit(self.environment.policies[name], ceiling, is_played_everywhere=True)
 
-    def build_lines(self, results: Iterable[AuditJobResult]) -> list[AuditLine]:
+    def build_audit_lines(self, results: Iterable[AuditJobResult]) -> list[AuditLine]:
         """Build the lines of the audit's table from job results, which may be in any order."""
         groups: dict[tuple[str, str, str], list[AuditedEpisode]] = {}
         for job, episodes in results:
             groups.setdefault((job.setting, job.level, job.policy), []).extend(episodes)
         ordered = product(self.all_settings, self.levels, self.policy_names)
-        return [self._build_line(*key, groups[key]) for key in ordered if key in groups]
+        return [self._build_audit_line(*key, groups[key]) for key in ordered if key in groups]
 
     def count_planned_episodes(
         self, policy_name: str, setting: EpisodeSource, max_episodes: int
@@ -289,7 +291,7 @@ class Audit:
         # A few episodes are enough to find a leak, because a single score above 0 proves it.
         return max(max_episodes // LEAK_CHECK_DIVISOR, 1) if exploit.ceiling is ZERO_CEILING else 0
 
-    def _build_line(
+    def _build_audit_line(
         self, setting: EpisodeSource, level: str, policy: str, episodes: Sequence[AuditedEpisode]
     ) -> AuditLine:
         scores = [each.score for each in episodes]
@@ -297,7 +299,7 @@ class Audit:
         ceiling = self.get_exploit_or_baseline(policy).ceiling
         if not ceiling.is_enforced_everywhere and setting not in self.full_settings:
             ceiling = NO_CEILING
-        limits = ceiling.score_limits_of(level)
+        limits = ceiling.get_score_limits_of_level(level)
         if ceiling is ZERO_CEILING:
             # In an episode with nothing to report, an empty report is correct and may score.
             share = fmean(episode.expected_answer_size == 0 for episode in episodes)
