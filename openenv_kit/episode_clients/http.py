@@ -21,7 +21,7 @@ from openenv_kit.environment import Environment, get_environment
 from openenv_kit.episode_clients import retry
 from openenv_kit.episode_clients.protocol import ObservationJson
 from openenv_kit.errors import InvalidValueError, ServerError, truncated_repr
-from openenv_kit.network_addresses import is_loopback, parse_url
+from openenv_kit.network_addresses import is_loopback_host, parse_url
 from openenv_kit.reply import ReplyStatus
 from openenv_kit.variables import SERVER_TOKEN_VARIABLE
 
@@ -219,7 +219,7 @@ class HttpEpisode:
 
     @property
     def _unreachable_server_hint(self) -> str:
-        if is_loopback(self._connection.host):
+        if is_loopback_host(self._connection.host):
             start = f"Start one with `server --port {self._connection.port}`"
         else:
             start = "Check base_url, and that the server is running"

@@ -30,7 +30,7 @@ from openenv_kit.episode_clients.retry import (
     RetryTimer,
 )
 from openenv_kit.errors import ServerError
-from openenv_kit.network_addresses import is_loopback
+from openenv_kit.network_addresses import is_loopback_host
 from openenv_kit.recordings.digest import compute_reply_digest
 from openenv_kit.reply import ReplyStatus
 from openenv_kit.variables import SERVER_TOKEN_VARIABLE
@@ -199,7 +199,7 @@ class ReplayingWebSocketEpisode:
                     # Models think for minutes; an unanswered ping would close a healthy connection.
                     ping_interval=None,
                     # Proxies cannot reach loopback addresses. True uses the proxy variables.
-                    proxy=None if is_loopback(urlsplit(address).hostname or "") else True,
+                    proxy=None if is_loopback_host(urlsplit(address).hostname or "") else True,
                 )
             except CONNECTION_ERRORS as problem:
                 should_check_server = True

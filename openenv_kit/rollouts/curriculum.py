@@ -112,7 +112,7 @@ class Curriculum:
 
     @property
     def success_rate(self) -> float:
-        """Share of successes among the recent results of the stage; 0.0 without results."""
+        """Share of successes among the recent results of the stage; 0.0 if there are none."""
         return fmean(self._recent_successes) if self._recent_successes else 0.0
 
     def next_reset_arguments(self) -> dict[str, Any]:

@@ -163,7 +163,7 @@ class RewardsScorer:
 def rewards() -> Scorer:
     """Return a scorer for the reward under each reward mode and for the evidence share.
 
-    All values are 0 without a report.
+    All values are 0 if no report was graded.
     """
     return RewardsScorer()
 

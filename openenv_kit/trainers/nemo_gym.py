@@ -142,7 +142,7 @@ class EpisodeServer(SimpleResourcesServer):
         app.post(f"/{tool_name}")(call_tool)
 
     def _close_episode_and_store_result(self, session_id: str) -> SessionResult | None:
-        """Close the session's episode; store and return its result (None without an episode)."""
+        """Close the session's episode; store and return its result, or None if there is none."""
         episode = self._pop_and_close_episode(session_id)
         if episode is None:
             return None

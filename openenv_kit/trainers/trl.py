@@ -59,7 +59,7 @@ class ToolEnvironment(metaclass=EnvironmentType):
     environment: str
     """Name of the environment."""
     stage: int | None = None
-    """Stage of the curriculum that the episode belongs to; None without a curriculum."""
+    """Stage of the curriculum that the episode belongs to; None if there is no curriculum."""
     _class_recipe: ClassRecipe
     """Recipe with which pickle recreates the class in another process."""
     _offered_tool_names: Sequence[str]
@@ -244,12 +244,12 @@ def build_dataset(
 
     `list_task_rows` also describes the parameters.
     """
-    return dataset_from_rows(
+    return build_dataset_from_rows(
         list_task_rows(split, first, count, environment, reset, level), environment
     )
 
 
-def dataset_from_rows(
+def build_dataset_from_rows(
     rows: Sequence[TaskRow],
     environment: str | None = None,
     system_prompt_reset: Mapping[str, Any] | None = None,

@@ -17,7 +17,7 @@ from openenv_kit.trainers import explain_missing_package
 from openenv_kit.trainers.trl import (
     ClassRecipe,
     ToolEnvironment,
-    dataset_from_rows,
+    build_dataset_from_rows,
     environment_class,
 )
 from openenv_kit.trainers.trl_monitor import TrainedLevel, warn_if_token_limit_too_small
@@ -28,6 +28,13 @@ with explain_missing_package("openenv-metric-tracker-rl[trl]"):
 
 if TYPE_CHECKING:
     import datasets
+    from transformers import (
+        PreTrainedTokenizerBase,
+        ProcessorMixin,
+        TrainerControl,
+        TrainerState,
+        TrainingArguments,
+    )
 
 STATE_KEY = "openenv_kit.curriculum"
 """Key of the curriculum in a checkpoint's `trainer_state.json`, under `stateful_callbacks`."""
@@ -72,7 +79,7 @@ class CurriculumCallback(TrainerCallback):
         require_integer("task_count", task_count, 1, 2**31)
         name = self._environment.name
         rows = [{"environment": name, "task_number": number} for number in range(task_count)]
-        return dataset_from_rows(rows, name, system_prompt_reset=self.curriculum.stages[0])
+        return build_dataset_from_rows(rows, name, system_prompt_reset=self.curriculum.stages[0])
 
     def environment_class(self) -> type[ToolEnvironment]:
         """Return the class for `environment_factory`, which plays tasks of the current stage.
@@ -113,7 +120,13 @@ class CurriculumCallback(TrainerCallback):
         return {**stage, "index": task_number % self._environment.splits.size(stage["split"])}
 
     def on_train_begin(
-        self, args: Any, state: Any, control: Any, *, processing_class: Any = None, **kwargs: Any
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        *,
+        processing_class: PreTrainedTokenizerBase | ProcessorMixin | None = None,
+        **kwargs: Any,
     ) -> None:
         """Restore the curriculum from a checkpoint, and warn if the token budget is too small."""
         saved_state = (state.stateful_callbacks or {}).get(STATE_KEY)
@@ -128,7 +141,9 @@ class CurriculumCallback(TrainerCallback):
         levels = _list_curriculum_levels(self._environment, self.curriculum)
         warn_if_token_limit_too_small(levels, args.max_completion_length, processing_class)
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """Update the curriculum with the rewards of all ranks, and store it for checkpoints."""
         finished_rollouts = gather_object(self._finished_rollouts)
         self._finished_rollouts = []

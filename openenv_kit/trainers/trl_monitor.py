@@ -31,6 +31,13 @@ with explain_missing_package("openenv-metric-tracker-rl[trl]"):
 
 if TYPE_CHECKING:
     import datasets
+    from transformers import (
+        PreTrainedTokenizerBase,
+        ProcessorMixin,
+        TrainerControl,
+        TrainerState,
+        TrainingArguments,
+    )
 
 TRUNCATED_SHARE_METRIC = "rollouts/truncated_share"
 """Metric: share of rollouts that reached a token or turn limit before the end of the episode.
@@ -64,7 +71,13 @@ class RolloutMonitor(TrainerCallback):
         self._end_tokens: frozenset[int] | None = None
 
     def on_init_end(
-        self, args: Any, state: Any, control: Any, *, processing_class: Any = None, **kwargs: Any
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        *,
+        processing_class: PreTrainedTokenizerBase | ProcessorMixin | None = None,
+        **kwargs: Any,
     ) -> None:
         """Store the ids of the tokens that end a turn."""
         tokenizer = _get_tokenizer_of_processor(processing_class)
@@ -74,7 +87,13 @@ class RolloutMonitor(TrainerCallback):
         self._end_tokens = frozenset(token for token in token_ids if token is not None)
 
     def on_train_begin(
-        self, args: Any, state: Any, control: Any, *, processing_class: Any = None, **kwargs: Any
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        *,
+        processing_class: PreTrainedTokenizerBase | ProcessorMixin | None = None,
+        **kwargs: Any,
     ) -> None:
         """Warn about settings that waste rollouts."""
         if args.world_size > 1 and args.per_device_train_batch_size % args.num_generations:
@@ -191,7 +210,9 @@ class TrainedLevel:
 
 
 def warn_if_token_limit_too_small(
-    levels: Iterable[TrainedLevel], max_completion_length: int, processing_class: Any = None
+    levels: Iterable[TrainedLevel],
+    max_completion_length: int,
+    processing_class: PreTrainedTokenizerBase | ProcessorMixin | None = None,
 ) -> list[str]:
     """Log and return a warning for each level whose token budget exceeds the token limit.
 
@@ -200,7 +221,7 @@ def warn_if_token_limit_too_small(
         max_completion_length: limit of a rollout, in completion tokens.
         processing_class: tokenizer of the trainer, which determines how many tokens a number has.
     """
-    digit_tokens = _detect_digit_tokens(processing_class)
+    digit_tokens = _detect_digit_tokenization(processing_class)
     warnings = []
     for trained in levels:
         environment = get_environment(trained.environment)
@@ -253,7 +274,9 @@ def _list_dataset_levels(dataset: datasets.Dataset) -> list[TrainedLevel]:
     return list(distinct.values())
 
 
-def _detect_digit_tokens(processing_class: Any) -> DigitTokens:
+def _detect_digit_tokenization(
+    processing_class: PreTrainedTokenizerBase | ProcessorMixin | None,
+) -> DigitTokens:
     """Return how a tokenizer splits numbers; `GROUPED` if there is no tokenizer."""
     if processing_class is None:
         return DigitTokens.GROUPED
@@ -264,7 +287,9 @@ def _detect_digit_tokens(processing_class: Any) -> DigitTokens:
     return DigitTokens.SINGLE if len(token_ids) >= len(digits) else DigitTokens.GROUPED
 
 
-def _get_tokenizer_of_processor(processing_class: Any) -> Any:
+def _get_tokenizer_of_processor(
+    processing_class: PreTrainedTokenizerBase | ProcessorMixin,
+) -> PreTrainedTokenizerBase:
     """Return the tokenizer itself, or the tokenizer inside an image processor."""
     return getattr(processing_class, "tokenizer", processing_class)
 

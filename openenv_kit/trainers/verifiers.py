@@ -74,7 +74,7 @@ class EpisodeToolset(vf.Toolset[EpisodeToolsetConfig, EpisodeState]):
 
     TOOL_PREFIX = None
 
-    async def setup_task(self, task: Any) -> None:
+    async def setup_task(self, task: EpisodeData) -> None:
         """Start the task's episode."""
         defaults = {"split": self.config.split, **self.config.reset}
         self._episode = ToolEpisode(self.config.base_url, self.config.environment, defaults)
@@ -176,7 +176,7 @@ class EpisodeTask(vf.Task[EpisodeData, EpisodeState, EpisodeTaskConfig]):
 
     @vf.metric
     async def components(self, trace: vf.Trace) -> dict[str, float]:
-        """Return `ToolEpisode.metrics` of the episode; empty without a tool call."""
+        """Return `ToolEpisode.metrics` of the episode; empty if no tool was called."""
         return dict(trace.state.metrics)
 
 

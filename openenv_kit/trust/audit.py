@@ -19,7 +19,7 @@ from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import require_name
 from openenv_kit.results.statistics import clipped_normal_mean_interval
 from openenv_kit.rollouts.policies import PolicySteps
-from openenv_kit.splits import indices_of_level
+from openenv_kit.splits import find_task_indices_of_level
 from openenv_kit.trust.exploits import (
     NO_CEILING,
     ZERO_CEILING,
@@ -32,7 +32,7 @@ from openenv_kit.trust.exploits import (
 REFERENCE_POLICY, NULL_POLICY = "reference", "null"
 """Names of the policy that must always score 1.0 and of the policy that must score 0."""
 LEAK_CHECK_DIVISOR = 10
-"""Outside the main setting, an exploit with `ZERO_CEILING` plays one in this many episodes."""
+"""Divisor of the episode count of exploits with `ZERO_CEILING` outside `full_settings`."""
 EPISODES_PER_JOB = 50
 """Largest number of episodes of one job."""
 SPLIT_PREFIX = "split:"
@@ -87,7 +87,7 @@ class AuditLine:
         mean, ci_low, ci_high: mean score and its 95 % confidence interval.
         perfect: share of episodes with a score of 1.0.
         calls: mean number of steps of an episode.
-        max_mean, max_perfect: ceiling of `mean` and `perfect`; None without a ceiling.
+        max_mean, max_perfect: ceiling of `mean` and `perfect`; None if there is no ceiling.
         min_mean: smallest allowed mean.
         by_interval: whether `ci_low` instead of `mean` is compared with `max_mean`.
         setting: name of the setting.
@@ -176,7 +176,7 @@ class Audit:
         splits: Any = self.environment.splits
         if self.levels == Audit.levels:
             return range(splits.size(split))
-        return indices_of_level(splits, split, level)
+        return find_task_indices_of_level(splits, split, level)
 
     def build_reset_arguments(
         self, level: str, episode_number: int, max_submissions: int = 1, setting: str | None = None
