@@ -86,7 +86,7 @@ class MetricTrackerAudit(Audit):
     """Exploit audit of the funnel; see `openenv_kit.trust.audit.Audit` for the members."""
 
     levels = tuple(LEVELS)
-    baselines = BASELINE_POLICIES
+    baseline_names = BASELINE_POLICIES
     exploits = EXPLOITS
 
     def __init__(self, environment: Environment) -> None:

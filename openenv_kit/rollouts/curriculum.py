@@ -5,7 +5,7 @@ rewards:
 
 ```python
 curriculum = Curriculum([{"difficulty": "easy"}, {"difficulty": "hard"}])
-reset = curriculum.next_reset_arguments()  # {"difficulty": "easy", "seed": 0}
+reset = curriculum.take_next_reset_arguments()  # {"difficulty": "easy", "seed": 0}
 curriculum.record_reward(0.4)
 ```
 """
@@ -115,7 +115,7 @@ class Curriculum:
         """Share of successes among the recent results of the stage; 0.0 if there are none."""
         return fmean(self._recent_successes) if self._recent_successes else 0.0
 
-    def next_reset_arguments(self) -> dict[str, Any]:
+    def take_next_reset_arguments(self) -> dict[str, Any]:
         """Return the arguments of the next reset: the current stage and a new seed."""
         self._next_seed += 1
         return {**self.stages[self.stage_index], "seed": self._next_seed - 1}

@@ -147,7 +147,7 @@ class Audit:
         self.main_setting = self.settings[0]
         self.full_settings = {self.main_setting}
         self.policy_names = tuple(
-            dict.fromkeys((*self.baselines, *self.exploits, *environment.policies))
+            dict.fromkeys((*self.baseline_names, *self.exploits, *environment.policies))
         )
 
     @property
@@ -156,14 +156,14 @@ class Audit:
         return [SPLIT_PREFIX + name for name in self.environment.splits.list_playable_split_names()]
 
     @property
-    def all_settings(self) -> Sequence[EpisodeSource]:
+    def settings_and_always_audited_splits(self) -> Sequence[EpisodeSource]:
         """Names of the settings and of the `ALWAYS_AUDITED_SPLITS` that are not among them."""
         splits = self.environment.splits.list_playable_split_names()
         always_audited = [SPLIT_PREFIX + name for name in ALWAYS_AUDITED_SPLITS if name in splits]
         return list(dict.fromkeys((*self.settings, *always_audited)))
 
     @property
-    def baselines(self) -> Sequence[str]:
+    def baseline_names(self) -> Sequence[str]:
         """Names of the scripted policies that are not exploits."""
         return [name for name in self.environment.policies if name not in self.exploits]
 
@@ -226,7 +226,7 @@ class Audit:
         Raises:
             UnknownNameError: there is no such policy, level or setting.
         """
-        all_settings = self.all_settings
+        all_settings = self.settings_and_always_audited_splits
         for setting in settings or ():
             require_name("setting", setting, all_settings)
         for level in levels or ():
@@ -274,7 +274,7 @@ class Audit:
         groups: dict[tuple[str, str, str], list[AuditedEpisode]] = {}
         for job, episodes in results:
             groups.setdefault((job.setting, job.level, job.policy), []).extend(episodes)
-        ordered = product(self.all_settings, self.levels, self.policy_names)
+        ordered = product(self.settings_and_always_audited_splits, self.levels, self.policy_names)
         return [self._build_audit_line(*key, groups[key]) for key in ordered if key in groups]
 
     def count_planned_episodes(

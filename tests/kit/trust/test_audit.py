@@ -82,7 +82,7 @@ class ForgetfulAudit(PipeAudit):
 
     exploits = Exploits()
     settings = ("split:test",)
-    baselines = ()
+    baseline_names = ()
 
 
 ForgetfulAudit.exploits.register("reference", ScoreCeiling(0.5, 0.5))(bisect)
