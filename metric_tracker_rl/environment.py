@@ -90,11 +90,11 @@ class MetricTracker(Environment):
     def create_session(self, *, debug: bool = False) -> EpisodeSession:
         return EpisodeSession(debug=debug)
 
-    def build_result_labels(self, reset: Mapping[str, Any]) -> Mapping[str, str]:
+    def build_result_labels(self, reset_arguments: Mapping[str, Any]) -> Mapping[str, str]:
         """Return the level and the scenario family of an episode; empty for a sealed task."""
-        if is_sealed_split(reset.get("split")):
+        if is_sealed_split(reset_arguments.get("split")):
             return {}
-        _, config = resolve_task_of_reset_arguments(reset)
+        _, config = resolve_task_of_reset_arguments(reset_arguments)
         return {"level": config.difficulty, "family": config.scenario_family}
 
     def extract_score_components(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -157,8 +157,8 @@ class EpisodeSession(Session):
             "policy": self.running_view.episode.config.policy,
         }
 
-    def episode_identity(self) -> dict[str, Any]:
-        """Return the configuration, seed and play rules; empty before the first reset."""
+    def build_episode_identity(self) -> dict[str, Any]:
+        """Return the configuration with its seed, and the play rules; empty before a reset."""
         if self.view is None:
             return {}
         config = self.view.episode.config
