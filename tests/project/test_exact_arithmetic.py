@@ -15,11 +15,15 @@ import numpy as np
 import pytest
 
 import metric_tracker_rl
-from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
+from metric_tracker_rl.engine.configuration.episode_config import (
+    EpisodeConfig,
+)
+from metric_tracker_rl.engine.definitions.anomaly_types import MIXED
 from metric_tracker_rl.engine.generation.generate import generate_episode
 from openenv_kit import bitstream
 
 ENGINE = Path(metric_tracker_rl.__file__).parent / "engine"
+PRODUCTS = Path(metric_tracker_rl.__file__).parent / "products"
 
 
 BYTE_MAKERS = sorted(
@@ -29,6 +33,9 @@ BYTE_MAKERS = sorted(
         *(ENGINE / "definitions").rglob("*.py"),
         *(ENGINE / "generation").rglob("*.py"),
         *(ENGINE / "reporting_policy").rglob("*.py"),
+        PRODUCTS / "product.py",
+        PRODUCTS / "spread.py",
+        PRODUCTS / "twin.py",
     ]
 )
 """Every module that decides a byte of an episode."""

@@ -1,4 +1,4 @@
-"""Certifier of the funnel, which proves that generated episodes are solvable, unique and fair.
+"""Certification of funnel episodes: each is solvable and has exactly one perfect report.
 
 The result of `certify_episode` depends only on the episode's configuration, so episodes can be
 certified in any order and on any machine.
@@ -22,6 +22,7 @@ from metric_tracker_rl.engine.certification.certificate import (
 from metric_tracker_rl.engine.configuration.episode_config import SCENARIO_FAMILIES, EpisodeConfig
 from metric_tracker_rl.engine.configuration.modes import MODES, PlayMode
 from metric_tracker_rl.engine.configuration.play_rules import PlayRules
+from metric_tracker_rl.engine.configuration.product_policy import has_product_episode
 from metric_tracker_rl.engine.configuration.tasks import CUSTOM_TASK_ID
 from metric_tracker_rl.engine.definitions.entity_types import EVENT_COUNT
 from metric_tracker_rl.engine.definitions.levels import LEVELS
@@ -51,6 +52,7 @@ from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
 from metric_tracker_rl.engine.reporting_policy.labels import compute_expected_rows
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies import get_policy
+from metric_tracker_rl.products.named_products import resolve_product_argument
 from openenv_kit.errors import require_name
 from openenv_kit.rollouts.run_policy import RolloutResult, run_policy
 
@@ -67,10 +69,10 @@ __all__ = [
 levels = tuple(EVERY_LEVEL)
 """Levels that can be certified."""
 default_levels = tuple(LEVELS)
-"""Levels that are certified by default. The rungs are left out."""
+"""Levels that are certified by default: all levels except the rungs."""
 CERTIFIED_ANOMALY_COUNTS = (1, 3, 5)
 ZERO_ANOMALY_FAMILY = "mixed"
-"""Family of the certified episodes without anomalies, which are alike in all families."""
+"""Family used to certify episodes with no anomalies. Such episodes are the same in all families."""
 
 
 def iter_configurations(
@@ -82,32 +84,40 @@ def iter_configurations(
 ) -> Iterator[EpisodeConfig]:
     """Yield a configuration for each combination of seed, family, level and anomaly count.
 
-    `ZERO_ANOMALY_FAMILY` also gets configurations without anomalies.
+    Configurations with no anomalies are added for `ZERO_ANOMALY_FAMILY` only.
 
     Args:
         seeds: seeds to combine with every family and level.
         families: names of scenario families.
         levels: names of levels.
         counts: numbers of planned anomalies to certify.
-        extra_reset_arguments: further reset arguments; only `policy` is allowed. Others are
-            rejected because a certificate covers all play modes.
+        extra_reset_arguments: further reset arguments; only `policy` and `product` are allowed.
+            Others are rejected because a certificate covers all play modes. With a product, only
+            what it has is certified: its families, levels and anomaly counts.
 
     Raises:
-        UnknownNameError: `extra_reset_arguments` contains an argument other than `policy`.
+        UnknownNameError: `extra_reset_arguments` contains another argument.
+        ProductRefused: the product is not valid.
     """
     reset_arguments = dict(extra_reset_arguments or {})
     for name in reset_arguments:
-        require_name("--reset", name, ["policy"])
+        require_name("--reset", name, ["policy", "product"])
     policy = reset_arguments.get("policy", PolicySource.STANDARD)
+    own_product = resolve_product_argument(reset_arguments.get("product"))
     for seed, family, difficulty in product(seeds, families, levels):
         zero_count = (0,) if family == ZERO_ANOMALY_FAMILY else ()
         for count in (*counts, *zero_count):
+            if own_product is not None and not has_product_episode(
+                own_product, difficulty, family, count
+            ):
+                continue
             yield EpisodeConfig(
                 seed=seed,
                 scenario_family=family,
                 difficulty=difficulty,
                 anomaly_count=count,
                 policy=policy,
+                product=own_product,
             )
 
 
@@ -182,9 +192,9 @@ def _iter_reports_with_one_error(episode: FunnelEpisode) -> Iterator[tuple[Repor
 def _does_undoing_anomaly_remove_its_row(
     config: EpisodeConfig, generated: GeneratedEpisode, anomaly: PlannedAnomaly
 ) -> bool:
-    """Return whether a planned anomaly's row disappears when only that anomaly is undone.
+    """Return whether a planned anomaly's row disappears if only that anomaly is removed.
 
-    If the day has no other anomaly, all of its deviations must also be below their thresholds.
+    If the day has no other anomaly, all of its deviations must then be below their thresholds.
     """
     others = [each for each in generated.planned_anomalies if each is not anomaly]
     hourly = apply_planned_anomalies(generated.clean, others)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
+from metric_tracker_rl.engine.configuration.episode_config import (
+    EpisodeConfig,
+)
 from metric_tracker_rl.engine.configuration.product_policy import (
     build_product_level,
     list_product_families,
@@ -16,6 +18,7 @@ from metric_tracker_rl.engine.configuration.splits import (
     Stratum,
     build_config_of_stratum,
 )
+from metric_tracker_rl.engine.definitions.anomaly_types import MIXED
 from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.products.product import Product
 from openenv_kit.splits import HashedSplits

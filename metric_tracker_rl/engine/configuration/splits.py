@@ -53,7 +53,7 @@ def build_config_of_stratum(
 
 
 def _find_lowest_density_with_anomaly_count(anomaly_count: int) -> str:
-    """Return the lowest density with at least this many anomalies, or the highest density."""
+    """Return the lowest density that allows an anomaly count, or else the highest density."""
     for density, density_count in ANOMALY_COUNT_BY_DENSITY.items():
         if anomaly_count <= density_count:
             return density
@@ -61,7 +61,7 @@ def _find_lowest_density_with_anomaly_count(anomaly_count: int) -> str:
 
 
 def _build_strata_around_default_count(rung: str) -> tuple[Stratum, ...]:
-    """Return a rung's strata: for each family, its default anomaly count and that count ± 1."""
+    """Return the strata of a rung: each family with anomaly counts close to the rung's default."""
     default_count = DEFAULT_ANOMALY_COUNTS[rung]
     counts = (default_count - 1, default_count, default_count + 1)
     return tuple(

@@ -120,7 +120,7 @@ class ColumnLayout:
         return self.excess.start + pair
 
     def pair_index_of_column(self, column: int) -> int:
-        """Return the index of the pair of adjacent stages whose excess a column contains."""
+        """Return the index of the pair of adjacent stages that an excess column belongs to."""
         return column - self.excess.start
 
     def is_excess_column(self, column: int) -> bool:

@@ -1,4 +1,4 @@
-"""Rounding of displayed values: rates in percent to four decimals, the daytime share to six.
+"""Rounds displayed values: rates in percent to four decimals, and the daytime share to six.
 
 The tools show rounded values, and the reporting policy is applied to the same rounded values, so no
 label depends on digits that a player cannot see.
@@ -22,7 +22,7 @@ SHARE_DECIMALS = ENTITY_TYPES[HOURLY_MIX].decimals
 DEVIATION_DECIMALS = 6
 """Decimals of deviations from the baseline."""
 STATISTIC_DECIMALS = RATE_DECIMALS + 2
-"""Decimals of standard deviations, and of multiples of them, in the results of row generators."""
+"""Decimals of standard deviations and their multiples in the results of row generators."""
 
 _RATE_SCALE = float(10**RATE_DECIMALS)
 _SHARE_SCALE = float(10**SHARE_DECIMALS)

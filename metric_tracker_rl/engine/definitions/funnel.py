@@ -63,7 +63,7 @@ class OpensRange(NamedTuple):
 
 
 class HourRange(NamedTuple):
-    """Range of hours of a day; `start` is included, `stop` is not."""
+    """Range of hours of a day, from `start` (inclusive) to `stop` (exclusive)."""
 
     start: int
     stop: int
@@ -76,9 +76,9 @@ class CleanCountsModel:
     Attributes:
         opens_range: range of the mean daily count of the first stage.
         base_rates: step rates as fractions, one for each stage after the first.
-        rate_jitter: half-width of the relative jitter of each base rate, drawn for each episode.
-        hour_weights: 24 relative weights of the first stage over the day.
-        weekday_factors: seven factors by which traffic is multiplied, Monday first.
+        rate_jitter: largest relative change of each base rate, which is drawn for each episode.
+        hour_weights: relative traffic of the first stage in each of the 24 hours of a day.
+        weekday_factors: traffic factor of each weekday, Monday first.
     """
 
     opens_range: OpensRange
@@ -101,9 +101,9 @@ class Funnel:
             daytime share.
         hours_per_day: number of counts of each stage on a day: 24, or 1 if only the day's total is
             known.
-        compares_daily_totals: whether impossible counts are found in a day's totals; otherwise they
-            are found in each hour.
-        clean_counts: model of the clean counts; None if they are drawn from elsewhere.
+        compares_daily_totals: whether the totals of a day are checked for impossible counts;
+            otherwise the counts of each hour are checked.
+        clean_counts: model of the clean counts; None if the counts come from another source.
     """
 
     name: str
@@ -121,7 +121,7 @@ class Funnel:
 
     @cached_property
     def step_stage_indices(self) -> range:
-        """Indices of the stages that a funnel step leads into, which are all but the first."""
+        """Indices of the stages that a funnel step leads into: all stages except the first."""
         return range(1, len(self.stages))
 
     @cached_property
@@ -136,7 +136,7 @@ class Funnel:
 
     @cached_property
     def composite_rate_names(self) -> tuple[str, ...]:
-        """Names of the composite rates, shortest first."""
+        """Names of the composite rates, from the one that spans the fewest steps to the longest."""
         first = self.stages[0].event
         return tuple(f"{first}_to_{self.stages[end].event}" for end in self.composite_ends)
 
@@ -162,7 +162,7 @@ class Funnel:
 
     @cached_property
     def daytime_share_names(self) -> tuple[str, ...]:
-        """Name of the daytime share; empty if the funnel has none."""
+        """Name of the daytime share; empty if the funnel has no daytime share."""
         return () if self.daytime is None else (f"{self.event_count_names[0]}:daytime_share",)
 
     @cached_property

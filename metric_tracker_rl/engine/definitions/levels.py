@@ -28,7 +28,7 @@ class Separation(NamedTuple):
 
 
 class SeriesThresholds(NamedTuple):
-    """Thresholds of a reporting policy in which every series has its own.
+    """Thresholds of a reporting policy with a separate threshold for every series.
 
     Attributes:
         columns: threshold of each column of the daily series with a baseline, in column order.
@@ -57,8 +57,8 @@ class FunnelLevel:
             anomaly and a rate anomaly.
         days: number of days of an episode, a multiple of seven.
         max_anomalies: largest allowed value of the reset argument `anomaly_count`.
-        weekday_factors: seven factors by which traffic is multiplied, Monday first; None for the
-            factors of the funnel.
+        weekday_factors: traffic factor of each weekday, Monday first; None to use the factors of
+            the funnel.
         decoys: number of days with a deviation that the calendar explains; 0 if the level has no
             calendar.
         bounds_by_kind: severity bounds of each kind of report row.
@@ -178,4 +178,4 @@ LEVELS: dict[str, FunnelLevel] = {level.name: level for level in (_EASY, _MEDIUM
 """The named levels, from the easiest to the hardest."""
 
 ANOMALY_COUNT_BY_DENSITY: dict[str, int] = {"low": 2, "medium": 3, "high": 4}
-"""Number of planned anomalies for each `anomaly_density`, if `anomaly_count` is not given."""
+"""Number of planned anomalies for each `anomaly_density`, used if `anomaly_count` is not given."""

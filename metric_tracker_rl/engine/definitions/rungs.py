@@ -2,8 +2,8 @@
 
 Rungs 1, 4, 7 and 10 have the thresholds and the noise of easy, medium, hard and expert; the rungs
 between them are interpolated linearly. Days, decoys and the default number of anomalies grow from
-the first rung to the last, so that higher rungs stay harder for a player who applies thresholds
-without mistakes.
+the first rung to the last, so that higher rungs are harder even for a player who applies all
+thresholds correctly.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from openenv_kit.rollouts.curriculum import RUNG_LEVEL_NAMES
 
 FIRST_RUNG_ANOMALIES = 2
 LAST_RUNG_ANOMALIES = 5
-"""Default number of anomalies on the first rung and on the last."""
+"""Default number of anomalies on the first and on the last rung."""
 
 THRESHOLD_DECIMALS = 2
 """Thresholds are rounded to whole percent, as the policy's text shows them."""
@@ -85,7 +85,7 @@ def _interpolate_levels(
 
 
 def _build_rung_level(rung_number: int) -> FunnelLevel:
-    """Return the level of a rung, counted from 1."""
+    """Return the level of a rung. Rungs are counted from 1."""
     levels = list(LEVELS.values())
     below, step = divmod(rung_number - 1, _RUNGS_PER_LEVEL)
     above = min(below + 1, len(levels) - 1)
@@ -126,7 +126,7 @@ DEFAULT_ANOMALY_COUNTS: dict[str, int] = {
     name: round(_interpolate_value_at_rung(number, FIRST_RUNG_ANOMALIES, LAST_RUNG_ANOMALIES))
     for number, name in enumerate(RUNG_LEVELS, start=1)
 }
-"""Number of planned anomalies on each rung, if a reset asks for no number."""
+"""Number of planned anomalies on each rung, used if a reset gives no `anomaly_count`."""
 
 CURRICULUM_RESETS = tuple({"difficulty": name, "scenario_family": "mixed"} for name in RUNG_LEVELS)
 """Reset arguments of each rung, for a curriculum."""

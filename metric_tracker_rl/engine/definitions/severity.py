@@ -20,12 +20,13 @@ from metric_tracker_rl.engine.definitions.report_row import (
 SEVERITIES = ("low", "medium", "high", "critical")
 
 SEVERITY_GUARD = 0.01
-"""Smallest relative distance of an expected row's deviation from every severity bound. Without it,
-the order in which a player divides and subtracts could decide the severity."""
+"""Smallest allowed relative distance between an expected row's deviation and every severity bound.
+If a deviation were closer, its severity could depend on the player's rounding.
+"""
 
 
 class SeverityBounds(NamedTuple):
-    """Smallest deviations with medium, high and critical severity. Smaller deviations are low."""
+    """Smallest deviations with medium, high and critical severity. Smaller ones are low."""
 
     medium: float
     high: float
@@ -58,7 +59,7 @@ class SeverityBoundsByKind(NamedTuple):
 
 
 DEFAULT_SEVERITY_BOUNDS = SeverityBoundsByKind()
-"""Bounds of every level whose policy is not drawn."""
+"""Severity bounds of every level, used unless the reporting policy is drawn."""
 
 
 def find_highest_severity_reached(unsigned_deviation: float, bounds: Sequence[float]) -> str:

@@ -27,8 +27,9 @@ from metric_tracker_rl.engine.definitions.severity import (
 )
 
 GUARD_BAND = 0.10
-"""Relative half-width of the band around each threshold that no deviation of an accepted episode
-lies in."""
+"""Relative half-width of the guard band around each threshold. Accepted episodes have no deviation
+inside this band.
+"""
 SEVERITY_MULTIPLES = SeverityBounds(1.25, 1.5, 2.0)
 """Severity bounds in multiples of a series' threshold, if every series has its own threshold."""
 LIMITS_CACHE_SIZE = 256
@@ -64,7 +65,7 @@ class PolicyLimits:
         return self.bounds[self.columns.get_column_of_entity(row.entity_type, row.entity_name)]
 
     def is_row_clear_of_bounds(self, row: ReportRow) -> bool:
-        """Return whether a row's deviation is not close to one of its severity bounds."""
+        """Return whether a row's deviation is clear of all of its severity bounds."""
         return is_row_clear_of_severity_bounds(row, self.get_bounds_of_row(row))
 
 
@@ -102,7 +103,7 @@ def _repeat_thresholds_of_kinds(columns: ColumnLayout, level: FunnelLevel) -> Se
 
 
 def get_thresholds_by_public_name(level: FunnelLevel) -> dict[str, float]:
-    """Return the thresholds by kind, by their names in an episode's public configuration."""
+    """Return the threshold of each kind by its name in an episode's public configuration."""
     thresholds = {
         EVENT_COUNT: level.count_threshold,
         CONVERSION_RATE: level.rate_threshold,

@@ -39,7 +39,7 @@ class EpisodeView:
         policy_numbers: parameters of the episode's reporting policy, as the public configuration
             shows them.
         drawn_policy_numbers: parameters that the public configuration shows only if the policy is
-            drawn; otherwise empty.
+            drawn; empty if it is not drawn.
         objective: description of the player's task.
     """
 

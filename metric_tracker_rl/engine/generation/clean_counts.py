@@ -1,4 +1,4 @@
-"""Clean counts, which are an episode's hourly counts without anomalies or calendar events."""
+"""Clean counts, which are an episode's hourly counts before anomalies and events are applied."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_TREND = 0.04
 def generate_clean_counts(
     stream: BitStream, funnel: Funnel, level: FunnelLevel, first_weekday: int
 ) -> IntArray:
-    """Generate hourly counts without anomalies, shape (days, 24, stages).
+    """Generate clean hourly counts of shape (days, 24, stages).
 
     Args:
         stream: random stream; the order of the draws determines the counts.
@@ -35,10 +35,10 @@ def generate_clean_counts(
     slope = stream.uniform(-MAX_TREND, MAX_TREND)
     jitter = model.rate_jitter
     rate_factors = [1.0 + stream.uniform(-jitter, jitter) for _ in range(steps)]
-    traffic_noise = level.traffic_noise * stream.normals(days)
-    shape_noise = level.shape_noise * stream.normals(days)
-    sampling_noise = level.sampling_noise * stream.normals(steps + 1, days, HOURS_PER_DAY)
-    rate_noise = level.rate_noise * stream.normals(days, steps)
+    traffic_noise = level.traffic_noise * stream.draw_normals(days)
+    shape_noise = level.shape_noise * stream.draw_normals(days)
+    sampling_noise = level.sampling_noise * stream.draw_normals(steps + 1, days, HOURS_PER_DAY)
+    rate_noise = level.rate_noise * stream.draw_normals(days, steps)
 
     weekday_factors = level.weekday_factors or model.weekday_factors
     factors_by_day = np.array(

@@ -61,8 +61,8 @@ LEAK_LOSS_PER_STEP = (0.55, 0.82)
 band.
 """
 OTHER_STEPS_LOSS = (0.10, 0.25)
-"""Range of the loss of secondary steps, in multiples of the rate threshold. Secondary steps are all
-steps but the root of a step-rate change, and all but the last step of a longer leak.
+"""Range of the loss of secondary steps, in multiples of the rate threshold. In a step-rate change,
+these are all steps except the root. In a longer leak, these are all steps except the last one.
 """
 MAX_DOWNSTREAM_SHARE = 0.93
 """Largest allowed ratio of the next stage's count to this stage's count, after a stage lost
@@ -127,7 +127,7 @@ def plan_step_rate_spike_or_gain(stream: BitStream, day: CleanDay) -> PlannedAno
     """Plan a rise of one step rate, or a gain spread over several steps.
 
     The rate of the last step (payment, about 91 %) is too high to rise by a reportable amount, so
-    the last step is never the root of a spike nor the end of a gain over several steps.
+    the last step is neither the root of a spike nor the end of a gain over several steps.
     """
     if stream.uniform() < LEAK_PROBABILITY:
         return _plan_leak_or_gain_up_to_stage(

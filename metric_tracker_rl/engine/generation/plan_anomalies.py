@@ -11,10 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
+from metric_tracker_rl.engine.configuration.episode_config import (
+    EpisodeConfig,
+)
 from metric_tracker_rl.engine.definitions.anomaly_types import (
     ANOMALY_TYPES,
     MIX_SHIFT,
+    MIXED,
     list_anomaly_types_of_entity_type,
 )
 from metric_tracker_rl.engine.definitions.entity_types import CONVERSION_RATE, EVENT_COUNT
@@ -52,9 +55,9 @@ FAMILIES_WITH_CONSEQUENCE_ROWS = tuple(
     if anomaly_type.generator_returns_consequences
 )
 MAX_SHARE_WITHOUT_CONSEQUENCE_ROWS = 1 / 3
-"""Largest share of anomalies without consequence rows in a mixed episode. Without this limit,
-submitting the rows of those families' row generators would score well without any analysis. The
-limit does not apply to an episode with a single anomaly.
+"""Largest share of anomalies with no consequence rows in a mixed episode. With a larger share, a
+player could score well by submitting all rows of those families' row generators. The limit does not
+apply to an episode with a single anomaly.
 """
 COUNT_FAMILIES = list_anomaly_types_of_entity_type(EVENT_COUNT)
 RATE_FAMILIES = list_anomaly_types_of_entity_type(CONVERSION_RATE)

@@ -50,7 +50,7 @@ class DailySeries:
         funnel: funnel that provides names and columns.
         level: level that provides thresholds and the kind of baseline.
         explained: whether the calendar explains a metric on a day, shape (days, columns with a
-            baseline); None without a calendar.
+            baseline); None if the level has no calendar.
 
     Attributes:
         values: rounded values, shape (days, columns with a baseline).
@@ -61,8 +61,8 @@ class DailySeries:
         unexplained_deviations: the deviations, replaced by 0 where the calendar explains them.
         limits: thresholds and severity bounds of the columns.
         thresholds: reporting threshold of each column.
-        excess: number of events by which a stage exceeds the previous stage, summed over the hours
-            in which it does; shape (days, stages - 1).
+        excess: number of events by which a stage exceeds the previous stage, summed over all hours
+            with an excess; shape (days, stages - 1).
     """
 
     def __init__(
@@ -109,12 +109,12 @@ class DailySeries:
 
     @cached_property
     def values_and_excess_by_day(self) -> list[list[float]]:
-        """`values` followed by `excess`, by day and column."""
+        """For each day, the day's values followed by its excess events."""
         return np.concatenate([self.values, self.excess], axis=1).tolist()
 
     @cached_property
     def baselines_by_day(self) -> list[list[float]]:
-        """`baselines` followed by 0 for each excess column, by day and column."""
+        """For each day, the day's baselines followed by 0 for each excess column."""
         pair_baselines = [0.0] * self.excess.shape[1]
         rows = [[*row, *pair_baselines] for row in self.baselines.tolist()]
         return rows * (len(self.values) // len(rows))
@@ -129,7 +129,7 @@ class DailySeries:
 
     @cached_property
     def deviations_and_excess_by_day(self) -> list[list[float]]:
-        """`deviations` followed by `excess`, by day and column."""
+        """For each day, the day's deviations followed by its excess events."""
         return np.concatenate([self.deviations, self.excess], axis=1).tolist()
 
     @cached_property
@@ -184,8 +184,8 @@ def compute_deviations(
         values: shape (…, columns).
         baselines: same shape as `values`, or a shape that can be broadcast to it.
         has_daytime_share: whether the last column is a daytime share.
-        is_zero_baseline_flagged: whether a value deviates by itself from a baseline of 0; otherwise
-            its deviation is 0.
+        is_zero_baseline_flagged: whether the deviation from a baseline of 0 is the value; otherwise
+            the deviation is 0.
     """
     differences = values - baselines
     is_zero = baselines == 0.0
@@ -201,7 +201,7 @@ def compute_deviations(
 def build_near_threshold_mask(
     deviations: FloatArray, funnel: Funnel, level: FunnelLevel, guard_band: float
 ) -> NDArray[np.bool_]:
-    """Return an array that tells which deviations are close to their reporting threshold.
+    """Return a boolean array that marks deviations close to their reporting threshold.
 
     Args:
         deviations: shape (…, columns).

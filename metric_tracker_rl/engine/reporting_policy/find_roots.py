@@ -23,7 +23,7 @@ from metric_tracker_rl.engine.definitions.thresholds import get_policy_limits
 
 
 class RootFinding(NamedTuple):
-    """A root on one day, without its values.
+    """A root that the rules found on one day.
 
     Attributes:
         entity_type, entity_name, anomaly_type: fields of the root's report row.
