@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from functools import lru_cache
 
-from metric_tracker_rl.engine.definitions.names import BaselineKind
 from metric_tracker_rl.engine.definitions.funnel import HOURS_PER_DAY, Funnel, FunnelStage
 from metric_tracker_rl.engine.definitions.levels import LEVELS, FunnelLevel, SeriesThresholds
+from metric_tracker_rl.engine.definitions.names import BaselineKind
 from metric_tracker_rl.engine.definitions.rungs import EVERY_LEVEL, NAMED_LEVELS_BESIDE_RUNG
-from metric_tracker_rl.engine.definitions.severity import (
-    DEFAULT_SEVERITY_BOUNDS,
-    SeverityBounds,
-)
+from metric_tracker_rl.engine.definitions.severity import DEFAULT_SEVERITY_BOUNDS
 from metric_tracker_rl.products.product import DAYS_PER_WEEK, Product
+from metric_tracker_rl.products.thresholds import (
+    build_excess_severity_bounds,
+    compute_break_threshold,
+    compute_level_thresholds,
+)
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.own_data.stage_counts import Grain
 
-BREAK_THRESHOLD_MULTIPLE = 1.6
-"""Break threshold of a step in multiples of the threshold of its rate, within the limits below."""
-MIN_BREAK_THRESHOLD = 0.35
-MAX_BREAK_THRESHOLD = 0.85
-EXCESS_BOUND_MULTIPLES = (2, 6, 12)
-"""Severity bounds of impossible counts, in multiples of `compute_excess_unit`."""
-EVENTS_PER_EXCESS_UNIT = 10_000.0
-THRESHOLDS_PER_UNIT = 1000
-"""Thresholds are rounded up to multiples of 1 / 1000."""
 CACHE_SIZE = 64
 
 
@@ -52,14 +44,11 @@ def build_product_level(product: Product, level_name: str) -> FunnelLevel:
         level_name: name of a level or a rung, which provides everything else.
     """
     level = EVERY_LEVEL[level_name]
-    excess_unit = compute_excess_unit(product)
     return replace(
         level,
         series_thresholds=compute_series_thresholds(product, level.product_threshold_factor),
         bounds_by_kind=DEFAULT_SEVERITY_BOUNDS._replace(
-            excess=SeverityBounds(
-                *(float(round(multiple * excess_unit)) for multiple in EXCESS_BOUND_MULTIPLES)
-            )
+            excess=build_excess_severity_bounds(product)
         ),
         baseline=BaselineKind.SAME_WEEKDAY,
         max_anomalies=min(level.max_anomalies, _count_days_to_change(product, level)),
@@ -68,30 +57,10 @@ def build_product_level(product: Product, level_name: str) -> FunnelLevel:
 
 def compute_series_thresholds(product: Product, factor: float) -> SeriesThresholds:
     """Return a product's thresholds, multiplied by a factor and rounded up."""
-    columns = tuple(
-        _round_threshold_up(threshold * factor)
-        for threshold in product.thresholds_by_column.values()
-    )
+    columns = tuple(compute_level_thresholds(product, factor).values())
     first_step = len(product.stages)
     steps = columns[first_step : first_step + len(product.step_rate_names)]
     return SeriesThresholds(columns, tuple(compute_break_threshold(step) for step in steps))
-
-
-def compute_break_threshold(step_threshold: float) -> float:
-    """Return the break threshold of a step, given the threshold of its rate."""
-    multiple = _round_threshold_up(BREAK_THRESHOLD_MULTIPLE * step_threshold)
-    return min(MAX_BREAK_THRESHOLD, max(MIN_BREAK_THRESHOLD, multiple))
-
-
-def compute_excess_unit(product: Product) -> float:
-    """Return the unit of the severity of impossible counts: 1, or more for more than 10,000 a day.
-
-    It is a ten-thousandth of the median of the first count's levels.
-    """
-    levels = sorted(product.count_series.levels)
-    half, odd = divmod(len(levels), 2)
-    median = levels[half] if odd else (levels[half - 1] + levels[half]) / 2.0
-    return max(1.0, median / EVENTS_PER_EXCESS_UNIT)
 
 
 def list_product_levels(product: Product) -> tuple[str, ...]:
@@ -138,8 +107,3 @@ def _count_days_to_change(product: Product, level: FunnelLevel) -> int:
     """Return the largest number of anomalies: half of the open days that are free of decoys."""
     open_weekdays = DAYS_PER_WEEK - len(product.closed_weekdays)
     return max(0, open_weekdays * (level.days // DAYS_PER_WEEK) // 2 - level.decoys)
-
-
-def _round_threshold_up(threshold: float) -> float:
-    # The product is rounded first, because 0.16 * 1.3 * 1000 is not exactly 208.
-    return math.ceil(round(threshold * THRESHOLDS_PER_UNIT, 6)) / THRESHOLDS_PER_UNIT

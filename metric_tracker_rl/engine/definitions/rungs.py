@@ -118,7 +118,7 @@ NAMED_LEVELS_BESIDE_RUNG: dict[str, tuple[str, ...]] = {
     )
     for number, name in enumerate(RUNG_LEVELS)
 }
-"""Names of the easier and the harder level on both sides of each rung; one if the rung equals it."""
+"""Names of the levels on both sides of each rung; a single one if the rung equals a level."""
 
 EVERY_LEVEL: dict[str, FunnelLevel] = {**LEVELS, **RUNG_LEVELS}
 

@@ -193,9 +193,7 @@ def _plan_rate_change(
         return _plan_leak(stream, room, direction, stream.choose(leak_ends), anomaly_type)
     stage = stream.choose(stages)
     threshold = room.step_thresholds[stage - 1]
-    size = day.draw_deviation_size_past_threshold(
-        stream, threshold, sizes_by_stage[stage].largest
-    )
+    size = day.draw_deviation_size_past_threshold(stream, threshold, sizes_by_stage[stage].largest)
     deviations = {
         each: direction * stream.uniform(*OTHER_STEPS_SHARE) * room.step_thresholds[each - 1]
         for each in day.funnel.step_stage_indices

@@ -1,8 +1,8 @@
 """Room of a day: which changes of a product's data can pass their thresholds, and how far.
 
 A change must be able to reach `MIN_PLANNED_MULTIPLE` times the threshold of every series that the
-policy must flag. A count can fall by less than 90 %, a broken step by less than 95 %, and a rate can
-rise to 98 %.
+policy must flag. A count can fall by less than 90 %, a broken step by less than 95 %, and a rate
+can rise to 98 %.
 """
 
 from __future__ import annotations
@@ -119,9 +119,7 @@ class RoomOfDay:
         end = ends[position]
         if direction > 0 and any(
             rate * (1.0 + LEAK_STEP_MULTIPLE * threshold) > MAX_RATE_FRACTION
-            for rate, threshold in zip(
-                self.rates[:end], self.step_thresholds[:end], strict=True
-            )
+            for rate, threshold in zip(self.rates[:end], self.step_thresholds[:end], strict=True)
         ):
             return SizeRange(1.0, 0.0)
         first = self.day.funnel.columns.composite_rates.start
@@ -140,8 +138,9 @@ class RoomOfDay:
         largest = 1.0
         if self.measure_composite_deviation([1.0] * shorter_end, direction) > allowed:
             largest = _find_smallest_share(
-                lambda share: self.measure_composite_deviation([share] * shorter_end, direction)
-                > allowed
+                lambda share: (
+                    self.measure_composite_deviation([share] * shorter_end, direction) > allowed
+                )
             )
         return SizeRange(smallest, largest)
 
