@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import metric_tracker_rl
 from metric_tracker_rl.engine.configuration.play_rules import DEFAULT_MAX_STEPS
 from metric_tracker_rl.engine.configuration.reset_arguments import RESET_ARGUMENTS
-from metric_tracker_rl.engine.configuration.splits import SPLITS, resolve_task_of_reset_arguments
+from metric_tracker_rl.engine.configuration.resolve_task import resolve_task_of_reset_arguments
+from metric_tracker_rl.engine.configuration.splits import SPLITS
 from metric_tracker_rl.engine.configuration.tasks import TASKS
 from metric_tracker_rl.engine.definitions.versions import VERSIONS
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
@@ -90,11 +91,11 @@ class MetricTracker(Environment):
     def create_session(self, *, debug: bool = False) -> EpisodeSession:
         return EpisodeSession(debug=debug)
 
-    def build_result_labels(self, reset: Mapping[str, Any]) -> Mapping[str, str]:
+    def build_result_labels(self, reset_arguments: Mapping[str, Any]) -> Mapping[str, str]:
         """Return the level and the scenario family of an episode; empty for a sealed task."""
-        if is_sealed_split(reset.get("split")):
+        if is_sealed_split(reset_arguments.get("split")):
             return {}
-        _, config = resolve_task_of_reset_arguments(reset)
+        _, config = resolve_task_of_reset_arguments(reset_arguments)
         return {"level": config.difficulty, "family": config.scenario_family}
 
     def extract_score_components(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:

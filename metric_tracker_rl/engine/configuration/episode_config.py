@@ -1,8 +1,8 @@
 """Configuration from which an episode's data are generated.
 
-As long as the code versions do not change, equal configurations generate identical bytes. The
-configuration contains neither identifiers of the episode (task, split, episode id) nor play rules
-(step and submission limits).
+Equal configurations generate identical bytes as long as the code versions do not change. Episode
+identifiers (task, split, episode id) and play rules (such as the step limit) are not part of the
+configuration, because they do not affect the data.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from metric_tracker_rl.engine.configuration.product_policy import (
     list_product_families,
     require_product_level,
 )
-from metric_tracker_rl.engine.definitions.anomaly_types import ANOMALY_TYPES
+from metric_tracker_rl.engine.definitions.anomaly_types import ANOMALY_TYPES, MIXED
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP, Funnel
 from metric_tracker_rl.engine.definitions.levels import ANOMALY_COUNT_BY_DENSITY, FunnelLevel
 from metric_tracker_rl.engine.definitions.names import POLICY_SOURCES, PolicySource
@@ -32,7 +32,6 @@ from metric_tracker_rl.products.twin import TWIN_VERSION
 from openenv_kit.errors import InvalidValueError, require_integer, require_name
 from openenv_kit.json_text import canonical_json
 
-MIXED = "mixed"
 SCENARIO_FAMILIES = (*ANOMALY_TYPES, MIXED)
 MAX_SEED = 2**64 - 1
 
@@ -65,10 +64,10 @@ class EpisodeConfig:
         scenario_family: an anomaly type, or "mixed" for anomalies of different types.
         difficulty: name of a level.
         anomaly_density: "low", "medium" or "high".
-        anomaly_count: number of planned anomalies; with 0 the expected report is empty.
+        anomaly_count: number of planned anomalies. If it is 0, the expected report is empty.
         anomalies: custom anomalies, applied after the data have been generated.
-        only_custom: whether the planned anomalies are left out, which changes neither the dates nor
-            the clean data.
+        only_custom: whether to leave out the planned anomalies. The dates and the clean data stay
+            the same.
         funnel: name of a built-in funnel, which is not used if there is a product.
         policy: "standard" for the level's reporting policy, or "varied" for a policy drawn at
             random for this episode.

@@ -65,6 +65,12 @@ RESET_ARGUMENTS = index_reset_arguments_by_name(
         "string",
         "`standard`, or `varied`: a reporting policy drawn for the episode",
     ),
+    ResetArgument(
+        "product",
+        ArgumentRole.DATA,
+        "object",
+        "a product made from your own table: its name on this server, or its file as an object",
+    ),
 )
 
 EPISODE_ARGUMENTS = (
@@ -78,5 +84,7 @@ PLAY_RULE_ARGUMENTS = select_argument_names_by_role(
     RESET_ARGUMENTS, ArgumentRole.PLAY, ArgumentRole.LIMIT
 )
 """Names of the arguments that are fields of `PlayRules`."""
-ALLOWED_WITH_SPLIT_TEXT = f"with split and index: only policy, {', '.join(PLAY_RULE_ARGUMENTS)}"
-"""Allowed arguments of a reset that selects a task of a split, for error messages."""
+ARGUMENTS_ALLOWED_WITH_SPLIT = ("policy", "product", *PLAY_RULE_ARGUMENTS)
+"""Allowed arguments of a reset that selects a task of a split."""
+ALLOWED_WITH_SPLIT_TEXT = f"with split and index: only {', '.join(ARGUMENTS_ALLOWED_WITH_SPLIT)}"
+"""The same arguments, for error messages."""

@@ -35,7 +35,7 @@ from metric_tracker_rl.engine.configuration.reset_arguments import (
     PLAY_RULE_ARGUMENTS,
     RESET_ARGUMENTS,
 )
-from metric_tracker_rl.engine.configuration.splits import resolve_task_of_reset_arguments
+from metric_tracker_rl.engine.configuration.resolve_task import resolve_task_of_reset_arguments
 from metric_tracker_rl.engine.configuration.tasks import available_task_specs
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
@@ -157,8 +157,8 @@ class EpisodeSession(Session):
             "policy": self.running_view.episode.config.policy,
         }
 
-    def episode_identity(self) -> dict[str, Any]:
-        """Return the configuration, seed and play rules; empty before the first reset."""
+    def build_episode_identity(self) -> dict[str, Any]:
+        """Return the configuration with its seed, and the play rules; empty before a reset."""
         if self.view is None:
             return {}
         config = self.view.episode.config
@@ -196,7 +196,7 @@ class EpisodeSession(Session):
     def _get_expected_row_count_if_visible(
         self, view: EpisodeView, *, is_done: bool = False
     ) -> int | None:
-        """Return the number of expected rows, or None while it is hidden."""
+        """Return the number of expected rows, or None if the number is hidden."""
         is_visible = not view.hides_counts or (is_done and view.rules.feedback == FULL_FEEDBACK)
         return len(view.episode.expected_rows) if is_visible else None
 
