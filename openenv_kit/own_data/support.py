@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from openenv_kit.own_data.cleaned_table import CleanedTable
-from openenv_kit.rollouts.policies import ObservationJson, Policy
+from openenv_kit.rollouts.policies import ObservationJson
 from openenv_kit.session import Session
 
 ShowProgress = Callable[[Iterator[object], int], Iterator[object]]
