@@ -66,6 +66,7 @@ class FunnelLevel:
         leak_reports: which of the flagged composite rates is reported for a slow leak.
         wording: number that selects a wording of the policy's text; 0 is the default wording.
         has_drawn_policy: whether the reporting policy was drawn for an episode.
+        product_threshold_factor: factor by which the thresholds of a user's product are multiplied.
         series_thresholds: thresholds of every series, which then replace the thresholds by kind;
             None if series of one kind share a threshold.
     """
@@ -90,6 +91,7 @@ class FunnelLevel:
     leak_reports: LeakReport = LeakReport.SHORTEST
     wording: int = 0
     has_drawn_policy: bool = False
+    product_threshold_factor: float = 1.0
     series_thresholds: SeriesThresholds | None = None
 
     @cached_property
@@ -104,10 +106,14 @@ class FunnelLevel:
 
     @property
     def policy_version_with_suffixes(self) -> str:
-        """Policy version, with suffixes for a calendar rule and for drawn parameters."""
+        """Policy version, with suffixes for the form of the policy.
+
+        They tell of thresholds by series, a calendar rule and drawn parameters.
+        """
+        series = "" if self.series_thresholds is None else "+series"
         calendar = "+calendar" if self.decoys else ""
         drawn = f"+varied{DRAWN_POLICIES_VERSION}" if self.has_drawn_policy else ""
-        return f"{POLICY_VERSION}{calendar}{drawn}"
+        return f"{POLICY_VERSION}{series}{calendar}{drawn}"
 
 
 _EASY = FunnelLevel(
@@ -126,6 +132,7 @@ _EASY = FunnelLevel(
     max_anomalies=7,
     weekday_factors=None,
     decoys=0,
+    product_threshold_factor=1.3,
 )
 _MEDIUM = replace(
     _EASY,
@@ -138,6 +145,7 @@ _MEDIUM = replace(
     rate_noise=0.006,
     shape_noise=0.006,
     separation=Separation(nearest=1.20, farthest=1.75),
+    product_threshold_factor=1.15,
 )
 _HARD = replace(
     _MEDIUM,
@@ -151,6 +159,7 @@ _HARD = replace(
     shape_noise=0.008,
     separation=Separation(nearest=1.13, farthest=1.50),
     mixed_needs_both=False,
+    product_threshold_factor=1.0,
 )
 _EXPERT = replace(
     _HARD,
