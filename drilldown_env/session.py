@@ -203,7 +203,7 @@ class DrillSession(Session):
     def _left(self, episode: Episode) -> int:
         return episode.config.level.budget - self.calls
 
-    def episode_identity(self) -> dict[str, Any]:
+    def build_episode_identity(self) -> dict[str, Any]:
         """What makes the episode; it holds the seed. Empty before a reset."""
         if self.episode is None:
             return {}

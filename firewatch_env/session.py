@@ -86,7 +86,7 @@ class FirewatchSession(Session):
         status = ReplyStatus.COMPLETED if play.done else "running"
         return self._reply(status, play.message, self._paid(), self._info(None, feedback))
 
-    def episode_identity(self) -> dict[str, Any]:
+    def build_episode_identity(self) -> dict[str, Any]:
         """The version of the tasks and the reset that draws this one; empty before a reset."""
         if self.play is None:
             return {}

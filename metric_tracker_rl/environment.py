@@ -18,7 +18,7 @@ from metric_tracker_rl.engine.configuration.tasks import TASKS
 from metric_tracker_rl.engine.definitions.versions import VERSIONS
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies import POLICIES
-from metric_tracker_rl.tools import CATALOGUE, system_prompt
+from metric_tracker_rl.tools import CATALOGUE, select_system_prompt
 from metric_tracker_rl.wire_models import RewardBreakdown
 from openenv_kit.catalogue import Catalogue
 from openenv_kit.environment import Environment, EpisodeLimits, WireModels
@@ -85,16 +85,16 @@ class MetricTracker(Environment):
         return FunnelView(self)
 
     def build_system_prompt(self, reset_fields: Mapping[str, Any] | None = None) -> str:
-        return system_prompt(reset_fields)
+        return select_system_prompt(reset_fields)
 
     def create_session(self, *, debug: bool = False) -> EpisodeSession:
         return EpisodeSession(debug=debug)
 
-    def build_result_labels(self, reset: Mapping[str, Any]) -> Mapping[str, str]:
+    def build_result_labels(self, reset_arguments: Mapping[str, Any]) -> Mapping[str, str]:
         """Return the level and the scenario family of an episode; empty for a sealed task."""
-        if is_sealed_split(reset.get("split")):
+        if is_sealed_split(reset_arguments.get("split")):
             return {}
-        _, config = resolve_task_of_reset_arguments(reset)
+        _, config = resolve_task_of_reset_arguments(reset_arguments)
         return {"level": config.difficulty, "family": config.scenario_family}
 
     def extract_score_components(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:

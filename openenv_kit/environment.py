@@ -172,11 +172,11 @@ class Environment(Protocol):
             debug: whether replies contain the answers.
         """
 
-    def build_result_labels(self, reset: Mapping[str, Any]) -> Mapping[str, str]:
+    def build_result_labels(self, reset_arguments: Mapping[str, Any]) -> Mapping[str, str]:
         """Return the labels by which results are grouped, such as `{"level": "hard"}`.
 
         Args:
-            reset: arguments of the episode's reset.
+            reset_arguments: arguments of the episode's reset.
         """
         return {}
 

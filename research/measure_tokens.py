@@ -25,7 +25,7 @@ from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
 from metric_tracker_rl.engine.reporting_policy.labels import compute_expected_rows
 from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.cli.common import Column, build_item_table, require_installed
-from openenv_kit.splits import indices_of_level
+from openenv_kit.splits import find_task_indices_of_level
 from research.tokens import ENCODING, count_tokens
 from research.transcript import build_transcript
 
@@ -121,7 +121,7 @@ def measure_default_policy(level: str, episodes: int) -> ResultLine:
 
 
 def _resets_of_level(level: str, episodes: int) -> Sequence[ResultLine]:
-    numbers = indices_of_level(SPLITS, SPLIT, level)[:episodes]
+    numbers = find_task_indices_of_level(SPLITS, SPLIT, level)[:episodes]
     return [{"split": SPLIT, "index": number, "max_steps": 128} for number in numbers]
 
 

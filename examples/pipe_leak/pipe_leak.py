@@ -84,7 +84,7 @@ class PipeSession(Session):
         reply: Reply = TOOLS.find(action.get("tool")).call(self, action.get("arguments", {}))
         return reply
 
-    def episode_identity(self) -> dict[str, Any]:
+    def build_episode_identity(self) -> dict[str, Any]:
         return {"seed": self.seed}
 
     def distance_to_leak(self, segment: int) -> int:

@@ -48,7 +48,7 @@ __all__ = [
     "available_synthetic_generator_methods",
     "build_method_specs",
     "compare",
-    "explain_why_row_generators_are_forbidden",
+    "explain_why_row_generators_are_rejected",
     "lookup",
     "row_generator_tools",
     "row_generators",
@@ -97,7 +97,7 @@ def select_analysis_tools(rules: PlayRules, *, has_drawn_policy: bool = False) -
     return DRAWN_POLICY_TOOLS if has_drawn_policy and tools is TOOLS else tools
 
 
-def explain_why_row_generators_are_forbidden(rules: PlayRules) -> str:
+def explain_why_row_generators_are_rejected(rules: PlayRules) -> str:
     """Return the reason why the play rules forbid row generators, or "" if they are allowed."""
     if not rules.has_lean_profile and not rules.has_raw_disclosure:
         return ""

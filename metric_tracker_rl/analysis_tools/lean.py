@@ -125,7 +125,9 @@ def list_series_with_median_and_threshold(
 
 
 @LEAN_TOOLS.tool(ScanArguments, name="scan")
-def list_flagged_series_ids_by_date(view: EpisodeView, arguments: ScanArguments) -> MethodResult:
+def list_flagged_series_with_ids_by_date(
+    view: EpisodeView, arguments: ScanArguments
+) -> MethodResult:
     """List every flagged series by date, roots and consequences: id, name, change from median."""
     flagged_series = list_flagged_series_by_id(view.episode)
     start = arguments.first - 1

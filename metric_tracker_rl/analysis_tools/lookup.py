@@ -81,7 +81,7 @@ def build_task_overview(view: EpisodeView, arguments: TaskOverviewArguments) -> 
         "date_count": len(episode.dates),
         "dates": list(episode.dates),
         "threshold_search_space": THRESHOLD_SEARCH_SPACE,
-        "payload_schema": describe_report_row_fields(include_allowed=arguments.details),
+        "payload_schema": describe_report_row_fields(include_allowed_names=arguments.details),
         "available_methods": list(TOOLS),
         "entities": _list_entity_types_and_names(view),
     }
@@ -142,8 +142,8 @@ def list_hourly_counts_and_daytime_share_of_date(
     }
 
 
-@TOOLS.tool(RawDataArguments)
-def show_raw_data(view: EpisodeView, arguments: RawDataArguments) -> EventCountsPage:
+@TOOLS.tool(RawDataArguments, name="show_raw_data")
+def list_daily_or_hourly_counts(view: EpisodeView, arguments: RawDataArguments) -> EventCountsPage:
     """Return raw event counts, daily by default or hourly, from the start or an offset."""
     is_hourly = arguments.granularity == "hourly"
     counts = view.episode.hourly if is_hourly else view.episode.daily
@@ -173,17 +173,18 @@ def check_format_of_report_rows(view: EpisodeView, arguments: PreviewArguments) 
     return build_report_preview(report).model_dump()
 
 
-def describe_report_row_fields(*, include_allowed: bool) -> dict[str, Any]:
+def describe_report_row_fields(*, include_allowed_names: bool) -> dict[str, Any]:
     """Return the fields of a report row.
 
     Args:
-        include_allowed: whether to list the allowed values of the four fields that contain names.
+        include_allowed_names: whether to list the allowed values of the four fields that
+            contain names.
     """
     names = {name: list(each) for name, each in ALLOWED_NAMES_BY_FIELD.items()}
     return {
         "fields": list(ROW_FIELDS),
         "numbers": list(NUMBER_FIELDS),
-        **({"allowed": names} if include_allowed else {}),
+        **({"allowed": names} if include_allowed_names else {}),
         "notes": "date is YYYY-MM-DD; entity_name is one of list_entities; rates in percent; "
         "daytime share as a fraction; delta_value = observed_value - baseline_value",
     }

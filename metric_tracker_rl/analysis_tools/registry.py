@@ -103,7 +103,7 @@ def _build_and_cache_method_specs(
     )
 
 
-def find_dates_in_result(result: MethodResult) -> set[str]:
+def collect_dates_of_result_rows(result: MethodResult) -> set[str]:
     """Return the dates of all rows in a method's result, including nested rows.
 
     All rows of one list have the same fields, so only the first row is checked for a date field.
@@ -115,7 +115,7 @@ def find_dates_in_result(result: MethodResult) -> set[str]:
         if "date" in rows[0]:
             dates.update([row["date"] for row in rows])
         elif any(type(value) is list for value in rows[0].values()):
-            dates.update(*map(find_dates_in_result, rows))
+            dates.update(*map(collect_dates_of_result_rows, rows))
     return dates
 
 

@@ -46,7 +46,7 @@ def _build_result_with_first_rows(
     }
 
 
-def _build_row_generator_tool(generator: RowGenerator) -> Tool:
+def _build_tool_that_runs_row_generator(generator: RowGenerator) -> Tool:
     """Return the analysis method that runs one row generator."""
 
     def run(
@@ -85,4 +85,4 @@ def _build_row_generator_tool(generator: RowGenerator) -> Tool:
 
 
 for _generator in GENERATORS_BY_NAME.values():
-    TOOLS.add(_build_row_generator_tool(_generator))
+    TOOLS.add(_build_tool_that_runs_row_generator(_generator))

@@ -33,7 +33,7 @@ def get_metric_median(view: EpisodeView, arguments: MetricArguments) -> ResultsB
     )
     return {
         "metric_names": names,
-        "results": [_build_median_result_of_metric(view, name) for name in names],
+        "results": [_build_median_fields_of_metric(view, name) for name in names],
     }
 
 
@@ -47,7 +47,7 @@ def get_metric_std_dev_from_median(
     )
     results = []
     for name in names:
-        entry = _build_median_result_of_metric(view, name)
+        entry = _build_median_fields_of_metric(view, name)
         sample_size = entry.pop("sample_size")
         entry.pop("weekday_medians", None)
         std_dev = round(float(view.episode.metrics.std_dev_from_baseline[name]), RATE_DECIMALS)
@@ -125,7 +125,7 @@ def select_requested_or_all_metric_names(
     return requested or list(allowed_names)
 
 
-def _build_median_result_of_metric(view: EpisodeView, metric_name: str) -> MethodResult:
+def _build_median_fields_of_metric(view: EpisodeView, metric_name: str) -> MethodResult:
     metrics = view.episode.metrics
     is_count = metric_name in view.episode.config.funnel_with_policy_daytime.event_count_names
     weekday_medians = metrics.baseline_by_weekday_if_any[metric_name].to_dict()

@@ -144,7 +144,7 @@ class FunnelView(EnvironmentView):
         for verdict in verdicts:
             if verdict.kind == CellVerdict.MISSING:
                 items += verdict_list_item_html(
-                    verdict, extra_html=f" {_detecting_tool_call_html(verdict.row)}"
+                    verdict, extra_html=f" {_tool_call_that_shows_anomaly_html(verdict.row)}"
                 )
             elif verdict.kind != CellVerdict.MATCHED:
                 items += verdict_list_item_html(verdict)
@@ -197,17 +197,17 @@ class FunnelView(EnvironmentView):
 
     def reply_html_without_status_and_message(self, observation: Mapping[str, Any]) -> str:
         analysis = observation.get("analysis_result")
-        return tool_result_html(analysis["result"], _result_cell_html) if analysis else ""
+        return tool_result_html(analysis["result"], _tool_result_cell_html) if analysis else ""
 
 
-def _result_cell_html(column: str, value: Any, row: Mapping[str, Any]) -> str:
+def _tool_result_cell_html(column: str, value: Any, row: Mapping[str, Any]) -> str:
     """Return the HTML of one cell in the table of a tool result."""
     if column == "date" and isinstance(value, str):
         return escape(format_short_date(value))
     return format_field_with_unit(column, value, row)
 
 
-def _detecting_tool_call_html(row: ReportRow) -> str:
+def _tool_call_that_shows_anomaly_html(row: ReportRow) -> str:
     """Return the HTML of the tool call that shows the anomaly of an expected row."""
     named = ""
     if row.detection_method.startswith("compare"):

@@ -56,7 +56,7 @@ def parse_selected_cell(known_values: KnownValues, selection: str) -> Selection 
     return None
 
 
-def list_offered_method_names(steps: PlaybackSteps) -> set[str]:
+def list_offered_analysis_method_names(steps: PlaybackSteps) -> set[str]:
     """Return the names of the analysis methods that the episode offers."""
     methods = steps[0].observation.get("available_methods") or ()
     return {method["name"] if isinstance(method, Mapping) else str(method) for method in methods}
@@ -66,7 +66,7 @@ def build_question_panel(
     known_values: KnownValues, steps: PlaybackSteps, selection: str
 ) -> QuestionPanel:
     """Return the panel of questions about the selected cell that the episode's tools can answer."""
-    offered = list_offered_method_names(steps)
+    offered = list_offered_analysis_method_names(steps)
     groups: dict[str, list[SuggestedCall]] = {}
     at, title = parse_selected_cell(known_values, selection), "Click a cell to ask about it"
     known = "<p>Each question is a step.</p>"
@@ -142,7 +142,7 @@ def build_next_step_hint(
     """Return the next step to suggest to a player whose report is still empty."""
     panel = build_question_panel(known_values, steps, selection)
     if len(steps) == 1:
-        tools = list_offered_method_names(steps)
+        tools = list_offered_analysis_method_names(steps)
         first = next((name for name in FIRST_QUESTIONS if name in tools), "")
         label = ALL_DAYS_QUESTIONS.get(first, "")
         text = "Something broke in these numbers. Find which day and which metric: ask first."

@@ -78,7 +78,7 @@ class FunnelDay:
         """Create the report row of a count or rate. A broken step gives a funnel step row."""
         direction = "drop" if self.deviations[series_name] < 0 else "spike"
         if series_name in STAGES:
-            return self._build_row_with_values(
+            return self._build_report_row_of_series(
                 series_name,
                 entity_type="event_count",
                 entity_name=series_name,
@@ -88,14 +88,14 @@ class FunnelDay:
         break_threshold = self._policy_numbers["thresholds"]["funnel_break_relative_drop"]
         if series_name in STEP_RATES and self.deviations[series_name] <= -break_threshold:
             stage = STEP_RATES.index(series_name) + 1
-            return self._build_row_with_values(
+            return self._build_report_row_of_series(
                 series_name,
                 entity_type="funnel_step",
                 entity_name=f"{STAGES[stage]}_from_{STAGES[stage - 1]}",
                 anomaly_type="funnel_break",
                 detection_method="detect_funnel_break",
             )
-        return self._build_row_with_values(
+        return self._build_report_row_of_series(
             series_name,
             entity_type="conversion_rate",
             entity_name=series_name,
@@ -129,7 +129,7 @@ class FunnelDay:
             roots.append(STAGES[0])
         return [self.build_row_of_count_or_rate(name) for name in roots]
 
-    def _build_row_with_values(
+    def _build_report_row_of_series(
         self,
         series_name: str,
         *,

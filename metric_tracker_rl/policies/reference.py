@@ -56,7 +56,7 @@ def submit_root_rows_with_tools_of_play_mode(reset_observation: ObservationJson)
     yield from REFERENCE_BY_MODE[read_play_mode(reset_observation)](reset_observation)
 
 
-def submit_root_rows_from_guided_tools(_: ObservationJson) -> PolicySteps:
+def request_guided_tool_results_and_submit_root_rows(_: ObservationJson) -> PolicySteps:
     """Submit the rows that the reporting policy asks for, with the tools of the default mode."""
     overview = require_analysis_result((yield build_analysis_action("task_overview")))
     config = overview["config"]
@@ -157,7 +157,7 @@ def _request_suspicious_dates_past_threshold() -> Generator[
 
 
 REFERENCE_BY_MODE = {
-    GUIDED_MODE: submit_root_rows_from_guided_tools,
+    GUIDED_MODE: request_guided_tool_results_and_submit_root_rows,
     LEAN_MODE: scan_flagged_series_and_submit_root_ids,
     RAW_MODE: request_standard_raw_data_and_submit_root_rows,
     LEAN_RAW_MODE: request_lean_raw_data_and_submit_root_rows,

@@ -71,7 +71,7 @@ def fit_dependence(residuals: FloatArray, points: list[FloatArray]) -> Dependenc
             innovation = correlation * (1.0 - product_of_lags) / spread
             innovations[row, column] = innovation
             innovations[column, row] = innovation
-    noise_factor: FloatArray = np.linalg.cholesky(_repair_correlations(innovations))
+    noise_factor = np.linalg.cholesky(_repair_correlations(innovations)).astype(np.float64)
     return Dependence(lag1, noise_factor)
 
 

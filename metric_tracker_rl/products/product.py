@@ -57,6 +57,13 @@ class ProductSeries:
     lag1: float
     threshold: float
 
+    @cached_property
+    def median_level(self) -> float:
+        """Median of the levels."""
+        levels = sorted(self.levels)
+        half, is_odd = divmod(len(levels), 2)
+        return levels[half] if is_odd else (levels[half - 1] + levels[half]) / 2.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProductLevel:

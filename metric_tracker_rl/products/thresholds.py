@@ -174,10 +174,7 @@ def build_excess_severity_bounds(product: Product) -> SeverityBounds:
 
     They grow with the median level of the first stage.
     """
-    levels = sorted(product.count_series.levels)
-    half, is_odd = divmod(len(levels), 2)
-    median = levels[half] if is_odd else (levels[half - 1] + levels[half]) / 2.0
-    unit = max(1.0, median / EVENTS_PER_EXCESS_UNIT)
+    unit = max(1.0, product.count_series.median_level / EVENTS_PER_EXCESS_UNIT)
     medium, high, critical = (round(multiple * unit, 6) for multiple in EXCESS_MULTIPLES)
     return SeverityBounds(medium, high, critical)
 

@@ -61,7 +61,7 @@ def audit(
         finished = track(
             as_completed(futures), "Auditing", len(futures), console=Console(stderr=True)
         )
-        lines = environment_audit.build_lines(future.result() for future in finished)
+        lines = environment_audit.build_audit_lines(future.result() for future in finished)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         document = {

@@ -52,7 +52,7 @@ def report_usage_errors() -> Iterator[None]:
 
 
 def exit_with_result(*, has_failed: bool) -> None:
-    """Exit with the exit code of a failed or a successful check.
+    """Exit with the exit code for success or failure.
 
     Raises:
         typer.Exit: always.

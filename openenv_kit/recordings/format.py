@@ -257,7 +257,7 @@ def parse_runs_until_error(text: str) -> ParsedRuns:
     for number, line in enumerate(text.split("\n"), start=1):
         try:
             if line.strip():
-                _apply_event_line(runs, line)
+                _add_event_line_to_runs(runs, line)
         except json.JSONDecodeError:
             problem = "not JSON."
         except AttributeError:
@@ -279,7 +279,7 @@ def parse_runs_until_error(text: str) -> ParsedRuns:
     return ParsedRuns(runs, None)
 
 
-def _apply_event_line(runs: list[RecordedRun], line: str) -> None:
+def _add_event_line_to_runs(runs: list[RecordedRun], line: str) -> None:
     """Parse a line and add its event to `runs`; raise an error if the line is invalid."""
     event = json.loads(line)
     kind = event.get("event")
@@ -287,13 +287,13 @@ def _apply_event_line(runs: list[RecordedRun], line: str) -> None:
         if event["format"] != RECORDING_FORMAT:
             raise RecordingError(f"format {event['format']!r}; allowed: {RECORDING_FORMAT!r}.")
         start = {name: event[name] for name in _RUN_START_FIELDS}
-        runs.append(_get_type_adapter(RecordedRun).validate_python(start))
+        runs.append(_get_cached_type_adapter(RecordedRun).validate_python(start))
     elif kind == "step":
         step = {name: event[name] for name in _STEP_FIELDS}
-        runs[-1].steps.append(_get_type_adapter(RecordedStep).validate_python(step))
+        runs[-1].steps.append(_get_cached_type_adapter(RecordedStep).validate_python(step))
     elif kind == "end":
         end = {"score": event["score"], EVIDENCE_SHARE_KEY: event.get(EVIDENCE_SHARE_KEY)}
-        values = _get_type_adapter(dict[str, FiniteNumber | None]).validate_python(end)
+        values = _get_cached_type_adapter(dict[str, FiniteNumber | None]).validate_python(end)
         runs[-1] = replace(
             runs[-1], score=values["score"], evidence_share=values[EVIDENCE_SHARE_KEY]
         )
@@ -302,6 +302,6 @@ def _apply_event_line(runs: list[RecordedRun], line: str) -> None:
 
 
 @cache
-def _get_type_adapter(value_type: Any) -> TypeAdapter[Any]:
+def _get_cached_type_adapter(value_type: Any) -> TypeAdapter[Any]:
     # Adapters are cached, because building one takes longer than parsing many lines.
     return TypeAdapter(value_type)

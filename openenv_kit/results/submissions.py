@@ -47,7 +47,7 @@ from openenv_kit.results.submission_folder import read_submission as read_submis
 from openenv_kit.results.submission_folder import write_submission as write_submission
 from openenv_kit.rollouts.policies import PolicySteps as PolicySteps
 from openenv_kit.splits import SEALED_SPLIT, HashedSplits
-from openenv_kit.trust.attestation import digest_actions
+from openenv_kit.trust.attestation import compute_actions_digest
 
 MIN_TASKS = 20
 """Minimum number of tasks in a submission, unless its split has fewer.
@@ -164,7 +164,7 @@ def _find_version_problems(submission: Submission, environment: Environment) -> 
 
 
 def _find_player_name_problems(card: SubmissionCard, environment: Environment) -> Iterator[str]:
-    """Yield a problem if the player's name imitates a scripted policy or names an unknown one."""
+    """Yield a problem if the player's name imitates a scripted policy or is an unknown policy."""
     if card.is_scripted:
         try:
             require_name("policy", card.player.removeprefix(SCRIPTED_PREFIX), environment.policies)
@@ -197,7 +197,7 @@ def _find_copied_run_problems(submission: Submission) -> Iterator[str]:
     """
     first_runs: dict[tuple[str, str], int] = {}
     for number, run in enumerate(submission.runs, start=1):
-        key = (run.task_name, digest_actions(step.action for step in run.steps))
+        key = (run.task_name, compute_actions_digest(step.action for step in run.steps))
         first = first_runs.setdefault(key, number)
         if first != number:
             yield (

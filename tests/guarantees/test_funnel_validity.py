@@ -67,10 +67,10 @@ def raw(env: OpenEnvAdapter) -> dict[str, Any]:
 
 def earned(policy: str, level: str, number: int = 0) -> float:
     player = AUDIT.get_exploit_or_baseline(policy).policy
-    reset = AUDIT.reset_arguments(level, number, player.max_submissions)
+    reset = AUDIT.build_reset_arguments(level, number, player.max_submissions)
     if policy in RAW_EXPLOITS:
         reset |= {"disclosure": "raw"}
-    return ExploitRunner(ENVIRONMENT).run_policy_past_end(player, reset).score
+    return ExploitRunner(ENVIRONMENT).run_policy_beyond_episode_end(player, reset).score
 
 
 score = cache(earned)
@@ -151,7 +151,7 @@ def test_oracle_max() -> None:
     for task in DEFAULT_TASK_ORDER:
         assert (
             ExploitRunner(ENVIRONMENT)
-            .run_policy_past_end(get_policy("reference"), {"task_id": task})
+            .run_policy_beyond_episode_end(get_policy("reference"), {"task_id": task})
             .score
             == 1.0
         )
@@ -208,7 +208,7 @@ def test_gameability_gap() -> None:
         )
         for level in LEVELS
     ]
-    table = AUDIT.build_lines(run_job(job) for job in work)
+    table = AUDIT.build_audit_lines(run_job(job) for job in work)
     assert len(table) == 16
     assert all(line.max_mean is not None for line in table)
     assert [(line.policy, line.difficulty, line.mean) for line in table if line.mean > 0.5] == []

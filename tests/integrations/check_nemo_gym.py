@@ -14,12 +14,9 @@ from nemo_gym.server_utils import ServerClient
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.datasets.split_rows import write_rows
-from openenv_kit.trainers.nemo_gym import (
-    EpisodeServer,
-    EpisodeServerConfig,
-    iter_data_rows,
-)
-from openenv_kit.trainers.tool_episode import next_scripted_call
+from openenv_kit.trainers.nemo_gym import EpisodeServer, EpisodeServerConfig
+from openenv_kit.trainers.nemo_gym_data import iter_data_rows
+from openenv_kit.trainers.tool_episode import get_next_scripted_call
 from support.integration_guides import ENVIRONMENTS, run_blocks
 from support.integration_server import NO_SERVER, NOWHERE, address, episodes_served
 
@@ -53,7 +50,7 @@ def play(client, policy, row):
     """What NeMo Gym's simple agent does with a row: seed, call tools, verify."""
     assert client.post("/seed_session", json=row).status_code == 200
     prompt, answers = row["responses_create_params"]["input"][-1]["content"], []
-    while (call := next_scripted_call(policy, answers, row["environment"], prompt)) is not None:
+    while (call := get_next_scripted_call(policy, answers, row["environment"], prompt)) is not None:
         name, arguments = call
         answers.append(client.post(f"/{name}", json=arguments).text)
     reply = client.post("/verify", json={**row, "response": RESPONSE})

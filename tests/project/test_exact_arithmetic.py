@@ -20,6 +20,7 @@ from metric_tracker_rl.engine.generation.generate import generate_episode
 from openenv_kit import bitstream
 
 ENGINE = Path(metric_tracker_rl.__file__).parent / "engine"
+PRODUCTS = Path(metric_tracker_rl.__file__).parent / "products"
 
 
 BYTE_MAKERS = sorted(
@@ -29,6 +30,9 @@ BYTE_MAKERS = sorted(
         *(ENGINE / "definitions").rglob("*.py"),
         *(ENGINE / "generation").rglob("*.py"),
         *(ENGINE / "reporting_policy").rglob("*.py"),
+        PRODUCTS / "product.py",
+        PRODUCTS / "spread.py",
+        PRODUCTS / "twin.py",
     ]
 )
 """Every module that decides a byte of an episode."""

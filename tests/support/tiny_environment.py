@@ -64,7 +64,7 @@ class TinySession(Session):
         reply: Reply = TOOLS.find(action.get("tool")).call(self, action.get("arguments", {}))
         return reply
 
-    def episode_identity(self) -> Mapping[str, Any]:
+    def build_episode_identity(self) -> Mapping[str, Any]:
         return {"number": self.number}
 
 

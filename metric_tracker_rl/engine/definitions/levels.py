@@ -28,7 +28,7 @@ class Separation(NamedTuple):
 
 
 class SeriesThresholds(NamedTuple):
-    """Thresholds of a reporting policy in which every series has its own.
+    """Thresholds of a reporting policy with a separate threshold for every series.
 
     Attributes:
         columns: threshold of each column of the daily series with a baseline, in column order.

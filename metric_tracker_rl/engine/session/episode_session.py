@@ -13,7 +13,7 @@ from typing import Any
 from metric_tracker_rl.analysis_tools import (
     available_synthetic_generator_methods,
     build_method_specs,
-    explain_why_row_generators_are_forbidden,
+    explain_why_row_generators_are_rejected,
     select_analysis_tools,
 )
 from metric_tracker_rl.analysis_tools.lean import (
@@ -21,7 +21,7 @@ from metric_tracker_rl.analysis_tools.lean import (
     find_series_ids_in_scan_result,
     require_ids_listed_by_scan,
 )
-from metric_tracker_rl.analysis_tools.registry import find_dates_in_result
+from metric_tracker_rl.analysis_tools.registry import collect_dates_of_result_rows
 from metric_tracker_rl.analysis_tools.row_generators import (
     run_and_merge_row_generators,
     validate_row_generator_calls,
@@ -157,8 +157,8 @@ class EpisodeSession(Session):
             "policy": self.running_view.episode.config.policy,
         }
 
-    def episode_identity(self) -> dict[str, Any]:
-        """Return the configuration, seed and play rules; empty before the first reset."""
+    def build_episode_identity(self) -> dict[str, Any]:
+        """Return the configuration with its seed, and the play rules; empty before a reset."""
         if self.view is None:
             return {}
         config = self.view.episode.config
@@ -196,7 +196,7 @@ class EpisodeSession(Session):
     def _get_expected_row_count_if_visible(
         self, view: EpisodeView, *, is_done: bool = False
     ) -> int | None:
-        """Return the number of expected rows, or None while it is hidden."""
+        """Return the number of expected rows, or None if the number is hidden."""
         is_visible = not view.hides_counts or (is_done and view.rules.feedback == FULL_FEEDBACK)
         return len(view.episode.expected_rows) if is_visible else None
 
@@ -221,7 +221,7 @@ class EpisodeSession(Session):
                 "analysis_args were given without analysis_method; allowed: both or neither."
             )
         if generators:
-            if reason := explain_why_row_generators_are_forbidden(view.rules):
+            if reason := explain_why_row_generators_are_rejected(view.rules):
                 raise ReportError(f"{reason} Nothing was graded.")
             return self._submit_generated_rows_of_shown_dates(view, generators)
         return self._grade_practice_or_final_submission(view, parse_report(rows, view.episode))
@@ -238,7 +238,7 @@ class EpisodeSession(Session):
                 view, parse_report(result["rows"], view.episode)
             )
         if tool.has_episode_data:
-            self._shown_dates.update(find_dates_in_result(result))
+            self._shown_dates.update(collect_dates_of_result_rows(result))
             if view.rules.has_lean_profile:
                 self._listed_ids.update(find_series_ids_in_scan_result(result))
         analysis = {"method": method_name, "arguments": dict(raw_arguments), "result": result}

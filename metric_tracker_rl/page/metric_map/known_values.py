@@ -82,7 +82,7 @@ class KnownValues:
         ):
             for column, value in enumerate(row):
                 known_values.values[day, column] = value
-                known_values._set_baseline(day, column, baselines[column])
+                known_values._store_baseline(day, column, baselines[column])
             known_values.hours |= {
                 (day, hour): counts
                 for hour, counts in enumerate(episode.hourly_counts_of_day(day).tolist())
@@ -137,11 +137,11 @@ class KnownValues:
         if "rows" in analysis_result["arguments"]:
             return
         for fact in iter_nested_mappings_with_enclosing_fields(analysis_result["result"]):
-            self._add_values_of_fields(fact)
+            self._add_values_baselines_and_suspicion_score(fact)
         for day in {day for day, _ in self.latest}:
             self._add_computed_counts_and_rates(day)
 
-    def _add_values_of_fields(self, result_fields: Mapping[str, Any]) -> None:
+    def _add_values_baselines_and_suspicion_score(self, result_fields: Mapping[str, Any]) -> None:
         """Add the values, baselines and suspicion score in one mapping of a tool result."""
         day = self.find_day_index(result_fields.get("date"))
         column = self._find_series_column(result_fields)
@@ -152,7 +152,7 @@ class KnownValues:
             if any(name in result_fields for name in WEEKDAYS):
                 self._add_weekday_baselines(column, result_fields)
             elif baseline is not None and (day is not None or not self._by_weekday):
-                self._set_baseline(day or 0, column, baseline)
+                self._store_baseline(day or 0, column, baseline)
         if day is None:
             return
         if column is not None:
@@ -180,7 +180,7 @@ class KnownValues:
         if (
             baseline := _find_first_number_in_fields(result_fields, "baseline_daytime_share")
         ) is not None:
-            self._set_baseline(day, self.daytime_share_column, baseline)
+            self._store_baseline(day, self.daytime_share_column, baseline)
         self._add_counts_and_rates(day, result_fields)
 
     def _add_counts_and_rates(self, day: int, result_fields: Mapping[str, Any]) -> None:
@@ -202,7 +202,7 @@ class KnownValues:
         for day, weekday in enumerate(list_weekday_names_of_first_week(self.dates[0])):
             baseline = _find_first_number_in_fields(result_fields, weekday)
             if baseline is not None:
-                self._set_baseline(day, column, baseline)
+                self._store_baseline(day, column, baseline)
 
     def _find_series_column(self, result_fields: Mapping[str, Any]) -> int | None:
         """Return the column of the series named in the fields, or None if they name no series."""
@@ -219,7 +219,7 @@ class KnownValues:
             self.values[day, column] = value
             self.latest.add((day, column))
 
-    def _set_baseline(self, day: int, column: int, baseline: float) -> None:
+    def _store_baseline(self, day: int, column: int, baseline: float) -> None:
         self._baselines[day % DAYS_PER_WEEK if self._by_weekday else 0, column] = baseline
 
     def _add_computed_counts_and_rates(self, day: int) -> None:

@@ -188,7 +188,7 @@ def metric_map_html(
     picture = grid.grid_html(
         f"{name}. {lead}".strip(),
         name,
-        _build_date_columns(known_values),
+        _build_date_column_headers(known_values),
         suspicion + drawn,
         selection,
     )
@@ -220,7 +220,7 @@ def _iter_cells_of_report_rows(
             yield CellPosition(find_map_row_index_of_column(map_rows, column), day)
 
 
-def _build_date_columns(known_values: KnownValues) -> list[GridColumn]:
+def _build_date_column_headers(known_values: KnownValues) -> list[GridColumn]:
     """Return a column header for each date. The first date of each month shows the month's name."""
     heads, month = [], 0
     for date in known_values.dates:
@@ -289,15 +289,15 @@ def build_map_cell(known_values: KnownValues, map_row: MapRow, day: int) -> MapC
         return MapCell("k", "•", f"{figures}; its median is not known yet")
     if multiple is not None:
         text = format_signed_and_abbreviated_number(multiple)
-        description = _join_deviation_and_figures(f"{text} × threshold", figures)
+        description = _join_deviation_and_value_texts(f"{text} × threshold", figures)
         return MapCell(deviation_css_class(multiple, STEPS), text, description)
     text = format_signed_and_abbreviated_number(100 * deviation, 0)
     unit = "points" if column == known_values.daytime_share_column else "%"
-    description = _join_deviation_and_figures(f"{text} {unit}", figures)
+    description = _join_deviation_and_value_texts(f"{text} {unit}", figures)
     return MapCell(deviation_css_class(deviation, RAW_STEPS), text, description)
 
 
-def _join_deviation_and_figures(deviation: str, figures: str) -> str:
+def _join_deviation_and_value_texts(deviation: str, figures: str) -> str:
     return f"{deviation}; {figures}" if figures else deviation
 
 

@@ -151,7 +151,7 @@ class EpisodeStore(Protocol):
     async def remove_action_if_last(
         self, episode_id: str, lease_id: str, action_index: int
     ) -> bool:
-        """Remove an action; return False if it is not the last one or the lease is invalid."""
+        """Remove the last action; return False if the index is wrong or the lease is invalid."""
 
     async def add_slow_result_if_missing(
         self, episode_id: str, lease_id: str, action_index: int, compressed_result: bytes
@@ -214,7 +214,7 @@ class EpisodeStore(Protocol):
         """Check the store by writing a value and reading it back.
 
         Raises:
-            StoreReplacedError: the storage is not the one that was opened at the start.
+            StoreReplacedError: the storage has been replaced since the server was started.
         """
 
     async def get_usage_and_limit(self) -> StoreUsage:

@@ -22,8 +22,8 @@ from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies.reference import REFERENCE_BY_MODE
 from metric_tracker_rl.tools import (
     TOOLS_BY_MODE,
-    first_user_message,
-    observation_from_messages,
+    build_first_user_message,
+    rebuild_observation_from_messages,
 )
 from openenv_kit.environment import full_observation_from_reply
 from support.funnel_episodes import analyse, started
@@ -110,12 +110,15 @@ def test_mode_is_read_from_configuration_whatever_the_instruction_says() -> None
 
 
 def test_first_user_message_states_a_mode_that_is_not_the_default() -> None:
-    message = first_user_message(reset_observation(**LEAN_RAW_VARIED))
-    fields = observation_from_messages(message, None)
+    message = build_first_user_message(reset_observation(**LEAN_RAW_VARIED))
+    fields = rebuild_observation_from_messages(message, None)
     assert read_play_mode(fields) == LEAN_RAW_MODE
     assert has_drawn_policy(fields)
-    assert '"profile"' not in first_user_message(reset_observation())
+    assert '"profile"' not in build_first_user_message(reset_observation())
 
 
 def test_message_without_a_configuration_counts_as_the_default_mode() -> None:
-    assert read_play_mode(observation_from_messages("Find the anomalies.", None)) == GUIDED_MODE
+    assert (
+        read_play_mode(rebuild_observation_from_messages("Find the anomalies.", None))
+        == GUIDED_MODE
+    )

@@ -19,8 +19,8 @@ from metric_tracker_rl import (
 from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.analysis_tools.arguments import NoMethodArguments
 from metric_tracker_rl.analysis_tools.registry import (
+    collect_dates_of_result_rows,
     create_empty_analysis_method_registry,
-    find_dates_in_result,
 )
 from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
 from metric_tracker_rl.engine.definitions.anomaly_types import (
@@ -587,7 +587,7 @@ def test_the_dates_of_a_result_are_those_of_its_rows_at_any_depth(
         return own.union(*map(dates, value.values()))
 
     found = result(session, method, **arguments_for(method, episode))
-    assert find_dates_in_result(found) == dates(found)
+    assert collect_dates_of_result_rows(found) == dates(found)
 
 
 def test_a_typical_reply_is_compact() -> None:

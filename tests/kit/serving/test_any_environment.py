@@ -64,7 +64,7 @@ class Guessing(Session):
     def build_error_reply(self, message: str) -> Reply:
         return dataclasses.replace(super().build_error_reply(message), info={"error": message})
 
-    def episode_identity(self) -> dict[str, Any]:
+    def build_episode_identity(self) -> dict[str, Any]:
         return {"number": 7} if self.task_id else {}
 
 
