@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import metric_tracker_rl
 from metric_tracker_rl.engine.configuration.play_rules import DEFAULT_MAX_STEPS
 from metric_tracker_rl.engine.configuration.reset_arguments import RESET_ARGUMENTS
-from metric_tracker_rl.engine.configuration.splits import SPLITS, resolve_task_of_reset_arguments
+from metric_tracker_rl.engine.configuration.resolve_task import resolve_task_of_reset_arguments
+from metric_tracker_rl.engine.configuration.splits import SPLITS
 from metric_tracker_rl.engine.configuration.tasks import TASKS
 from metric_tracker_rl.engine.definitions.versions import VERSIONS
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession

@@ -77,7 +77,7 @@ def build_product(shape: TableShape) -> Product:
     families = tuple(
         name for name in ANOMALY_TYPES if name != MIX_SHIFT or shape.grain == Grain.HOUR
     )
-    trial = _with_levels(fitted, {name: families for name in LEVELS})
+    trial = _with_levels(fitted, dict.fromkeys(LEVELS, families))
     possible = {
         level: tuple(name for name in families if _can_be_generated(trial, level, name))
         for level in LEVELS
