@@ -11,7 +11,9 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from metric_tracker_rl.engine.configuration.episode_config import MIXED, SCENARIO_FAMILIES
+from metric_tracker_rl.engine.configuration.episode_config import (
+    SCENARIO_FAMILIES,
+)
 from metric_tracker_rl.engine.configuration.modes import (
     LEAN_MODE,
     LEAN_RAW_MODE,
@@ -19,6 +21,7 @@ from metric_tracker_rl.engine.configuration.modes import (
     read_play_mode,
 )
 from metric_tracker_rl.engine.configuration.splits import SPLITS
+from metric_tracker_rl.engine.definitions.anomaly_types import MIXED
 from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.engine.definitions.names import Disclosure, PolicySource, Profile
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView

@@ -15,8 +15,11 @@ import pytest
 
 from metric_tracker_rl.engine.certification.certify import certify_episode
 from metric_tracker_rl.engine.configuration import splits
-from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
+from metric_tracker_rl.engine.configuration.episode_config import (
+    EpisodeConfig,
+)
 from metric_tracker_rl.engine.configuration.tasks import DEFAULT_TASK_ORDER
+from metric_tracker_rl.engine.definitions.anomaly_types import MIXED
 from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.engine.definitions.versions import GENERATOR_VERSION
 from metric_tracker_rl.engine.grading import grader

@@ -17,7 +17,7 @@ from metric_tracker_rl.engine.configuration.product_policy import (
     list_product_families,
     require_product_level,
 )
-from metric_tracker_rl.engine.definitions.anomaly_types import ANOMALY_TYPES
+from metric_tracker_rl.engine.definitions.anomaly_types import ANOMALY_TYPES, MIXED
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP, Funnel
 from metric_tracker_rl.engine.definitions.levels import ANOMALY_COUNT_BY_DENSITY, FunnelLevel
 from metric_tracker_rl.engine.definitions.names import POLICY_SOURCES, PolicySource
@@ -32,7 +32,6 @@ from metric_tracker_rl.products.twin import TWIN_VERSION
 from openenv_kit.errors import InvalidValueError, require_integer, require_name
 from openenv_kit.json_text import canonical_json
 
-MIXED = "mixed"
 SCENARIO_FAMILIES = (*ANOMALY_TYPES, MIXED)
 MAX_SEED = 2**64 - 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 
+from metric_tracker_rl.engine.definitions.anomaly_types import MIXED
 from metric_tracker_rl.engine.definitions.funnel import HOURS_PER_DAY, Funnel, FunnelStage
 from metric_tracker_rl.engine.definitions.levels import LEVELS, FunnelLevel, SeriesThresholds
 from metric_tracker_rl.engine.definitions.names import BaselineKind
@@ -83,6 +84,18 @@ def list_product_families(product: Product, level_name: str) -> tuple[str, ...]:
     sides = NAMED_LEVELS_BESIDE_RUNG.get(level_name, (level_name,))
     first, *others = (product.levels[side].families for side in sides)
     return tuple(name for name in first if all(name in families for families in others))
+
+
+def has_product_episode(product: Product, level_name: str, family: str, anomaly_count: int) -> bool:
+    """Return whether a product has episodes of a level with so many anomalies of a family.
+
+    Every level that is on has the family `mixed`.
+    """
+    return (
+        level_name in list_product_levels(product)
+        and family in (*list_product_families(product, level_name), MIXED)
+        and anomaly_count <= build_product_level(product, level_name).max_anomalies
+    )
 
 
 def require_product_level(product: Product, level_name: str) -> None:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from functools import lru_cache, partial
 from itertools import product as combine
 
-from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
+from metric_tracker_rl.engine.configuration.episode_config import (
+    EpisodeConfig,
+)
 from metric_tracker_rl.engine.configuration.product_policy import (
     build_product_level,
     list_product_families,
@@ -20,6 +22,7 @@ from metric_tracker_rl.engine.configuration.splits import (
     build_config_of_stratum,
     list_counts_around_default,
 )
+from metric_tracker_rl.engine.definitions.anomaly_types import MIXED
 from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.engine.definitions.rungs import RUNG_LEVELS
 from metric_tracker_rl.products.product import Product

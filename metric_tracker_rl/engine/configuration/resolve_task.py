@@ -21,7 +21,7 @@ from openenv_kit.sealed_split import is_sealed_split
 from openenv_kit.splits import HashedSplits
 
 DEFAULT_SPLIT = "train"
-"""Split of a reset with an `index` and no `split`."""
+"""Split that is used if a reset gives an `index` but no `split`."""
 
 
 def resolve_task_of_reset_arguments(reset_arguments: Mapping[str, Any]) -> TaskConfig:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from metric_tracker_rl.engine.configuration.custom_anomaly_input import parse_custom_anomalies
-from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
+from metric_tracker_rl.engine.configuration.episode_config import (
+    EpisodeConfig,
+)
 from metric_tracker_rl.engine.configuration.modes import GUIDED_MODE, MODES
 from metric_tracker_rl.engine.configuration.product_policy import list_product_levels
-from metric_tracker_rl.engine.definitions.anomaly_types import RATE_SPIKE
+from metric_tracker_rl.engine.definitions.anomaly_types import MIXED, RATE_SPIKE
 from metric_tracker_rl.engine.definitions.levels import ANOMALY_COUNT_BY_DENSITY
 from metric_tracker_rl.engine.definitions.names import PolicySource
 from metric_tracker_rl.engine.definitions.rungs import DEFAULT_ANOMALY_COUNTS

@@ -11,10 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
+from metric_tracker_rl.engine.configuration.episode_config import (
+    EpisodeConfig,
+)
 from metric_tracker_rl.engine.definitions.anomaly_types import (
     ANOMALY_TYPES,
     MIX_SHIFT,
+    MIXED,
     list_anomaly_types_of_entity_type,
 )
 from metric_tracker_rl.engine.definitions.entity_types import CONVERSION_RATE, EVENT_COUNT
