@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
+from metric_tracker_rl.products.named_products import resolve_product_argument
+
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.definitions.rungs import EVERY_LEVEL
-from metric_tracker_rl.products.named_products import resolve_product_argument
 from openenv_kit.trust.certify import CertificateTable
 
 
