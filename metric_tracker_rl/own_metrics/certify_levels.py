@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from metric_tracker_rl.engine.certification.certify import certify_episode
-from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
+from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
+from metric_tracker_rl.engine.definitions.anomaly_types import MIXED
 from metric_tracker_rl.products.product import Product, ProductLevel
 from metric_tracker_rl.products.room import (
     MIN_FAMILIES,
