@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from openenv_kit.own_data.clean_table import load_table
-from openenv_kit.own_data.cleaned_table import CleanedTable
+from openenv_kit.own_data.cleaned_table import CleanedTable, TableRefused
 from openenv_kit.own_data.options import ImportOptions
 
 START = date(2024, 1, 1)
@@ -113,3 +114,10 @@ SHAPES = {
     "cases": case_lines,
 }
 """Writers of the same table in every shape."""
+
+
+def refusal_message(path: Path, **options: Any) -> str:
+    """The message with which a table is refused."""
+    with pytest.raises(TableRefused) as refusal:
+        load(path, **options)
+    return str(refusal.value)
