@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from metric_tracker_rl.own_metrics.report import build_report_html
+
 from metric_tracker_rl.own_metrics.describe_import import summarize_import
 from metric_tracker_rl.own_metrics.import_table import import_stage_counts
-from metric_tracker_rl.own_metrics.report import build_report_html
 from metric_tracker_rl.products.product_file import format_product
 from openenv_kit.own_data.cleaned_table import CleanedTable
 from openenv_kit.own_data.support import ImportRequest, ImportResult, OwnDataSupport
