@@ -159,6 +159,7 @@ def test_block_with_few_days_takes_the_level_of_its_neighbours(table: StageCount
     emptied = set_status(table, block[:20], DayStatus.MISSING)
     levels = fit_product(set_counts(emptied, block[20:], 0.9), "shop").count_series.levels
     assert levels[2] == pytest.approx((levels[1] + levels[3]) / 2, rel=1e-5)
+    assert levels[1] < levels[2] < levels[3]
 
 
 def test_closed_weekday_has_a_factor_of_zero_in_every_series() -> None:
@@ -276,6 +277,18 @@ def test_innovations_of_series_with_different_lags_are_correlated_more() -> None
     dependence = fit_dependence(0.1 * latents, points)
     assert dependence.lag1 == pytest.approx(lags, abs=0.03)
     assert dependence.noise_factor[1, 0] == pytest.approx(0.6, abs=0.03)
+
+
+def test_skewed_residuals_need_latents_that_depend_more() -> None:
+    random = np.random.default_rng(5)
+    latents = random.standard_normal(20_000)
+    for day in range(1, len(latents)):
+        latents[day] = 0.8 * latents[day - 1] + 0.6 * latents[day]
+    points = np.array([2.0**place for place in range(13)])
+    residuals = compute_residuals(latents, tuple(points.tolist()))
+    assert compute_lag1_correlation(residuals) < 0.7
+    dependence = fit_dependence(residuals[:, np.newaxis], [points])
+    assert dependence.lag1[0] == pytest.approx(0.8, abs=0.03)
 
 
 def test_correlations_that_contradict_each_other_are_repaired() -> None:
