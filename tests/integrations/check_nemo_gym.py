@@ -19,7 +19,7 @@ from openenv_kit.trainers.nemo_gym import (
     EpisodeServerConfig,
     iter_data_rows,
 )
-from openenv_kit.trainers.tool_episode import next_scripted_call
+from openenv_kit.trainers.scripted_calls import next_scripted_call
 from support.integration_guides import ENVIRONMENTS, run_blocks
 from support.integration_server import NO_SERVER, NOWHERE, address, episodes_served
 
