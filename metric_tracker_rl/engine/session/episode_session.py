@@ -223,7 +223,7 @@ class EpisodeSession(Session):
         if generators:
             if reason := explain_why_row_generators_are_rejected(view.rules):
                 raise ReportError(f"{reason} Nothing was graded.")
-            return self._submit_generated_rows_of_shown_dates(view, generators)
+            return self._submit_generated_rows_and_list_all_generated_rows(view, generators)
         return self._grade_practice_or_final_submission(view, parse_report(rows, view.episode))
 
     def _run_analysis_or_submit_ids(
@@ -246,7 +246,7 @@ class EpisodeSession(Session):
             ANALYZED, f"{method_name} done.", observation_fields={"analysis_result": analysis}
         )
 
-    def _submit_generated_rows_of_shown_dates(
+    def _submit_generated_rows_and_list_all_generated_rows(
         self, view: EpisodeView, generators: Sequence[Any]
     ) -> Reply:
         validate_row_generator_calls(generators)
