@@ -10,7 +10,6 @@ import pytest
 
 from kit.own_data.tables import (
     START,
-    case_lines,
     day_text,
     event_lines,
     funnel_counts,
@@ -19,10 +18,7 @@ from kit.own_data.tables import (
     wide_lines,
     write_lines,
 )
-from openenv_kit.own_data.check_days import TableLimits
-from openenv_kit.own_data.clean_table import load_table
-from openenv_kit.own_data.options import ImportOptions, StageRename
-from openenv_kit.own_data.stage_counts import DayStatus, Grain
+from openenv_kit.own_data.stage_counts import DayStatus
 
 COUNTS = funnel_counts()
 LINES = wide_lines(COUNTS)
@@ -67,8 +63,8 @@ def test_days_of_23_and_25_hours_are_accepted(timezone: str, is_given: bool, pat
     table = load(write_lines(path, year_of_hours(timezone)), **options)
     assert set(table.stage_counts.day_status) == {DayStatus.COUNTED}
     assert table.actions == (
-        "both rows of a repeated hour were added on 1 days",
-        "1 days of 23 hours were accepted",
+        "both rows of a repeated hour added on 1 day",
+        "1 day of 23 hours accepted",
     )
     skipped, repeated, hour = {
         "Europe/Berlin": (date(2024, 3, 31), date(2024, 10, 27), 2),
@@ -107,7 +103,7 @@ def test_last_day_without_its_last_hours_is_dropped(path: Path) -> None:
     table = load(write_lines(path, lines))
     assert table.stage_counts.days == 97
     assert table.actions == (
-        "1 incomplete last day was dropped (2024-04-07: its last hour is 20); --keep-last keeps it",
+        "1 incomplete last day dropped (2024-04-07: its last hour is 20); --keep-last keeps it",
     )
 
 
@@ -122,7 +118,7 @@ def test_last_day_with_less_than_60_percent_of_its_weekday_is_dropped(path: Path
     assert table.stage_counts.days == 97
     median = np.median(COUNTS[6:97:7, 0, 0])
     assert table.actions == (
-        f"1 incomplete last day was dropped (2024-04-07: {20 / median:.0%} of its weekday's "
+        f"1 incomplete last day dropped (2024-04-07: {20 / median:.0%} of its weekday's "
         "median); --keep-last keeps it",
     )
 
@@ -138,7 +134,7 @@ def test_last_day_of_a_log_that_always_ends_early_is_kept(path: Path) -> None:
 def test_late_days_are_dropped(path: Path) -> None:
     table = load(write_lines(path, LINES), late_days=3)
     assert np.array_equal(table.stage_counts.counts, COUNTS[:-3])
-    assert table.actions == ("3 late days were dropped",)
+    assert table.actions == ("3 late days dropped",)
 
 
 def test_from_and_until_select_days(path: Path) -> None:
@@ -168,7 +164,7 @@ def test_weekday_without_business_is_closed(is_absent: bool, path: Path) -> None
     status = np.array(table.stage_counts.day_status)
     assert set(status[6::7]) == {DayStatus.CLOSED}
     assert (status == DayStatus.COUNTED).sum() == 84
-    assert table.actions == ("Sunday is closed: 14 days are not judged",)
+    assert table.actions == ("Sunday is closed: 14 days not judged",)
 
 
 def test_missing_days_are_set_aside(path: Path) -> None:
@@ -181,7 +177,7 @@ def test_missing_days_are_set_aside(path: Path) -> None:
 def test_day_with_a_missing_hour_is_set_aside(path: Path) -> None:
     table = load(write_lines(path, hourly_lines_without("2024-01-11 15:00")))
     assert table.stage_counts.day_status[10] is DayStatus.MISSING
-    assert table.actions == ("1 days without rows or with missing hours set aside",)
+    assert table.actions == ("1 day without rows or with missing hours set aside",)
 
 
 def test_day_with_an_empty_cell_is_set_aside(path: Path) -> None:
@@ -202,7 +198,7 @@ def test_hours_that_almost_no_day_has_are_counted_as_zero(path: Path) -> None:
     assert np.array_equal(table.stage_counts.counts[:, 5:], HOURLY[:, 5:])
     assert not table.stage_counts.counts[:, :5].any()
     assert table.actions == (
-        "hours 0, 1, 2, 3, 4 have rows on few days or none: counted as zero elsewhere",
+        "5 hours of the day without rows on most days counted as zero: 0, 1, 2, 3, 4",
     )
 
 
@@ -210,7 +206,7 @@ def test_day_of_zeros_is_an_outage(path: Path) -> None:
     lines = [*LINES[:11], f"{day_text(10)},0,0,0", *LINES[12:]]
     table = load(write_lines(path, lines))
     assert table.stage_counts.day_status[10] is DayStatus.OUTAGE
-    assert table.actions == ("1 days of zeros set aside as outages",)
+    assert table.actions == ("1 day of zeros set aside as outages",)
 
 
 def test_table_of_zeros_is_refused(path: Path) -> None:
@@ -227,7 +223,7 @@ def test_impossible_hours_are_noted_if_days_are_possible(path: Path) -> None:
     table = load(write_lines(path, wide_lines(counts)))
     assert table.stage_counts.has_impossible_hours
     assert set(table.stage_counts.day_status) == {DayStatus.COUNTED}
-    assert table.actions == ("impossible counts are compared by day, because hours overlap",)
+    assert table.actions == ("impossible counts compared by day, because hours overlap",)
 
 
 def test_few_impossible_hours_are_not_noted(path: Path) -> None:
@@ -242,7 +238,7 @@ def test_few_impossible_days_are_set_aside(path: Path) -> None:
     table = load(write_lines(path, wide_lines(counts)))
     assert table.stage_counts.day_status[10] is DayStatus.IMPOSSIBLE
     assert table.actions == (
-        "1 days with impossible counts set aside (orders > carts on 1 of 98 days)",
+        "1 day with impossible counts set aside (orders > carts on 1 of 98 days)",
     )
 
 
@@ -252,153 +248,3 @@ def test_more_than_2_percent_of_impossible_days_are_refused(path: Path) -> None:
     assert refusal_message(write_lines(path, wide_lines(counts))) == (
         "orders > carts on 4 of 98 days: an open funnel? Reorder --stages or leave one out."
     )
-
-
-# Limits
-
-
-def test_fewer_than_84_days_are_refused(path: Path) -> None:
-    message = refusal_message(write_lines(path, LINES[:84]))
-    assert message == "The table has 83 days, needed are 84."
-    assert load(write_lines(path, LINES[:85])).stage_counts.days == 84
-
-
-def test_median_under_10_a_day_is_refused(path: Path) -> None:
-    rows = [f"{line[:10]},9,5,2" for line in LINES[1:]]
-    message = refusal_message(write_lines(path, [LINES[0], *rows]))
-    assert message == "The median of visits is 9 a day, needed are at least 10."
-
-
-@pytest.mark.parametrize("count", [1, 9])
-def test_number_of_stages_outside_2_to_8_is_refused(count: int, path: Path) -> None:
-    stages = [f"s{number}" for number in range(count)]
-    lines = [",".join(["date", *stages])]
-    lines += [
-        ",".join([line[:10], *(str(90 - stage) for stage in range(count))]) for line in LINES[1:]
-    ]
-    assert refusal_message(write_lines(path, lines), stages=tuple(stages)) == (
-        f"The table has {count} stages, needed are 2 to 8; name them in funnel order with --stages."
-    )
-
-
-def test_limits_of_another_environment_are_used(path: Path) -> None:
-    options = ImportOptions(table=write_lines(path, LINES[:31]))
-    assert load_table(options, TableLimits(min_days=30)).stage_counts.days == 30
-
-
-def test_level_shift_is_a_warning_with_a_date(path: Path) -> None:
-    counts = COUNTS.copy()
-    counts[56:] *= 2
-    table = load(write_lines(path, wide_lines(counts)))
-    assert table.warnings == tuple(
-        f"the level of {stage} changes by more than 50% around 2024-02-26; consider --from "
-        "2024-02-26"
-        for stage in ("visits", "carts", "orders")
-    )
-
-
-def test_days_before_the_last_1100_are_left_out(path: Path) -> None:
-    counts = funnel_counts(1_130)
-    table = load(write_lines(path, wide_lines(counts)))
-    assert np.array_equal(table.stage_counts.counts, counts[30:])
-    assert len(table.stage_counts.day_status) == 1_100
-    assert table.stage_counts.start == START + timedelta(days=30)
-    assert table.actions == ("30 days before the last 1,100 were left out",)
-
-
-def test_table_over_2_gb_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("openenv_kit.own_data.file_format.MAX_BYTES", 1_000)
-    assert refusal_message(write_lines(path, LINES)) == (
-        "The table has 0.0 GB, allowed are 0 GB; aggregate it with --sql, by day or hour."
-    )
-
-
-# Stages
-
-
-def test_stage_names_become_slugs(path: Path) -> None:
-    names = "date,Página vista,Add to cart!," + "Order " * 10
-    table = load(write_lines(path, [names, *LINES[1:]]))
-    assert table.stage_counts.stages == (
-        "pagina_vista",
-        "add_to_cart",
-        "order_order_order_order_order_order_orde",
-    )
-    assert table.renamed_stages["add_to_cart"] == "Add to cart!"
-
-
-@pytest.mark.parametrize(
-    ("header", "message"),
-    [
-        ("date,看,carts,orders", "The stage '看' has no letters or digits; pass --rename OLD=NEW."),
-        (
-            "date,Carts,carts,orders",
-            "Two stages get the name carts; pass --rename OLD=NEW for one.",
-        ),
-        (
-            "date,a,b,a_to_b",
-            "The stage a_to_b has the name of the rate between two other stages; pass --rename "
-            "OLD=NEW.",
-        ),
-    ],
-)
-def test_stage_names_that_are_empty_or_collide_are_refused(
-    header: str, message: str, path: Path
-) -> None:
-    assert refusal_message(write_lines(path, [header, *LINES[1:]])) == message
-
-
-def test_rename_gives_a_stage_another_name(path: Path) -> None:
-    lines = ["date,看,carts,orders", *LINES[1:]]
-    table = load(write_lines(path, lines), rename=(StageRename("看", "views"),))
-    assert table.stage_counts.stages == ("views", "carts", "orders")
-
-
-def test_rename_of_an_unknown_stage_is_refused(path: Path) -> None:
-    message = refusal_message(write_lines(path, LINES), rename=(StageRename("visit", "views"),))
-    assert message == "--rename visit: no stage has this name. Did you mean 'visits'?"
-
-
-def test_stages_out_of_order_are_refused_without_the_option(path: Path) -> None:
-    lines = [",".join([line[:10], *reversed(line.split(",")[1:])]) for line in LINES[1:]]
-    write_lines(path, ["date,orders,carts,visits", *lines])
-    assert refusal_message(path) == (
-        "The order of the stages is not evident; pass them in funnel order, such as --stages "
-        "visits,carts,orders."
-    )
-    table = load(path, stages=("visits", "carts", "orders"))
-    assert np.array_equal(table.stage_counts.counts, COUNTS)
-
-
-def test_unknown_stage_names_the_nearest_column(path: Path) -> None:
-    assert refusal_message(write_lines(path, LINES), stages=("visits", "cart")) == (
-        "--stages cart: no column has this name. Did you mean 'carts'? Columns: visits, carts, "
-        "orders."
-    )
-
-
-def test_unknown_stage_of_an_event_log_names_the_nearest_event(path: Path) -> None:
-    lines = event_lines(funnel_counts(hours=24, visits=8))
-    assert refusal_message(write_lines(path, lines), stages=("visits", "cart")) == (
-        "--stages cart: not in the column event. Did you mean 'carts'?"
-    )
-
-
-def test_stages_of_an_event_log_can_be_selected(path: Path) -> None:
-    counts = funnel_counts(hours=24, visits=8)
-    table = load(write_lines(path, event_lines(counts)), stages=("visits", "orders"))
-    assert np.array_equal(table.stage_counts.counts, counts[:, :, [0, 2]])
-
-
-def test_flag_above_1_in_a_row_per_case_is_not_a_case(path: Path) -> None:
-    lines = case_lines(funnel_counts(hours=24, visits=8))
-    lines[-1] = lines[-1][:-1] + "2"
-    assert refusal_message(write_lines(path, lines)) == (
-        f"line {len(lines)}: a count above 1 in orders, but a row per case has only 0 and 1."
-    )
-
-
-def test_daily_grain_of_a_log_with_dates_only(path: Path) -> None:
-    table = load(write_lines(path, event_lines(funnel_counts(visits=12))))
-    assert table.stage_counts.grain is Grain.DAY
-    assert str(table.description) == "CSV, comma, UTF-8; event log, counted by day"
