@@ -59,7 +59,7 @@ def bench_groups(
 def list_split_resets(environment: Environment, first: int, count: int) -> list[Reset]:
     """Return the resets of consecutive tasks of the first split, which starts over at its end."""
     splits = environment.splits
-    split = splits.playable_split_names()[0]
+    split = splits.list_playable_split_names()[0]
     positions = (number % splits.size(split) for number in range(first, first + count))
     return [splits.task(split, position).reset_arguments() for position in positions]
 

@@ -71,8 +71,8 @@ def draw_clean(stream: BitStream, domain: Domain, noise: Noise) -> Clean:
     weekly_traffic = (visits * share)[:, None] * by_weekday
     slope = 0.03 * stream.uniform(-1.0, 1.0)
     trend = 1.0 + slope * (2.0 * np.arange(DAYS) / (DAYS - 1) - 1.0)
-    common = trend * (1.0 + noise.traffic * stream.normals(DAYS))
-    own = 1.0 + noise.traffic_value * stream.normals(noisy_values, DAYS)
+    common = trend * (1.0 + noise.traffic * stream.draw_normals(DAYS))
+    own = 1.0 + noise.traffic_value * stream.draw_normals(noisy_values, DAYS)
     traffic = np.tile(weekly_traffic, 8) * (own * common)[own_noise]
 
     rates, weekly_rates = [], []
@@ -86,8 +86,8 @@ def draw_clean(stream: BitStream, domain: Domain, noise: Noise) -> Clean:
         level = np.minimum(level, 0.9)
         by_day = 1.0 + 0.02 * _uniforms(stream, 7)
         weekly = level[:, None] * by_day
-        common = 1.0 + noise.rate * stream.normals(DAYS)
-        own = 1.0 + noise.rate_value * stream.normals(noisy_values, DAYS)
+        common = 1.0 + noise.rate * stream.draw_normals(DAYS)
+        own = 1.0 + noise.rate_value * stream.draw_normals(noisy_values, DAYS)
         weekly_rates.append(weekly)
         rates.append(np.minimum(np.tile(weekly, 8) * (own * common)[own_noise], HIGHEST_RATE))
     return Clean(
@@ -95,7 +95,7 @@ def draw_clean(stream: BitStream, domain: Domain, noise: Noise) -> Clean:
         rates=np.stack(rates),
         weekly_traffic=weekly_traffic,
         weekly_rates=np.stack(weekly_rates),
-        noise=stream.normals(STAGES, cube.leaves, DAYS),
+        noise=stream.draw_normals(STAGES, cube.leaves, DAYS),
     )
 
 
@@ -114,5 +114,5 @@ def sample(clean: Clean, traffic: Floats, rates: Floats) -> NDArray[np.int32]:
 
 def _uniforms(stream: BitStream, *shape: int) -> Floats:
     """Uniform variates in [−1, 1)."""
-    words = stream.raw_words(int(np.prod(shape))) >> np.uint64(11)
+    words = stream.read_raw_words(int(np.prod(shape))) >> np.uint64(11)
     return (2.0 * (words.astype(np.float64) * _UNIT) - 1.0).reshape(shape)

@@ -131,16 +131,16 @@ class Drilldown(Environment):
 
         return WireModels(DrillAction, DrillObservation, DrillState)
 
-    def system_prompt(self, reset_fields: Mapping[str, Any] | None = None) -> str:
+    def build_system_prompt(self, reset_fields: Mapping[str, Any] | None = None) -> str:
         return BRIEF
 
     def create_session(self, *, debug: bool = False) -> DrillSession:
         return DrillSession()
 
-    def result_labels(self, reset: Mapping[str, Any]) -> Mapping[str, str]:
-        return {"level": config_of(reset).difficulty}
+    def build_result_labels(self, reset_arguments: Mapping[str, Any]) -> Mapping[str, str]:
+        return {"level": config_of(reset_arguments).difficulty}
 
-    def score_components(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    def extract_score_components(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
         parts: Mapping[str, Any] | None = observation.get("score_parts")
         return parts
 

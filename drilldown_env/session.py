@@ -43,7 +43,7 @@ from openenv_kit.reset_arguments import (
     TASK_ID,
     ArgumentRole,
     ResetArgument,
-    reset_arguments_by_name,
+    index_arguments_by_name,
 )
 from openenv_kit.rewards import COMMON_REWARDS, Reward
 from openenv_kit.session import Session
@@ -51,7 +51,7 @@ from openenv_kit.session import Session
 READY, ANSWERED = "ready", "answered"
 MAX_STEPS = 120
 CHOOSING = ("task_id", "seed", "difficulty", "product", "split", "index")
-RESET_ARGUMENTS = reset_arguments_by_name(
+RESET_ARGUMENTS = index_arguments_by_name(
     EPISODE_ID,
     TASK_ID,
     SEED,
@@ -116,7 +116,7 @@ class DrillSession(Session):
     def execute_action(self, action: Mapping[str, Any]) -> Reply:
         episode = self.episode
         if episode is None:
-            return self.no_episode_reply()
+            return self.build_no_episode_reply()
         if not isinstance(action, Mapping):
             raise ToolArgumentError(f"action is {truncated_repr(action)}; allowed: an object.")
         level = episode.config.level
@@ -142,7 +142,7 @@ class DrillSession(Session):
         said = f"{left} calls left." if counted else "This took no call."
         return Reply(ANSWERED, said, observation_fields={"result": result, "calls_left": left})
 
-    def extra_state_fields(self) -> Mapping[str, Any]:
+    def build_extra_state_fields(self) -> Mapping[str, Any]:
         return {"difficulty": None if self.episode is None else self.episode.config.difficulty}
 
     @property
@@ -150,7 +150,7 @@ class DrillSession(Session):
         own = super().memory_bytes
         return own if self.episode is None else own + self.episode.size_bytes
 
-    def error_reply(self, message: str) -> Reply:
+    def build_error_reply(self, message: str) -> Reply:
         content = {} if self.episode is None else {"calls_left": self._left(self.episode)}
         return Reply(ReplyStatus.ERROR, message, observation_fields=content)
 
@@ -203,7 +203,7 @@ class DrillSession(Session):
     def _left(self, episode: Episode) -> int:
         return episode.config.level.budget - self.calls
 
-    def episode_identity(self) -> dict[str, Any]:
+    def build_episode_identity(self) -> dict[str, Any]:
         """What makes the episode; it holds the seed. Empty before a reset."""
         if self.episode is None:
             return {}

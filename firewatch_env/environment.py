@@ -85,7 +85,7 @@ class Firewatch(Environment):
 
         return FirewatchScenes(self)
 
-    def system_prompt(self, reset_fields: Mapping[str, Any] | None = None) -> str:
+    def build_system_prompt(self, reset_fields: Mapping[str, Any] | None = None) -> str:
         """The system prompt: the role, how to work, and the score."""
         return BRIEF
 
@@ -93,11 +93,11 @@ class Firewatch(Environment):
         """A new session; there is no debug mode."""
         return FirewatchSession()
 
-    def result_labels(self, reset: Mapping[str, Any]) -> Mapping[str, str]:
+    def build_result_labels(self, reset_arguments: Mapping[str, Any]) -> Mapping[str, str]:
         """The level of an episode."""
-        return {"level": find(reset).difficulty}
+        return {"level": find(reset_arguments).difficulty}
 
-    def score_components(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    def extract_score_components(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Impact, precision and closure, and what they were made from."""
         parts: Mapping[str, Any] | None = observation.get("score_parts")
         return parts

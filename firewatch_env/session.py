@@ -24,12 +24,12 @@ from openenv_kit.reset_arguments import (
     SEED,
     SPLIT,
     TASK_ID,
-    reset_arguments_by_name,
+    index_arguments_by_name,
 )
 from openenv_kit.rewards import COMMON_REWARDS, Reward
 from openenv_kit.session import Session
 
-RESET_ARGUMENTS = reset_arguments_by_name(
+RESET_ARGUMENTS = index_arguments_by_name(
     EPISODE_ID, TASK_ID, DIFFICULTY, SEED, SPLIT, INDEX, REWARD
 )
 
@@ -73,7 +73,7 @@ class FirewatchSession(Session):
         """Do it; what cannot be understood costs its tick and says so in `info.error`."""
         play = self.play
         if play is None:
-            return self.no_episode_reply()
+            return self.build_no_episode_reply()
         try:
             name, target, parameters = _understand(action, play)
         except (ToolArgumentError, UnknownNameError) as problem:
@@ -86,7 +86,7 @@ class FirewatchSession(Session):
         status = ReplyStatus.COMPLETED if play.done else "running"
         return self._reply(status, play.message, self._paid(), self._info(None, feedback))
 
-    def episode_identity(self) -> dict[str, Any]:
+    def build_episode_identity(self) -> dict[str, Any]:
         """The version of the tasks and the reset that draws this one; empty before a reset."""
         if self.play is None:
             return {}
@@ -96,24 +96,24 @@ class FirewatchSession(Session):
         }
         return {"version": VERSION, "reset": reset}
 
-    def extra_state_fields(self) -> Mapping[str, Any]:
+    def build_extra_state_fields(self) -> Mapping[str, Any]:
         return {"difficulty": None if self.play is None else self.play.task.difficulty}
 
-    def error_reply(self, message: str) -> Reply:
+    def build_error_reply(self, message: str) -> Reply:
         return self._reply(ReplyStatus.ERROR, message, None, {"error": message})
 
-    def no_episode_reply(self) -> Reply:
+    def build_no_episode_reply(self) -> Reply:
         problem = "reset first"
         return self._reply(ReplyStatus.ERROR, problem, 0.0, self._info(problem))
 
-    def episode_over_reply(self) -> Reply:
+    def build_episode_over_reply(self) -> Reply:
         problem = "the episode is over; reset begins another"
         return self._reply(ReplyStatus.COMPLETED, problem, 0.0, self._info(problem))
 
-    def sealed_end_fields(self, score: float | None) -> dict[str, Any]:
+    def build_sealed_end_fields(self, score: float | None) -> dict[str, Any]:
         return {**nothing(), "episode_score": score}
 
-    def sealed_end_info(self, score: float | None, error: str | None) -> dict[str, Any]:
+    def build_sealed_end_info(self, score: float | None, error: str | None) -> dict[str, Any]:
         return {
             "error": error,
             "action_valid": error is None,

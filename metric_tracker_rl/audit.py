@@ -11,7 +11,9 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from metric_tracker_rl.engine.configuration.episode_config import MIXED, SCENARIO_FAMILIES
+from metric_tracker_rl.engine.configuration.episode_config import (
+    SCENARIO_FAMILIES,
+)
 from metric_tracker_rl.engine.configuration.modes import (
     LEAN_MODE,
     LEAN_RAW_MODE,
@@ -19,6 +21,7 @@ from metric_tracker_rl.engine.configuration.modes import (
     read_play_mode,
 )
 from metric_tracker_rl.engine.configuration.splits import SPLITS
+from metric_tracker_rl.engine.definitions.anomaly_types import MIXED
 from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.engine.definitions.names import Disclosure, PolicySource, Profile
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
@@ -30,7 +33,7 @@ from metric_tracker_rl.exploits.raw import RAW_EXPLOITS
 from openenv_kit.environment import Environment
 from openenv_kit.errors import require_name
 from openenv_kit.rewards import Reward
-from openenv_kit.splits import seed_from_text
+from openenv_kit.splits import derive_seed_from_text
 from openenv_kit.trust.audit import SPLIT_PREFIX, Audit, AuditLine
 from openenv_kit.trust.exploits import AuditedEpisode
 
@@ -79,14 +82,14 @@ PLAYERS_BY_MODE = {
     RAW_MODE: (*RAW_BASELINES, *RAW_COMPATIBLE_EXPLOITS, *RAW_EXPLOITS),
     LEAN_RAW_MODE: (*LEAN_BASELINES, *RAW_EXPLOITS),
 }
-"""Names of the policies that play in each mode without the default tools."""
+"""Names of the policies that play in each mode that does not have the default tools."""
 
 
 class MetricTrackerAudit(Audit):
     """Exploit audit of the funnel; see `openenv_kit.trust.audit.Audit` for the members."""
 
     levels = tuple(LEVELS)
-    baselines = BASELINE_POLICIES
+    baseline_names = BASELINE_POLICIES
     exploits = EXPLOITS
 
     def __init__(self, environment: Environment) -> None:
@@ -99,12 +102,15 @@ class MetricTrackerAudit(Audit):
         return [
             MIXED,
             *families,
-            *(SPLIT_PREFIX + name for name in SPLITS.playable_split_names()),
+            *(SPLIT_PREFIX + name for name in SPLITS.list_playable_split_names()),
             *MODE_SETTINGS,
         ]
 
     def count_planned_episodes(self, policy_name: str, setting: str, max_episodes: int) -> int:
-        """Return how many episodes a policy plays; 0 if its tools belong to another play mode."""
+        """Return how many episodes a policy plays.
+
+        A policy whose tools belong to another play mode plays no episode.
+        """
         players = PLAYERS_BY_MODE.get(read_play_mode(MODE_SETTINGS.get(setting, {})))
         if players is None:
             is_playing = policy_name not in (*LEAN_EXPLOITS, *RAW_EXPLOITS)
@@ -119,13 +125,13 @@ class MetricTrackerAudit(Audit):
             return min(super().count_episodes(setting, level), FIRST_TRAINING_EPISODE)
         return FIRST_TRAINING_EPISODE
 
-    def reset_arguments(
+    def build_reset_arguments(
         self, level: str, episode_number: int, max_submissions: int = 1, setting: str | None = None
     ) -> dict[str, Any]:
         setting = setting or MIXED
         rules = {"max_steps": MAX_STEPS, "max_submissions": max_submissions}
         if setting in MODE_SETTINGS:
-            reset = self.reset_arguments(level, episode_number, max_submissions)
+            reset = self.build_reset_arguments(level, episode_number, max_submissions)
             reset |= MODE_SETTINGS[setting]
             # Only the graded reward allows practice submissions.
             if "reward" in MODE_SETTINGS[setting]:
@@ -135,21 +141,21 @@ class MetricTrackerAudit(Audit):
             split = setting.removeprefix(SPLIT_PREFIX)
             return {
                 "split": split,
-                "index": self.task_indices(split, level)[episode_number],
+                "index": self.list_task_indices_of_level(split, level)[episode_number],
                 **rules,
             }
         return {
-            "seed": seed_from_text(f"metric-tracker-audit/1|{level}|{episode_number}"),
+            "seed": derive_seed_from_text(f"metric-tracker-audit/1|{level}|{episode_number}"),
             "scenario_family": require_name("setting", setting, SCENARIO_FAMILIES),
             "difficulty": level,
             "anomaly_count": ANOMALY_COUNTS[episode_number % len(ANOMALY_COUNTS)],
             **rules,
         }
 
-    def _build_line(
+    def _build_audit_line(
         self, setting: str, level: str, policy: str, episodes: Sequence[AuditedEpisode]
     ) -> AuditLine:
-        line = super()._build_line(setting, level, policy, episodes)
+        line = super()._build_audit_line(setting, level, policy, episodes)
         if (
             setting == MODE_PREFIX + Reward.KEY_F1
             and self.get_exploit_or_baseline(policy).ceiling is CHANCE_CEILING
@@ -157,7 +163,7 @@ class MetricTrackerAudit(Audit):
             return replace(line, max_mean=CHANCE_KEY_F1[level])
         return line
 
-    def training_episodes(self, setting: str, level: str) -> Sequence[EpisodeView]:
+    def list_training_episodes(self, setting: str, level: str) -> Sequence[EpisodeView]:
         """Return the training episodes of exploits that are fitted. The audit never plays them.
 
         The training episodes of every split setting come from the train split.
@@ -169,8 +175,8 @@ class MetricTrackerAudit(Audit):
             setting = MIXED
         return _build_training_episodes(self, setting, level)
 
-    def expected_answer_size(self, reset: Mapping[str, Any]) -> int:
-        return len(_build_episode_view(reset).episode.expected_rows)
+    def compute_expected_answer_size(self, reset_arguments: Mapping[str, Any]) -> int:
+        return len(_reset_episode_and_get_view(reset_arguments).episode.expected_rows)
 
 
 @lru_cache(maxsize=2)
@@ -179,12 +185,12 @@ def _build_training_episodes(
 ) -> tuple[EpisodeView, ...]:
     numbers = range(FIRST_TRAINING_EPISODE, FIRST_TRAINING_EPISODE + TRAINING_EPISODES)
     return tuple(
-        _build_episode_view(audit.reset_arguments(level, number, setting=setting))
+        _reset_episode_and_get_view(audit.build_reset_arguments(level, number, setting=setting))
         for number in numbers
     )
 
 
-def _build_episode_view(reset_arguments: Mapping[str, Any]) -> EpisodeView:
+def _reset_episode_and_get_view(reset_arguments: Mapping[str, Any]) -> EpisodeView:
     session = EpisodeSession()
     reply = session.reset(**reset_arguments)
     if session.view is None:

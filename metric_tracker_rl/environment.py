@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import metric_tracker_rl
 from metric_tracker_rl.engine.configuration.play_rules import DEFAULT_MAX_STEPS
 from metric_tracker_rl.engine.configuration.reset_arguments import RESET_ARGUMENTS
-from metric_tracker_rl.engine.configuration.splits import SPLITS, resolve_task_of_reset_arguments
+from metric_tracker_rl.engine.configuration.resolve_task import resolve_task_of_reset_arguments
+from metric_tracker_rl.engine.configuration.splits import SPLITS
 from metric_tracker_rl.engine.configuration.tasks import TASKS
 from metric_tracker_rl.engine.definitions.versions import VERSIONS
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies import POLICIES
-from metric_tracker_rl.tools import CATALOGUE, system_prompt
+from metric_tracker_rl.tools import CATALOGUE, select_system_prompt
 from metric_tracker_rl.wire_models import RewardBreakdown
 from openenv_kit.catalogue import Catalogue
 from openenv_kit.environment import Environment, EpisodeLimits, WireModels
@@ -84,20 +85,20 @@ class MetricTracker(Environment):
 
         return FunnelView(self)
 
-    def system_prompt(self, reset_fields: Mapping[str, Any] | None = None) -> str:
-        return system_prompt(reset_fields)
+    def build_system_prompt(self, reset_fields: Mapping[str, Any] | None = None) -> str:
+        return select_system_prompt(reset_fields)
 
     def create_session(self, *, debug: bool = False) -> EpisodeSession:
         return EpisodeSession(debug=debug)
 
-    def result_labels(self, reset: Mapping[str, Any]) -> Mapping[str, str]:
+    def build_result_labels(self, reset_arguments: Mapping[str, Any]) -> Mapping[str, str]:
         """Return the level and the scenario family of an episode; empty for a sealed task."""
-        if is_sealed_split(reset.get("split")):
+        if is_sealed_split(reset_arguments.get("split")):
             return {}
-        _, config = resolve_task_of_reset_arguments(reset)
+        _, config = resolve_task_of_reset_arguments(reset_arguments)
         return {"level": config.difficulty, "family": config.scenario_family}
 
-    def score_components(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    def extract_score_components(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
         breakdown: RewardBreakdown | Mapping[str, Any] | None = observation.get("reward_breakdown")
         if not breakdown or not observation.get("done"):
             return None

@@ -12,7 +12,7 @@ def metric_tracker(split: str = "validation", **arguments: Any) -> Task:
     """Find and report the anomalies of product-funnel episodes.
 
     Args:
-        split: the split whose tasks are played.
+        split: name of the split that provides the tasks.
         **arguments: further arguments of `openenv_kit.trainers.inspect_ai.episodes`.
     """
     return episodes("metric_tracker_rl", split, **arguments)

@@ -1,4 +1,4 @@
-"""Action, observation and state types: the framework's base types with the funnel's fields."""
+"""Action, observation and state types, which extend the framework's base types."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ __all__ = [
 class MetricTrackerRlAction(Action):
     """Action of one step: run one analysis method, or submit the report.
 
-    An empty action submits an empty report. An action that does more than one of these is rejected,
-    and nothing is graded.
+    An empty action submits an empty report. An action that combines several of these is rejected
+    and not graded.
     """
 
     classifications: list[MetricSubmissionRow] = Field(
@@ -98,7 +98,7 @@ class MetricTrackerRlObservation(Observation):
 
 
 class MetricTrackerRlState(State):
-    """Public progress of an episode, without labels, seed or intermediate scores."""
+    """Public progress of an episode. Labels, seed and intermediate scores are not included."""
 
     task_id: str | None = None
     status: str = Field("idle", description="idle, running or completed")

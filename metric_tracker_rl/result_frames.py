@@ -68,11 +68,11 @@ def result_frame(result: Mapping[str, Any], table: str | None = None) -> pd.Data
     entries = lists[require_name("table", table, lists)]
     if entries and not isinstance(entries[0], Mapping):
         return pd.DataFrame({table.removesuffix("s"): entries})
-    rows = [row for entry in entries for row in _unfold_nested_rows(entry)]
+    rows = [row for entry in entries for row in _unfold_first_nested_list_to_rows(entry)]
     return pd.DataFrame(rows, columns=None if rows else EMPTY_TABLE_COLUMNS.get(table))
 
 
-def _unfold_nested_rows(result_entry: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _unfold_first_nested_list_to_rows(result_entry: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return one row per mapping in an entry's first nested list, or only the entry itself."""
     for name, value in result_entry.items():
         if isinstance(value, list) and all(isinstance(element, Mapping) for element in value):

@@ -44,7 +44,7 @@ class ComponentRubric(Rubric):
 
 
 class ReportRubric(ComponentRubric):
-    """Rubric of a report's total score, whose children are the score components."""
+    """Rubric of a report's total score. Its children are the score components."""
 
     def __init__(self) -> None:
         shares = {name: ComponentRubric(name) for name in SCORE_SHARES}

@@ -55,16 +55,16 @@ _REPEATED_OVERVIEW_FIELDS = ("instruction", "dates", "entities", "available_meth
 """Fields of a `task_overview` result that the model can read in other messages or tool results."""
 
 
-def system_prompt(episode: Mapping[str, Any] | None = None) -> str:
+def select_system_prompt(reset_fields: Mapping[str, Any] | None = None) -> str:
     """Return the system prompt of an episode.
 
     Args:
-        episode: reset observation or reset arguments; None for the default mode.
+        reset_fields: reset observation or reset arguments, or None for the default mode.
     """
-    return MODES[read_play_mode(episode or {})].system_prompt
+    return MODES[read_play_mode(reset_fields or {})].system_prompt
 
 
-def first_user_message(reset_observation: Mapping[str, Any]) -> str:
+def build_first_user_message(reset_observation: Mapping[str, Any]) -> str:
     """Return the first user message, which contains the instruction and some configuration fields.
 
     The play mode is included if it is not the default. The lean profile omits the thresholds, which
@@ -82,7 +82,7 @@ def first_user_message(reset_observation: Mapping[str, Any]) -> str:
     return message
 
 
-def tool_call_of_action(action: Mapping[str, Any]) -> ToolCall:
+def convert_action_to_tool_call(action: Mapping[str, Any]) -> ToolCall:
     """Return the tool call that corresponds to an action."""
     if action.get("analysis_method") is not None:
         return ToolCall(str(action["analysis_method"]), dict(action.get("analysis_args") or {}))
@@ -91,7 +91,7 @@ def tool_call_of_action(action: Mapping[str, Any]) -> ToolCall:
     return ToolCall(SUBMIT_SOLUTION, {"rows": action.get("classifications", [])})
 
 
-def format_tool_result(observation: Mapping[str, Any]) -> dict[str, Any]:
+def convert_observation_to_tool_result(observation: Mapping[str, Any]) -> dict[str, Any]:
     """Convert an observation to a tool result for a model: message, and result or grade.
 
     If the model did not request details, the result of `task_overview` omits fields that the model
@@ -117,7 +117,7 @@ def format_tool_result(observation: Mapping[str, Any]) -> dict[str, Any]:
     return tool_result
 
 
-def observation_from_messages(
+def rebuild_observation_from_messages(
     first_message: str, tool_result: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """Rebuild an observation for a scripted policy from a model's messages.
@@ -126,7 +126,7 @@ def observation_from_messages(
 
     Args:
         first_message: the first user message; a system prompt may precede it.
-        tool_result: the last tool result; None for the reset observation.
+        tool_result: the last tool result, or None for the reset observation.
     """
     if tool_result is None:
         return {"config": _parse_config_from_first_message(first_message)}
@@ -137,7 +137,7 @@ def observation_from_messages(
 
 
 def _parse_config_from_first_message(first_message: str) -> dict[str, Any]:
-    """Parse the configuration fields in a message that `first_user_message` created."""
+    """Parse the configuration fields in a message that `build_first_user_message` created."""
     _, heading, text = first_message.rpartition(_CONFIG_HEADING)
     if not heading:
         return {}
@@ -192,7 +192,7 @@ DEFAULT_VARIED_TOOLS = (*DRAWN_POLICY_TOOLS.values(), SUBMIT_SOLUTION_TOOL, SUBM
 """The same tools for an episode whose reporting policy is drawn."""
 
 
-def action_of_tool_call(name: str, arguments: Mapping[str, Any]) -> Action:
+def convert_tool_call_to_action(name: str, arguments: Mapping[str, Any]) -> Action:
     """Return the action that corresponds to a tool call."""
     if name == SUBMIT_SOLUTION:
         return {"classifications": arguments["rows"]}
@@ -201,7 +201,7 @@ def action_of_tool_call(name: str, arguments: Mapping[str, Any]) -> Action:
     return {"analysis_method": name, "analysis_args": dict(arguments)}
 
 
-def select_tools(episode: Mapping[str, Any]) -> Sequence[Tool]:
+def select_tools_of_episode(episode: Mapping[str, Any]) -> Sequence[Tool]:
     """Return the tools that an episode offers.
 
     Args:
@@ -213,12 +213,12 @@ def select_tools(episode: Mapping[str, Any]) -> Sequence[Tool]:
 
 CATALOGUE = Catalogue(
     tools=tuple(tool for tools in TOOLS_BY_MODE.values() for tool in tools),
-    format_tool_result=format_tool_result,
-    first_user_message=first_user_message,
-    observation_from_messages=observation_from_messages,
-    action_of_tool_call=action_of_tool_call,
-    tool_call_of_action=tool_call_of_action,
+    format_tool_result=convert_observation_to_tool_result,
+    first_user_message=build_first_user_message,
+    observation_from_messages=rebuild_observation_from_messages,
+    action_of_tool_call=convert_tool_call_to_action,
+    tool_call_of_action=convert_action_to_tool_call,
     prose_fields=PROSE_FIELDS,
-    select_tools=select_tools,
+    select_tools=select_tools_of_episode,
 )
 """Every tool of every profile and disclosure, with the functions that format messages."""

@@ -1,7 +1,7 @@
 """Models of request and reply fields, such as report rows, catalogue entries and scores.
 
 They are plain pydantic models that import neither the engine nor the framework, so clients can use
-them without loading either. Their fields can also be read like mapping items (`row["date"]`),
+them with few dependencies. Their fields can also be read like mapping items (`row["date"]`),
 because some clients do so.
 """
 
@@ -113,7 +113,7 @@ class SyntheticAnomalyGenerator(MappingModel):
 class MethodSpec(MappingModel):
     """Catalogue entry of an analysis method or a generator.
 
-    `parameters` is a JSON Schema object, as OpenAI tools take it.
+    `parameters` is a JSON Schema object, in the format of OpenAI tools.
     """
 
     name: str
@@ -168,7 +168,7 @@ class AppliedSyntheticGenerator(MappingModel):
 
 
 class MetricsRow(MappingModel):
-    """Event counts of one day, or of one hour of it."""
+    """Event counts of one day or one hour."""
 
     date: str = Field(description="YYYY-MM-DD")
     hour: int | None = Field(None, description="0 to 23; null for a whole day")
@@ -180,7 +180,7 @@ class MetricsRow(MappingModel):
 
 
 class SubmissionIssue(MappingModel):
-    """Something that is wrong with a submitted report.
+    """A problem found in a submitted report.
 
     `expected_row` is set by servers in debug mode only.
     """
@@ -204,7 +204,7 @@ class SubmissionPreview(MappingModel):
 
 
 class FunnelProgress(BaseModel):
-    """Public progress of an episode, without anything that the episode hides."""
+    """Progress of an episode that is visible to the player."""
 
     step_count: int = 0
     task_id: str | None = None

@@ -41,11 +41,11 @@ class BitStream:
         self._philox = np.random.Philox(key=key, counter=attempt << 192)
         self._unread_words: list[int] = []
 
-    def raw_words(self, count: int) -> NDArray[np.uint64]:
+    def read_raw_words(self, count: int) -> NDArray[np.uint64]:
         """Return the next `count` raw 64-bit words."""
         return self._philox.random_raw(count)
 
-    def normals(self, *shape: int) -> NDArray[np.float64]:
+    def draw_normals(self, *shape: int) -> NDArray[np.float64]:
         """Return an array of approximately normal variates: standardized sums of eight uniforms.
 
         The uniforms are 16-bit integers and are summed as integers, so that the order of summation
@@ -56,7 +56,7 @@ class BitStream:
             shape: shape of the array.
         """
         # Each sum stays below 32 bits, so a 64-bit word has room for two sums.
-        words = self.raw_words(2 * math.prod(shape))
+        words = self.read_raw_words(2 * math.prod(shape))
         sums = words >> _UNIFORM_BITS
         sums &= _EVEN_UNIFORMS_MASK
         words &= _EVEN_UNIFORMS_MASK
@@ -67,8 +67,8 @@ class BitStream:
         normals /= _STANDARD_DEVIATION_OF_SUM
         return normals.reshape(shape)
 
-    def _read_next_block(self) -> list[int]:
-        self._unread_words = self.raw_words(_WORDS_PER_BLOCK)[::-1].tolist()
+    def _refill_unread_words(self) -> list[int]:
+        self._unread_words = self.read_raw_words(_WORDS_PER_BLOCK)[::-1].tolist()
         return self._unread_words
 
     # The methods below pop words directly instead of calling a helper: an episode reads hundreds of
@@ -76,12 +76,12 @@ class BitStream:
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
         """Return a float in [low, high)."""
-        word = (self._unread_words or self._read_next_block()).pop()
+        word = (self._unread_words or self._refill_unread_words()).pop()
         return low + (high - low) * ((word >> 11) * _FLOAT_STEP)
 
     def integer_below(self, bound: int) -> int:
         """Return an integer in [0, bound). The bias is at most `bound / 2**64`."""
-        return ((self._unread_words or self._read_next_block()).pop() * bound) >> 64
+        return ((self._unread_words or self._refill_unread_words()).pop() * bound) >> 64
 
     def choose(self, items: Sequence[T]) -> T:
         """Return one of the items, each with the same probability."""
@@ -91,6 +91,6 @@ class BitStream:
         """Return a copy of the items in random order (Fisher–Yates shuffle)."""
         shuffled = list(items)
         for last in range(len(shuffled) - 1, 0, -1):
-            other = ((self._unread_words or self._read_next_block()).pop() * (last + 1)) >> 64
+            other = ((self._unread_words or self._refill_unread_words()).pop() * (last + 1)) >> 64
             shuffled[last], shuffled[other] = shuffled[other], shuffled[last]
         return shuffled

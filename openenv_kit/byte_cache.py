@@ -50,13 +50,13 @@ class ByteCache(Generic[K, V]):
                 if value is None:
                     value = create()
                 with self._lock:
-                    self._store_and_evict(key, value)
+                    self._store_value_and_evict_oldest(key, value)
                 return value
             finally:
                 with self._lock:
                     self._creation_locks.pop(key, None)
 
-    def _store_and_evict(self, key: K, value: V) -> None:
+    def _store_value_and_evict_oldest(self, key: K, value: V) -> None:
         """Store a value as the most recently used, and evict old values above the size limit."""
         self._live_values[key] = value
         if key not in self._cached_values:

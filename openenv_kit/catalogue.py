@@ -7,22 +7,22 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from openenv_kit.errors import ToolArgumentError, unknown_name_message
+from openenv_kit.errors import ToolArgumentError, build_unknown_name_message
 from openenv_kit.tool import Action, Tool, ToolCall
 
 DEFAULT_PROSE_FIELDS = frozenset({"message"})
 """Names of the observation fields that hold prose in every environment."""
 
 
-def _default_action_of_tool_call(name: str, arguments: Mapping[str, Any]) -> Action:
+def _convert_tool_call_to_default_action(name: str, arguments: Mapping[str, Any]) -> Action:
     return {"tool": name, "arguments": dict(arguments)}
 
 
-def _default_tool_call_of_action(action: Mapping[str, Any]) -> ToolCall:
+def _convert_default_action_to_tool_call(action: Mapping[str, Any]) -> ToolCall:
     return ToolCall(str(action.get("tool")), dict(action.get("arguments") or {}))
 
 
-def _default_observation_from_messages(
+def _build_default_observation_from_messages(
     first_user_message: str, last_tool_result: Mapping[str, Any] | None
 ) -> Mapping[str, Any]:
     return {"message": first_user_message} if last_tool_result is None else last_tool_result
@@ -56,15 +56,19 @@ class Catalogue:
     format_tool_result: Callable[[Mapping[str, Any]], dict[str, Any]]
     first_user_message: Callable[[Mapping[str, Any]], str] = lambda reset: str(reset["message"])
     observation_from_messages: Callable[[str, Mapping[str, Any] | None], Mapping[str, Any]] = (
-        _default_observation_from_messages
+        _build_default_observation_from_messages
     )
-    action_of_tool_call: Callable[[str, Mapping[str, Any]], Action] = _default_action_of_tool_call
-    tool_call_of_action: Callable[[Mapping[str, Any]], ToolCall] = _default_tool_call_of_action
+    action_of_tool_call: Callable[[str, Mapping[str, Any]], Action] = (
+        _convert_tool_call_to_default_action
+    )
+    tool_call_of_action: Callable[[Mapping[str, Any]], ToolCall] = (
+        _convert_default_action_to_tool_call
+    )
     select_tools: Callable[[Mapping[str, Any]], Sequence[Tool]] | None = None
     prose_fields: Collection[str] = DEFAULT_PROSE_FIELDS
     gauges: Mapping[str, Callable[[], float]] = field(default_factory=dict)
 
-    def for_episode(self, reset_fields: Mapping[str, Any] | None = None) -> Catalogue:
+    def select_for_episode(self, reset_fields: Mapping[str, Any] | None = None) -> Catalogue:
         """Return a copy of the catalogue that contains only the tools of one episode.
 
         Args:
@@ -107,7 +111,7 @@ class Catalogue:
         for tool in self.tools:
             if tool.name == name:
                 return tool
-        raise ToolArgumentError(unknown_name_message("tool", name, self.tool_names))
+        raise ToolArgumentError(build_unknown_name_message("tool", name, self.tool_names))
 
     def build_action(self, tool_name: object, arguments: Any) -> Action:
         """Convert a tool call to an action.

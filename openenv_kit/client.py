@@ -68,7 +68,9 @@ class TypedClient(EnvClient[ActionT, ObservationT, StateT], Generic[ActionT, Obs
                 return await super()._connect_async()
             except ConnectionError as problem:
                 # A provider waits until its server has started, and stops it on failure.
-                is_temporary = _may_be_starting(problem.__cause__) and self._provider is None
+                is_temporary = (
+                    _is_error_of_starting_server(problem.__cause__) and self._provider is None
+                )
                 if not is_temporary or time.monotonic() + RECONNECT_PAUSE_S >= deadline:
                     raise
                 if not is_logged:
@@ -103,7 +105,7 @@ class TypedClient(EnvClient[ActionT, ObservationT, StateT], Generic[ActionT, Obs
         return state
 
 
-def _may_be_starting(error: BaseException | None) -> bool:
+def _is_error_of_starting_server(error: BaseException | None) -> bool:
     """Return whether a connection error is typical of a server that is still starting."""
     if isinstance(error, InvalidStatus):
         return error.response.status_code in UNAVAILABLE_STATUSES

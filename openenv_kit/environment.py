@@ -111,11 +111,11 @@ class Environment(Protocol):
 
     @property
     def tools(self) -> Catalogue:
-        """The tools of all episodes; `Catalogue.for_episode` selects the tools of one episode."""
+        """The tools of all episodes; `select_for_episode` returns the tools of one episode."""
 
     @property
     def reset_arguments(self) -> Mapping[str, ResetArgument]:
-        """The arguments that a reset accepts, by name; see `reset_arguments_by_name`."""
+        """The arguments that a reset accepts, by name; see `index_arguments_by_name`."""
 
     @property
     def episode_limits(self) -> EpisodeLimits:
@@ -128,7 +128,7 @@ class Environment(Protocol):
 
         A run that does not select tasks plays the first `DEFAULT_TASK_COUNT` of them.
         """
-        split = self.splits.playable_split_names()[0]
+        split = self.splits.list_playable_split_names()[0]
         tasks = (self.splits.task(split, index) for index in range(DEFAULT_TASK_COUNT))
         return {task.task_id: task.reset_arguments() for task in tasks}
 
@@ -157,7 +157,7 @@ class Environment(Protocol):
         """The environment's views in the debugger at `/web`; None (the default): generic views."""
         return None
 
-    def system_prompt(self, reset_fields: Mapping[str, Any] | None = None) -> str:
+    def build_system_prompt(self, reset_fields: Mapping[str, Any] | None = None) -> str:
         """Return the system prompt of an episode.
 
         Args:
@@ -172,15 +172,15 @@ class Environment(Protocol):
             debug: whether replies contain the answers.
         """
 
-    def result_labels(self, reset: Mapping[str, Any]) -> Mapping[str, str]:
+    def build_result_labels(self, reset_arguments: Mapping[str, Any]) -> Mapping[str, str]:
         """Return the labels by which results are grouped, such as `{"level": "hard"}`.
 
         Args:
-            reset: arguments of the episode's reset.
+            reset_arguments: arguments of the episode's reset.
         """
         return {}
 
-    def score_components(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    def extract_score_components(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Return the components of the score in an observation: shares (float) and counts (int).
 
         Returns:
@@ -204,7 +204,7 @@ def full_observation_from_reply(
         The value of each observation field. Values may be pydantic models.
     """
     return {
-        **_default_observation_fields(environment.wire_models),
+        **_build_default_observation_fields(environment.wire_models),
         "task_id": task_id,
         "status": reply.status,
         "message": reply.message,
@@ -212,13 +212,13 @@ def full_observation_from_reply(
     }
 
 
-def default_task_names(environment: Environment) -> list[str]:
+def list_default_task_names(environment: Environment) -> list[str]:
     """Return the ids of the tasks that a run plays if no tasks are selected."""
     return list(environment.reset_arguments_by_task_id)[:DEFAULT_TASK_COUNT]
 
 
 @cache
-def _default_observation_fields(models: WireModels) -> dict[str, Any]:
+def _build_default_observation_fields(models: WireModels) -> dict[str, Any]:
     return models.observation().model_dump(exclude={"reward", "done"})
 
 
@@ -229,7 +229,7 @@ def find_environment_entry_points() -> dict[str, EntryPoint]:
     return {entry_point.name: entry_point for entry_point in sorted(found, key=lambda e: e.name)}
 
 
-def names_of_same_distribution(name: str) -> Sequence[str]:
+def list_environments_in_same_distribution(name: str) -> Sequence[str]:
     """Return the names of the other environments in the same Python distribution.
 
     The result is empty if no environment has the name.

@@ -41,7 +41,7 @@ class UnknownNameError(ConfigurationError):
     """A name is not one of the allowed names."""
 
     def __init__(self, kind: str, value: Any, allowed: Iterable[str]) -> None:
-        super().__init__(unknown_name_message(kind, value, allowed))
+        super().__init__(build_unknown_name_message(kind, value, allowed))
 
 
 class InvalidValueError(ConfigurationError):
@@ -119,7 +119,7 @@ def find_nearest_name(value: Any, allowed: Iterable[str]) -> str | None:
     return names_by_lower_case[matches[0]] if matches else None
 
 
-def unknown_name_message(kind: str, value: Any, allowed: Iterable[str]) -> str:
+def build_unknown_name_message(kind: str, value: Any, allowed: Iterable[str]) -> str:
     """Return a message with the unknown name, the nearest allowed name and all allowed names.
 
     Args:

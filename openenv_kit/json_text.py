@@ -25,7 +25,7 @@ def compact_json(
         value,
         separators=(",", ":"),
         ensure_ascii=ascii_only,
-        default=_dump_model if default is None else default,
+        default=_dump_pydantic_model if default is None else default,
     )
 
 
@@ -38,5 +38,5 @@ def canonical_json(value: Any) -> str:
 _CANONICAL_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
-def _dump_model(value: Any) -> Any:
+def _dump_pydantic_model(value: Any) -> Any:
     return value.model_dump()

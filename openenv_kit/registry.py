@@ -16,7 +16,7 @@ class HasName(Protocol):
         """Unique name of the object, as used on the command line."""
 
 
-def first_docstring_line(documented_object: object) -> str:
+def get_first_docstring_line(documented_object: object) -> str:
     """Return the first line of an object's docstring; empty if it has no docstring."""
     return (inspect.getdoc(documented_object) or "").split("\n", 1)[0]
 

@@ -3,7 +3,7 @@
 An environment declares its arguments once:
 
 ```python
-reset_arguments = reset_arguments_by_name(
+reset_arguments = index_arguments_by_name(
     EPISODE_ID, SEED, SPLIT, INDEX,
     ResetArgument("wind", ArgumentRole.DATA, "string", "`calm` or `storm`"),
 )
@@ -77,6 +77,12 @@ SEED = ResetArgument(
     "seed", ArgumentRole.SEED, "integer", "seed of the episode; default: the task's seed"
 )
 DIFFICULTY = ResetArgument("difficulty", ArgumentRole.LEVEL, "string", "name of a level")
+PRODUCT = ResetArgument(
+    "product",
+    ArgumentRole.DATA,
+    "object",
+    "a product made from your own table: its name on this server, or its file as an object",
+)
 REWARD = ResetArgument("reward", ArgumentRole.PLAY, "string", "what the end of the episode pays")
 MAX_STEPS = ResetArgument(
     "max_steps",
@@ -99,12 +105,12 @@ EPISODE_SELECTORS = TASK_SELECTORS | SINGLE_TASK_SELECTORS
 """Names of the arguments that select an episode in any environment."""
 
 
-def reset_arguments_by_name(*arguments: ResetArgument) -> dict[str, ResetArgument]:
+def index_arguments_by_name(*arguments: ResetArgument) -> dict[str, ResetArgument]:
     """Return a dictionary of reset arguments by name, in the same order."""
     return {argument.name: argument for argument in arguments}
 
 
-def names_with_roles(
+def select_argument_names_by_role(
     arguments: Mapping[str, ResetArgument], *roles: ArgumentRole
 ) -> tuple[str, ...]:
     """Return the names of the arguments that have one of the given roles, in order."""
@@ -120,7 +126,7 @@ def drop_task_seed_and_level(
         arguments: the environment's reset arguments.
         reset: arguments of one reset.
     """
-    selectors = names_with_roles(
+    selectors = select_argument_names_by_role(
         arguments, ArgumentRole.TASK, ArgumentRole.SEED, ArgumentRole.LEVEL
     )
     return {name: value for name, value in reset.items() if name not in selectors}

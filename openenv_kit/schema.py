@@ -40,7 +40,7 @@ def build_arguments_schema(model: type[BaseModel], vocabulary: object = None) ->
     """
     schema = model.model_json_schema()
     definitions = schema.pop("$defs", {})
-    simplified = _simplify_schema(schema, definitions, vocabulary)
+    simplified = _resolve_and_simplify_schema(schema, definitions, vocabulary)
     simplified.pop("description", None)
     simplified.setdefault("properties", {})
     return simplified
@@ -57,7 +57,9 @@ def describe_validation_error(
         error: pydantic's error for the arguments.
     """
     problems = error.errors(include_url=False)
-    descriptions = [_describe_problem(schema, problem) for problem in problems[:MAX_LISTED_ERRORS]]
+    descriptions = [
+        _describe_argument_problem(schema, problem) for problem in problems[:MAX_LISTED_ERRORS]
+    ]
     if len(problems) > MAX_LISTED_ERRORS:
         descriptions.append(f"and {len(problems) - MAX_LISTED_ERRORS} more")
     return f"{tool_name}: {'; '.join(descriptions)}."
@@ -74,7 +76,10 @@ def describe_allowed_values(schema: Mapping[str, Any]) -> str:
         return str(schema["const"])
     json_type = schema.get("type", "")
     phrase, unit = JSON_TYPE_PHRASES.get(json_type, ""), LENGTH_UNITS.get(json_type, "")
-    low, high = _find_limit(schema, MINIMUM_KEYS), _find_limit(schema, MAXIMUM_KEYS)
+    low, high = (
+        _format_first_set_limit(schema, MINIMUM_KEYS),
+        _format_first_set_limit(schema, MAXIMUM_KEYS),
+    )
     if "exclusiveMaximum" in schema:  # only set for integers, as in Field(ge=0, lt=64)
         high = str(schema["exclusiveMaximum"] - 1)
     if low and high and unit:
@@ -88,7 +93,7 @@ def describe_allowed_values(schema: Mapping[str, Any]) -> str:
     return phrase
 
 
-def _find_limit(schema: Mapping[str, Any], keys: Sequence[str]) -> str:
+def _format_first_set_limit(schema: Mapping[str, Any], keys: Sequence[str]) -> str:
     """Return the value of the first key that a schema sets, as a string; empty if none is set."""
     for key in keys:
         if schema.get(key) is not None:
@@ -96,31 +101,33 @@ def _find_limit(schema: Mapping[str, Any], keys: Sequence[str]) -> str:
     return ""
 
 
-def _describe_problem(schema: Mapping[str, Any], problem: ErrorDetails) -> str:
+def _describe_argument_problem(schema: Mapping[str, Any], problem: ErrorDetails) -> str:
     path, value = problem["loc"], problem["input"]
     name = ".".join(str(part) for part in path)
     if problem["type"] == "missing":
         return f"the argument {name!r} is required"
     if problem["type"] == "extra_forbidden":
-        allowed_names = list(_subschema_at(schema, path[:-1]).get("properties", {}))
-        hint = _nearest_name_hint(path[-1], allowed_names)
+        allowed_names = list(_find_subschema_at_path(schema, path[:-1]).get("properties", {}))
+        hint = _build_nearest_name_hint(path[-1], allowed_names)
         allowed = ", ".join(allowed_names) or "none"
         return f"unknown argument {truncated_repr(name)}{hint}; allowed: {allowed}"
-    field_schema = _subschema_at(schema, path)
+    field_schema = _find_subschema_at_path(schema, path)
     allowed = describe_allowed_values(field_schema)
     if allowed and problem["type"] != "value_error":
-        hint = _nearest_name_hint(value, field_schema.get("enum", ()))
+        hint = _build_nearest_name_hint(value, field_schema.get("enum", ()))
         return f"{name} is {truncated_repr(value)}{hint}; allowed: {allowed}"
     reason = problem["msg"].removeprefix("Value error, ")
     return f"{name} is {truncated_repr(value)}: {reason[:1].lower()}{reason[1:]}"
 
 
-def _nearest_name_hint(value: Any, names: Iterable[Any]) -> str:
+def _build_nearest_name_hint(value: Any, names: Iterable[Any]) -> str:
     guess = find_nearest_name(value, map(str, names))
     return f" (did you mean {guess!r}?)" if guess else ""
 
 
-def _subschema_at(schema: Mapping[str, Any], path: Sequence[int | str]) -> Mapping[str, Any]:
+def _find_subschema_at_path(
+    schema: Mapping[str, Any], path: Sequence[int | str]
+) -> Mapping[str, Any]:
     """Return the subschema at the path of a validation error.
 
     Parts of the path that pydantic adds for the members of a union are skipped, because every
@@ -138,30 +145,32 @@ def _subschema_at(schema: Mapping[str, Any], path: Sequence[int | str]) -> Mappi
     return schema
 
 
-def _simplify_schema(node: Any, definitions: dict[str, Any], vocabulary: object) -> Any:
+def _resolve_and_simplify_schema(node: Any, definitions: dict[str, Any], vocabulary: object) -> Any:
     """Resolve references, remove unused keys and insert the allowed names into a schema part."""
     if isinstance(node, list):
-        return [_simplify_schema(item, definitions, vocabulary) for item in node]
+        return [_resolve_and_simplify_schema(item, definitions, vocabulary) for item in node]
     if not isinstance(node, dict):
         return node
     if "$ref" in node:
         definition = definitions[node["$ref"].rsplit("/", 1)[-1]]
-        return _simplify_schema(definition, definitions, vocabulary)
+        return _resolve_and_simplify_schema(definition, definitions, vocabulary)
     simplified: dict[str, Any] = {}
     for key, value in node.items():
         if key == "properties":  # an argument may have the name of a removed key
             simplified[key] = {
-                name: _simplify_schema(property_schema, definitions, vocabulary)
+                name: _resolve_and_simplify_schema(property_schema, definitions, vocabulary)
                 for name, property_schema in value.items()
             }
         elif key not in REMOVED_SCHEMA_KEYS:
-            simplified[key] = _simplify_schema(value, definitions, vocabulary)
+            simplified[key] = _resolve_and_simplify_schema(value, definitions, vocabulary)
     if "names" in node:
-        _set_allowed_names(simplified, list(getattr(vocabulary, node["names"])))
+        _restrict_field_to_allowed_names(simplified, list(getattr(vocabulary, node["names"])))
     return simplified
 
 
-def _set_allowed_names(field_schema: dict[str, Any], allowed_names: list[str]) -> None:
+def _restrict_field_to_allowed_names(
+    field_schema: dict[str, Any], allowed_names: list[str]
+) -> None:
     """Restrict a string field, or the strings in its items or alternatives, to allowed names."""
     if field_schema.get("type") == "array":
         field_schema["items"] = {"type": "string", "enum": allowed_names}

@@ -34,9 +34,9 @@ class Session:
     """Plays episodes of an environment, one at a time. Each environment has a subclass.
 
     `reset` and `step` return an error reply for bad input; they do not raise. A subclass provides
-    `start_episode`, `execute_action` and `episode_identity`. This class counts and limits steps and
-    rejects steps after the end. In every subclass, a step after the end has reward 0, and the end
-    of a sealed episode shows only the score.
+    `start_episode`, `execute_action` and `build_episode_identity`. This class counts and limits
+    steps and rejects steps after the end. In every subclass, a step after the end has reward 0, and
+    the end of a sealed episode shows only the score.
 
     Attributes:
         is_sealed: whether the episode belongs to a sealed split.
@@ -78,14 +78,14 @@ class Session:
         """
         raise NotImplementedError
 
-    def episode_identity(self) -> Mapping[str, Any]:
+    def build_episode_identity(self) -> Mapping[str, Any]:
         """Return the configuration and rules of play that determine the episode, as JSON values.
 
         They are not shown to players.
         """
         raise NotImplementedError
 
-    def extra_state_fields(self) -> Mapping[str, Any]:
+    def build_extra_state_fields(self) -> Mapping[str, Any]:
         """Return additional state fields, which must not contain a label, a seed or a score."""
         return {}
 
@@ -94,21 +94,21 @@ class Session:
         """Estimated memory of the session, in bytes. A server limits the total of its sessions."""
         return 60_000
 
-    def error_reply(self, message: str) -> Reply:
+    def build_error_reply(self, message: str) -> Reply:
         """Return the reply to a rejected reset or step, with status `error`."""
         return Reply(ReplyStatus.ERROR, message)
 
-    def no_episode_reply(self) -> Reply:
+    def build_no_episode_reply(self) -> Reply:
         """Return the reply to a step before the first reset."""
-        return self.error_reply("No episode is running: call reset first.")
+        return self.build_error_reply("No episode is running: call reset first.")
 
-    def episode_over_reply(self) -> Reply:
+    def build_episode_over_reply(self) -> Reply:
         """Return the reply to a step after the end of the episode."""
         return Reply(
             ReplyStatus.COMPLETED, "The episode is over: call reset for another one.", done=True
         )
 
-    def step_limit_reply(self) -> Reply:
+    def build_step_limit_reply(self) -> Reply:
         """Return the reply that ends an episode with more than `max_steps` steps."""
         message = (
             f"More than {self.max_steps} steps were taken (max_steps): the episode ends with "
@@ -116,7 +116,7 @@ class Session:
         )
         return Reply(ReplyStatus.COMPLETED, message, done=True, info={END_REASON_KEY: "max_steps"})
 
-    def sealed_end_fields(self, score: float | None) -> dict[str, Any]:
+    def build_sealed_end_fields(self, score: float | None) -> dict[str, Any]:
         """Return the observation fields of replies at and after the end of a sealed episode.
 
         Args:
@@ -124,11 +124,13 @@ class Session:
         """
         return {}
 
-    def sealed_end_info(self, score: float | None, error: str | None) -> dict[str, Any] | None:
+    def build_sealed_end_info(
+        self, score: float | None, error: str | None
+    ) -> dict[str, Any] | None:
         """Return `info` of the replies at and after the end of a sealed episode.
 
         Args:
-            score: see `sealed_end_fields`.
+            score: see `build_sealed_end_fields`.
             error: message for a step after the end; None for the step that ended the episode.
         """
         return None
@@ -144,7 +146,7 @@ class Session:
                 raise UnencodableTextError(problem)
             reply = self.start_episode(**arguments)
         except KitError as problem:
-            reply = self.error_reply(str(problem))
+            reply = self.build_error_reply(str(problem))
             reply.done = self.done
             return self._hide_grade_if_sealed(reply) if self.done else reply
         self.steps, self.done, self._final_reward = 0, reply.done, None
@@ -159,21 +161,21 @@ class Session:
         """
         self.last_slow_result = None
         if not self.task_id:
-            return self.no_episode_reply()
+            return self.build_no_episode_reply()
         if self.done:
             return self._build_reply_after_end()
         if problem := describe_unencodable_text(action, "action"):
-            return self.error_reply(problem)
+            return self.build_error_reply(problem)
         self.steps += 1
         if self.steps > self.max_steps:
             self.done = True
-            reply = self.step_limit_reply()
+            reply = self.build_step_limit_reply()
             reply.done = True
             return self._store_reward_and_hide_grade_if_sealed(reply)
         try:
             reply = self.execute_action(action)
         except KitError as problem:
-            reply = self.error_reply(str(problem))
+            reply = self.build_error_reply(str(problem))
         self.done = reply.done
         if reply.done:
             return self._store_reward_and_hide_grade_if_sealed(reply)
@@ -215,7 +217,7 @@ class Session:
 
     def _build_reply_after_end(self) -> Reply:
         """Return the reply to a step after the end, with reward 0."""
-        reply = self.episode_over_reply()
+        reply = self.build_episode_over_reply()
         reply.done, reply.reward = True, 0.0
         return self._hide_grade_if_sealed(reply)
 
@@ -223,9 +225,9 @@ class Session:
         """Remove everything except the score from a reply after the end of a sealed episode."""
         if self.is_sealed:
             if reply.observation_fields:
-                reply.observation_fields = self.sealed_end_fields(self._final_reward)
+                reply.observation_fields = self.build_sealed_end_fields(self._final_reward)
             if reply.info is not None:
-                reply.info = self.sealed_end_info(self._final_reward, reply.message)
+                reply.info = self.build_sealed_end_info(self._final_reward, reply.message)
         return reply
 
     def _store_reward_and_hide_grade_if_sealed(self, reply: Reply) -> Reply:
@@ -233,8 +235,8 @@ class Session:
         self._final_reward = reply.reward
         if self.is_sealed:
             reply.message = f"The episode is over. Score: {reply.reward or 0.0:.4f}."
-            reply.observation_fields = self.sealed_end_fields(reply.reward)
-            reply.info = self.sealed_end_info(reply.reward, None)
+            reply.observation_fields = self.build_sealed_end_fields(reply.reward)
+            reply.info = self.build_sealed_end_info(reply.reward, None)
         return reply
 
     def state(self) -> BaseModel:
@@ -246,5 +248,5 @@ class Session:
             task_id=self.task_id,
             max_steps=self.max_steps,
             status=EpisodeStatus.COMPLETED if self.done else EpisodeStatus.RUNNING,
-            **self.extra_state_fields(),
+            **self.build_extra_state_fields(),
         )

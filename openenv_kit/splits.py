@@ -65,7 +65,7 @@ class SplitTask(Protocol):
 class Splits(Protocol):
     """The splits of an environment with their tasks."""
 
-    def playable_split_names(self) -> Sequence[str]:
+    def list_playable_split_names(self) -> Sequence[str]:
         """Return the names of the splits that can be played on this server, except `sessions`."""
 
     def size(self, split: str) -> int:
@@ -150,7 +150,7 @@ class HashedSplits(Generic[Config, Stratum]):
         )
         require_integer("number of strata", len(self.strata), 1, 2**32)
 
-    def playable_split_names(self) -> list[str]:
+    def list_playable_split_names(self) -> list[str]:
         """Return the names of the splits that can be played; `sealed` only if its salt is set."""
         return [
             name
@@ -177,17 +177,17 @@ class HashedSplits(Generic[Config, Stratum]):
         require_integer("index", index, 0, self.size(split) - 1)
         salt = read_sealed_salt() if split == SEALED_SPLIT else ""
         block, position_in_block = divmod(index, len(self.strata))
-        stratum_order = _stratum_order(self.domain, split, block, len(self.strata), salt)
+        stratum_order = _shuffle_strata_of_block(self.domain, split, block, len(self.strata), salt)
         stratum = self.strata[stratum_order[position_in_block]]
         split_bits = list(self.blocks).index(split) % MAX_SPLITS
-        seed_hash = _keyed_hash(self.domain, salt, f"seed|{split}|{index}")
+        seed_hash = _compute_keyed_hash(self.domain, salt, f"seed|{split}|{index}")
         hash_bits = int.from_bytes(seed_hash[:8], "big") >> SPLIT_BITS
         config = self.make_config((split_bits << SEED_HASH_BITS) | hash_bits, stratum)
         return HashedTask(
             split, index, config, self.level_of(config), self.public_fields_of(config)
         )
 
-    def sealed_commitment(self) -> str:
+    def compute_sealed_commitment(self) -> str:
         """Return the SHA-256 of the salt and all sealed tasks, in hexadecimal.
 
         The hash does not reveal the tasks.
@@ -207,7 +207,7 @@ class HashedSplits(Generic[Config, Stratum]):
 class PerLevelSplits(HashedSplits[Config, Stratum]):
     """Splits with additional splits for some levels, such as `train_rung_1`.
 
-    `playable_split_names` returns the main splits only, so that results are not ranked on the
+    `list_playable_split_names` returns the main splits only, so that results are not ranked on the
     additional splits.
 
     Attributes:
@@ -216,8 +216,8 @@ class PerLevelSplits(HashedSplits[Config, Stratum]):
 
     splits_by_level: Mapping[str, HashedSplits[Config, Any]] = field(default_factory=dict)
 
-    def level_split_name(self, split: str, level: str) -> str:
-        """Return the name of the split of a level, such as `train_rung_1`.
+    def find_split_name_of_level(self, split: str, level: str) -> str:
+        """Return the name of the level's own split, such as `train_rung_1`.
 
         Args:
             split: name of the main split.
@@ -230,18 +230,18 @@ class PerLevelSplits(HashedSplits[Config, Stratum]):
         return f"{require_name('split', split, splits.blocks)}_{level}"
 
     def size(self, split: str) -> int:
-        level_split = self._find_level_split(split)
+        level_split = self._parse_level_split_name(split)
         if level_split is None:
             return super().size(split)
         return level_split.splits.size(level_split.split)
 
     def task(self, split: str, index: int) -> HashedTask[Config]:
-        level_split = self._find_level_split(split)
+        level_split = self._parse_level_split_name(split)
         if level_split is None:
             return super().task(split, index)
         return replace(level_split.splits.task(level_split.split, index), split=split)
 
-    def _find_level_split(self, split: str) -> _LevelSplit | None:
+    def _parse_level_split_name(self, split: str) -> _LevelSplit | None:
         """Find the split of a level by its name, such as `train_rung_1`; None for a main split.
 
         Raises:
@@ -269,24 +269,24 @@ class _LevelSplit(NamedTuple):
     split: str
 
 
-def _keyed_hash(domain: str, salt: str, text: str) -> bytes:
+def _compute_keyed_hash(domain: str, salt: str, text: str) -> bytes:
     """Return the HMAC-SHA-256 of a string, keyed with the salt (empty for public splits)."""
     return hmac.new(salt.encode(), f"{domain}|{text}".encode(), hashlib.sha256).digest()
 
 
 @lru_cache(maxsize=64)
-def _stratum_order(
+def _shuffle_strata_of_block(
     domain: str, split: str, block: int, stratum_count: int, salt: str
 ) -> tuple[int, ...]:
     """Return the pseudo-random order of the strata in a block, as a tuple of stratum indices."""
     keys = [
-        _keyed_hash(domain, salt, f"order|{split}|{block}|{number}")
+        _compute_keyed_hash(domain, salt, f"order|{split}|{block}|{number}")
         for number in range(stratum_count)
     ]
     return tuple(sorted(range(stratum_count), key=keys.__getitem__))
 
 
-def seed_from_text(text: str) -> int:
+def derive_seed_from_text(text: str) -> int:
     """Derive a seed from a string: the first 64 bits of its SHA-256.
 
     Unlike a counter, such a seed is hard to guess.
@@ -295,7 +295,9 @@ def seed_from_text(text: str) -> int:
 
 
 @lru_cache(maxsize=64)
-def indices_of_level(splits: HashedSplits[Any, Any], split: str, level: str) -> tuple[int, ...]:
+def find_task_indices_of_level(
+    splits: HashedSplits[Any, Any], split: str, level: str
+) -> tuple[int, ...]:
     """Return the indices of the tasks in a split that have the given level."""
     indices = range(splits.size(split))
     return tuple(index for index in indices if splits.task(split, index).level == level)

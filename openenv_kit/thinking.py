@@ -41,7 +41,7 @@ def find_thinking_sections(text: str) -> list[TextSpan]:
     open_names: list[str] = []
     start = 0
     for tag in THINKING_TAG.finditer(text):
-        name = _tag_name(tag)
+        name = _get_lowercase_tag_name(tag)
         if not _is_closing_tag(tag):
             start = start if open_names else tag.start()
             open_names.append(name)
@@ -66,7 +66,7 @@ def remove_thinking(text: str) -> str:
     return "".join([*remaining_parts, text[end:]])
 
 
-def _tag_name(tag: re.Match[str]) -> str:
+def _get_lowercase_tag_name(tag: re.Match[str]) -> str:
     """Return the name of a tag in lower case; its opening and closing forms have the same name."""
     if tag["name"]:
         return tag["name"].lower()

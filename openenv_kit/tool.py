@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from openenv_kit.errors import ToolArgumentError, truncated_repr
-from openenv_kit.registry import Registry, first_docstring_line
+from openenv_kit.registry import Registry, get_first_docstring_line
 from openenv_kit.schema import build_arguments_schema, describe_validation_error
 
 Action = dict[str, Any]
@@ -166,14 +166,14 @@ class Tools(Registry[Tool]):
             options: additional attributes of `Tool`.
         """
 
-        def declare(function: ToolFunctionT) -> ToolFunctionT:
+        def declare_tool(function: ToolFunctionT) -> ToolFunctionT:
             name = options.pop("name", function.__name__)
             attributes = {"vocabulary": self.vocabulary, **options}
-            description = first_docstring_line(function)
+            description = get_first_docstring_line(function)
             self.add(Tool(name, description, arguments_type, function, **attributes))
             return function
 
-        return declare
+        return declare_tool
 
 
 class ToolCall(NamedTuple):

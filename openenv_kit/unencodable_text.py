@@ -30,7 +30,7 @@ def describe_unencodable_text(value: Any, value_name: str) -> str | None:
     Returns:
         An error message with the path and the string; None if every string can be encoded.
     """
-    if _is_all_encodable(value):
+    if _are_all_strings_encodable(value):
         return None
     unchecked = [(value_name, value)]
     while unchecked:
@@ -50,7 +50,7 @@ def describe_unencodable_text(value: Any, value_name: str) -> str | None:
     return None
 
 
-def _is_all_encodable(value: Any) -> bool:
+def _are_all_strings_encodable(value: Any) -> bool:
     # This check is much faster than the search with paths, and is nearly always sufficient.
     unchecked = [value]
     while unchecked:

@@ -26,10 +26,10 @@ from metric_tracker_rl.policies.base import (
     request_flagged_rows,
 )
 from metric_tracker_rl.policies.lean_reference import (
-    request_all_flagged_series,
     request_calendar_and_find_root_ids,
+    scan_all_flagged_series,
 )
-from metric_tracker_rl.policies.reference import submit_root_rows_from_guided_tools
+from metric_tracker_rl.policies.reference import request_guided_tool_results_and_submit_root_rows
 from openenv_kit.environment import Environment
 from openenv_kit.reply import EndInfo
 from openenv_kit.rewards import COMMON_REWARDS, Reward
@@ -101,7 +101,7 @@ def _build_funnel_player(
 ) -> PolicyFunction:
     def generate_actions(reset_observation: ObservationJson) -> PolicySteps:
         if reset.get("profile") == "lean":
-            listed = yield from request_all_flagged_series()
+            listed = yield from scan_all_flagged_series()
             expected: Sequence[Any] = yield from request_calendar_and_find_root_ids(
                 listed, reset_observation
             )
@@ -111,7 +111,7 @@ def _build_funnel_player(
             return
         flagged = yield from request_flagged_rows()
         expected = yield from _read_reference_report(
-            submit_root_rows_from_guided_tools(reset_observation)
+            request_guided_tool_results_and_submit_root_rows(reset_observation)
         )
         yield build_submit_action(
             _choose_rows(expected, flagged, lambda row: row["date"], strength, generator)

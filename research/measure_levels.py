@@ -29,7 +29,7 @@ from openenv_kit.reply import EndInfo
 from openenv_kit.rewards import Reward
 from openenv_kit.rollouts.policies import Policy
 from openenv_kit.rollouts.run_policy import iter_policy_steps
-from openenv_kit.splits import seed_from_text
+from openenv_kit.splits import derive_seed_from_text
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -65,7 +65,7 @@ def measure_rung(rung_reset: Mapping[str, Any], episodes: int) -> list[ResultLin
     resets = [
         {
             **rung_reset,
-            "seed": seed_from_text(f"metric-tracker-rungs/1|{level_name}|{number}"),
+            "seed": derive_seed_from_text(f"metric-tracker-rungs/1|{level_name}|{number}"),
             "profile": Profile.LEAN,
         }
         for number in range(episodes)

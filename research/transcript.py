@@ -31,9 +31,9 @@ def build_transcript(
     """
     session, reply = start_session(environment, reset)
     observation = observation_from_reply(reply)
-    tools = environment.tools.for_episode(observation)
+    tools = environment.tools.select_for_episode(observation)
     texts = [
-        environment.system_prompt(observation),
+        environment.build_system_prompt(observation),
         compact_json(tools.chat_tools),
         environment.tools.first_user_message(observation),
     ]

@@ -93,7 +93,7 @@ class CheckContext:
         policy = exploit.policy
         if exploit.fit is not None:
             generate_actions: Callable[..., PolicySteps] = policy.generate_actions
-            episodes = audit.training_episodes(audit.main_setting, next(iter(audit.levels)))
+            episodes = audit.list_training_episodes(audit.main_setting, next(iter(audit.levels)))
             best = exploit.fit(episodes)
             policy = replace(policy, generate_actions=partial(generate_actions, best=best))
         steps += [

@@ -112,7 +112,7 @@ def _check_task_declaration(context: CheckContext) -> Measurements:
     splits = context.environment.splits
     sizes = {
         name: splits.size(name)
-        for name in splits.playable_split_names()
+        for name in splits.list_playable_split_names()
         if name in declared or name != "sealed"
     }
     require(declared == sizes, f"the manifest declares {declared}; the splits have {sizes}")

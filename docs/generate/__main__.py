@@ -21,7 +21,7 @@ def update_manifests() -> None:
     """Write the tools and the numbers of tasks, which the framework's checks compare."""
     manifest_file, discovery_file = ROOT / "openenv.yaml", ROOT / "discovery.json"
     tool_lines = "".join(
-        f"      - {name}\n" for name in ENVIRONMENT.tools.for_episode({}).tool_names
+        f"      - {name}\n" for name in ENVIRONMENT.tools.select_for_episode({}).tool_names
     )
     manifest = re.sub(r"(?<=declared_tools:\n)( {6}- .*\n)+", tool_lines, manifest_file.read_text())
     for split in ("train", "validation", "test"):

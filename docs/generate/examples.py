@@ -222,7 +222,7 @@ def root_column(episode: FunnelEpisode, root: ReportRow) -> int:
 def draw_hourly_traffic(axes: Any, episode: FunnelEpisode, root: ReportRow) -> None:
     """Draw the first stage's hourly counts of the day, and their medians over the episode."""
     opens = episode.generated.hourly[:, :, 0]
-    start, stop = episode.config.funnel_with_policy_daytime.daytime
+    start, stop = episode.config.funnel_with_policy_daytime.daytime_hours
     axes.axvspan(start - 0.5, stop - 0.5, color=BAND_COLOUR, label="daytime")
     axes.plot(np.median(opens, axis=0), color=MUTED_COLOUR, label="median hour of the episode")
     axes.plot(opens[episode.day_by_date[root.date]], color=LINE_COLOUR, label=root.date)

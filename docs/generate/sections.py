@@ -16,7 +16,7 @@ from docs.generate.charts import draw_bar_chart
 from docs.generate.commands import SECTIONS as COMMANDS
 from docs.generate.examples import EXAMPLES, draw_example, example_markdown, markdown_table
 from docs.generate.firewatch import SECTIONS as FIREWATCH
-from metric_tracker_rl.analysis_tools import TOOLS, method_specs
+from metric_tracker_rl.analysis_tools import TOOLS, build_method_specs
 from metric_tracker_rl.engine.configuration.tasks import TASKS
 from metric_tracker_rl.engine.definitions.anomaly_types import list_anomaly_types_of_entity_type
 from metric_tracker_rl.engine.definitions.entity_types import DETECTION_METHODS
@@ -52,7 +52,7 @@ def tool_reference() -> str:
     session.reset(task_id="medium_mixed_pair")
     assert session.view is not None
     parts = []
-    for spec in method_specs(TOOLS):
+    for spec in build_method_specs(TOOLS):
         arguments = sample_arguments(spec)
         result = TOOLS[spec.name].call(session.view, arguments)
         call = json.dumps({"analysis_method": spec.name, "analysis_args": arguments})

@@ -16,8 +16,8 @@ from metric_tracker_rl.analysis_tools.lean import LEAN_TOOLS, SUBMIT_TOOL
 from metric_tracker_rl.analysis_tools.raw import RAW_LEAN_TOOLS, RAW_TOOLS
 from metric_tracker_rl.analysis_tools.registry import (
     TOOLS,
-    create_empty_method_registry,
-    method_specs,
+    build_method_specs,
+    create_empty_analysis_method_registry,
 )
 from metric_tracker_rl.engine.configuration.modes import (
     GUIDED_MODE,
@@ -46,10 +46,10 @@ __all__ = [
     "available_analysis_methods",
     "available_payload_generation_methods",
     "available_synthetic_generator_methods",
+    "build_method_specs",
     "compare",
-    "generators_refused_because",
+    "explain_why_row_generators_are_rejected",
     "lookup",
-    "method_specs",
     "row_generator_tools",
     "row_generators",
     "select_analysis_tools",
@@ -66,14 +66,14 @@ ANALYSIS_TOOLS_BY_MODE = {
 """Analysis methods by mode."""
 
 
-def build_tools_for_drawn_policy() -> Tools:
+def build_guided_tools_for_drawn_reporting_policy() -> Tools:
     """Return the default tools for episodes whose reporting policy is drawn at random.
 
     The default description of `hourly_rows_for_date` states the default daytime hours. A drawn
     policy may change these hours, so this registry uses the tool's raw-disclosure description,
     which omits them.
     """
-    varied_tools = create_empty_method_registry()
+    varied_tools = create_empty_analysis_method_registry()
     for tool in TOOLS.values():
         if tool.name == "hourly_rows_for_date":
             varied_tools.add(replace(tool, description=RAW_TOOLS[tool.name].description))
@@ -82,7 +82,7 @@ def build_tools_for_drawn_policy() -> Tools:
     return varied_tools
 
 
-DRAWN_POLICY_TOOLS = build_tools_for_drawn_policy()
+DRAWN_POLICY_TOOLS = build_guided_tools_for_drawn_reporting_policy()
 
 
 def select_analysis_tools(rules: PlayRules, *, has_drawn_policy: bool = False) -> Tools:
@@ -97,7 +97,7 @@ def select_analysis_tools(rules: PlayRules, *, has_drawn_policy: bool = False) -
     return DRAWN_POLICY_TOOLS if has_drawn_policy and tools is TOOLS else tools
 
 
-def generators_refused_because(rules: PlayRules) -> str:
+def explain_why_row_generators_are_rejected(rules: PlayRules) -> str:
     """Return the reason why the play rules forbid row generators, or "" if they are allowed."""
     if not rules.has_lean_profile and not rules.has_raw_disclosure:
         return ""
@@ -109,7 +109,7 @@ def generators_refused_because(rules: PlayRules) -> str:
 
 def available_analysis_methods() -> list[MethodSpec]:
     """Return the catalogue entry of every analysis method in the default play mode."""
-    return list(method_specs(TOOLS))
+    return list(build_method_specs(TOOLS))
 
 
 def available_payload_generation_methods() -> list[MethodSpec]:

@@ -1,9 +1,9 @@
 """Typed arguments of the analysis methods.
 
 The names of metrics and entities depend on the funnel. The models therefore declare them as plain
-strings, and the methods check them against the episode. `names_from_funnel` makes the JSON schema
-list the allowed names as an enum. It is used for required fields only, because repeating the list
-in every schema would cost a model hundreds of tokens.
+strings, and the methods check them against the episode. `build_schema_metadata_for_funnel_names`
+makes the JSON schema list the allowed names as an enum. It is used for required fields only,
+because repeating the list in every schema would cost a model hundreds of tokens.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ MAX_MULTIPLIER = 100.0
 MAX_ROWS_PER_REPLY = 1000
 """Largest `limit` of rows in one reply."""
 DEFAULT_ROWS_PER_REPLY = 25
-"""Default `limit`; a reply with this many rows stays below 8 kB."""
+"""Default `limit`. A reply with 25 rows stays below 8 kB."""
 
 
-def names_from_funnel(kind: str) -> JsonDict:
+def build_schema_metadata_for_funnel_names(funnel_attribute: str) -> JsonDict:
     """Return JSON-schema metadata for a field whose allowed values are names of the funnel.
 
     Args:
-        kind: name of the `Funnel` attribute that lists the allowed values, such as
+        funnel_attribute: name of the `Funnel` attribute that lists the allowed values, such as
             `conversion_rate_names`.
     """
-    return {"names": kind}
+    return {"names": funnel_attribute}
 
 
 RowLimit = Annotated[int, Field(ge=1, le=MAX_ROWS_PER_REPLY), NotBool]
@@ -52,7 +52,7 @@ MetricNames = Annotated[list[str], Field(description="several metrics; empty for
 
 
 class NoMethodArguments(ToolArguments):
-    """Arguments of methods that take none."""
+    """Arguments of methods without arguments. The model has no fields."""
 
 
 class DateArguments(ToolArguments):
@@ -67,7 +67,7 @@ class RateArguments(ToolArguments):
     date: Date
     entity_name: str = Field(
         description="a conversion rate",
-        json_schema_extra=names_from_funnel("conversion_rate_names"),
+        json_schema_extra=build_schema_metadata_for_funnel_names("conversion_rate_names"),
     )
 
 
@@ -76,7 +76,8 @@ class CountArguments(ToolArguments):
 
     date: Date
     entity_name: str = Field(
-        description="an event count", json_schema_extra=names_from_funnel("event_count_names")
+        description="an event count",
+        json_schema_extra=build_schema_metadata_for_funnel_names("event_count_names"),
     )
 
 

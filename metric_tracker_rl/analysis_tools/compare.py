@@ -34,7 +34,7 @@ from metric_tracker_rl.engine.definitions.entity_types import (
 )
 from metric_tracker_rl.engine.definitions.severity import find_highest_severity_reached
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
-from openenv_kit.errors import ToolArgumentError, unknown_name_message
+from openenv_kit.errors import ToolArgumentError, build_unknown_name_message
 
 
 class BaselineAndDeviation(TypedDict):
@@ -89,13 +89,17 @@ IMPOSSIBLE_COUNTS_SCORE = 2.0
 @TOOLS.tool(RateArguments)
 def compare_rate_to_median(view: EpisodeView, arguments: RateArguments) -> ComparisonWithMedian:
     """Compare one conversion rate (percent) on one date with its median; normal below threshold."""
-    return _compare_to_median(view, CONVERSION_RATE, arguments.date, arguments.entity_name)
+    return _compare_count_or_rate_to_median(
+        view, CONVERSION_RATE, arguments.date, arguments.entity_name
+    )
 
 
 @TOOLS.tool(CountArguments)
 def compare_count_to_median(view: EpisodeView, arguments: CountArguments) -> ComparisonWithMedian:
     """Compare one event count on one date with its median; normal below threshold."""
-    return _compare_to_median(view, EVENT_COUNT, arguments.date, arguments.entity_name)
+    return _compare_count_or_rate_to_median(
+        view, EVENT_COUNT, arguments.date, arguments.entity_name
+    )
 
 
 @TOOLS.tool(DateArguments)
@@ -111,7 +115,7 @@ def detect_funnel_break(view: EpisodeView, arguments: DateArguments) -> BrokenFu
             **_build_baseline_and_deviation_fields(view, FUNNEL_STEP, date, name),
             "anomaly_type": FUNNEL_BREAK,
             "detection_method": DETECTION_METHODS[FUNNEL_STEP],
-            "severity": _severity_of_entity_on_date(view, FUNNEL_STEP, date, name),
+            "severity": _find_severity_of_entity_on_date(view, FUNNEL_STEP, date, name),
         }
         for name in is_broken.index[is_broken]
     ]
@@ -143,7 +147,7 @@ def check_impossible_counts(view: EpisodeView, arguments: DateArguments) -> Impo
                 "delta_value": float(excess_by_pair[name]),
                 "anomaly_type": QUALITY_ISSUE,
                 "detection_method": DETECTION_METHODS[DATA_QUALITY],
-                "severity": _severity_of_entity_on_date(view, DATA_QUALITY, date, name),
+                "severity": _find_severity_of_entity_on_date(view, DATA_QUALITY, date, name),
                 "hours": impossible_hours.reset_index().to_dict("records"),
             }
         )
@@ -211,13 +215,13 @@ def list_suspicious_dates(
     return {"dates": dates}
 
 
-def _compare_to_median(
+def _compare_count_or_rate_to_median(
     view: EpisodeView, entity_type: str, date: str, entity_name: str
 ) -> ComparisonWithMedian:
     names = view.episode.config.funnel_with_policy_daytime.entity_names_by_type[entity_type]
     metrics = view.episode.metrics
     if entity_name not in names:
-        raise ToolArgumentError(unknown_name_message("entity_name", entity_name, names))
+        raise ToolArgumentError(build_unknown_name_message("entity_name", entity_name, names))
     view.episode.require_episode_date(date)
     *_, deviation = metrics.get_metric_value(date, entity_name)
     is_flagged = metrics.flagged.at[date, entity_name]
@@ -230,7 +234,7 @@ def _compare_to_median(
         "detection_method": DETECTION_METHODS[entity_type],
         **_build_baseline_and_deviation_fields(view, entity_type, date, entity_name),
         "anomaly_type": anomaly_type,
-        "severity": _severity_of_entity_on_date(view, entity_type, date, entity_name),
+        "severity": _find_severity_of_entity_on_date(view, entity_type, date, entity_name),
     }
 
 
@@ -246,10 +250,10 @@ def _build_baseline_and_deviation_fields(
     }
 
 
-def _severity_of_entity_on_date(
+def _find_severity_of_entity_on_date(
     view: EpisodeView, entity_type: str, date: str, entity_name: str
 ) -> str:
     *_, deviation = view.episode.metrics.get_metric_value(date, entity_name)
-    return find_highest_severity_reached(
-        abs(deviation), view.episode.series.level.severity_bounds_by_entity_type[entity_type]
-    )
+    series = view.episode.series
+    column = series.funnel.columns.get_column_of_entity(entity_type, entity_name)
+    return find_highest_severity_reached(abs(deviation), series.limits.bounds[column])

@@ -13,7 +13,10 @@ from typing import Annotated, Any, TypedDict
 from pydantic import Field
 
 from metric_tracker_rl.analysis_tools.arguments import NoMethodArguments
-from metric_tracker_rl.analysis_tools.registry import MethodResult, create_empty_method_registry
+from metric_tracker_rl.analysis_tools.registry import (
+    MethodResult,
+    create_empty_analysis_method_registry,
+)
 from metric_tracker_rl.engine.definitions.report_row import ROW_FIELDS
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series_by_id
@@ -21,12 +24,12 @@ from metric_tracker_rl.engine.report.parse_report import MAX_REPORT_ROWS
 from openenv_kit.errors import ToolArgumentError
 from openenv_kit.tool import Tool, ToolArguments
 
-LEAN_TOOLS = create_empty_method_registry()
+LEAN_TOOLS = create_empty_analysis_method_registry()
 """Tools of the lean profile with guided disclosure."""
 
 SUBMIT_TOOL = "submit"
 MAX_CANDIDATES_PER_REPLY = 120
-"""Largest number of flagged series in one result of `scan`; it stays below 8 kB."""
+"""Largest number of flagged series in one result of `scan`. The result stays below 8 kB."""
 MAX_DATES_PER_DAY_CALL = 28
 """Largest number of dates in one call of `day`."""
 MAX_DATES_PER_HOURS_CALL = 7
@@ -43,7 +46,7 @@ class SubmittedIdsAndRows(TypedDict):
 
     Attributes:
         ids: the submitted ids of flagged series; always empty with raw disclosure.
-        rows: all rows of the report, including the rows that the ids stand for.
+        rows: all rows of the report, including the rows of the submitted ids.
     """
 
     ids: list[int]
@@ -122,7 +125,9 @@ def list_series_with_median_and_threshold(
 
 
 @LEAN_TOOLS.tool(ScanArguments, name="scan")
-def list_flagged_series_ids_by_date(view: EpisodeView, arguments: ScanArguments) -> MethodResult:
+def list_flagged_series_with_ids_by_date(
+    view: EpisodeView, arguments: ScanArguments
+) -> MethodResult:
     """List every flagged series by date, roots and consequences: id, name, change from median."""
     flagged_series = list_flagged_series_by_id(view.episode)
     start = arguments.first - 1
@@ -175,7 +180,7 @@ def list_calendar_events(view: EpisodeView, _: NoMethodArguments) -> MethodResul
     }
 
 
-def build_submission_from_ids_and_rows(
+def convert_submitted_ids_to_rows(
     view: EpisodeView, arguments: LeanSubmitArguments
 ) -> SubmittedIdsAndRows:
     """Return the submitted ids, and their report rows followed by the submitted rows.
@@ -184,7 +189,7 @@ def build_submission_from_ids_and_rows(
         ToolArgumentError: an id does not belong to a flagged series of the episode.
     """
     flagged_series = list_flagged_series_by_id(view.episode)
-    require_listed_ids(arguments.ids, range(1, len(flagged_series) + 1))
+    require_ids_listed_by_scan(arguments.ids, range(1, len(flagged_series) + 1))
     rows_of_ids = [flagged_series[series_id - 1].row.as_dict() for series_id in arguments.ids]
     return {"ids": arguments.ids, "rows": [*rows_of_ids, *arguments.rows]}
 
@@ -194,7 +199,7 @@ LEAN_TOOLS.add(
         SUBMIT_TOOL,
         "Submit the report and end the episode; no ids if there is nothing to report.",
         LeanSubmitArguments,
-        build_submission_from_ids_and_rows,
+        convert_submitted_ids_to_rows,
         is_read_only=False,
         is_final=True,
         has_episode_data=False,
@@ -202,13 +207,13 @@ LEAN_TOOLS.add(
 )
 
 
-def require_listed_ids(ids: Iterable[int], listed_ids: Container[int]) -> None:
+def require_ids_listed_by_scan(submitted_ids: Iterable[int], listed_ids: Container[int]) -> None:
     """Raise an error if `scan` has not listed one of the ids.
 
     Raises:
         ToolArgumentError: an id was not listed. The message does not reveal whether the id exists.
     """
-    for series_id in ids:
+    for series_id in submitted_ids:
         if series_id not in listed_ids:
             raise ToolArgumentError(
                 f"{SUBMIT_TOOL}: scan has not listed the id {series_id}; allowed: ids that scan "
@@ -216,7 +221,7 @@ def require_listed_ids(ids: Iterable[int], listed_ids: Container[int]) -> None:
             )
 
 
-def find_ids_in_scan_result(result: MethodResult) -> set[int]:
+def find_series_ids_in_scan_result(result: MethodResult) -> set[int]:
     """Return the ids in a result of `scan`, or an empty set for the result of another tool."""
     if result.get("columns") != SCAN_COLUMNS:
         return set()

@@ -71,8 +71,8 @@ class CalendarEvents(TypedDict):
     events: list[dict[str, Any]]
 
 
-@TOOLS.tool(TaskOverviewArguments)
-def task_overview(view: EpisodeView, arguments: TaskOverviewArguments) -> MethodResult:
+@TOOLS.tool(TaskOverviewArguments, name="task_overview")
+def build_task_overview(view: EpisodeView, arguments: TaskOverviewArguments) -> MethodResult:
     """Return what to know first: thresholds, severity bands, first and last date, row fields."""
     episode = view.episode
     result = {
@@ -81,7 +81,7 @@ def task_overview(view: EpisodeView, arguments: TaskOverviewArguments) -> Method
         "date_count": len(episode.dates),
         "dates": list(episode.dates),
         "threshold_search_space": THRESHOLD_SEARCH_SPACE,
-        "payload_schema": build_report_row_schema(include_allowed=arguments.details),
+        "payload_schema": describe_report_row_fields(include_allowed_names=arguments.details),
         "available_methods": list(TOOLS),
         "entities": _list_entity_types_and_names(view),
     }
@@ -108,8 +108,10 @@ def list_entities(view: EpisodeView, _: NoMethodArguments) -> Entities:
     return {"entities": _list_entity_types_and_names(view)}
 
 
-@TOOLS.tool(DateArguments)
-def rows_for_date(view: EpisodeView, arguments: DateArguments) -> DailyCountsAndRates:
+@TOOLS.tool(DateArguments, name="rows_for_date")
+def list_counts_and_rates_of_date(
+    view: EpisodeView, arguments: DateArguments
+) -> DailyCountsAndRates:
     """Return event counts and conversion rates (percent) of one date."""
     episode = view.episode
     date = episode.require_episode_date(arguments.date)
@@ -122,8 +124,10 @@ def rows_for_date(view: EpisodeView, arguments: DateArguments) -> DailyCountsAnd
     }
 
 
-@TOOLS.tool(DateArguments)
-def hourly_rows_for_date(view: EpisodeView, arguments: DateArguments) -> MethodResult:
+@TOOLS.tool(DateArguments, name="hourly_rows_for_date")
+def list_hourly_counts_and_daytime_share_of_date(
+    view: EpisodeView, arguments: DateArguments
+) -> MethodResult:
     """Return one date's 24 hourly rows, daytime share (hours 8 to 19) and its baseline."""
     episode = view.episode
     date = episode.require_episode_date(arguments.date)
@@ -133,13 +137,13 @@ def hourly_rows_for_date(view: EpisodeView, arguments: DateArguments) -> MethodR
     return {
         "found": True,
         "date": date,
-        "summary": {**_summarize_daytime_share(view, date), "top_hours": busiest},
+        "summary": {**_summarize_daytime_share_of_date(view, date), "top_hours": busiest},
         "rows": hours.reset_index().to_dict("records"),
     }
 
 
-@TOOLS.tool(RawDataArguments)
-def show_raw_data(view: EpisodeView, arguments: RawDataArguments) -> EventCountsPage:
+@TOOLS.tool(RawDataArguments, name="show_raw_data")
+def list_daily_or_hourly_counts(view: EpisodeView, arguments: RawDataArguments) -> EventCountsPage:
     """Return raw event counts, daily by default or hourly, from the start or an offset."""
     is_hourly = arguments.granularity == "hourly"
     counts = view.episode.hourly if is_hourly else view.episode.daily
@@ -159,8 +163,8 @@ def list_calendar(view: EpisodeView, _: NoMethodArguments) -> CalendarEvents:
     return {"events": [entry.as_public_dict(episode.dates) for entry in episode.generated.calendar]}
 
 
-@TOOLS.tool(PreviewArguments, has_episode_data=False, cached=False)
-def preview_submission(view: EpisodeView, arguments: PreviewArguments) -> MethodResult:
+@TOOLS.tool(PreviewArguments, name="preview_submission", has_episode_data=False, is_cached=False)
+def check_format_of_report_rows(view: EpisodeView, arguments: PreviewArguments) -> MethodResult:
     """Check the format of report rows: valid, invalid and repeated ones. Does not grade them."""
     try:
         report = parse_report(arguments.rows, view.episode)
@@ -169,17 +173,18 @@ def preview_submission(view: EpisodeView, arguments: PreviewArguments) -> Method
     return build_report_preview(report).model_dump()
 
 
-def build_report_row_schema(*, include_allowed: bool) -> dict[str, Any]:
+def describe_report_row_fields(*, include_allowed_names: bool) -> dict[str, Any]:
     """Return the fields of a report row.
 
     Args:
-        include_allowed: whether to list the allowed values of the four fields that contain names.
+        include_allowed_names: whether to list the allowed values of the four fields that
+            contain names.
     """
     names = {name: list(each) for name, each in ALLOWED_NAMES_BY_FIELD.items()}
     return {
         "fields": list(ROW_FIELDS),
         "numbers": list(NUMBER_FIELDS),
-        **({"allowed": names} if include_allowed else {}),
+        **({"allowed": names} if include_allowed_names else {}),
         "notes": "date is YYYY-MM-DD; entity_name is one of list_entities; rates in percent; "
         "daytime share as a fraction; delta_value = observed_value - baseline_value",
     }
@@ -192,12 +197,11 @@ def _list_entity_types_and_names(view: EpisodeView) -> list[EntityFields]:
     ]
 
 
-def _summarize_daytime_share(view: EpisodeView, date: str) -> MethodResult:
+def _summarize_daytime_share_of_date(view: EpisodeView, date: str) -> MethodResult:
     metrics = view.episode.metrics
     mix_name = view.episode.config.funnel_with_policy_daytime.daytime_share_name
-    severity_bounds = (
-        view.episode.config.level_with_policy_parameters.severity_bounds_by_entity_type[HOURLY_MIX]
-    )
+    series = view.episode.series
+    severity_bounds = series.limits.bounds[series.funnel.columns.daytime_share]
     share, baseline, deviation = metrics.get_metric_value(date, mix_name)
     return {
         "daytime_share": share,

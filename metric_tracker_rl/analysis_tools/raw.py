@@ -13,16 +13,16 @@ from metric_tracker_rl.analysis_tools.arguments import DateArguments, TaskOvervi
 from metric_tracker_rl.analysis_tools.registry import (
     TOOLS,
     MethodResult,
-    create_empty_method_registry,
+    create_empty_analysis_method_registry,
 )
 from metric_tracker_rl.engine.definitions.report_row import ROW_FIELDS
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.report.parse_report import MAX_REPORT_ROWS
 from openenv_kit.tool import Tool, ToolArguments
 
-RAW_TOOLS = create_empty_method_registry()
+RAW_TOOLS = create_empty_analysis_method_registry()
 """Tools of the standard profile with raw disclosure."""
-RAW_LEAN_TOOLS = create_empty_method_registry()
+RAW_LEAN_TOOLS = create_empty_analysis_method_registry()
 """Tools of the lean profile with raw disclosure."""
 
 
@@ -35,10 +35,12 @@ class RawSubmitArguments(ToolArguments):
     )
 
 
-@RAW_TOOLS.tool(TaskOverviewArguments)
-def task_overview(view: EpisodeView, arguments: TaskOverviewArguments) -> MethodResult:
+@RAW_TOOLS.tool(TaskOverviewArguments, name="task_overview")
+def build_task_overview_without_flags(
+    view: EpisodeView, arguments: TaskOverviewArguments
+) -> MethodResult:
     """Return what to know first: thresholds, severity bands, first and last date, row fields."""
-    guided_result = lookup.task_overview(view, arguments)
+    guided_result = lookup.build_task_overview(view, arguments)
     names = ("instruction", "config", "date_count", "dates", "entities")
     return {
         **{name: guided_result[name] for name in names},
@@ -47,17 +49,19 @@ def task_overview(view: EpisodeView, arguments: TaskOverviewArguments) -> Method
     }
 
 
-@RAW_TOOLS.tool(DateArguments)
-def hourly_rows_for_date(view: EpisodeView, arguments: DateArguments) -> MethodResult:
+@RAW_TOOLS.tool(DateArguments, name="hourly_rows_for_date")
+def list_hourly_counts_and_daytime_share_without_flags(
+    view: EpisodeView, arguments: DateArguments
+) -> MethodResult:
     """Return one date's 24 hourly rows, daytime share and its baseline."""
-    guided_result = lookup.hourly_rows_for_date(view, arguments)
+    guided_result = lookup.list_hourly_counts_and_daytime_share_of_date(view, arguments)
     names = ("daytime_share", "baseline_daytime_share", "top_hours")
     summary = {name: guided_result["summary"][name] for name in names}
     return {**guided_result, "summary": summary}
 
 
 @RAW_LEAN_TOOLS.tool(lean.LeanOverviewArguments, name="overview", has_episode_data=False)
-def list_series_with_median(
+def list_series_with_median_and_policy_numbers(
     view: EpisodeView, arguments: lean.LeanOverviewArguments
 ) -> MethodResult:
     """Return dates, each daily series with its median, thresholds and severity bands."""
@@ -67,7 +71,7 @@ def list_series_with_median(
     return {**guided_result, "columns": columns, "rows": rows, **view.policy_numbers}
 
 
-def build_submission_from_rows(
+def build_submission_without_ids(
     _: EpisodeView, arguments: RawSubmitArguments
 ) -> lean.SubmittedIdsAndRows:
     """Return the submitted rows, and no ids because raw disclosure has none."""
@@ -90,7 +94,7 @@ RAW_LEAN_TOOLS.add(
         lean.SUBMIT_TOOL,
         "Submit the report and end the episode; no rows if there is nothing to report.",
         RawSubmitArguments,
-        build_submission_from_rows,
+        build_submission_without_ids,
         is_read_only=False,
         is_final=True,
         has_episode_data=False,

@@ -17,19 +17,19 @@ from openenv_kit.schema import build_arguments_schema
 from openenv_kit.tool import Tool, ToolFunctionT, Tools
 
 MethodResult = dict[str, Any]
-"""Result of an analysis method, JSON-ready."""
+"""Result of an analysis method, which contains only values that JSON can represent."""
 ArgumentsT = TypeVar("ArgumentsT", bound=BaseModel)
 AnalysisMethod = Callable[[EpisodeView, ArgumentsT], MethodResult]
 
 MAX_CACHED_BYTES = 256_000
-"""Size of an episode's cached results, in bytes of JSON, beyond which the cache is emptied."""
+"""Maximum size of an episode's cached results in bytes of JSON. A larger cache is emptied."""
 
 
 class AnalysisMethods(Tools):
     """A registry of analysis methods whose results are cached in the episode."""
 
     def tool(
-        self, arguments_type: type[BaseModel], *, cached: bool = True, **options: Any
+        self, arguments_type: type[BaseModel], *, is_cached: bool = True, **options: Any
     ) -> Callable[[ToolFunctionT], ToolFunctionT]:
         """Return a decorator that registers a function as an analysis method.
 
@@ -37,19 +37,21 @@ class AnalysisMethods(Tools):
 
         Args:
             arguments_type: model of the method's arguments.
-            cached: whether results are cached; False for a method that is rarely called twice with
-                the same arguments.
+            is_cached: whether results are cached. Pass False for a method that is rarely called
+                twice with the same arguments.
             **options: further attributes of `Tool`.
         """
         declare = super().tool(arguments_type, **options)
 
         def declare_cached(method: ToolFunctionT) -> ToolFunctionT:
-            return declare(cast(ToolFunctionT, cache_result(method)) if cached else method)
+            return declare(
+                cast(ToolFunctionT, cache_results_in_episode(method)) if is_cached else method
+            )
 
         return declare_cached
 
 
-def cache_result(method: AnalysisMethod[ArgumentsT]) -> AnalysisMethod[ArgumentsT]:
+def cache_results_in_episode(method: AnalysisMethod[ArgumentsT]) -> AnalysisMethod[ArgumentsT]:
     """Wrap an analysis method so that the episode caches its results.
 
     The cache key consists of the method, its arguments and the play rules.
@@ -75,18 +77,22 @@ def cache_result(method: AnalysisMethod[ArgumentsT]) -> AnalysisMethod[Arguments
     return run_cached
 
 
-def create_empty_method_registry() -> AnalysisMethods:
+def create_empty_analysis_method_registry() -> AnalysisMethods:
     """Return an empty registry whose argument schemas list the entity names of the ordering app."""
     return AnalysisMethods("analysis_method", ORDERING_APP)
 
 
-def method_specs(tools: Tools, funnel_name: str = ORDERING_APP.name) -> tuple[MethodSpec, ...]:
+def build_method_specs(
+    tools: Tools, funnel_name: str = ORDERING_APP.name
+) -> tuple[MethodSpec, ...]:
     """Return the catalogue entries of tools; their schemas list one funnel's entity names."""
-    return _build_cached_method_specs(tuple(tools.values()), funnel_name)
+    return _build_and_cache_method_specs(tuple(tools.values()), funnel_name)
 
 
 @lru_cache(maxsize=64)
-def _build_cached_method_specs(tools: tuple[Tool, ...], funnel_name: str) -> tuple[MethodSpec, ...]:
+def _build_and_cache_method_specs(
+    tools: tuple[Tool, ...], funnel_name: str
+) -> tuple[MethodSpec, ...]:
     return tuple(
         MethodSpec(
             name=tool.name,
@@ -97,7 +103,7 @@ def _build_cached_method_specs(tools: tuple[Tool, ...], funnel_name: str) -> tup
     )
 
 
-def find_dates_in_result(result: MethodResult) -> set[str]:
+def collect_dates_of_result_rows(result: MethodResult) -> set[str]:
     """Return the dates of all rows in a method's result, including nested rows.
 
     All rows of one list have the same fields, so only the first row is checked for a date field.
@@ -109,9 +115,9 @@ def find_dates_in_result(result: MethodResult) -> set[str]:
         if "date" in rows[0]:
             dates.update([row["date"] for row in rows])
         elif any(type(value) is list for value in rows[0].values()):
-            dates.update(*map(find_dates_in_result, rows))
+            dates.update(*map(collect_dates_of_result_rows, rows))
     return dates
 
 
-TOOLS = create_empty_method_registry()
+TOOLS = create_empty_analysis_method_registry()
 """Analysis methods of the standard profile with guided disclosure."""

@@ -10,11 +10,11 @@ from metric_tracker_rl.analysis_tools.arguments import (
     PayloadRowsArguments,
     SeriesRowsArguments,
 )
-from metric_tracker_rl.analysis_tools.registry import TOOLS, MethodResult, cache_result
+from metric_tracker_rl.analysis_tools.registry import TOOLS, MethodResult, cache_results_in_episode
 from metric_tracker_rl.analysis_tools.row_generators import (
     GENERATORS_BY_NAME,
     RowGenerator,
-    analysis_method_name,
+    build_analysis_method_name,
     run_and_merge_row_generators,
     run_row_generator,
 )
@@ -23,18 +23,20 @@ from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from openenv_kit.tool import Tool
 
 
-@TOOLS.tool(PayloadRowsArguments)
-def payload_generator(view: EpisodeView, arguments: PayloadRowsArguments) -> MethodResult:
+@TOOLS.tool(PayloadRowsArguments, name="payload_generator")
+def run_row_generators_and_list_merged_rows(
+    view: EpisodeView, arguments: PayloadRowsArguments
+) -> MethodResult:
     """Run several row generators and merge their rows, without submitting them."""
     rows, summaries = run_and_merge_row_generators(view, arguments.generator_methods)
     return {
         "generator_methods": [method.model_dump() for method in arguments.generator_methods],
         "generated_row_count": len(rows),
-        **_build_limited_rows_result(rows, summaries, arguments),
+        **_build_result_with_first_rows(rows, summaries, arguments),
     }
 
 
-def _build_limited_rows_result(
+def _build_result_with_first_rows(
     rows: Sequence[ReportRow], details: list[MethodResult], arguments: GeneratedRowsArguments
 ) -> MethodResult:
     """Return the first `limit` rows, and the details if they were requested."""
@@ -44,7 +46,7 @@ def _build_limited_rows_result(
     }
 
 
-def _build_row_generator_tool(generator: RowGenerator) -> Tool:
+def _build_tool_that_runs_row_generator(generator: RowGenerator) -> Tool:
     """Return the analysis method that runs one row generator."""
 
     def run(
@@ -60,7 +62,7 @@ def _build_row_generator_tool(generator: RowGenerator) -> Tool:
             generator,
             metric_name=metric_name,
             metric_names=metric_names,
-            std_dev_multiplier=arguments.threshold_multiplier,
+            min_std_devs_from_median=arguments.threshold_multiplier,
             dates=arguments.dates,
         )
         result: MethodResult = {"method_name": generator.name}
@@ -70,17 +72,17 @@ def _build_row_generator_tool(generator: RowGenerator) -> Tool:
             **result,
             "threshold_multiplier": arguments.threshold_multiplier,
             "match_count": len(rows),
-            **_build_limited_rows_result(rows, details, arguments),
+            **_build_result_with_first_rows(rows, details, arguments),
         }
 
     return Tool(
-        analysis_method_name(generator.name),
+        build_analysis_method_name(generator.name),
         generator.description,
         MetricRowsArguments if generator.has_metric_arguments else SeriesRowsArguments,
-        cache_result(run),
+        cache_results_in_episode(run),
         vocabulary=TOOLS.vocabulary,
     )
 
 
 for _generator in GENERATORS_BY_NAME.values():
-    TOOLS.add(_build_row_generator_tool(_generator))
+    TOOLS.add(_build_tool_that_runs_row_generator(_generator))

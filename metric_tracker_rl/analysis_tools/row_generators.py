@@ -21,7 +21,7 @@ from metric_tracker_rl.analysis_tools.arguments import (
     PayloadArguments,
 )
 from metric_tracker_rl.analysis_tools.registry import MethodResult
-from metric_tracker_rl.analysis_tools.statistics import resolve_metric_names
+from metric_tracker_rl.analysis_tools.statistics import select_requested_or_all_metric_names
 from metric_tracker_rl.engine.definitions.anomaly_types import (
     ANOMALY_TYPES,
     MEDIAN_FILTER,
@@ -35,7 +35,6 @@ from metric_tracker_rl.engine.definitions.entity_types import (
     EVENT_COUNT,
 )
 from metric_tracker_rl.engine.definitions.report_row import ReportRow, RowKey
-from metric_tracker_rl.engine.definitions.thresholds import get_thresholds_by_entity_type
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.reporting_policy.find_roots import RootFinding
 from metric_tracker_rl.engine.reporting_policy.labels import build_report_row
@@ -74,7 +73,7 @@ class RowGenerator:
         """Whether the generator can be limited to some metrics."""
         return set(self.entity_types) <= {EVENT_COUNT, CONVERSION_RATE}
 
-    def map_entity_names_to_types(self, view: EpisodeView) -> dict[str, str]:
+    def map_read_entity_names_to_types(self, view: EpisodeView) -> dict[str, str]:
         """Return a mapping from the name of every entity that the generator reads to its type."""
         names_by_type = view.episode.config.funnel_with_policy_daytime.entity_names_by_type
         return {
@@ -112,7 +111,7 @@ GENERATORS_BY_NAME: dict[str, RowGenerator] = {
 }
 
 
-def analysis_method_name(generator_name: str) -> str:
+def build_analysis_method_name(generator_name: str) -> str:
     """Return the name of the analysis method that runs a row generator."""
     return f"get_{generator_name}_rows"
 
@@ -127,7 +126,7 @@ def find_row_generator(generator_or_method_name: object) -> RowGenerator:
         short_name = generator_or_method_name.removeprefix("get_").removesuffix("_rows")
         if short_name in GENERATORS_BY_NAME and generator_or_method_name in (
             short_name,
-            analysis_method_name(short_name),
+            build_analysis_method_name(short_name),
         ):
             return GENERATORS_BY_NAME[short_name]
     raise ToolArgumentError(
@@ -167,7 +166,7 @@ def run_and_merge_row_generators(
             generator,
             metric_name=method.get("metric_name"),
             metric_names=method.get("metric_names") or (),
-            std_dev_multiplier=_require_threshold_multiplier(
+            min_std_devs_from_median=_require_threshold_multiplier_in_range(
                 method.get("threshold_multiplier", 2.0)
             ),
             dates=method.get("dates") or (),
@@ -180,7 +179,7 @@ def run_and_merge_row_generators(
     return GeneratedRows(sorted(merged.values(), key=lambda row: row.date), summaries)
 
 
-def _require_threshold_multiplier(requested_multiplier: Any) -> float:
+def _require_threshold_multiplier_in_range(requested_multiplier: Any) -> float:
     is_number = isinstance(requested_multiplier, int | float) and not isinstance(
         requested_multiplier, bool
     )
@@ -198,7 +197,7 @@ def run_row_generator(
     *,
     metric_name: str | None,
     metric_names: Sequence[str],
-    std_dev_multiplier: float,
+    min_std_devs_from_median: float,
     dates: Sequence[str],
 ) -> GeneratedRows:
     """Run one row generator and return a report row for each value that it selects.
@@ -206,10 +205,10 @@ def run_row_generator(
     Args:
         view: the episode.
         generator: the generator.
-        metric_name: one metric to read; None for all.
-        metric_names: further metrics to read; if neither argument names a metric, all are read.
-        std_dev_multiplier: minimum distance from the median, in standard deviations.
-        dates: dates to return rows for; empty for all.
+        metric_name: one metric to read, or None.
+        metric_names: further metrics to read. If neither argument names a metric, all are read.
+        min_std_devs_from_median: minimum distance from the median, in standard deviations.
+        dates: dates to return rows for. If no date is given, all dates are included.
 
     Raises:
         ToolArgumentError: a metric or date is unknown, or the generator accepts no metrics.
@@ -219,14 +218,16 @@ def run_row_generator(
     episode = view.episode
     metrics = episode.metrics
     columns = episode.config.funnel_with_policy_daytime.columns
-    type_by_name = generator.map_entity_names_to_types(view)
-    names = resolve_metric_names(view, metric_name, metric_names, tuple(type_by_name))
+    type_by_name = generator.map_read_entity_names_to_types(view)
+    names = select_requested_or_all_metric_names(
+        view, metric_name, metric_names, tuple(type_by_name)
+    )
     allowed_dates = [episode.require_episode_date(date) for date in dates]
     positions = metrics.find_column_positions_of_entities(names)
     std_devs = metrics.std_dev_from_baseline.to_numpy()[positions]
     differences = metrics.value_minus_baseline.to_numpy()[:, positions]
     is_flagged = metrics.flagged.to_numpy()[:, positions]
-    is_selected = is_flagged & (np.abs(differences) > std_dev_multiplier * std_devs)
+    is_selected = is_flagged & (np.abs(differences) > min_std_devs_from_median * std_devs)
     deviations = metrics.deviation.to_numpy()[:, positions].tolist()
     rows = []
     # argwhere sorts by date, and within a date in the order of `names`.
@@ -245,14 +246,16 @@ def run_row_generator(
         rows.append(build_report_row(finding, day, date, episode.series))
     match_counts = Counter(row.entity_name for row in rows)
     medians = metrics.median_over_all_days.to_numpy()[positions].tolist()
-    thresholds = get_thresholds_by_entity_type(episode.config.level_with_policy_parameters)
+    limits = episode.series.limits
     details = [
         {
             "entity_name": name,
             "median_value": median,
             "std_dev_from_median": round(std_dev, STATISTIC_DECIMALS),
-            "threshold_value": round(std_dev_multiplier * std_dev, STATISTIC_DECIMALS),
-            "reporting_threshold": thresholds[type_by_name[name]],
+            "threshold_value": round(min_std_devs_from_median * std_dev, STATISTIC_DECIMALS),
+            "reporting_threshold": limits.get_threshold(
+                type_by_name[name], columns.get_column_of_entity(type_by_name[name], name)
+            ),
             "match_count": match_counts[name],
         }
         for name, median, std_dev in zip(names, medians, std_devs.tolist(), strict=True)

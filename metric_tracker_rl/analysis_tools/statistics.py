@@ -28,8 +28,13 @@ class ResultsByMetric(TypedDict):
 @TOOLS.tool(MetricArguments)
 def get_metric_median(view: EpisodeView, arguments: MetricArguments) -> ResultsByMetric:
     """Return the median over all dates of each named metric, or of all."""
-    names = resolve_metric_names(view, arguments.metric_name, arguments.metric_names)
-    return {"metric_names": names, "results": [_build_median_fields(view, name) for name in names]}
+    names = select_requested_or_all_metric_names(
+        view, arguments.metric_name, arguments.metric_names
+    )
+    return {
+        "metric_names": names,
+        "results": [_build_median_fields_of_metric(view, name) for name in names],
+    }
 
 
 @TOOLS.tool(MetricArguments)
@@ -37,10 +42,12 @@ def get_metric_std_dev_from_median(
     view: EpisodeView, arguments: MetricArguments
 ) -> ResultsByMetric:
     """Return the standard deviation from the median, sqrt(mean((value - median)^2)), by metric."""
-    names = resolve_metric_names(view, arguments.metric_name, arguments.metric_names)
+    names = select_requested_or_all_metric_names(
+        view, arguments.metric_name, arguments.metric_names
+    )
     results = []
     for name in names:
-        entry = _build_median_fields(view, name)
+        entry = _build_median_fields_of_metric(view, name)
         sample_size = entry.pop("sample_size")
         entry.pop("weekday_medians", None)
         std_dev = round(float(view.episode.metrics.std_dev_from_baseline[name]), RATE_DECIMALS)
@@ -54,7 +61,9 @@ def get_rows_with_abs_diff_from_median_gt(
 ) -> ResultsByMetric:
     """List dates on which a metric is further from its median than a threshold in its unit."""
     metrics = view.episode.metrics
-    names = resolve_metric_names(view, arguments.metric_name, arguments.metric_names)
+    names = select_requested_or_all_metric_names(
+        view, arguments.metric_name, arguments.metric_names
+    )
     values = metrics.value.to_numpy()
     baselines = metrics.baseline.to_numpy()
     is_beyond = np.abs(metrics.value_minus_baseline.to_numpy()) > arguments.threshold
@@ -90,7 +99,7 @@ def get_rows_with_abs_diff_from_median_gt(
     return {"metric_names": names, "results": results}
 
 
-def resolve_metric_names(
+def select_requested_or_all_metric_names(
     view: EpisodeView,
     metric_name: str | None,
     metric_names: Sequence[str],
@@ -102,7 +111,7 @@ def resolve_metric_names(
         view: the episode.
         metric_name: one requested metric, or None.
         metric_names: further requested metrics.
-        allowed_names: metrics that the method accepts; None for every count and rate.
+        allowed_names: metrics that the method accepts, or None for every count and rate.
 
     Raises:
         ToolArgumentError: a name is unknown, or the method does not accept it.
@@ -116,7 +125,7 @@ def resolve_metric_names(
     return requested or list(allowed_names)
 
 
-def _build_median_fields(view: EpisodeView, metric_name: str) -> MethodResult:
+def _build_median_fields_of_metric(view: EpisodeView, metric_name: str) -> MethodResult:
     metrics = view.episode.metrics
     is_count = metric_name in view.episode.config.funnel_with_policy_daytime.event_count_names
     weekday_medians = metrics.baseline_by_weekday_if_any[metric_name].to_dict()

@@ -20,14 +20,14 @@ from metric_tracker_rl.page import questions
 from metric_tracker_rl.page.format_values import format_field_with_unit
 from metric_tracker_rl.page.metric_map.day_details import day_details_html
 from metric_tracker_rl.page.metric_map.map_html import (
-    collect_known_values,
-    collect_visible_state,
-    map_html,
+    collect_known_values_from_replies,
+    collect_values_and_verdicts_to_show,
     may_reveal_answers,
-    rebuild_episode,
-    verdict_html,
+    metric_map_html,
+    rebuild_episode_from_reset_arguments,
+    verdict_list_item_html,
 )
-from metric_tracker_rl.page.metric_map.small_charts import small_charts_html
+from metric_tracker_rl.page.metric_map.small_charts import series_charts_html
 from metric_tracker_rl.page.report_editor import FunnelReport
 from metric_tracker_rl.page.score import score_waterfall_html
 from metric_tracker_rl.wire_models import RewardBreakdown
@@ -96,11 +96,13 @@ class FunnelView(EnvironmentView):
         selection: str = "",
         rows: Sequence[EditorRow] = (),
     ) -> str:
-        return map_html(steps, reset, selection, rows)
+        return metric_map_html(steps, reset, selection, rows)
 
     def details_html(self, visitor: Visitor) -> str:
-        known_values, verdicts, over = collect_visible_state(visitor.playback_steps, visitor.reset)
-        at = questions.parse_selection(known_values, visitor.selection)
+        known_values, verdicts, over = collect_values_and_verdicts_to_show(
+            visitor.playback_steps, visitor.reset
+        )
+        at = questions.parse_selected_cell(known_values, visitor.selection)
         stages = known_values.funnel.event_count_names
         day = ""
         if at is not None:
@@ -108,8 +110,8 @@ class FunnelView(EnvironmentView):
             day = f'<div id="mt-day">{day_details_html(known_values, at[1], stage, verdicts)}</div>'
         return (
             day
-            + small_charts_html(known_values, verdicts)
-            + (_all_counts_and_rates_html(visitor) if over else "")
+            + series_charts_html(known_values, verdicts)
+            + (_all_counts_and_rates_table_html(visitor) if over else "")
         )
 
     def result_headline(self, steps: PlaybackSteps) -> str:
@@ -137,15 +139,15 @@ class FunnelView(EnvironmentView):
         score = message
         if breakdown:
             score = score_waterfall_html(RewardBreakdown.model_validate(breakdown))
-        verdicts = collect_visible_state(steps, reset)[1]
+        verdicts = collect_values_and_verdicts_to_show(steps, reset)[1]
         items = ""
         for verdict in verdicts:
             if verdict.kind == CellVerdict.MISSING:
-                items += verdict_html(
-                    verdict, extra_html=f" {_detecting_tool_call_html(verdict.row)}"
+                items += verdict_list_item_html(
+                    verdict, extra_html=f" {_tool_call_that_shows_anomaly_html(verdict.row)}"
                 )
             elif verdict.kind != CellVerdict.MATCHED:
-                items += verdict_html(verdict)
+                items += verdict_list_item_html(verdict)
         summary = message_box_html("Every row was right.", "good")
         if items:
             summary = f'<h3>What was missed</h3><ul class="mt-issues">{items}</ul>'
@@ -155,7 +157,7 @@ class FunnelView(EnvironmentView):
         if visitor.is_done:
             return None
         known_values, at = (
-            collect_known_values(visitor.playback_steps),
+            collect_known_values_from_replies(visitor.playback_steps),
             visitor.selection.rpartition("/")[2],
         )
         panel = questions.build_question_panel(
@@ -170,7 +172,7 @@ class FunnelView(EnvironmentView):
         return replace(panel, suggested_values=suggested)
 
     def next_step_hint_for_empty_report(self, visitor: Visitor) -> NextStepHint:
-        known_values = collect_known_values(visitor.playback_steps)
+        known_values = collect_known_values_from_replies(visitor.playback_steps)
         return questions.build_next_step_hint(
             known_values,
             visitor.playback_steps,
@@ -195,17 +197,17 @@ class FunnelView(EnvironmentView):
 
     def reply_html_without_status_and_message(self, observation: Mapping[str, Any]) -> str:
         analysis = observation.get("analysis_result")
-        return tool_result_html(analysis["result"], _result_cell_html) if analysis else ""
+        return tool_result_html(analysis["result"], _tool_result_cell_html) if analysis else ""
 
 
-def _result_cell_html(column: str, value: Any, row: Mapping[str, Any]) -> str:
+def _tool_result_cell_html(column: str, value: Any, row: Mapping[str, Any]) -> str:
     """Return the HTML of one cell in the table of a tool result."""
     if column == "date" and isinstance(value, str):
         return escape(format_short_date(value))
     return format_field_with_unit(column, value, row)
 
 
-def _detecting_tool_call_html(row: ReportRow) -> str:
+def _tool_call_that_shows_anomaly_html(row: ReportRow) -> str:
     """Return the HTML of the tool call that shows the anomaly of an expected row."""
     named = ""
     if row.detection_method.startswith("compare"):
@@ -213,9 +215,9 @@ def _detecting_tool_call_html(row: ReportRow) -> str:
     return f"<code>{escape(f'{row.detection_method}(date={row.date!r}{named})')}</code> shows it."
 
 
-def _all_counts_and_rates_html(visitor: Visitor) -> str:
+def _all_counts_and_rates_table_html(visitor: Visitor) -> str:
     """Return the HTML of a collapsed table with all counts and rates by day."""
-    episode = rebuild_episode(visitor.reset).episode
+    episode = rebuild_episode_from_reset_arguments(visitor.reset).episode
     names = episode.config.funnel_with_policy_daytime.count_and_rate_names
     lines = [
         [

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from metric_tracker_rl.page.metric_map.known_values import KnownValues
 from metric_tracker_rl.page.metric_map.map_html import WHOLE_DAY, PlaybackSteps, build_map_cell
-from metric_tracker_rl.page.metric_map.map_rows import build_map_rows, find_map_row_index
+from metric_tracker_rl.page.metric_map.map_rows import build_map_rows, find_map_row_index_of_column
 from openenv_kit.page.components.elements import format_short_date
 from openenv_kit.page.environment_view import NextStepHint, QuestionPanel, SuggestedCall
 
@@ -43,7 +43,7 @@ class Selection(NamedTuple):
     date: str
 
 
-def parse_selection(known_values: KnownValues, selection: str) -> Selection | None:
+def parse_selected_cell(known_values: KnownValues, selection: str) -> Selection | None:
     """Parse a selection such as `3/2024-05-01`; return None if the map has no such cell."""
     column, _, date = selection.partition("/")
     column = "0" if column == WHOLE_DAY else column
@@ -56,7 +56,7 @@ def parse_selection(known_values: KnownValues, selection: str) -> Selection | No
     return None
 
 
-def list_offered_method_names(steps: PlaybackSteps) -> set[str]:
+def list_offered_analysis_method_names(steps: PlaybackSteps) -> set[str]:
     """Return the names of the analysis methods that the episode offers."""
     methods = steps[0].observation.get("available_methods") or ()
     return {method["name"] if isinstance(method, Mapping) else str(method) for method in methods}
@@ -66,14 +66,14 @@ def build_question_panel(
     known_values: KnownValues, steps: PlaybackSteps, selection: str
 ) -> QuestionPanel:
     """Return the panel of questions about the selected cell that the episode's tools can answer."""
-    offered = list_offered_method_names(steps)
+    offered = list_offered_analysis_method_names(steps)
     groups: dict[str, list[SuggestedCall]] = {}
-    at, title = parse_selection(known_values, selection), "Click a cell to ask about it"
+    at, title = parse_selected_cell(known_values, selection), "Click a cell to ask about it"
     known = "<p>Each question is a step.</p>"
     if at is not None:
         column, date = at
         lines = build_map_rows(known_values.funnel)
-        line, day = lines[find_map_row_index(lines, column)], format_short_date(date)
+        line, day = lines[find_map_row_index_of_column(lines, column)], format_short_date(date)
         title = f"{day} · {line.label}"
         cell_text = build_map_cell(
             known_values, line, known_values.find_day_index(date) or 0
@@ -121,9 +121,11 @@ def _list_questions_about_cell(
     return [SuggestedCall("How far from its usual?", tool, {"date": date})]
 
 
-def _find_first_flagged_metric_of_day(known_values: KnownValues, selection: str) -> str | None:
+def _find_first_flagged_cell_of_selected_day(
+    known_values: KnownValues, selection: str
+) -> str | None:
     """Return `column/date` of the first metric known to be flagged on the selected day, or None."""
-    _, date = parse_selection(known_values, selection) or (0, "")
+    _, date = parse_selected_cell(known_values, selection) or (0, "")
     day = known_values.find_day_index(date)
     far = (
         column
@@ -140,7 +142,7 @@ def build_next_step_hint(
     """Return the next step to suggest to a player whose report is still empty."""
     panel = build_question_panel(known_values, steps, selection)
     if len(steps) == 1:
-        tools = list_offered_method_names(steps)
+        tools = list_offered_analysis_method_names(steps)
         first = next((name for name in FIRST_QUESTIONS if name in tools), "")
         label = ALL_DAYS_QUESTIONS.get(first, "")
         text = "Something broke in these numbers. Find which day and which metric: ask first."
@@ -148,7 +150,7 @@ def build_next_step_hint(
     if suggested_rows:
         text = "Is it the cause, or a consequence of an earlier step? Add the cause to your report."
         return NextStepHint(text, "Go to the rows it points to", "go", ".mt-offers")
-    if parse_selection(known_values, selection) is None:
+    if parse_selected_cell(known_values, selection) is None:
         if not known_values.suspicion:
             return NextStepHint("Click a cell of the map, and ask about it.", *GO_TO_MAP)
         day = max(known_values.suspicion, key=lambda day: known_values.suspicion[day])
@@ -161,10 +163,10 @@ def build_next_step_hint(
     calls = [call for some in panel.groups.values() for call in some]
     # Once the day's values and the medians are known, the map shows which cells are flagged.
     calls.sort(key=lambda call: PREFERRED.get((call.tool, bool(call.arguments)), len(PREFERRED)))
-    far = _find_first_flagged_metric_of_day(known_values, selection)
+    far = _find_first_flagged_cell_of_selected_day(known_values, selection)
     if far is not None and far != selection:
         lines = build_map_rows(known_values.funnel)
-        name = lines[find_map_row_index(lines, int(far.partition("/")[0]))].label
+        name = lines[find_map_row_index_of_column(lines, int(far.partition("/")[0]))].label
         return NextStepHint(
             "The first step that moved is where to look.", f"Look at {name}", "pick", far
         )

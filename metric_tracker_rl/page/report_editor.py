@@ -23,7 +23,7 @@ from metric_tracker_rl.engine.definitions.report_row import NUMBER_FIELDS, ROW_F
 from metric_tracker_rl.engine.definitions.severity import SEVERITIES, find_highest_severity_reached
 from metric_tracker_rl.page.format_values import format_field_with_unit
 from metric_tracker_rl.page.metric_map.known_values import KnownValues
-from metric_tracker_rl.page.metric_map.map_html import collect_known_values
+from metric_tracker_rl.page.metric_map.map_html import collect_known_values_from_replies
 from openenv_kit.page.components.elements import format_short_date, humanize
 from openenv_kit.page.components.row_editor import EditorColumn, EditorRow
 from openenv_kit.page.environment_view import ReportEditor, dropdown_choices
@@ -32,7 +32,7 @@ NON_NEGATIVE_FIELDS = ("observed_value", "baseline_value")
 """Fields that contain counts, percentages or shares, which cannot be negative."""
 
 
-def build_row_key(row: Mapping[str, Any]) -> RowKey:
+def build_key_of_incomplete_row(row: Mapping[str, Any]) -> RowKey:
     """Return the key of a report row in the editor; the row may be incomplete."""
     return RowKey(str(row.get("date")), str(row.get("entity_type")), str(row.get("entity_name")))
 
@@ -43,7 +43,7 @@ class FunnelReport(ReportEditor):
     @cached_property
     def known_values(self) -> KnownValues:
         """Values that the player has seen so far."""
-        return collect_known_values(self.visitor.playback_steps)
+        return collect_known_values_from_replies(self.visitor.playback_steps)
 
     @cached_property
     def columns(self) -> Sequence[EditorColumn]:  # type: ignore[override]
@@ -68,7 +68,7 @@ class FunnelReport(ReportEditor):
 
     def suggested_rows(self) -> Sequence[EditorRow]:
         analysis = self.visitor.last_observation.get("analysis_result")
-        return self.list_suggested_rows_in_result(analysis["result"]) if analysis else ()
+        return self.build_suggested_rows_from_result(analysis["result"]) if analysis else ()
 
     def format_suggested_row(self, row: EditorRow) -> str:
         name = humanize(str(row["entity_name"]))
@@ -119,8 +119,8 @@ class FunnelReport(ReportEditor):
                 return f"{column.label} is not a number"
             if number < 0 and column.name in NON_NEGATIVE_FIELDS:
                 return f"{column.label} is below 0"
-        if [build_row_key(other) for other in self.visitor.report_rows].count(
-            build_row_key(row)
+        if [build_key_of_incomplete_row(other) for other in self.visitor.report_rows].count(
+            build_key_of_incomplete_row(row)
         ) > 1:
             return "its date and entity are in the report twice"
         return ""
@@ -128,17 +128,20 @@ class FunnelReport(ReportEditor):
     def build_submit_action(self, rows: Sequence[EditorRow]) -> Mapping[str, Any]:
         return {"classifications": list(rows)}
 
-    def list_suggested_rows_in_result(self, result: Mapping[str, Any]) -> list[EditorRow]:
+    def build_suggested_rows_from_result(self, result: Mapping[str, Any]) -> list[EditorRow]:
         """Return a report row for each anomaly in a tool result, without duplicates."""
         rows_by_key: dict[RowKey, EditorRow] = {}
         for row in (
-            self._build_suggested_row(fields) for fields in _iter_flattened_mappings(result, {})
+            self._build_suggested_row_from_fields(fields)
+            for fields in _iter_mappings_with_enclosing_fields(result, {})
         ):
             if row:
-                rows_by_key.setdefault(build_row_key(row), row)
+                rows_by_key.setdefault(build_key_of_incomplete_row(row), row)
         return list(rows_by_key.values())
 
-    def _build_suggested_row(self, result_fields: Mapping[str, Any]) -> EditorRow | None:
+    def _build_suggested_row_from_fields(
+        self, result_fields: Mapping[str, Any]
+    ) -> EditorRow | None:
         """Return the report row of an anomaly, or None if the fields do not describe an anomaly."""
         flagged = result_fields.get("anomaly_type", NORMAL) != NORMAL
         if flagged and all(name in result_fields for name in ROW_FIELDS):
@@ -164,7 +167,7 @@ class FunnelReport(ReportEditor):
         return {field: row[field] for field in ROW_FIELDS} if set(ROW_FIELDS) <= set(row) else None
 
 
-def _iter_flattened_mappings(
+def _iter_mappings_with_enclosing_fields(
     result: Mapping[str, Any], enclosing_fields: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
     """Yield every nested mapping in a tool result, merged with its parents' scalar fields."""
@@ -174,4 +177,4 @@ def _iter_flattened_mappings(
     for value in result.values():
         for element in value if isinstance(value, list | tuple) else [value]:
             if isinstance(element, Mapping):
-                yield from _iter_flattened_mappings(element, merged)
+                yield from _iter_mappings_with_enclosing_fields(element, merged)

@@ -33,7 +33,7 @@ def _iter_score_parts(breakdown: RewardBreakdown) -> Iterator[ScorePart]:
     for name, weight in SCORE_WEIGHTS.items():
         change = weight / 100 * breakdown[name]
         earned += change
-        yield ScorePart(humanize(name), change, _explain_share(name, weight, breakdown))
+        yield ScorePart(humanize(name), change, _explain_score_share(name, weight, breakdown))
     unique_count = breakdown.matched_rows + breakdown.extra_rows
     precision_text = "No valid row was submitted."
     if unique_count:
@@ -47,11 +47,14 @@ def _iter_score_parts(breakdown: RewardBreakdown) -> Iterator[ScorePart]:
             yield ScorePart(humanize(name), -breakdown[name], _explain_penalty(name, breakdown))
 
 
-def _explain_share(component_name: str, weight: int, breakdown: RewardBreakdown) -> str:
+def _explain_score_share(
+    component_name: str, weight_percent: int, breakdown: RewardBreakdown
+) -> str:
+    weight = weight_percent / 100
     if component_name == "recall":
         return (
             f"{breakdown.matched_rows} of {breakdown.expected_rows} expected rows were found: "
-            f"{weight / 100:g} × {breakdown.recall:.4g}."
+            f"{weight:g} × {breakdown.recall:.4g}."
         )
     if component_name == "value_accuracy":
         subject = "values are"
@@ -59,7 +62,7 @@ def _explain_share(component_name: str, weight: int, breakdown: RewardBreakdown)
         subject = f"the {humanize(component_name.removesuffix('_accuracy'))} is"
     return (
         f"Over all expected rows {subject} right in {breakdown[component_name]:.0%}; "
-        f"a missing row counts as wrong: {weight / 100:g} × {breakdown[component_name]:.4g}."
+        f"a missing row counts as wrong: {weight:g} × {breakdown[component_name]:.4g}."
     )
 
 

@@ -56,7 +56,7 @@ def request_flagged_rows(
     """Run several row generators in one step and return their rows.
 
     Args:
-        threshold_multiplier: multiplier of all generators; 0 returns every flagged row.
+        threshold_multiplier: multiplier of all generators. With 0, every flagged row is returned.
         generator_names: names of the row generators to run.
     """
     generators = [

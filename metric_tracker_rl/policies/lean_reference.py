@@ -54,9 +54,9 @@ class ListedSeries(NamedTuple):
     change: float
 
 
-def submit_root_ids(reset_observation: ObservationJson) -> PolicySteps:
+def scan_flagged_series_and_submit_root_ids(reset_observation: ObservationJson) -> PolicySteps:
     """Submit the ids of all root anomalies in the lean profile."""
-    flagged_series = yield from request_all_flagged_series()
+    flagged_series = yield from scan_all_flagged_series()
     root_ids = yield from request_calendar_and_find_root_ids(flagged_series, reset_observation)
     yield build_analysis_action("submit", ids=root_ids)
 
@@ -76,7 +76,7 @@ def request_calendar_and_find_root_ids(
     composites: Sequence[str] = COMPOSITE_RATES
     if has_drawn_policy(reset_observation):
         overview = require_analysis_result((yield build_analysis_action("overview")))
-        composites = order_composite_rates(overview)
+        composites = order_composite_rates_by_leak_preference(overview)
     series_by_date: dict[str, dict[str, ListedSeries]] = {}
     for series in flagged_series:
         series_by_date.setdefault(series.date, {})[series.name] = series
@@ -90,7 +90,7 @@ def request_calendar_and_find_root_ids(
     return root_ids
 
 
-def request_all_flagged_series() -> Generator[Action, ObservationJson, list[ListedSeries]]:
+def scan_all_flagged_series() -> Generator[Action, ObservationJson, list[ListedSeries]]:
     """Call `scan` until all pages have been read, and return every flagged series."""
     flagged_series: list[ListedSeries] = []
     first: int | None = 1
@@ -102,7 +102,7 @@ def request_all_flagged_series() -> Generator[Action, ObservationJson, list[List
     return flagged_series
 
 
-def order_composite_rates(policy_numbers: Mapping[str, Any]) -> Sequence[str]:
+def order_composite_rates_by_leak_preference(policy_numbers: Mapping[str, Any]) -> Sequence[str]:
     """Return the composite rates, sorted so that a leak is reported as the first flagged one."""
     longest = policy_numbers.get("leak_reports") == "longest_composite"
     return COMPOSITE_RATES[::-1] if longest else COMPOSITE_RATES
@@ -129,7 +129,7 @@ def find_root_ids_of_date(
     unexplained = {
         name: series
         for name, series in flagged_series_by_name.items()
-        if _replace_funnel_step_by_step_rate(name) not in explained_series
+        if _convert_funnel_step_name_to_step_rate_name(name) not in explained_series
     }
     # `scan` lists a broken step under its funnel step and any other step under its step rate.
     steps = [
@@ -158,7 +158,7 @@ def find_root_ids_of_date(
     return [unexplained[name].series_id for name in roots]
 
 
-def _replace_funnel_step_by_step_rate(series_name: str) -> str:
+def _convert_funnel_step_name_to_step_rate_name(series_name: str) -> str:
     """Convert the name of a funnel step to its step rate; return other names unchanged."""
     return (
         STEP_RATES[FUNNEL_BREAKS.index(series_name)]

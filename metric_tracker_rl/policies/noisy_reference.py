@@ -11,8 +11,8 @@ import random
 
 from metric_tracker_rl.policies.base import ObservationJson, PolicySteps, build_analysis_action
 from metric_tracker_rl.policies.lean_reference import (
-    request_all_flagged_series,
     request_calendar_and_find_root_ids,
+    scan_all_flagged_series,
 )
 
 RANDOM_SHARES = (0.05, 0.15, 0.30, 0.50, 0.80)
@@ -30,7 +30,7 @@ def submit_root_ids_with_random_decisions(
         seed: seed of the random number generator.
     """
     rng = random.Random(seed)
-    flagged_series = yield from request_all_flagged_series()
+    flagged_series = yield from scan_all_flagged_series()
     root_ids = yield from request_calendar_and_find_root_ids(flagged_series, reset_observation)
     submitted_ids = []
     for series in flagged_series:

@@ -14,7 +14,7 @@ from metric_tracker_rl.policies.lean_reference import (
     DAYTIME_SHARE,
     STAGES,
     STEP_RATES,
-    order_composite_rates,
+    order_composite_rates_by_leak_preference,
 )
 
 RowFields = dict[str, Any]
@@ -74,11 +74,11 @@ class FunnelDay:
         threshold = self._policy_numbers["thresholds"][threshold_name]
         return abs(self.deviations[series_name]) >= threshold and series_name not in self._explained
 
-    def build_row(self, series_name: str) -> RowFields:
-        """Create the report row of a count or rate. A broken step gets a funnel_step row."""
+    def build_row_of_count_or_rate(self, series_name: str) -> RowFields:
+        """Create the report row of a count or rate. A broken step gives a funnel step row."""
         direction = "drop" if self.deviations[series_name] < 0 else "spike"
         if series_name in STAGES:
-            return self._build_row_with_values(
+            return self._build_report_row_of_series(
                 series_name,
                 entity_type="event_count",
                 entity_name=series_name,
@@ -88,14 +88,14 @@ class FunnelDay:
         break_threshold = self._policy_numbers["thresholds"]["funnel_break_relative_drop"]
         if series_name in STEP_RATES and self.deviations[series_name] <= -break_threshold:
             stage = STEP_RATES.index(series_name) + 1
-            return self._build_row_with_values(
+            return self._build_report_row_of_series(
                 series_name,
                 entity_type="funnel_step",
                 entity_name=f"{STAGES[stage]}_from_{STAGES[stage - 1]}",
                 anomaly_type="funnel_break",
                 detection_method="detect_funnel_break",
             )
-        return self._build_row_with_values(
+        return self._build_report_row_of_series(
             series_name,
             entity_type="conversion_rate",
             entity_name=series_name,
@@ -103,7 +103,7 @@ class FunnelDay:
             detection_method="compare_rate_to_median",
         )
 
-    def find_root_rows(self) -> list[RowFields]:
+    def build_rows_of_root_counts_and_rates(self) -> list[RowFields]:
         """Apply rules 3 to 6 of the policy, and return the report rows of root counts and rates."""
         roots: list[str] = []
         consequences: set[str] = set()
@@ -123,13 +123,13 @@ class FunnelDay:
         flagged_steps = [step for step in STEP_RATES if self.is_flagged_and_unexplained(step)]
         roots += [step for step in flagged_steps if step not in consequences]
         if not flagged_steps:
-            composites = order_composite_rates(self._policy_numbers)
+            composites = order_composite_rates_by_leak_preference(self._policy_numbers)
             roots += [name for name in composites if self.is_flagged_and_unexplained(name)][:1]
         if self.is_flagged_and_unexplained(STAGES[0]):
             roots.append(STAGES[0])
-        return [self.build_row(name) for name in roots]
+        return [self.build_row_of_count_or_rate(name) for name in roots]
 
-    def _build_row_with_values(
+    def _build_report_row_of_series(
         self,
         series_name: str,
         *,
@@ -151,18 +151,20 @@ class FunnelDay:
             "baseline_value": baseline,
             "observed_value": observed,
             "delta_value": round(observed - baseline, 4),
-            "severity": _severity_of_size(abs(self.deviations[series_name]), lower_bounds),
+            "severity": _find_severity_of_deviation_size(
+                abs(self.deviations[series_name]), lower_bounds
+            ),
         }
 
 
-def weekday_name(iso_date: str) -> str:
+def get_weekday_name(iso_date: str) -> str:
     """Return the English name of a date's weekday."""
     return WEEKDAYS[date.fromisoformat(iso_date).weekday()]
 
 
 def select_baselines_for_date(iso_date: str, baselines: BaselinesByName) -> ValuesByName:
     """Return the baselines that apply on a date, by series name."""
-    weekday = weekday_name(iso_date)
+    weekday = get_weekday_name(iso_date)
     return {
         name: baseline[weekday] if isinstance(baseline, Mapping) else baseline
         for name, baseline in baselines.items()
@@ -190,7 +192,7 @@ def build_daytime_share_row(
         "baseline_value": baseline,
         "observed_value": daytime_share,
         "delta_value": round(daytime_share - baseline, 6),
-        "severity": _severity_of_size(abs(daytime_share - baseline), lower_bounds),
+        "severity": _find_severity_of_deviation_size(abs(daytime_share - baseline), lower_bounds),
     }
 
 
@@ -215,12 +217,14 @@ def build_impossible_counts_row(
         "baseline_value": 0.0,
         "observed_value": excess_events,
         "delta_value": excess_events,
-        "severity": _severity_of_size(excess_events, lower_bounds),
+        "severity": _find_severity_of_deviation_size(excess_events, lower_bounds),
     }
 
 
-def _severity_of_size(deviation_size: float, lower_bounds: list[float]) -> str:
-    """Return the severity of a deviation, given the bounds of medium, high and critical."""
+def _find_severity_of_deviation_size(
+    deviation_size: float, severity_lower_bounds: list[float]
+) -> str:
+    """Return the severity of a deviation, given the lower bounds of medium, high and critical."""
     return ("low", "medium", "high", "critical")[
-        sum(deviation_size >= bound for bound in lower_bounds)
+        sum(deviation_size >= bound for bound in severity_lower_bounds)
     ]

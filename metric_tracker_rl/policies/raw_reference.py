@@ -29,8 +29,8 @@ from metric_tracker_rl.policies.policy_from_text import (
     FunnelDay,
     build_daytime_share_row,
     build_impossible_counts_row,
+    get_weekday_name,
     select_baselines_for_date,
-    weekday_name,
 )
 
 HOURS_PER_DAY = 24
@@ -65,13 +65,13 @@ DataSteps = Generator[Action, ObservationJson, CollectedData]
 """Generator that yields a policy's actions and returns the collected data."""
 
 
-def submit_root_rows_from_raw_data(_: ObservationJson) -> PolicySteps:
+def request_standard_raw_data_and_submit_root_rows(_: ObservationJson) -> PolicySteps:
     """Apply the reporting policy to raw data of the standard profile and submit the rows."""
     data = yield from request_raw_data_with_standard_tools()
     yield build_submit_action(find_root_rows_of_episode(data))
 
 
-def submit_root_rows_from_lean_raw_data(_: ObservationJson) -> PolicySteps:
+def request_lean_raw_data_and_submit_root_rows(_: ObservationJson) -> PolicySteps:
     """Apply the reporting policy to raw data of the lean profile and submit the rows."""
     data = yield from request_raw_data_with_lean_tools()
     yield build_analysis_action("submit", rows=find_root_rows_of_episode(data))
@@ -80,7 +80,7 @@ def submit_root_rows_from_lean_raw_data(_: ObservationJson) -> PolicySteps:
 def request_raw_data_with_standard_tools() -> DataSteps:
     """Request the data of an episode through the tools of the standard profile."""
     config = require_analysis_result((yield build_analysis_action("task_overview")))["config"]
-    dates = iso_dates_between(config["start_date"], config["end_date"])
+    dates = list_iso_dates_from_first_to_last(config["start_date"], config["end_date"])
     medians = require_analysis_result((yield build_analysis_action("get_metric_median")))["results"]
     baselines: dict[str, Any] = {
         median["metric_name"]: median.get("weekday_medians", median["median_value"])
@@ -91,11 +91,11 @@ def request_raw_data_with_standard_tools() -> DataSteps:
     for day in dates[: DAYS_PER_WEEK if is_by_weekday else 1]:
         action = build_analysis_action("hourly_rows_for_date", date=day)
         summary = require_analysis_result((yield action))["summary"]
-        share_baselines[weekday_name(day)] = summary["baseline_daytime_share"]
+        share_baselines[get_weekday_name(day)] = summary["baseline_daytime_share"]
     if is_by_weekday:
         baselines[DAYTIME_SHARE] = share_baselines
     else:
-        baselines[DAYTIME_SHARE] = share_baselines[weekday_name(dates[0])]
+        baselines[DAYTIME_SHARE] = share_baselines[get_weekday_name(dates[0])]
     explained: dict[str, set[str]] = {}
     for event in require_analysis_result((yield build_analysis_action("list_calendar")))["events"]:
         explained.setdefault(event["date"], set()).update(event["explains"])
@@ -124,7 +124,7 @@ def request_raw_data_with_lean_tools() -> DataSteps:
     for day, _title, names in calendar["rows"]:
         explained.setdefault(day, set()).update(names)
     hourly_counts: dict[str, HourlyCounts] = {}
-    dates = iso_dates_between(overview["first_date"], overview["last_date"])
+    dates = list_iso_dates_from_first_to_last(overview["first_date"], overview["last_date"])
     for start in range(0, len(dates), MAX_DATES_PER_CALL):
         action = build_analysis_action("hours", dates=dates[start : start + MAX_DATES_PER_CALL])
         for day, hours in require_analysis_result((yield action))["rows"]:
@@ -132,10 +132,10 @@ def request_raw_data_with_lean_tools() -> DataSteps:
     return CollectedData(overview, hourly_counts, baselines, explained)
 
 
-def iso_dates_between(first: str, last: str) -> list[str]:
+def list_iso_dates_from_first_to_last(first_date: str, last_date: str) -> list[str]:
     """Return all ISO dates from the first to the last, inclusive."""
-    start = date.fromisoformat(first)
-    day_count = (date.fromisoformat(last) - start).days + 1
+    start = date.fromisoformat(first_date)
+    day_count = (date.fromisoformat(last_date) - start).days + 1
     return [(start + timedelta(days)).isoformat() for days in range(day_count)]
 
 
@@ -150,7 +150,10 @@ def find_root_rows_of_date(iso_date: str, data: CollectedData) -> list[RowFields
         return quality_rows
     explained = data.explained.get(iso_date, set())
     funnel_day = build_funnel_day(iso_date, data, explained)
-    return find_daytime_share_rows(iso_date, data, explained) + funnel_day.find_root_rows()
+    return (
+        find_flagged_daytime_share_rows(iso_date, data, explained)
+        + funnel_day.build_rows_of_root_counts_and_rates()
+    )
 
 
 def find_impossible_count_rows(iso_date: str, data: CollectedData) -> list[RowFields]:
@@ -163,7 +166,7 @@ def find_impossible_count_rows(iso_date: str, data: CollectedData) -> list[RowFi
     return rows
 
 
-def find_daytime_share_rows(
+def find_flagged_daytime_share_rows(
     iso_date: str, data: CollectedData, explained_series: Collection[str] = ()
 ) -> list[RowFields]:
     """Return a row for the daytime share of a date if it is flagged and unexplained."""

@@ -33,7 +33,7 @@ from metric_tracker_rl.policies.lean_reference import (
     DAYTIME_SHARE,
     STAGES,
     STEP_RATES,
-    submit_root_ids,
+    scan_flagged_series_and_submit_root_ids,
 )
 from metric_tracker_rl.policies.policy_from_text import (
     REPORT_ROW_FIELDS,
@@ -42,8 +42,8 @@ from metric_tracker_rl.policies.policy_from_text import (
     select_baselines_for_date,
 )
 from metric_tracker_rl.policies.raw_reference import (
-    submit_root_rows_from_lean_raw_data,
-    submit_root_rows_from_raw_data,
+    request_lean_raw_data_and_submit_root_rows,
+    request_standard_raw_data_and_submit_root_rows,
 )
 
 DATES_PER_PAGE = 10
@@ -51,12 +51,12 @@ DATES_PER_PAGE = 10
 
 
 @register_policy("reference")
-def submit_root_rows_in_any_mode(reset_observation: ObservationJson) -> PolicySteps:
-    """Apply the reporting policy to tool results. Scores 1.0 on every episode."""
+def submit_root_rows_with_tools_of_play_mode(reset_observation: ObservationJson) -> PolicySteps:
+    """Submit the rows that the reporting policy asks for. Scores 1.0 on every episode."""
     yield from REFERENCE_BY_MODE[read_play_mode(reset_observation)](reset_observation)
 
 
-def submit_root_rows_from_guided_tools(_: ObservationJson) -> PolicySteps:
+def request_guided_tool_results_and_submit_root_rows(_: ObservationJson) -> PolicySteps:
     """Submit the rows that the reporting policy asks for, with the tools of the default mode."""
     overview = require_analysis_result((yield build_analysis_action("task_overview")))
     config = overview["config"]
@@ -65,7 +65,7 @@ def submit_root_rows_from_guided_tools(_: ObservationJson) -> PolicySteps:
         median["metric_name"]: median.get("weekday_medians", median["median_value"])
         for median in medians
     }
-    suspicious_dates = yield from _request_suspicious_dates()
+    suspicious_dates = yield from _request_suspicious_dates_past_threshold()
     mix_rows = yield from _request_daytime_share_rows_by_date(
         suspicious_dates, config["thresholds"]
     )
@@ -84,19 +84,26 @@ def submit_root_rows_from_guided_tools(_: ObservationJson) -> PolicySteps:
         if date in mix_rows and DAYTIME_SHARE not in explained:
             share, baseline = mix_rows[date]["observed_value"], mix_rows[date]["baseline_value"]
             report.append(build_daytime_share_row(date, share, baseline, config))
-        if _may_have_unexplained_count_or_rate(suspicious_date, explained, config["thresholds"]):
+        if _may_have_unexplained_flagged_count_or_rate(
+            suspicious_date, explained, config["thresholds"]
+        ):
             action = build_analysis_action("rows_for_date", date=date)
             day_result = require_analysis_result((yield action))
             values = {**day_result["daily_metrics"], **day_result["derived_rates"]}
             day_baselines = select_baselines_for_date(date, baselines)
-            report += FunnelDay(date, values, day_baselines, config, explained).find_root_rows()
+            report += FunnelDay(
+                date, values, day_baselines, config, explained
+            ).build_rows_of_root_counts_and_rates()
     yield build_submit_action(report)
 
 
 def _request_daytime_share_rows_by_date(
     suspicious_dates: Sequence[Mapping[str, Any]], thresholds: Mapping[str, float]
 ) -> Generator[Action, ObservationJson, dict[str, RowFields]]:
-    """Return the rows of shifted daytime shares by date, without a request if none can exist."""
+    """Request the rows of shifted daytime shares and return them by date.
+
+    No request is made if no date reaches the threshold of the daytime share.
+    """
     min_delta = 100.0 * thresholds["daytime_share_absolute"]
     if all(fields["hourly_mix_delta_pct"] < min_delta for fields in suspicious_dates):
         return {}
@@ -115,7 +122,7 @@ def _request_impossible_counts_rows(date: str) -> RowSteps:
     ]
 
 
-def _may_have_unexplained_count_or_rate(
+def _may_have_unexplained_flagged_count_or_rate(
     suspicious_date: Mapping[str, Any], explained_series: Set[str], thresholds: Mapping[str, float]
 ) -> bool:
     """Return whether a date may have a flagged count or rate that the calendar does not explain."""
@@ -130,8 +137,13 @@ def _may_have_unexplained_count_or_rate(
     )
 
 
-def _request_suspicious_dates() -> Generator[Action, ObservationJson, list[dict[str, Any]]]:
-    """Request the ranking of suspicious dates, down to dates below every threshold."""
+def _request_suspicious_dates_past_threshold() -> Generator[
+    Action, ObservationJson, list[dict[str, Any]]
+]:
+    """Request the ranking of suspicious dates until a page contains a date below every threshold.
+
+    The last page may therefore contain dates below every threshold.
+    """
     dates: list[dict[str, Any]] = []
     while len(dates) % DATES_PER_PAGE == 0 and (not dates or dates[-1]["suspicion_score"] >= 1.0):
         action = build_analysis_action(
@@ -145,9 +157,9 @@ def _request_suspicious_dates() -> Generator[Action, ObservationJson, list[dict[
 
 
 REFERENCE_BY_MODE = {
-    GUIDED_MODE: submit_root_rows_from_guided_tools,
-    LEAN_MODE: submit_root_ids,
-    RAW_MODE: submit_root_rows_from_raw_data,
-    LEAN_RAW_MODE: submit_root_rows_from_lean_raw_data,
+    GUIDED_MODE: request_guided_tool_results_and_submit_root_rows,
+    LEAN_MODE: scan_flagged_series_and_submit_root_ids,
+    RAW_MODE: request_standard_raw_data_and_submit_root_rows,
+    LEAN_RAW_MODE: request_lean_raw_data_and_submit_root_rows,
 }
 """Reference policies by mode."""

@@ -25,7 +25,7 @@ DEFAULT_ROW_COUNT = 3
 
 
 @register_policy("median_filter", is_baseline=True)
-def submit_median_filter_rows(_: ObservationJson) -> PolicySteps:
+def submit_rows_of_median_filter(_: ObservationJson) -> PolicySteps:
     """Submit the rows that the median filter generates at two standard deviations."""
     yield build_submit_action((yield from request_flagged_rows(2.0, (MEDIAN_FILTER,))))
 

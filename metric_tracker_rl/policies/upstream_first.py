@@ -60,18 +60,20 @@ def submit_all_flagged_rows(_: ObservationJson) -> PolicySteps:
 def submit_most_upstream_row_per_date(_: ObservationJson) -> PolicySteps:
     """Submit the most upstream row of each day, ignoring rows that the calendar explains."""
     rows = yield from request_unexplained_flagged_rows()
-    yield build_submit_action(list(_select_first_row_per_date(rows, STEPS_BEFORE_COUNTS).values()))
+    yield build_submit_action(
+        list(_select_first_row_per_date_by_entity_order(rows, STEPS_BEFORE_COUNTS).values())
+    )
 
 
 @register_policy("upstream_first_practice", max_submissions=MAX_SUBMISSIONS)
-def submit_upstream_rows_and_try_counts(_: ObservationJson) -> PolicySteps:
+def submit_upstream_rows_then_try_counts_in_practice_submissions(_: ObservationJson) -> PolicySteps:
     """Submit the most upstream rows; try counts instead of steps in practice submissions."""
     rows = yield from request_unexplained_flagged_rows()
     # A traffic-mix shift can share a day with another anomaly, so it does not replace another row.
     mix_rows = [row for row in rows if row["entity_name"] == ORDERING_APP.daytime_share_name]
     rows = [row for row in rows if row not in mix_rows]
-    best_rows = _select_first_row_per_date(rows, STEPS_BEFORE_COUNTS)
-    alternatives = _select_first_row_per_date(rows, COUNTS_BEFORE_STEPS)
+    best_rows = _select_first_row_per_date_by_entity_order(rows, STEPS_BEFORE_COUNTS)
+    alternatives = _select_first_row_per_date_by_entity_order(rows, COUNTS_BEFORE_STEPS)
     flagged_counts = Counter(row["date"] for row in rows)
     # Lost or duplicated events flag fewer rows than a changed step with all its consequences, so
     # dates with few flagged rows are tried first.
@@ -92,7 +94,7 @@ def submit_upstream_rows_and_try_counts(_: ObservationJson) -> PolicySteps:
             best_count = reply["correct_row_count"]
 
 
-def _select_first_row_per_date(
+def _select_first_row_per_date_by_entity_order(
     rows: Sequence[RowFields], entity_name_order: Sequence[str]
 ) -> dict[str, RowFields]:
     """Return for each date the row whose entity name comes first in the given order."""

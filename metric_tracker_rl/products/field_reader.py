@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from openenv_kit.errors import ConfigurationError, truncated_repr, unknown_name_message
+from openenv_kit.errors import ConfigurationError, build_unknown_name_message, truncated_repr
 
 NAME_PATTERN = re.compile(r"[a-z0-9_]{1,40}")
 ALLOWED_NAME = "1 to 40 of the characters a to z, 0 to 9 and _"
@@ -35,7 +35,7 @@ class FieldReader:
         for key in content:
             if key not in allowed:
                 place = f" in {path}" if path else ""
-                raise ProductRefused(unknown_name_message(f"key{place}", key, allowed))
+                raise ProductRefused(build_unknown_name_message(f"key{place}", key, allowed))
         self._content: Mapping[str, Any] = content
 
     def get_path(self, key: str) -> str:
@@ -133,7 +133,7 @@ def require_choice(path: str, value: object, allowed: Collection[str]) -> str:
     """Return the value if it is one of the allowed names."""
     if isinstance(value, str) and value in allowed:
         return value
-    raise ProductRefused(unknown_name_message(f"{path}", value, allowed))
+    raise ProductRefused(build_unknown_name_message(f"{path}", value, allowed))
 
 
 def require_slug(path: str, value: object) -> str:

@@ -115,6 +115,10 @@ class Product:
     other_thresholds: dict[str, float]
     levels: dict[str, ProductLevel]
 
+    def __hash__(self) -> int:
+        """Return a hash that equal products share; the fields contain unhashable mappings."""
+        return hash(self.digest)
+
     @property
     def is_hourly(self) -> bool:
         """Whether the product has counts by hour, and so a daytime share."""

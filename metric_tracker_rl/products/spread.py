@@ -33,7 +33,7 @@ def draw_first_stage_hours(
     """
     is_daytime = np.zeros(len(hour_weights), dtype=np.bool_)
     is_daytime[slice(*daytime)] = True
-    normals = stream.normals(len(totals), len(hour_weights))
+    normals = stream.draw_normals(len(totals), len(hour_weights))
     daytime_totals = np.rint(totals * daytime_shares).astype(np.int64)
     hours = np.zeros(normals.shape, dtype=np.int64)
     for mask, part_totals in ((is_daytime, daytime_totals), (~is_daytime, totals - daytime_totals)):
@@ -61,7 +61,7 @@ def draw_later_stage_hours(
         totals: counts of the days, shape (days,), at most those of the previous stage.
         previous_hours: the previous stage's counts by hour, shape (days, 24).
     """
-    normals = stream.normals(*previous_hours.shape)
+    normals = stream.draw_normals(*previous_hours.shape)
     previous_totals = np.maximum(previous_hours.sum(axis=-1), 1)
     rates = (totals / previous_totals)[:, np.newaxis]
     expected = previous_hours * rates

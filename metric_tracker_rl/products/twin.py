@@ -181,7 +181,7 @@ def _draw_latents(stream: BitStream, product: Product, days: int) -> FloatArray:
     z_t = φ z_(t−1) + √(1 − φ²) L ε_t, series by series.
     """
     series_count = len(product.series)
-    independent = stream.normals(WARM_UP_DAYS + days, series_count)
+    independent = stream.draw_normals(WARM_UP_DAYS + days, series_count)
     correlated = np.zeros_like(independent)
     for row, factors in enumerate(product.noise_factor):
         for column, factor in enumerate(factors):

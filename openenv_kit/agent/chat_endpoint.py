@@ -25,7 +25,11 @@ from openenv_kit.agent.completions import (
     parse_completion_or_failure,
     parse_model_answer,
 )
-from openenv_kit.agent.endpoint_failures import EndpointFailure, FailureKind, build_refusal_failure
+from openenv_kit.agent.endpoint_failures import (
+    EndpointFailure,
+    FailureKind,
+    build_failure_from_error_response,
+)
 from openenv_kit.agent.failure_messages import FailedRequest, build_model_error
 from openenv_kit.agent.redaction import build_redactor
 from openenv_kit.agent.request_options import ChatRequest, RequestOptions
@@ -76,7 +80,9 @@ class OpenAIEndpoint:
             base_url=settings.api_base_url,
             max_retries=0,
         )
-        self._request_options = RequestOptions(settings, self._endpoint_url, print_status)
+        self._request_options = RequestOptions(
+            settings, self._endpoint_url_without_secrets, print_status
+        )
 
     async def request_answer(
         self, messages: Sequence[ChatMessage], tools: Sequence[Mapping[str, Any]]
@@ -100,7 +106,7 @@ class OpenAIEndpoint:
             outcome = await self._post_chat_completion(body, deadline - time.monotonic())
             if not isinstance(outcome, EndpointFailure):
                 return parse_model_answer(outcome, messages, self._redact, limit)
-            if self._request_options.adapt_for_retry(outcome, request, body):
+            if self._request_options.change_options_after_failure(outcome, request, body):
                 continue
             pause_s = _compute_retry_pause_s(outcome, attempt)
             may_retry = outcome.is_temporary and not outcome.is_context_overflow
@@ -108,8 +114,8 @@ class OpenAIEndpoint:
             if not may_retry or not has_time_left or attempt > self._settings.model_retries:
                 failed_request = FailedRequest(
                     settings=self._settings,
-                    endpoint_url=self._endpoint_url,
-                    attempts_text=self._describe_last_attempt(attempt),
+                    endpoint_url=self._endpoint_url_without_secrets,
+                    attempts_text=self._describe_last_attempt_and_limit(attempt),
                     max_tokens=limit,
                     has_earlier_tool_calls=any(message.get("tool_calls") for message in messages),
                 )
@@ -138,15 +144,15 @@ class OpenAIEndpoint:
                     **body, timeout=client_timeout
                 )
                 raw_body = reply.content
-                redirect_url = self._find_redirected_url(reply.http_response)
+                redirect_url = self._get_final_url_if_redirected(reply.http_response)
         except openai.APIStatusError as error:
             response = error.response
-            return build_refusal_failure(
+            return build_failure_from_error_response(
                 response.status_code,
                 decode_json_or_text(response.content),
                 dict(response.headers),
                 self._redact,
-                self._find_redirected_url(response),
+                self._get_final_url_if_redirected(response),
             )
         except openai.APITimeoutError as error:
             if type(error.__cause__).__name__ == "ConnectTimeout":
@@ -157,23 +163,26 @@ class OpenAIEndpoint:
         except TimeoutError:
             return EndpointFailure(FailureKind.TIMED_OUT)
         except openai.APIConnectionError as error:
-            return EndpointFailure(FailureKind.NOT_CONNECTED, self._redact(_describe_cause(error)))
+            return EndpointFailure(
+                FailureKind.NOT_CONNECTED, self._redact(_get_message_of_error_cause(error))
+            )
         outcome = parse_completion_or_failure(raw_body, self._redact)
         if isinstance(outcome, EndpointFailure):
             return replace(outcome, redirect_url=redirect_url)
         return outcome
 
-    def _find_redirected_url(self, response: _HttpResponse) -> str:
+    def _get_final_url_if_redirected(self, response: _HttpResponse) -> str:
         """Return the final URL of a redirected request; empty if it was not redirected."""
         if not response.history:
             return ""
         return self._redact(hide_url_credentials(str(response.url).split("?")[0]))
 
     @property
-    def _endpoint_url(self) -> str:
+    def _endpoint_url_without_secrets(self) -> str:
+        """URL of the endpoint for messages, without its user name, password and API key."""
         return self._redact(hide_url_credentials(str(self._client.base_url)))
 
-    def _describe_last_attempt(self, attempt_number: int) -> str:
+    def _describe_last_attempt_and_limit(self, attempt_number: int) -> str:
         if attempt_number > self._settings.model_retries:
             return f"attempt {attempt_number}, the last"
         limit_s = self._settings.answer_timeout_s
@@ -190,7 +199,7 @@ def _compute_retry_pause_s(failure: EndpointFailure, attempt_number: int) -> flo
     return longest_s * random.uniform(MIN_PAUSE_SHARE, 1.0)
 
 
-def _describe_cause(error: BaseException) -> str:
+def _get_message_of_error_cause(error: BaseException) -> str:
     cause = error.__cause__
     if cause is None:
         return str(error)

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from openenv_kit.environment import (
     Environment,
-    default_task_names,
     find_environment_entry_points,
     get_environment,
+    list_default_task_names,
 )
 from openenv_kit.errors import InvalidValueError, UnknownNameError, require_name
 from openenv_kit.reset_arguments import NamedValue, parse_reset_argument
@@ -127,7 +127,7 @@ def _build_option_parser(environment: Environment) -> argparse.ArgumentParser:
         "--tasks",
         metavar="LIST",
         help="comma-separated task ids, or split:start-stop (stop not included), or both; "
-        f"default: {', '.join(default_task_names(environment))} (MetricTrackerRl_TASK)",
+        f"default: {', '.join(list_default_task_names(environment))} (MetricTrackerRl_TASK)",
     )
     parser.add_argument(
         "--episodes",

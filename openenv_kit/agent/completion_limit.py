@@ -48,11 +48,13 @@ def parse_or_guess_max_answer_tokens(error_message: str, requested_tokens: int) 
     """
     if not ANSWER_LENGTH_PATTERN.search(error_message):
         return None
-    numbers = [_parse_number(text) for text in re.findall(NUMBER_PATTERN, error_message)]
+    numbers = [
+        _parse_number_with_commas(text) for text in re.findall(NUMBER_PATTERN, error_message)
+    ]
     if PROMPT_LENGTH_PATTERN.search(error_message):
         for pattern in CONTEXT_SIZE_PATTERNS:
             if match := pattern.search(error_message):
-                context_tokens = _parse_number(match[1])
+                context_tokens = _parse_number_with_commas(match[1])
                 prompt_tokens = _find_prompt_token_count(numbers, context_tokens, requested_tokens)
                 if prompt_tokens is not None:
                     return context_tokens - prompt_tokens
@@ -63,7 +65,7 @@ def parse_or_guess_max_answer_tokens(error_message: str, requested_tokens: int) 
     return max(limits) - 1 if is_exclusive else max(limits)
 
 
-def _parse_number(text: str) -> int:
+def _parse_number_with_commas(text: str) -> int:
     return int(text.replace(",", ""))
 
 

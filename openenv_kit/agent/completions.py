@@ -11,7 +11,7 @@ from openenv_kit.agent.endpoint_failures import (
     MAX_QUOTE_CHARACTERS,
     EndpointFailure,
     FailureKind,
-    build_refusal_failure,
+    build_failure_from_error_response,
     find_error_object,
     infer_http_status,
 )
@@ -89,9 +89,13 @@ def parse_model_answer(
         sent_max_tokens: completion limit in the request.
     """
     choices = completion.get("choices")
-    choice = _mapping_or_empty(choices[0] if isinstance(choices, list) and choices else None)
-    message: ChatMessage = redact_json(dict(_mapping_or_empty(choice.get("message"))), redact)
-    usage = _mapping_or_empty(completion.get("usage"))
+    choice = _replace_non_mapping_with_empty(
+        choices[0] if isinstance(choices, list) and choices else None
+    )
+    message: ChatMessage = redact_json(
+        dict(_replace_non_mapping_with_empty(choice.get("message"))), redact
+    )
+    usage = _replace_non_mapping_with_empty(completion.get("usage"))
     text = extract_message_text(message.get("content"))
     calls = _parse_tool_calls(message)
     prompt_tokens, completion_tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
@@ -116,7 +120,7 @@ def parse_model_answer(
     )
 
 
-def _mapping_or_empty(value: object) -> Mapping[str, Any]:
+def _replace_non_mapping_with_empty(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
@@ -134,7 +138,9 @@ def parse_completion_or_failure(
     """Parse the body of a response with status 200: a chat completion or an error."""
     body = decode_json_or_text(raw_body)
     if isinstance(body, str):
-        body = _find_error_event(body) or body  # some endpoints stream without being asked to
+        body = (
+            _find_error_event_in_stream(body) or body
+        )  # some endpoints stream without being asked to
     error = find_error_object(body)
     choices = body.get("choices") if isinstance(body, dict) else None
     first = choices[0] if isinstance(choices, list) and choices else None
@@ -144,7 +150,9 @@ def parse_completion_or_failure(
             error = {"message": _describe_failed_choice(first)}
     if error is not None:
         # Some routers report an error of the provider with status 200.
-        return build_refusal_failure(infer_http_status(error), {"error": error}, {}, redact)
+        return build_failure_from_error_response(
+            infer_http_status(error), {"error": error}, {}, redact
+        )
     if isinstance(first, dict) and isinstance(first.get("message"), dict):
         return dict(body)
     quote = format_one_line(redact(str(body)), MAX_QUOTE_CHARACTERS)
@@ -165,7 +173,7 @@ def decode_json_or_text(raw_body: bytes) -> Any:
         return text
 
 
-def _find_error_event(event_stream: str) -> Any | None:
+def _find_error_event_in_stream(event_stream: str) -> Any | None:
     """Return the first server-sent event that contains an error; None if there is no error."""
     for line in event_stream.splitlines():
         if line.startswith("data:"):

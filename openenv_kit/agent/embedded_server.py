@@ -11,14 +11,14 @@ import sys
 import threading
 
 
-def _exit_when_parent_ends() -> None:
+def _wait_for_parent_and_exit_process() -> None:
     while sys.stdin.buffer.read(1):
         pass
     os._exit(0)
 
 
 if __name__ == "__main__":
-    threading.Thread(target=_exit_when_parent_ends, daemon=True).start()
+    threading.Thread(target=_wait_for_parent_and_exit_process, daemon=True).start()
     # The framework imports Gradio if it is installed, which takes half of the server's start time.
     # This server has no page, so Gradio is hidden from it.
     sys.modules["gradio"] = None  # type: ignore[assignment]

@@ -166,7 +166,7 @@ def format_error_code_and_message(body: Any) -> str:
     return f"{code}: {message}" if code and code not in message.lower() else message
 
 
-def build_refusal_failure(
+def build_failure_from_error_response(
     status: int, body: Any, headers: Mapping[str, str], redact: Redact, redirect_url: str = ""
 ) -> EndpointFailure:
     """Convert an error response to an `EndpointFailure` of kind `REFUSED`.
@@ -192,7 +192,7 @@ def build_refusal_failure(
 
 
 def parse_retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Return the pause that response headers request, in seconds; None without a request."""
+    """Return the pause that response headers request, in seconds; None if they request none."""
     units_per_second = {"retry-after-ms": 1000.0, "retry-after": 1.0}
     for name, divisor in units_per_second.items():
         try:

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from openenv_kit.environment import Environment, default_task_names
+from openenv_kit.environment import Environment, list_default_task_names
 from openenv_kit.errors import ConfigurationError, require_integer, require_name
 from openenv_kit.reply import ReplyStatus
-from openenv_kit.reset_arguments import ArgumentRole, names_with_roles
+from openenv_kit.reset_arguments import ArgumentRole, select_argument_names_by_role
 from openenv_kit.sealed_split import is_sealed_split
 
 MAX_EPISODES = 100_000
@@ -72,18 +72,21 @@ def plan_episodes(
     if first_seed is not None:
         require_integer("--seed", first_seed, 0, MAX_SEED)
     # The planner sets the arguments that select the episode, so `--reset` must not.
-    selectors = names_with_roles(environment.reset_arguments, ArgumentRole.TASK, ArgumentRole.SEED)
+    selectors = select_argument_names_by_role(
+        environment.reset_arguments, ArgumentRole.TASK, ArgumentRole.SEED
+    )
     allowed = [name for name in environment.reset_arguments if name not in selectors]
     extra_arguments = dict(extra_reset_arguments or {})
     for name in extra_arguments:
         require_name("--reset", name, allowed)
     entries = [part.strip() for part in task_list.split(",") if part.strip()]
     planned_by_label: dict[str, PlannedEpisode] = {}
-    for entry in entries or default_task_names(environment):
-        for planned in _plan_task_list_entry(environment, entry, episodes_per_task, first_seed):
-            if (
-                planned.unique_label in planned_by_label
-            ):  # its recording would overwrite the first one's
+    for entry in entries or list_default_task_names(environment):
+        for planned in _plan_episodes_of_task_list_entry(
+            environment, entry, episodes_per_task, first_seed
+        ):
+            # The recording of a repeated episode would overwrite the first one's.
+            if planned.unique_label in planned_by_label:
                 raise ConfigurationError(
                     f"--tasks has {planned.task_id!r} twice; use --episodes to repeat it."
                 )
@@ -92,11 +95,13 @@ def plan_episodes(
             )
     require_integer("number of episodes of --tasks", len(planned_by_label), 0, MAX_EPISODES)
     if extra_arguments:
-        _validate_by_trial_reset(environment, next(iter(planned_by_label.values())).reset)
+        _validate_arguments_by_trial_reset(environment, next(iter(planned_by_label.values())).reset)
     return list(planned_by_label.values())
 
 
-def _validate_by_trial_reset(environment: Environment, reset_arguments: Mapping[str, Any]) -> None:
+def _validate_arguments_by_trial_reset(
+    environment: Environment, reset_arguments: Mapping[str, Any]
+) -> None:
     """Reset once in this process, so that an invalid argument fails before the run starts."""
     if not is_sealed_split(reset_arguments.get("split")):  # only the server has the salt
         reply = environment.create_session().reset(**reset_arguments)
@@ -104,7 +109,7 @@ def _validate_by_trial_reset(environment: Environment, reset_arguments: Mapping[
             raise ConfigurationError(f"--reset: {reply.message}")
 
 
-def _plan_task_list_entry(
+def _plan_episodes_of_task_list_entry(
     environment: Environment, entry: str, episodes_per_task: int, first_seed: int | None
 ) -> Iterator[PlannedEpisode]:
     """Yield the episodes of one entry of `--tasks`: a task id or a range of a split."""
@@ -112,14 +117,14 @@ def _plan_task_list_entry(
     if range_match:
         if first_seed is not None:
             raise ConfigurationError(f"--seed was given with {entry}, but a split fixes its seeds.")
-        yield from _plan_split_range(environment, range_match, episodes_per_task)
+        yield from _plan_episodes_of_split_range(environment, range_match, episodes_per_task)
     elif ":" in entry:
         raise ConfigurationError(f"--tasks has {entry!r}; allowed: a task id, or split:start-stop.")
     else:
-        yield from _plan_named_task(environment, entry, episodes_per_task, first_seed)
+        yield from _plan_episodes_of_named_task(environment, entry, episodes_per_task, first_seed)
 
 
-def _plan_named_task(
+def _plan_episodes_of_named_task(
     environment: Environment, task_id: str, episodes_per_task: int, first_seed: int | None
 ) -> Iterator[PlannedEpisode]:
     arguments = environment.reset_arguments_by_task_id[
@@ -131,19 +136,19 @@ def _plan_named_task(
     for episode in range(episodes_per_task):
         reset: dict[str, Any] = {"task_id": task_id} if "task_id" in arguments else dict(arguments)
         if episode and seed is not None:
-            reset["seed"] = derive_seed(task_id, seed, episode)
+            reset["seed"] = derive_seed_of_repetition(task_id, seed, episode)
         elif first_seed is not None:
             reset["seed"] = first_seed
         yield PlannedEpisode(task_id, episode, reset)
 
 
-def derive_seed(task_id: str, first_seed: int, repetition: int) -> int:
+def derive_seed_of_repetition(task_id: str, first_seed: int, repetition: int) -> int:
     """Derive the seed for a repetition of a task, independent of the machine."""
     digest = hashlib.sha256(f"{task_id}/{first_seed}/{repetition}".encode()).digest()
     return int.from_bytes(digest[:4], "big")
 
 
-def _plan_split_range(
+def _plan_episodes_of_split_range(
     environment: Environment, range_match: re.Match[str], episodes_per_task: int
 ) -> Iterator[PlannedEpisode]:
     # The server, which has the salt, decides whether the sealed split can be played.

@@ -16,7 +16,7 @@ from openenv_kit.agent.endpoint_failures import (
 )
 from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.errors import ModelError
-from openenv_kit.network_addresses import is_loopback
+from openenv_kit.network_addresses import is_loopback_host
 
 INVALID_KEY_PATTERN = re.compile(
     r"api[ _-]?key.{0,20}(not valid|invalid)|invalid.api.key", re.IGNORECASE
@@ -114,7 +114,7 @@ def build_model_error(failure: EndpointFailure, request: FailedRequest) -> Model
                 "MODEL_TIMEOUT_S, or choose a faster MODEL_NAME."
             )
         case FailureKind.NOT_CONNECTED:
-            hint = _build_connection_hint(failure, endpoint)
+            hint = _build_hint_for_failed_connection(failure, endpoint)
             return ModelError(
                 f"No connection to {endpoint} ({failure.message}), {attempts}: {hint}."
             )
@@ -129,7 +129,7 @@ def build_model_error(failure: EndpointFailure, request: FailedRequest) -> Model
                 f"{TRY_LATER_ADVICE}"
             )
         case FailureKind.REFUSED:
-            return _build_error_if_too_long(failure, request) or _build_refusal_error(
+            return _build_length_error_if_too_long(failure, request) or _build_refusal_error(
                 failure, request
             )
 
@@ -140,16 +140,18 @@ def add_full_stop(text: str) -> str:
     return text if not text or text[-1] in ".!?…" else f"{text}."
 
 
-def _build_connection_hint(failure: EndpointFailure, endpoint_url: str) -> str:
+def _build_hint_for_failed_connection(failure: EndpointFailure, endpoint_url: str) -> str:
     if WRONG_SCHEME_PATTERN.search(failure.message):
         return "check API_BASE_URL, which may have to start with http:// instead of https://"
-    if is_loopback(urlsplit(endpoint_url).hostname or ""):
+    if is_loopback_host(urlsplit(endpoint_url).hostname or ""):
         return "check API_BASE_URL, and that the model's server runs on this machine"
     return "check API_BASE_URL"
 
 
-def _build_error_if_too_long(failure: EndpointFailure, request: FailedRequest) -> ModelError | None:
-    """Build the error if the requested completion or the conversation is too long; else None."""
+def _build_length_error_if_too_long(
+    failure: EndpointFailure, request: FailedRequest
+) -> ModelError | None:
+    """Build the error for a completion or conversation that is too long; None if neither is."""
     detail = add_full_stop(failure.message)
     max_answer_tokens = failure.parse_or_guess_max_answer_tokens(request.max_tokens)
     if max_answer_tokens is not None and not is_prompt_plus_answer_limit_error(failure.message):
@@ -166,7 +168,9 @@ def _build_error_if_too_long(failure: EndpointFailure, request: FailedRequest) -
     return None
 
 
-def classify_refusal(failure: EndpointFailure, *, has_earlier_tool_calls: bool) -> RefusalReason:
+def infer_refusal_reason(
+    failure: EndpointFailure, *, has_earlier_tool_calls: bool
+) -> RefusalReason:
     """Classify the reason why an endpoint refused a request.
 
     Endpoints use different statuses for the same reason, so the error message is searched too.
@@ -207,7 +211,7 @@ def classify_refusal(failure: EndpointFailure, *, has_earlier_tool_calls: bool) 
 
 
 def _build_refusal_error(failure: EndpointFailure, request: FailedRequest) -> ModelError:
-    reason = classify_refusal(failure, has_earlier_tool_calls=request.has_earlier_tool_calls)
+    reason = infer_refusal_reason(failure, has_earlier_tool_calls=request.has_earlier_tool_calls)
     return ModelError(
         f"{request.endpoint_url} {_describe_refusal(reason, failure, request)}",
         is_permanent=reason in PERMANENT_REASONS,

@@ -29,12 +29,12 @@ async def find_or_start_server(
         ConfigurationError: the server at BASE_URL serves another environment.
         ServerError: the server cannot be reached or started.
     """
-    server = await _find_or_start_by_settings(environment, settings, print_status)
+    server = await _find_or_start_server_by_settings(environment, settings, print_status)
     print_status(f"Environment: {server.description}")
     return server
 
 
-async def _find_or_start_by_settings(
+async def _find_or_start_server_by_settings(
     environment: Environment, settings: AgentSettings, print_status: PrintStatus
 ) -> Server:
     if settings.base_url:

@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Standard output is reserved for the evaluation log, so libraries print to standard error.
     with redirect_stdout(sys.stderr):
         try:
-            return asyncio.run(_run_and_write_results(options, console, log_stream))
+            return asyncio.run(_play_episodes_and_write_results(options, console, log_stream))
         except KitError as problem:
             console.print(f"inference: {problem}", markup=False, highlight=False, style="red")
             if isinstance(problem, ConfigurationError):
@@ -67,10 +67,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return ExitCode.INTERRUPTED
 
 
-async def _run_and_write_results(
+async def _play_episodes_and_write_results(
     options: CommandLineOptions, console: Console, log_stream: IO[str]
 ) -> ExitCode:
-    _cancel_on_sigterm()
+    _cancel_run_on_sigterm()
     settings = load_settings_with_options(options)
     redact = build_redactor(settings.secrets)
 
@@ -106,7 +106,7 @@ async def _run_and_write_results(
                 options.resume, environment, player.name, player.score_settings, redact
             )
             exit_stack.callback(resume_file.close)
-            earlier_results = resume_file.read_results_of_planned(
+            earlier_results = resume_file.read_results_of_planned_episodes(
                 planned_episodes, print_redacted_status
             )
         evaluation_log = EvaluationLog(
@@ -122,7 +122,7 @@ async def _run_and_write_results(
             runner = await exit_stack.enter_async_context(
                 open_ray_runner(options, settings, evaluation_log, print_redacted_status)
             )
-            _cancel_on_sigterm()  # Ray replaces the signal handler
+            _cancel_run_on_sigterm()  # Ray replaces the signal handler
         else:
             server = await find_or_start_server(environment, settings, print_redacted_status)
             exit_stack.push_async_callback(server.stop)
@@ -153,7 +153,7 @@ async def _run_and_write_results(
     return ExitCode.EPISODE_FAILED if result.unfinished_count else ExitCode.OK
 
 
-def _cancel_on_sigterm() -> None:
+def _cancel_run_on_sigterm() -> None:
     """Handle SIGTERM like Ctrl-C: print the END lines and stop the server of this run."""
     if task := asyncio.current_task():
         with suppress(NotImplementedError):  # not available on every platform

@@ -20,7 +20,7 @@ from openenv_kit.agent.prompts import (
 )
 from openenv_kit.agent.servers import PrintStatus
 from openenv_kit.agent.settings import AgentSettings
-from openenv_kit.agent.text_calls import find_call_written_as_text
+from openenv_kit.agent.text_calls import find_tool_call_written_as_text
 from openenv_kit.agent.tool_arguments import parse_tool_arguments
 from openenv_kit.agent.transcript import Transcript
 from openenv_kit.errors import ToolArgumentError
@@ -113,7 +113,7 @@ class _ModelEpisode:
         environment = self.episode.environment
         reset_observation = self.episode.reset_observation
         transcript = self.transcript
-        transcript.add_message("system", environment.system_prompt(reset_observation))
+        transcript.add_message("system", environment.build_system_prompt(reset_observation))
         transcript.add_message("user", environment.tools.first_user_message(reset_observation))
         max_rounds = self.settings.max_tool_rounds
         if "max_tool_rounds" not in self.settings.model_fields_set:
@@ -179,7 +179,7 @@ class _ModelEpisode:
         tools = self.episode.tools.chat_tools
         while True:
             try:
-                async with self._report_waiting_in_background():
+                async with self._print_waiting_time_in_background():
                     answer = await self.endpoint.request_answer(
                         self.transcript.request_messages, tools
                     )
@@ -193,7 +193,7 @@ class _ModelEpisode:
         self.has_called_tool |= bool(answer.tool_calls)
         names = self.episode.tools.tool_names
         self.text_call_marker = (
-            "" if answer.tool_calls else find_call_written_as_text(answer.text, names)
+            "" if answer.tool_calls else find_tool_call_written_as_text(answer.text, names)
         )
         if answer.has_token_counts:
             self.ignores_tools = answer.prompt_tokens < self._estimate_min_prompt_tokens(tools)
@@ -201,7 +201,7 @@ class _ModelEpisode:
         return answer
 
     @asynccontextmanager
-    async def _report_waiting_in_background(self) -> AsyncIterator[None]:
+    async def _print_waiting_time_in_background(self) -> AsyncIterator[None]:
         """Print status messages about the waiting time until the `async with` block ends."""
 
         async def print_waiting_time_repeatedly() -> None:
@@ -249,7 +249,7 @@ class _ModelEpisode:
             usage.cost = (usage.cost or 0.0) + cost_usd
 
     def _compute_cost_usd_from_price_settings(self, answer: ModelAnswer) -> float | None:
-        """Compute the cost of a response from the prices in the settings; None without prices."""
+        """Compute the cost of a response from the prices in the settings; None if none are set."""
         input_price = self.settings.input_price_per_million
         output_price = self.settings.output_price_per_million
         if input_price is None or output_price is None:
@@ -262,7 +262,9 @@ class _ModelEpisode:
         budget, usage = self.settings.token_budget, self.episode.usage
         return budget > 0 and usage.total_tokens + 2 * usage.last_call_tokens > budget
 
-    async def _execute_call_and_add_result(self, call: ModelToolCall, possible_cause: str) -> None:
+    async def _execute_call_and_add_result(
+        self, call: ModelToolCall, possible_error_cause: str
+    ) -> None:
         """Execute a tool call, or log it as rejected, and add its result to the transcript."""
         tools = self.episode.tools
         arguments: Any = call.arguments
@@ -273,11 +275,11 @@ class _ModelEpisode:
             action = tools.build_action(call.name, arguments)
         except ToolArgumentError as problem:
             message = str(problem)
-            if possible_cause:
-                message += f" Perhaps because {possible_cause}."
+            if possible_error_cause:
+                message += f" Perhaps because {possible_error_cause}."
             self.episode.log_rejected_call(call.name, arguments, message)
             result = compact_json({"status": ReplyStatus.ERROR, "message": message})
         else:
-            observation = await self.episode.step_and_log(action)
+            observation = await self.episode.send_action_and_log_step(action)
             result = format_truncated_json(tools.format_tool_result(observation))
         self.transcript.add_tool_result(call, result)

@@ -13,7 +13,7 @@ from openenv_kit.catalogue import Catalogue
 from openenv_kit.environment import Environment
 from openenv_kit.episode_clients.protocol import ObservationJson
 from openenv_kit.episode_clients.replaying_websocket import ReplayingWebSocketEpisode
-from openenv_kit.recordings.format import RunRecorder
+from openenv_kit.recordings.recorder import RunRecorder
 from openenv_kit.reply import ReplyStatus
 
 
@@ -75,14 +75,14 @@ class PlayerEpisode:
     _recorded_message_count: int = 0
 
     def __post_init__(self) -> None:
-        self.tools = self.environment.tools.for_episode(self.reset_observation)
+        self.tools = self.environment.tools.select_for_episode(self.reset_observation)
 
     @property
     def is_done(self) -> bool:
         """Whether the episode is over."""
         return bool(self.last_observation.get("done"))
 
-    async def step_and_log(self, action: Mapping[str, Any]) -> ObservationJson:
+    async def send_action_and_log_step(self, action: Mapping[str, Any]) -> ObservationJson:
         """Send an action, print its STEP line, record it and return the observation."""
         start_s = time.monotonic()
         observation = await self.client.step(action)
@@ -90,10 +90,10 @@ class PlayerEpisode:
         self.last_observation = observation
         if self.recorder is not None:
             self.recorder.record_step(
-                action, observation, elapsed_s, self._take_unrecorded_messages()
+                action, observation, elapsed_s, self._get_and_mark_unrecorded_messages()
             )
         tool_call = self.environment.tools.tool_call_of_action(action)
-        self.task_log.write_step(
+        self.task_log.write_step_line(
             format_action_field(tool_call.name, tool_call.arguments),
             float(observation["reward"] or 0.0),
             self.is_done,
@@ -103,9 +103,11 @@ class PlayerEpisode:
 
     def log_rejected_call(self, tool_name: str, arguments: Any, error: str) -> None:
         """Print a STEP line with reward 0 for a tool call that cannot be converted to an action."""
-        self.task_log.write_step(format_action_field(tool_name, arguments), 0.0, False, error)
+        self.task_log.write_step_line(format_action_field(tool_name, arguments), 0.0, False, error)
+        if self.recorder is not None:
+            self.recorder.count_rejected_call()
 
-    def end_recording(self, score: float | None, error: str = "") -> None:
+    def record_end_of_episode(self, score: float | None, error: str = "") -> None:
         """Record how the episode ended.
 
         Args:
@@ -114,10 +116,10 @@ class PlayerEpisode:
         """
         if self.recorder is not None:
             self.recorder.record_end(
-                score, self.last_observation, self._take_unrecorded_messages(), error
+                score, self.last_observation, self._get_and_mark_unrecorded_messages(), error
             )
 
-    def _take_unrecorded_messages(self) -> list[dict[str, Any]]:
+    def _get_and_mark_unrecorded_messages(self) -> list[dict[str, Any]]:
         messages = self.transcript[self._recorded_message_count :]
         self._recorded_message_count = len(self.transcript)
         return messages

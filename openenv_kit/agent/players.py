@@ -51,7 +51,7 @@ class ScriptedPlayer:
         ):
             action = next(steps)
             while True:
-                observation = await episode.step_and_log(action)
+                observation = await episode.send_action_and_log_step(action)
                 if episode.is_done:
                     return
                 action = steps.send(observation)

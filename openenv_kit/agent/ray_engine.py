@@ -74,15 +74,15 @@ class RayWorker:
         )
         self._server: Server | None = None
 
-    async def prepare_and_describe_server(self) -> str:
+    async def find_or_start_server_and_describe_it(self) -> str:
         """Start or find the server and return its description."""
         self._server = await find_or_start_server(self._environment, self._settings, lambda _: None)
         return self._server.description
 
-    async def play_and_capture_output(self, result: EpisodeResult) -> WorkerOutput:
+    async def play_episode_and_capture_output(self, result: EpisodeResult) -> WorkerOutput:
         """Play `result.planned`; return the completed result and the captured output."""
         if self._server is None:  # Ray restarted the worker after a failure
-            await self.prepare_and_describe_server()
+            await self.find_or_start_server_and_describe_it()
         assert self._server is not None
         log_stream = io.StringIO()
         status_messages: list[str] = []
@@ -102,7 +102,7 @@ class RayWorker:
                 recording_folder=Path(folder) if self._should_record else None,
                 print_status=status_messages.append,
             )
-            await runner.play_and_fill_result(result)
+            await runner.play_episode_and_fill_result(result)
             recording_path = Path(folder) / result.planned.recording_filename
             recording_text = ""
             if recording_path.exists():
@@ -135,14 +135,14 @@ class RayEpisodeRunner:
     description: str
     _running_by_worker: Counter[int] = field(default_factory=Counter)
 
-    async def play_and_fill_result(self, result: EpisodeResult) -> None:
+    async def play_episode_and_fill_result(self, result: EpisodeResult) -> None:
         """Play `result.planned` on a worker and fill in the other fields of the result."""
         worker_index = min(range(len(self.workers)), key=self._running_by_worker.__getitem__)
         self._running_by_worker[worker_index] += 1
         try:
-            output: WorkerOutput = await self.workers[worker_index].play_and_capture_output.remote(
-                result
-            )
+            output: WorkerOutput = await self.workers[
+                worker_index
+            ].play_episode_and_capture_output.remote(result)
         except self.ray.exceptions.RayError as problem:
             first_line = str(problem).splitlines()[0]
             result.status = RunStatus.FAILED
@@ -193,7 +193,7 @@ async def open_ray_runner(
         ]
         print_status(f"Starting {worker_count} workers on a Ray cluster of {core_count} cores …")
         server_descriptions = [
-            await worker.prepare_and_describe_server.remote() for worker in workers
+            await worker.find_or_start_server_and_describe_it.remote() for worker in workers
         ]
         yield RayEpisodeRunner(
             ray=ray,

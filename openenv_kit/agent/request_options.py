@@ -85,7 +85,7 @@ class RequestOptions:
         options = {**self._options, self._limit_name: self.compute_max_tokens_to_send(request)}
         return {**options, "messages": messages, "tools": list(request.tools)}
 
-    def adapt_for_retry(
+    def change_options_after_failure(
         self, failure: EndpointFailure, request: ChatRequest, sent_body: Mapping[str, Any]
     ) -> ShouldResend:
         """Change the options after an error response; return whether to resend the request.

@@ -28,7 +28,7 @@ def print_results_and_errors(result: RunResult, console: Console, redact: Redact
         result_table.add_column(
             title, justify="left" if is_text else "right", no_wrap=title == "task"
         )
-    groups = result.group_by_task()
+    groups = result.group_results_by_task()
     for task, group in list(groups.items())[:MAX_TABLE_ROWS]:
         result_table.add_row(*_format_row_of_means(task, group)[: len(titles)])
     if len(groups) > MAX_TABLE_ROWS:

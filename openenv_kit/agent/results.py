@@ -42,7 +42,7 @@ class EpisodeResult:
     Attributes:
         planned: the episode's task and reset arguments.
         status: how the episode ended.
-        score: score in [0, 1], 0 without a report; None unless the episode was played to its end.
+        score: score in [0, 1]; 0 if no report was graded, None if the episode was not finished.
         seconds: wall time, in seconds.
         breakdown: score components, if a report was graded.
         grounded: evidence share; None if unknown.
@@ -105,7 +105,9 @@ class EpisodeResult:
         }
 
 
-def copy_with_truncated_tool_results(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def copy_messages_with_truncated_tool_results(
+    messages: Sequence[Mapping[str, Any]],
+) -> list[dict[str, Any]]:
     """Copy a conversation's messages and truncate long tool results in the copies."""
     shortened = [dict(message) for message in messages]
     for message in shortened:
@@ -138,7 +140,7 @@ class RunResult:
     seconds: float
     is_interrupted: bool = False
 
-    def group_by_task(self) -> dict[str, list[EpisodeResult]]:
+    def group_results_by_task(self) -> dict[str, list[EpisodeResult]]:
         """Group the results by task id, in the planned order."""
         groups: dict[str, list[EpisodeResult]] = {}
         for result in self.episodes:

@@ -66,7 +66,7 @@ class ResumeFile:
                 f"--resume {path}: another run is writing this file."
             ) from None
 
-    def read_results_of_planned(
+    def read_results_of_planned_episodes(
         self, planned_episodes: Sequence[PlannedEpisode], print_status: PrintStatus
     ) -> list[EpisodeResult]:
         """Read the results in the file that belong to planned episodes.
@@ -110,7 +110,7 @@ class ResumeFile:
             )
         return results
 
-    def append_if_finished(self, result: EpisodeResult) -> None:
+    def append_result_if_finished(self, result: EpisodeResult) -> None:
         """Append a result, unless the episode failed or was interrupted."""
         if not result.is_finished:
             return

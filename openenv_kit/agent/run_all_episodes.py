@@ -21,7 +21,7 @@ class EpisodeRunner(Protocol):
     def description(self) -> str:
         """One-line description of where the episodes are played."""
 
-    async def play_and_fill_result(self, result: EpisodeResult) -> None:
+    async def play_episode_and_fill_result(self, result: EpisodeResult) -> None:
         """Play `result.planned` and fill in the other fields of the result."""
 
 
@@ -60,7 +60,7 @@ class EpisodeScheduler:
         start_s = time.monotonic()
         is_interrupted = False
         try:
-            await self._run_unfinished_episodes(runner)
+            await self._play_unfinished_episodes(runner)
         except asyncio.CancelledError:
             is_interrupted = True
         position_of_label = {
@@ -78,7 +78,7 @@ class EpisodeScheduler:
             is_interrupted=is_interrupted,
         )
 
-    async def _run_unfinished_episodes(self, runner: EpisodeRunner) -> None:
+    async def _play_unfinished_episodes(self, runner: EpisodeRunner) -> None:
         finished_labels = {result.planned.unique_label for result in self.results}
         remaining = iter(
             [
@@ -94,7 +94,7 @@ class EpisodeScheduler:
             for planned in remaining:
                 if self._has_permanent_failure:
                     return
-                result = await self._play_and_store_result(runner, planned)
+                result = await self._play_episode_and_store_result(runner, planned)
                 self._has_permanent_failure |= result.hopeless
                 finished_count += 1
                 score_text = (
@@ -112,16 +112,16 @@ class EpisodeScheduler:
             for _ in range(min(self.concurrency, len(self.planned_episodes))):
                 workers.create_task(play_queued_episodes())
 
-    async def _play_and_store_result(
+    async def _play_episode_and_store_result(
         self, runner: EpisodeRunner, planned: PlannedEpisode
     ) -> EpisodeResult:
         result = EpisodeResult(planned)
         self.results.append(result)
         try:
-            await runner.play_and_fill_result(result)
+            await runner.play_episode_and_fill_result(result)
         except asyncio.CancelledError:
             result.status, result.error = RunStatus.INTERRUPTED, "Interrupted."
             raise
         if self.resume_file is not None:
-            self.resume_file.append_if_finished(result)
+            self.resume_file.append_result_if_finished(result)
         return result

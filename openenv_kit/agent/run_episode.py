@@ -14,14 +14,18 @@ from openenv_kit.agent.episode_plan import PlannedEpisode
 from openenv_kit.agent.player_episode import PlayerEpisode
 from openenv_kit.agent.players import Player
 from openenv_kit.agent.redaction import build_redactor
-from openenv_kit.agent.results import EpisodeResult, RunStatus, copy_with_truncated_tool_results
+from openenv_kit.agent.results import (
+    EpisodeResult,
+    RunStatus,
+    copy_messages_with_truncated_tool_results,
+)
 from openenv_kit.agent.servers import PrintStatus, Server
 from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.agent.stdout import EvaluationLog, TaskLog
 from openenv_kit.environment import Environment
 from openenv_kit.episode_clients.replaying_websocket import ReplayingWebSocketEpisode
 from openenv_kit.errors import KitError, ModelError
-from openenv_kit.recordings.format import RunRecorder
+from openenv_kit.recordings.recorder import RunRecorder
 from openenv_kit.reply import EndInfo
 from openenv_kit.sealed_split import is_sealed_split
 
@@ -53,7 +57,7 @@ class LocalEpisodeRunner:
         """One-line description of the server."""
         return self.server.description
 
-    async def play_and_fill_result(self, result: EpisodeResult) -> None:
+    async def play_episode_and_fill_result(self, result: EpisodeResult) -> None:
         """Play `result.planned` and fill in the other fields of the result.
 
         The END line is always printed. Failures are stored in the result; only a cancellation is
@@ -86,7 +90,7 @@ class LocalEpisodeRunner:
         finally:
             result.seconds = time.monotonic() - start_s
             result.reconnects = client.reconnects
-            task_log.write_end(result.is_success, result.score or 0.0)
+            task_log.write_end_line(result.is_success, result.score or 0.0)
             await client.close()
 
     async def _play_and_record_episode(
@@ -99,7 +103,7 @@ class LocalEpisodeRunner:
         planned = result.planned
         with ExitStack() as exit_stack:
             reset_observation = await client.reset(planned.reset)
-            recorder = self._open_recorder(planned, reset_observation, exit_stack)
+            recorder = self._open_recorder_if_enabled(planned, reset_observation, exit_stack)
             episode = PlayerEpisode(
                 self.environment,
                 client,
@@ -113,14 +117,14 @@ class LocalEpisodeRunner:
                 await self.player.play_episode(episode)
             except BaseException as problem:
                 redact = build_redactor(self.settings.secrets)
-                episode.end_recording(None, redact(str(problem) or type(problem).__name__))
+                episode.record_end_of_episode(None, redact(str(problem) or type(problem).__name__))
                 raise
             finally:
-                result.conversation = copy_with_truncated_tool_results(episode.transcript)
+                result.conversation = copy_messages_with_truncated_tool_results(episode.transcript)
             _fill_status_and_score(result, episode, planned.reset)
-            episode.end_recording(result.score, result.error)
+            episode.record_end_of_episode(result.score, result.error)
 
-    def _open_recorder(
+    def _open_recorder_if_enabled(
         self, planned: PlannedEpisode, reset_observation: Mapping[str, Any], exit_stack: ExitStack
     ) -> RunRecorder | None:
         if self.recording_folder is None:
@@ -141,7 +145,7 @@ def _fill_status_and_score(
     result.error = episode.stop_reason
     components: Mapping[str, Any] | None = None
     if episode.is_done:
-        components = episode.environment.score_components(observation)
+        components = episode.environment.extract_score_components(observation)
         if components is None and is_sealed_split(reset_arguments.get("split")):
             components = {}  # for a sealed episode, the server returns only the score
     if components is not None:

@@ -18,17 +18,17 @@ LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 async def is_server_healthy(url: str) -> bool:
     """Return whether the `/health` endpoint of a server returns a JSON object."""
-    return await _get_json_object(url, "/health") is not None
+    return await _fetch_json_object(url, "/health") is not None
 
 
 async def fetch_environment_name(url: str, headers: Mapping[str, str] | None = None) -> str | None:
     """Return the name of the served environment from `/metadata`; None if it is unavailable."""
-    metadata = await _get_json_object(url, "/metadata", headers) or {}
+    metadata = await _fetch_json_object(url, "/metadata", headers) or {}
     name = metadata.get("name")
     return name if isinstance(name, str) else None
 
 
-async def _get_json_object(
+async def _fetch_json_object(
     url: str, path: str, headers: Mapping[str, str] | None = None
 ) -> dict[str, Any] | None:
     """Request a path and return the JSON object in the response; None on any failure."""

@@ -87,7 +87,7 @@ class EmbeddedServer(Server):
         """
         for attempts_left in reversed(range(MAX_START_ATTEMPTS)):
             try:
-                await self._start_process_and_wait(find_free_loopback_port())
+                await self._start_process_and_wait_until_healthy(find_free_loopback_port())
                 break
             except BaseException as problem:
                 self._stop_process()
@@ -105,14 +105,14 @@ class EmbeddedServer(Server):
             with suppress(subprocess.TimeoutExpired):
                 await asyncio.to_thread(self._process.wait, EXIT_TIMEOUT_S)
                 self._stop_process()
-                await self._start_process_and_wait(self._port)
+                await self._start_process_and_wait_until_healthy(self._port)
 
     async def stop(self) -> None:
         """Stop the process."""
         self._stop_process()
         self._log.close()
 
-    async def _start_process_and_wait(self, port: int) -> None:
+    async def _start_process_and_wait_until_healthy(self, port: int) -> None:
         self._port, self.url = port, f"http://127.0.0.1:{port}"
         self._process = subprocess.Popen(
             build_embedded_server_command(port),
@@ -120,7 +120,7 @@ class EmbeddedServer(Server):
             stdout=self._log,
             stderr=self._log,
             env={
-                **build_embedded_server_variables(os.environ),
+                **select_embedded_server_variables(os.environ),
                 ENVIRONMENT_VARIABLE: self._environment_name,
             },
             start_new_session=True,  # Ctrl-C interrupts the run, which then stops its server
@@ -216,7 +216,7 @@ def build_embedded_server_command(port: int) -> list[str]:
     return [sys.executable, "-m", "openenv_kit.agent.embedded_server", str(port)]
 
 
-def build_embedded_server_variables(process_variables: Mapping[str, str]) -> dict[str, str]:
+def select_embedded_server_variables(process_variables: Mapping[str, str]) -> dict[str, str]:
     """Select the environment variables of this process that an embedded server receives.
 
     API keys are removed, and so are settings for deployed servers (token, debug mode, session

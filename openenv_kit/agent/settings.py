@@ -12,7 +12,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from openenv_kit.agent.text_repair import repair_surrogates
 from openenv_kit.errors import ConfigurationError, InvalidValueError
-from openenv_kit.network_addresses import is_loopback, parse_url
+from openenv_kit.network_addresses import is_loopback_host, parse_url
 from openenv_kit.schema import build_arguments_schema, describe_allowed_values
 from openenv_kit.variables import (
     API_KEY_VARIABLES,
@@ -37,7 +37,7 @@ MAX_TOKEN_SETTING = 10**9
 """Largest allowed value of settings that count tokens."""
 
 
-def _field_from_variables(*variables: str, default: Any = None, **field_options: Any) -> Any:
+def _build_field_of_variables(*variables: str, default: Any = None, **field_options: Any) -> Any:
     """Return a pydantic field that reads the first of the environment variables that is set."""
     return Field(default, validation_alias=AliasChoices(*variables), **field_options)
 
@@ -57,48 +57,50 @@ class AgentSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
-    api_key: str | None = _field_from_variables(*API_KEY_VARIABLES, repr=False)
+    api_key: str | None = _build_field_of_variables(*API_KEY_VARIABLES, repr=False)
     key_variable: str | None = None
-    api_base_url: str | None = _field_from_variables(*API_URL_VARIABLES)
-    model: str | None = _field_from_variables("MODEL_NAME", "OPENAI_MODEL")
-    base_url: str | None = _field_from_variables("BASE_URL", repr=False)
-    server_token: str | None = _field_from_variables(SERVER_TOKEN_VARIABLE, repr=False)
-    image_name: str | None = _field_from_variables("IMAGE_NAME")
+    api_base_url: str | None = _build_field_of_variables(*API_URL_VARIABLES)
+    model: str | None = _build_field_of_variables("MODEL_NAME", "OPENAI_MODEL")
+    base_url: str | None = _build_field_of_variables("BASE_URL", repr=False)
+    server_token: str | None = _build_field_of_variables(SERVER_TOKEN_VARIABLE, repr=False)
+    image_name: str | None = _build_field_of_variables("IMAGE_NAME")
     embedded: bool = False
-    tasks: str = _field_from_variables("MetricTrackerRl_TASK", default="")
-    benchmark: str = _field_from_variables("MetricTrackerRl_BENCHMARK", default="")
-    temperature: float = _field_from_variables("TEMPERATURE", default=0.0, ge=0, le=2)
-    max_tokens: int = _field_from_variables(
+    tasks: str = _build_field_of_variables("MetricTrackerRl_TASK", default="")
+    benchmark: str = _build_field_of_variables("MetricTrackerRl_BENCHMARK", default="")
+    temperature: float = _build_field_of_variables("TEMPERATURE", default=0.0, ge=0, le=2)
+    max_tokens: int = _build_field_of_variables(
         "MAX_TOKENS", default=MAX_TOKENS_LIMIT, ge=1, le=MAX_TOKEN_SETTING
     )
-    max_tool_rounds: int = _field_from_variables("MAX_TOOL_ROUNDS", default=16, ge=1, le=500)
-    token_budget: int = _field_from_variables(
+    max_tool_rounds: int = _build_field_of_variables("MAX_TOOL_ROUNDS", default=16, ge=1, le=500)
+    token_budget: int = _build_field_of_variables(
         "TOKEN_BUDGET", default=400_000, ge=0, le=MAX_TOKEN_SETTING
     )
-    model_timeout_s: float = _field_from_variables(
+    model_timeout_s: float = _build_field_of_variables(
         "MODEL_TIMEOUT_S", default=300.0, **WAIT_BOUNDS_S
     )
-    model_answer_timeout_s: float | None = _field_from_variables(
+    model_answer_timeout_s: float | None = _build_field_of_variables(
         "MODEL_ANSWER_TIMEOUT_S", **WAIT_BOUNDS_S
     )
-    model_retries: int = _field_from_variables("MODEL_RETRIES", default=4, ge=0, le=50)
-    input_price_per_million: float | None = _field_from_variables(
+    model_retries: int = _build_field_of_variables("MODEL_RETRIES", default=4, ge=0, le=50)
+    input_price_per_million: float | None = _build_field_of_variables(
         "INPUT_PRICE_PER_MILLION", ge=0, le=10_000
     )
-    output_price_per_million: float | None = _field_from_variables(
+    output_price_per_million: float | None = _build_field_of_variables(
         "OUTPUT_PRICE_PER_MILLION", ge=0, le=10_000
     )
-    connect_timeout_s: float = _field_from_variables(
+    connect_timeout_s: float = _build_field_of_variables(
         "OPENENV_CONNECT_TIMEOUT_S", default=60.0, **WAIT_BOUNDS_S
     )
-    message_timeout_s: float = _field_from_variables(
+    message_timeout_s: float = _build_field_of_variables(
         "OPENENV_MESSAGE_TIMEOUT_S", default=60.0, **WAIT_BOUNDS_S
     )
-    docker_wait_timeout_s: float = _field_from_variables(
+    docker_wait_timeout_s: float = _build_field_of_variables(
         "OPENENV_DOCKER_WAIT_TIMEOUT_S", default=180.0, **WAIT_BOUNDS_S
     )
-    task_retries: int = _field_from_variables("OPENENV_TASK_RETRY_COUNT", default=2, ge=0, le=100)
-    score_epsilon: float = _field_from_variables(
+    task_retries: int = _build_field_of_variables(
+        "OPENENV_TASK_RETRY_COUNT", default=2, ge=0, le=100
+    )
+    score_epsilon: float = _build_field_of_variables(
         "OPENENV_SCORE_EPSILON", default=0.01, ge=0, le=0.49
     )
     secrets: tuple[str, ...] = Field((), repr=False)
@@ -113,7 +115,7 @@ class AgentSettings(BaseModel):
     def is_local_model(self) -> bool:
         """Whether the model runs on this machine, so that its server needs no key."""
         host = urlsplit(self.api_base_url or "").hostname
-        return self.model is not None and host is not None and is_loopback(host)
+        return self.model is not None and host is not None and is_loopback_host(host)
 
     @property
     def score_settings(self) -> dict[str, Any]:
@@ -169,7 +171,9 @@ def load_settings(
         settings = AgentSettings.model_validate(values)
     except ValidationError as error:
         name = str(error.errors()[0]["loc"][0])
-        raise InvalidValueError(name, values[name], _describe_allowed_values(name)) from None
+        raise InvalidValueError(
+            name, values[name], _describe_allowed_values_of_variable(name)
+        ) from None
     api_base_url = settings.api_base_url
     if api_base_url is None and HF_TOKEN_VARIABLE in set_variables:
         api_base_url = HF_ROUTER_URL
@@ -223,16 +227,18 @@ def is_hugging_face_url(url: str | None) -> bool:
     return HF_HOST_PATTERN.fullmatch(host) is not None
 
 
-def _describe_allowed_values(variable: str) -> str:
+def _describe_allowed_values_of_variable(variable: str) -> str:
     return describe_allowed_values(
         build_arguments_schema(AgentSettings)["properties"][variable]
     ).removesuffix(" or null")
 
 
-def require_url(setting_name: str, url: str, schemes: tuple[str, ...] = ("http", "https")) -> None:
-    """Raise an InvalidValueError unless a setting is a URL with one of the schemes."""
-    if parse_url(url, schemes) is None:
-        prefixes = " or ".join(f"{scheme}://" for scheme in schemes)
+def require_url(
+    setting_name: str, url: str, allowed_schemes: tuple[str, ...] = ("http", "https")
+) -> None:
+    """Raise an InvalidValueError unless a setting is a URL with an allowed scheme."""
+    if parse_url(url, allowed_schemes) is None:
+        prefixes = " or ".join(f"{scheme}://" for scheme in allowed_schemes)
         allowed = f"an address that starts with {prefixes}"
         raise InvalidValueError(setting_name, hide_url_credentials(url), allowed)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import IO, Any, TypeAlias
 
 from openenv_kit.agent.redaction import Redact
-from openenv_kit.agent.text_repair import replace_unencodable
+from openenv_kit.agent.text_repair import replace_unencodable_characters
 
 MAX_ACTION_CHARACTERS = 220
 """Longest action in a STEP line, in characters."""
@@ -96,7 +96,9 @@ class EvaluationLog:
         if not self.is_reader_gone:
             text = self.redact("".join(f"{line}\n" for line in unwritten_lines))
             try:
-                self.stream.write(replace_unencodable(text, getattr(self.stream, "encoding", None)))
+                self.stream.write(
+                    replace_unencodable_characters(text, getattr(self.stream, "encoding", None))
+                )
                 self.stream.flush()
             except BrokenPipeError:  # the run continues, because it also writes a results file
                 self.is_reader_gone = True
@@ -116,7 +118,7 @@ class TaskLog:
         self._deferred_lines: DeferredLines = []
         self._write_or_defer_line(start_line)
 
-    def write_step(
+    def write_step_line(
         self, action: str, reward: float, is_done: bool, error: str | None = None
     ) -> None:
         """Write the STEP line of an action."""
@@ -130,7 +132,7 @@ class TaskLog:
             f"error={error_text or 'null'}"
         )
 
-    def write_end(self, is_success: bool, score: float) -> None:
+    def write_end_line(self, is_success: bool, score: float) -> None:
         """Write the END line."""
         rewards = ",".join(
             self._evaluation_log.format_clamped_score(reward) for reward in self.rewards

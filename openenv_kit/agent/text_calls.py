@@ -22,7 +22,7 @@ MAX_MARKER_CHARACTERS = 40
 """Longest marker that is returned, in characters."""
 
 
-def find_call_written_as_text(answer_text: str, tool_names: Collection[str]) -> str:
+def find_tool_call_written_as_text(answer_text: str, tool_names: Collection[str]) -> str:
     """Return the part of a response that looks like a tool call; empty if there is no such part.
 
     Args:

@@ -31,7 +31,7 @@ def repair_json_surrogates(value: Any) -> Any:
     return value
 
 
-def replace_unencodable(text: str, encoding: str | None) -> str:
+def replace_unencodable_characters(text: str, encoding: str | None) -> str:
     """Replace characters that an encoding does not support with question marks.
 
     Args:

@@ -61,7 +61,7 @@ def audit(
         finished = track(
             as_completed(futures), "Auditing", len(futures), console=Console(stderr=True)
         )
-        lines = environment_audit.build_lines(future.result() for future in finished)
+        lines = environment_audit.build_audit_lines(future.result() for future in finished)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         document = {
@@ -71,7 +71,7 @@ def audit(
         out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     console = Console(width=TABLE_WIDTH)
     console.print(_build_audit_table(lines))
-    failed_count = sum(not line.holds for line in lines)
+    failed_count = sum(not line.is_within_limits for line in lines)
     console.print(f"{len(lines)} lines, {failed_count} outside their limits.")
     exit_with_result(has_failed=failed_count > 0)
 
@@ -90,7 +90,7 @@ COLUMNS = (
         "max perfect", lambda line: "" if line.max_perfect is None else f"{line.max_perfect:.0%}"
     ),
     Column[AuditLine]("calls", lambda line: f"{line.calls:.1f}"),
-    Column[AuditLine]("within limits", lambda line: "yes" if line.holds else "no"),
+    Column[AuditLine]("within limits", lambda line: "yes" if line.is_within_limits else "no"),
 )
 
 

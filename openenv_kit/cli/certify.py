@@ -47,7 +47,7 @@ def certify(
     ] = None,
     environment: EnvironmentOption = None,
 ) -> None:
-    """Prove that episodes can be solved from what the tools return and have one right answer."""
+    """Prove that each episode can be solved with its tools and has exactly one correct report."""
     environment_object = get_environment(environment)
     certifier = require_certifier(environment_object)
     require_name("engine", engine, tuple(CertificationEngine))

@@ -39,7 +39,7 @@ def collect(
     ] = 1.0,
     environment: EnvironmentOption = None,
 ) -> None:
-    """Play a scripted policy, and write its episodes and the best ones as chats with tool calls.
+    """Play episodes with a scripted policy, and write the best ones as fine-tuning examples.
 
     Repeat the command to resume an interrupted run. The command fails if the folder contains
     episodes of another policy, split or reset.

@@ -52,7 +52,7 @@ def report_usage_errors() -> Iterator[None]:
 
 
 def exit_with_result(*, has_failed: bool) -> None:
-    """Exit with the code of a failed or a successful check.
+    """Exit with the exit code for success or failure.
 
     Raises:
         typer.Exit: always.
@@ -87,7 +87,7 @@ class Column(Generic[RowT]):
 
     Attributes:
         title: heading of the column.
-        format_cell: returns the text of a cell, given the item that its row shows.
+        format_cell: returns the text of a cell, given the item of the row.
         is_text: whether the column is left-aligned; columns of numbers are right-aligned.
     """
 

@@ -54,7 +54,7 @@ def compare(
     out: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
     group: GroupSizeOption = ROLLOUTS_PER_GROUP,
 ) -> None:
-    """Compare players on the same tasks: means with intervals, pass rates, cost, differences."""
+    """Compare the scores, pass rates and costs of players on the same tasks."""
     from openenv_kit.results.comparison_page import compare_players, write_comparison_page
     from openenv_kit.results.scored_episodes import (
         read_and_merge_player_results,
@@ -103,7 +103,7 @@ def parse_named_path(argument: str) -> NamedPath:
 
 
 def build_summary_table(title: str, summaries: Sequence[PlayerSummary]) -> Table:
-    """Build a table with each player's scores, pass rates and costs in a row."""
+    """Build a table with one row for each player's scores, pass rates and costs."""
     return build_item_table(title, build_summary_columns(summaries), summaries)
 
 

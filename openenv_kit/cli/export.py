@@ -52,7 +52,7 @@ def export(
     workers: WorkersOption = 1,
     environment: EnvironmentOption = None,
 ) -> None:
-    """Write splits as rows with prompt, reset, measured difficulty, group and tags, and a card.
+    """Write the tasks of splits as dataset rows, together with a dataset card.
 
     With --layout harbor, write the tasks as folders that command-line agents play over MCP.
     """
@@ -68,7 +68,9 @@ def export(
     image = image or f"openenv-metric-tracker-rl:{environment_object.version}"
     console, progress_console = Console(), Console(stderr=True)
     extra_reset_arguments = dict(map(parse_reset_argument, reset or ()))
-    names = split or [name for name in splits.playable_split_names() if not is_sealed_split(name)]
+    names = split or [
+        name for name in splits.list_playable_split_names() if not is_sealed_split(name)
+    ]
     first_rows, chat_tools = {}, {}
     task_count = 0
     out.mkdir(parents=True, exist_ok=True)
@@ -98,7 +100,7 @@ def export(
             target = out / f"{name}.jsonl"
             write_rows(target, rows)
             first_rows[name] = rows[0]
-            chat_tools[name] = export_rows.get_chat_tools(environment_object, rows[0])
+            chat_tools[name] = export_rows.build_chat_tools_of_row(environment_object, rows[0])
         task_count += len(rows)
         mean_difficulty = sum(row["difficulty"] for row in rows) / len(rows)
         console.print(
@@ -107,7 +109,7 @@ def export(
             soft_wrap=True,
         )
     if layout is ExportLayout.HARBOR:
-        readme = harbor.build_readme(environment_object, image, task_count)
+        readme = harbor.build_harbor_readme(environment_object, image, task_count)
     else:
         tools_text = json.dumps(chat_tools, indent=1) + "\n"
         (out / export_rows.TOOLS_FILENAME).write_text(tools_text, encoding="utf-8")
@@ -123,14 +125,14 @@ def atif(
     environment: EnvironmentOption = None,
 ) -> None:
     """Write recorded runs and their replies in the Agent Trajectory Interchange Format."""
-    from openenv_kit.recordings.atif import build_atif_trajectory, unique_run_names
+    from openenv_kit.recordings.atif import build_atif_trajectory, iter_uniquely_named_runs
     from openenv_kit.recordings.format import iter_recording_paths, read_runs
 
     environment_object = get_environment(environment)
     out.mkdir(parents=True, exist_ok=True)
     runs = (run for path in iter_recording_paths(recordings) for run in read_runs(path))
     trajectory_count = 0
-    for name, run in unique_run_names(runs):
+    for name, run in iter_uniquely_named_runs(runs):
         trajectory = build_atif_trajectory(run, environment_object)
         text = json.dumps(trajectory, indent=1, ensure_ascii=False)
         (out / f"{name}.json").write_text(f"{text}\n", encoding="utf-8")

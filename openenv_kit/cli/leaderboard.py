@@ -133,7 +133,7 @@ def submit(
 
 
 def attestation_key() -> None:
-    """Print the public key of the secret in OPENENV_KIT_ATTESTATION_KEY, to publish it."""
+    """Print the public key that belongs to the secret in OPENENV_KIT_ATTESTATION_KEY."""
     typer.echo(format_public_key(read_signing_key().public_key()))
 
 

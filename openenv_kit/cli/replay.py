@@ -18,7 +18,7 @@ from openenv_kit.cli.common import (
 from openenv_kit.cli.compare import TABLE_WIDTH
 from openenv_kit.environment import get_environment
 from openenv_kit.recordings.format import iter_recording_paths, read_runs
-from openenv_kit.recordings.replay import ReplayResult, check_replay
+from openenv_kit.recordings.replay import ReplayResult, replay_and_compare_run
 
 COLUMNS = (
     Column[ReplayResult]("player", lambda result: result.run.player, is_text=True),
@@ -48,7 +48,7 @@ def replay(
     if not runs:
         raise typer.BadParameter("the files contain no run")
     progress = track(runs, "Replaying", console=Console(stderr=True))
-    results = [check_replay(run, environment_object) for run in progress]
+    results = [replay_and_compare_run(run, environment_object) for run in progress]
     different = [result for result in results if not result.matches_recording]
     console = Console(width=TABLE_WIDTH)
     console.print(build_item_table("Replayed runs", COLUMNS, different or results))

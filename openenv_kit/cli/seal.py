@@ -19,15 +19,15 @@ def seal(
     ] = "",
     environment: EnvironmentOption = None,
 ) -> None:
-    """Print the commitment to the sealed split that the salt in OPENENV_KIT_SEALED_SALT gives.
+    """Print the commitment to the sealed split, computed with OPENENV_KIT_SEALED_SALT.
 
-    Publish the commitment before the split is played; --check compares it later.
+    Publish the commitment before the split is played. Use --check to compare it later.
     """
     environment_object = get_environment(environment)
     splits = environment_object.splits
     if not isinstance(splits, HashedSplits):
         raise typer.BadParameter(f"{environment_object.name} has no sealed split")
-    commitment = splits.sealed_commitment()
+    commitment = splits.compute_sealed_commitment()
     if not check:
         typer.echo(commitment)
         return

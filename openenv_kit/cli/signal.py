@@ -48,7 +48,7 @@ def signal(
     group: GroupSizeOption = ROLLOUTS_PER_GROUP,
     environment: EnvironmentOption = None,
 ) -> None:
-    """Print the share of groups of rollouts of one task whose rewards differ, by level and mode."""
+    """Print the share of rollout groups with different rewards, by level and mode."""
     from openenv_kit.results.scored_episodes import read_and_merge_player_results
     from openenv_kit.results.signal import measure_signal_by_level_and_mode
 

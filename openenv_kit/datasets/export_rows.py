@@ -101,12 +101,12 @@ def add_export_columns(
     reset = {"split": row["split"], "index": row["index"], **extra_reset_arguments}
     reset_observation = observation_from_reply(start_session(environment, reset).reset_reply)
     scores = measure_baseline_scores(environment, reset)
-    level = environment.result_labels(reset).get("level")
+    level = environment.build_result_labels(reset).get("level")
     return {
         **row,
         "reset": reset,
         "prompt": [
-            {"role": "system", "content": environment.system_prompt(reset_observation)},
+            {"role": "system", "content": environment.build_system_prompt(reset_observation)},
             {"role": "user", "content": environment.tools.first_user_message(reset_observation)},
         ],
         "difficulty": compute_difficulty(scores),
@@ -147,15 +147,15 @@ def compute_result_labels_digest(
 
     The labels are hashed because some of them, such as the family, reveal part of the answer.
     """
-    labels = json.dumps(dict(environment.result_labels(reset_arguments)), sort_keys=True)
+    labels = json.dumps(dict(environment.build_result_labels(reset_arguments)), sort_keys=True)
     digest = hashlib.sha256(f"{environment.name}|{labels}".encode()).hexdigest()
     return digest[:GROUP_DIGEST_CHARACTERS]
 
 
-def get_chat_tools(environment: Environment, row: TaskRow) -> Sequence[Mapping[str, Any]]:
+def build_chat_tools_of_row(environment: Environment, row: TaskRow) -> Sequence[Mapping[str, Any]]:
     """Return the tool definitions of a row's episode in the format of chat-completion endpoints."""
     reset_reply = start_session(environment, row["reset"]).reset_reply
-    return environment.tools.for_episode(observation_from_reply(reset_reply)).chat_tools
+    return environment.tools.select_for_episode(observation_from_reply(reset_reply)).chat_tools
 
 
 def build_dataset_card(

@@ -11,9 +11,9 @@ from typing import Any
 
 from openenv_kit.datasets.row_values import (
     convert_row_to_mapping,
-    parse_json_object,
-    to_int_if_whole,
-    to_python_value,
+    convert_to_python_value,
+    convert_whole_number_to_int,
+    parse_json_object_of_column,
 )
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import InvalidValueError, UnknownNameError, require_integer, require_name
@@ -67,17 +67,17 @@ def list_task_rows(
         InvalidValueError: `first` or `count` is out of range, the split is sealed and its salt is
             not set, or the reset of the first task with `extra_reset_arguments` was rejected.
     """
-    environment = get_environment(to_python_value(environment_name))
+    environment = get_environment(convert_to_python_value(environment_name))
     extra_arguments = {
         require_name("reset argument", name, environment.reset_arguments): value
-        for name, value in parse_json_object("reset", extra_reset_arguments).items()
+        for name, value in parse_json_object_of_column("reset", extra_reset_arguments).items()
     }
-    split = to_python_value(split)
+    split = convert_to_python_value(split)
     tasks = find_task_indices(
-        environment, DEFAULT_SPLIT if split is None else split, to_python_value(level)
+        environment, DEFAULT_SPLIT if split is None else split, convert_to_python_value(level)
     )
     end = len(tasks.indices)
-    first, count = to_int_if_whole(first), to_int_if_whole(count)
+    first, count = convert_whole_number_to_int(first), convert_whole_number_to_int(count)
     first = require_integer("first", 0 if first is None else first, 0, end - 1)
     if count is not None:
         end = min(end, first + require_integer("count", count, 1, sys.maxsize))
@@ -109,12 +109,12 @@ def find_task_indices(
     """
     splits = environment.splits
     if not isinstance(split, str):
-        raise UnknownNameError("split", split, splits.playable_split_names())
+        raise UnknownNameError("split", split, splits.list_playable_split_names())
     levels_with_splits: Iterable[str] = ()
     if isinstance(splits, PerLevelSplits) and split in splits.blocks:
         levels_with_splits = splits.splits_by_level
         if level is not None and level in splits.splits_by_level:
-            split, level = splits.level_split_name(split, level), None
+            split, level = splits.find_split_name_of_level(split, level), None
     indices: Sequence[int] = range(splits.size(split))
     if level is not None:
         task_levels = [splits.task(split, index).level for index in indices]
@@ -138,8 +138,10 @@ def select_rows_of_rank(rows: Sequence[TaskRow], rank: int, world_size: int) -> 
     Raises:
         InvalidValueError: the rank is out of range, or there are fewer rows than processes.
     """
-    world_size = require_integer("world_size", to_int_if_whole(world_size), 1, sys.maxsize)
-    rank = require_integer("rank", to_int_if_whole(rank), 0, world_size - 1)
+    world_size = require_integer(
+        "world_size", convert_whole_number_to_int(world_size), 1, sys.maxsize
+    )
+    rank = require_integer("rank", convert_whole_number_to_int(rank), 0, world_size - 1)
     if len(rows) < world_size:
         raise InvalidValueError(
             "number of rows", len(rows), f"at least one for each of {world_size} ranks"
@@ -166,7 +168,7 @@ def reset_arguments_from_row(
     """
     columns = convert_row_to_mapping(row)
     known_arguments = get_environment(environment_name).reset_arguments
-    reset_column = parse_json_object("reset", columns.get("reset"))
+    reset_column = parse_json_object_of_column("reset", columns.get("reset"))
     names_in_column = [name for name, value in reset_column.items() if value is not None]
     if names_in_column:
         for name in names_in_column:
@@ -176,9 +178,9 @@ def reset_arguments_from_row(
     for name, argument in known_arguments.items():
         if argument.json_type == "integer":
             # A column of integers with a missing value becomes a column of floats.
-            value = to_int_if_whole(columns.get(name), name)
+            value = convert_whole_number_to_int(columns.get(name), name)
         else:
-            value = to_python_value(columns.get(name))
+            value = convert_to_python_value(columns.get(name))
         if value is not None:
             arguments[name] = value
     return arguments

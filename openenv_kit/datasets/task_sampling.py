@@ -50,7 +50,7 @@ def add_default_split(
 
 def get_default_split(environment: Environment) -> str:
     """Return the name of the split from which tasks are sampled if no split is given."""
-    names = environment.splits.playable_split_names()
+    names = environment.splits.list_playable_split_names()
     return DEFAULT_SPLIT if DEFAULT_SPLIT in names else names[0]
 
 
@@ -79,7 +79,7 @@ def sample_task_reset_arguments(
     level = None if difficulty is None else resolve_level_name(difficulty)
     tasks = _find_task_indices_cached(environment.name, split, level)
     if seed is None:
-        index = _next_task_index(environment.name, tasks, level)
+        index = _take_next_task_index(environment.name, tasks, level)
     else:
         index = random.Random(seed).choice(tasks.indices)
     return {**environment.splits.task(tasks.split, index).reset_arguments(), **arguments}
@@ -91,15 +91,17 @@ def _find_task_indices_cached(environment_name: str, split: str, level: str | No
     return find_task_indices(get_environment(environment_name), split, level)
 
 
-def _next_task_index(environment_name: str, task_indices: TaskIndices, level: str | None) -> int:
+def _take_next_task_index(
+    environment_name: str, task_indices: TaskIndices, level: str | None
+) -> int:
     key = (environment_name, task_indices.split, level)
     with _lock:
         if key not in _index_iterators:
-            _index_iterators[key] = _iter_shuffled_indices(task_indices)
+            _index_iterators[key] = _iter_endless_shuffled_indices(task_indices)
         return next(_index_iterators[key])
 
 
-def _iter_shuffled_indices(task_indices: TaskIndices) -> Iterator[int]:
+def _iter_endless_shuffled_indices(task_indices: TaskIndices) -> Iterator[int]:
     """Yield the task indices of this process indefinitely, reshuffled after each pass."""
     indices = list(task_indices.indices)
     rank = _read_process_rank()
@@ -135,7 +137,7 @@ def _read_process_rank() -> _ProcessRank:
     return _ProcessRank(0, 1)
 
 
-def _discard_index_iterators() -> None:
+def _discard_index_iterators_after_fork() -> None:
     # A forked process would otherwise play the same tasks as its parent.
     global _lock
     _lock = threading.Lock()
@@ -143,4 +145,4 @@ def _discard_index_iterators() -> None:
 
 
 if hasattr(os, "register_at_fork"):  # Windows has no fork
-    os.register_at_fork(after_in_child=_discard_index_iterators)
+    os.register_at_fork(after_in_child=_discard_index_iterators_after_fork)

@@ -1,7 +1,7 @@
 """The debugger at /web: a web page on which people play episodes with the same tools as models.
 
-This module must not import Gradio or Plotly, so that a server without the debugger does not load
-them.
+This module must not import Gradio or Plotly, because servers load it even if the debugger is
+disabled.
 """
 
 from __future__ import annotations

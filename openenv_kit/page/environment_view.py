@@ -1,8 +1,8 @@
-"""Interface with which an environment customizes its page in the debugger.
+"""Interface for environments to customize their page in the debugger.
 
 An environment view renders HTML from the replies of an episode; the kit provides the layout and
 handles events. The environment's property `debugger_view` returns an instance of a subclass of
-`EnvironmentView`. It is a property, so that a server without the debugger does not load the view:
+`EnvironmentView`. It is a property, so that the view is not loaded if the debugger is disabled:
 
 ```python
 @property
@@ -21,7 +21,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from openenv_kit.environment import Environment, default_task_names, get_environment
+from openenv_kit.environment import Environment, get_environment, list_default_task_names
 from openenv_kit.errors import truncated_repr
 from openenv_kit.page.components.elements import bar_html, definition_list_html, humanize
 from openenv_kit.page.components.row_editor import Choices, EditorColumn, EditorRow
@@ -71,7 +71,7 @@ class NextStepHint:
     """The suggested next step, and the primary button of the status line.
 
     Attributes:
-        text: the suggestion, in words.
+        text: the suggestion.
         label: label of the button.
         event: page event that the button sends. `go` moves the focus to another element.
         value: value of the event; for `go`, a CSS selector of the element.
@@ -84,7 +84,7 @@ class NextStepHint:
 
 
 class ReportEditor:
-    """Editor of a running episode's report: its columns, its validation and suggested rows.
+    """Editor for the report of a running episode. Subclasses define columns and validation.
 
     Args:
         visitor: visitor who edits the report.
@@ -111,7 +111,7 @@ class ReportEditor:
         return row
 
     def explain_why_row_cannot_be_submitted(self, row: EditorRow) -> str:
-        """Return why a row cannot be submitted, such as "severity is empty"; empty if it can.
+        """Return why a row cannot be submitted, such as "severity is empty"; otherwise "".
 
         The check covers only the format of the row, not whether its values are correct.
         """
@@ -131,11 +131,11 @@ class EnvironmentView:
 
     Attributes:
         link_title: title of the environment's link in the header.
-        link_description: description in the link, one line.
+        link_description: one-line description in the link.
         icon: SVG paths of the link's icon, 24 × 24 pixels.
         objective: task of the player, in one or two sentences.
-        style_folder: folder with a `style.css` that extends the page's style sheet; None if there
-            is none.
+        style_folder: folder with a `style.css` that extends the page's style sheet; None if the
+            environment has no such folder.
         reset_choices: values that the episode form offers, by reset argument.
     """
 
@@ -152,7 +152,7 @@ class EnvironmentView:
     def example_episode(self) -> Playback | None:
         """Finished episode that the page shows first. By default, the reference policy plays it."""
         environment = self.environment
-        reset = environment.reset_arguments_by_task_id[default_task_names(environment)[-1]]
+        reset = environment.reset_arguments_by_task_id[list_default_task_names(environment)[-1]]
         play = playback_of_policy(environment.policies["reference"], reset, environment)
         play.read_steps_to_end_and_show_last(60.0)
         return play
@@ -166,7 +166,7 @@ class EnvironmentView:
     ) -> str:
         """Return the HTML overview of an episode; empty if the environment has no overview.
 
-        Until the episode ends, it must show only information that the replies contain.
+        Until the episode ends, the overview must show only information that the replies contain.
 
         Args:
             steps: steps so far.
@@ -188,7 +188,7 @@ class EnvironmentView:
 
     def score_explanation_html(self, steps: PlaybackSteps, reset: Mapping[str, Any]) -> str:
         """Return HTML that explains a finished episode's score."""
-        parts = self.environment.score_components(steps[-1].observation) or {}
+        parts = self.environment.extract_score_components(steps[-1].observation) or {}
         bars = [
             bar_html(humanize(n), v, f"{v:.2f}") for n, v in parts.items() if isinstance(v, float)
         ]
@@ -215,7 +215,7 @@ class EnvironmentView:
             return truncated_repr(action)
 
     def reply_html_without_status_and_message(self, observation: Mapping[str, Any]) -> str:
-        """Return the HTML of a reply, without its status and message."""
+        """Return the HTML of a reply, excluding its status and message."""
         answer = tool_result_from_observation(self.environment, observation).items()
         fields = {k: v for k, v in answer if k not in ("status", "message") and v}
         return tool_result_html(fields) if fields else ""
@@ -232,7 +232,7 @@ def tool_result_from_observation(
 
 
 def read_page_and_environment_css(environment_view: EnvironmentView) -> str:
-    """Return the CSS of the page's style sheet, followed by that of the environment."""
+    """Return the CSS of the page's style sheet, followed by the environment's CSS."""
     folders = [
         Path(__file__).with_name("static"),
         *([environment_view.style_folder] if environment_view.style_folder else []),
@@ -242,7 +242,7 @@ def read_page_and_environment_css(environment_view: EnvironmentView) -> str:
 
 
 def get_environment_view_or_default(environment: Environment | None = None) -> EnvironmentView:
-    """Return the view of an environment, or the default view if it has none.
+    """Return the view of an environment, or the default view.
 
     Args:
         environment: the environment; None to use the variable ENVIRONMENT.

@@ -30,9 +30,9 @@ PRIVATE_EVENT_OPTIONS: dict[str, Any] = {
     "show_progress": "hidden",
     "concurrency_limit": None,
 }
-"""Gradio options of an internal event: not in the API, no progress bar, no concurrency limit."""
+"""Gradio options that hide an event from the API and disable progress bar and concurrency limit."""
 VISITOR_THREADS = CapacityLimiter(40)
-"""Limits how many handlers run at the same time. Gradio's default is also 40 threads."""
+"""Limiter of the number of handlers that run at the same time. The limit is Gradio's default."""
 SESSION_EXPIRED_TEXT = (
     "This page was left alone for too long, or the server was restarted. Reload it: the browser "
     "kept your episode, and it goes on where you were."
@@ -132,13 +132,13 @@ class Page:
     ) -> None:
         """Call a handler when an element of the page is clicked, and render some views again.
 
-        Of the clicks that arrive while the handler is running, only the last one is handled
-        afterwards. Gradio's default is to drop them all; the option `trigger_mode` changes this.
+        If several clicks arrive while the handler is running, only the last one is handled
+        afterwards. Gradio's default is to drop all of them; the option `trigger_mode` changes this.
 
         Args:
             trigger: event of the bridge.
             handler: called with the visitor and the value of the clicked element. A KitError is
-                stored as the visitor's `problem`, a ConfirmationRequired as their
+                stored as the visitor's `problem`, and a ConfirmationRequired as
                 `pending_confirmation`.
             changed_views: names of the views to render; `page.views` for all.
             options: further options of the Gradio event.

@@ -64,7 +64,7 @@ def restore_or_start_episode_on_page_load(
 
 
 class _BrowserState(NamedTuple):
-    """Query parameters of the page's URL, and the episode saved in the browser; may be empty."""
+    """Query parameters of the page's URL, and the episode saved in the browser, if any."""
 
     address_parameters: dict[str, str]
     saved_episode_json: str
@@ -89,7 +89,7 @@ def choose_unseen_task_reset(
 ) -> Mapping[str, Any]:
     """Return the reset arguments of a task that the visitor has neither seen nor played.
 
-    Named tasks come first. After the last one, the tasks of the first split follow in order.
+    Named tasks come first, followed by the tasks of the first split in order.
     """
     environment = environment_view.environment
     shown = (
@@ -100,11 +100,11 @@ def choose_unseen_task_reset(
     seen = {*visitor.finished_task_ids, shown, visitor.task_id}
     fresh = [name for name in environment.reset_arguments_by_task_id if name not in seen]
     splits = environment.splits
-    if fresh or not splits.playable_split_names():
+    if fresh or not splits.list_playable_split_names():
         return environment.reset_arguments_by_task_id[
             (fresh or list(environment.reset_arguments_by_task_id))[0]
         ]
-    split = splits.playable_split_names()[0]
+    split = splits.list_playable_split_names()[0]
     return splits.task(split, len(visitor.finished_task_ids) % splits.size(split)).reset_arguments()
 
 

@@ -30,7 +30,7 @@ from openenv_kit.sealed_split import is_sealed_split
 from openenv_kit.serving.settings import current_settings
 
 MAX_PLAYBACK_STEPS = 600
-"""Maximum number of steps in a playback. Episodes have fewer."""
+"""Maximum number of steps in a playback. All episodes have fewer steps."""
 MAX_RUN_CHARACTERS = 900_000
 """Maximum length of a run that the page sends, in characters.
 
@@ -47,7 +47,7 @@ class PlaybackStep:
     Attributes:
         action: action of the player; empty for the reset.
         observation: reply to the action.
-        matches_recording: whether the reply equals the recorded one; None without a recording.
+        matches_recording: whether the reply equals the recorded one; None if there is no recording.
         elapsed_s: time that the environment took, in seconds; 0 if it was not measured.
     """
 
@@ -95,7 +95,7 @@ class Playback:
 
     @property
     def visible_steps(self) -> list[PlaybackStep]:
-        """Steps up to and including the one that is shown."""
+        """Steps up to and including the current step."""
         return self.steps[: self.index + 1]
 
     def show_next_step(self) -> None:
@@ -114,7 +114,7 @@ class Playback:
         """Show the step that a navigation button requests.
 
         Args:
-            target: index of the step, `on` for the next step or `end` for the last one. Any other
+            target: index of the step, `on` for the next step or `end` for the last step. Any other
                 value is ignored.
         """
         if target == "on":
@@ -240,7 +240,7 @@ class StartedSession(NamedTuple):
 def start_unsealed_playback_session(
     reset: Mapping[str, Any], environment: Environment
 ) -> StartedSession:
-    """Start an episode of an unsealed task in a new session without debug mode.
+    """Start an episode of an unsealed task in a new session with debug mode disabled.
 
     Raises:
         ConfigurationError: the task is sealed, or the reset is rejected.

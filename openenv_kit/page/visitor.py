@@ -62,7 +62,7 @@ class Visitor:
         connect: creates a client for an episode; None to play in this process.
 
     Attributes:
-        lock: held by the handler that runs for this visitor; handlers run one after the other.
+        lock: lock that makes the visitor's event handlers run one after the other.
         is_disconnected: whether the visitor's last connection was closed.
         is_page_loaded: whether the page was loaded for this visitor.
         reset: reset arguments of the running episode.
@@ -72,10 +72,10 @@ class Visitor:
         selected_tool: name of the tool whose form is open; empty for the first tool.
         report_rows: rows of the unfinished report.
         finished_task_ids: ids of the tasks that the visitor has finished.
-        problem: error message in the status line; empty if there is none.
-        pending_confirmation: action that waits for confirmation; None if there is none.
+        problem: error message in the status line; empty if there is no error.
+        pending_confirmation: action that the visitor has to confirm; None if no action is waiting.
         example_episode: example that the page shows first; None once the visitor plays.
-        playback: episode on the Watch tab; None if there is none.
+        playback: episode on the Watch tab; None if the tab shows no episode.
     """
 
     is_disconnected = False
@@ -143,7 +143,7 @@ class Visitor:
     def start_episode(self, /, **reset_arguments: Any) -> ObservationJson:
         """Start an episode and return the reply to the reset.
 
-        A rejected reset leaves the running episode as it is and sets `problem`.
+        A rejected reset leaves the running episode unchanged and sets `problem`.
         """
         link = self.connect()
         reply = link.reset(reset_arguments)

@@ -1,8 +1,8 @@
 """Limits for the page's visitors: number of sessions, unread replies and read time.
 
-Gradio keeps the state of a session for an hour, and its unread replies, about half a megabyte each,
-until two thousand newer sessions have started. This middleware limits the number of sessions and of
-unread replies. It removes the sessions of disconnected visitors first.
+Gradio keeps the state of a session for an hour. It keeps unread replies, about half a megabyte
+each, until two thousand newer sessions have started. This middleware limits the number of sessions
+and of unread replies. It removes the sessions of disconnected visitors first.
 
 All code runs on the event loop, so a lock is needed only around code that awaits.
 """
@@ -35,7 +35,8 @@ MAX_UNREAD_PER_VISITOR = 16
 MAX_UNREAD = 192
 """Maximum number of replies that are unread or in progress, over all visitors."""
 READ_TIMEOUT_S = 60.0
-"""Maximum time for sending a message, in seconds. After it, the visitor counts as disconnected."""
+"""Maximum time for sending a message, in seconds. A visitor who exceeds it counts as disconnected.
+"""
 
 
 @dataclass(eq=False)

@@ -140,7 +140,7 @@ def mount_debugger(
 
 
 def build_theme_without_web_fonts() -> gr.themes.ThemeClass:
-    """Return the framework's theme without web fonts, which would load from another host."""
+    """Return the framework's theme with system fonts, which need no requests to other hosts."""
     theirs = OPENENV_GRADIO_THEME.to_dict()["theme"]
     fonts = {"font": "system-ui, sans-serif", "font_mono": "ui-monospace, monospace"}
     kept = {name: value for name, value in theirs.items() if not name.startswith("_")}
@@ -264,8 +264,8 @@ class PageTags(NamedTuple):
     Attributes:
         head: title and description. They replace Gradio's tags, because crawlers read the first
             tag of a name.
-        style: style sheet. It follows Gradio's, so that it takes precedence, and precedes the
-            app, so that the page is never drawn without it.
+        style: style sheet. It is inserted after Gradio's, so that it takes precedence, and before
+            the app, so that the page is never drawn unstyled.
     """
 
     head: bytes

@@ -47,7 +47,9 @@ class ReplayedStep(NamedTuple):
     matches_recording: bool
 
 
-def check_replay(run: RecordedRun, environment: Environment | None = None) -> ReplayResult:
+def replay_and_compare_run(
+    run: RecordedRun, environment: Environment | None = None
+) -> ReplayResult:
     """Replay a recorded run and compare every reply and the score.
 
     Args:
@@ -87,11 +89,15 @@ def iter_replayed_steps(
     session = environment.create_session()
     reset = {name: value for name, value in run.reset.items() if name != "episode_id"}
 
-    def compare_digest(action: dict[str, Any], reply: Reply, recorded_digest: str) -> ReplayedStep:
+    def compare_reply_with_recorded_digest(
+        action: dict[str, Any], reply: Reply, recorded_digest: str
+    ) -> ReplayedStep:
         observation = observation_from_reply(reply)
         digest = compute_reply_digest(observation, prose_fields)
         return ReplayedStep(action, observation, digest == recorded_digest)
 
-    yield compare_digest({}, session.reset(**reset), run.digest)
+    yield compare_reply_with_recorded_digest({}, session.reset(**reset), run.digest)
     for step in run.steps:
-        yield compare_digest(step.action, session.step(step.action), step.digest)
+        yield compare_reply_with_recorded_digest(
+            step.action, session.step(step.action), step.digest
+        )

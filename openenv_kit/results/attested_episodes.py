@@ -18,7 +18,7 @@ from openenv_kit.trust.attestation import (
     Attestation,
     AttestationError,
     AttestedEpisode,
-    digest_actions,
+    compute_actions_digest,
     verify_attestation,
 )
 from openenv_kit.variables import PUBLIC_KEY_VARIABLE
@@ -28,7 +28,7 @@ def verify_attestation_token(token: str, public_key: Ed25519PublicKey | None) ->
     """Verify the signature of a submission's attestation and return the signed record.
 
     Raises:
-        AttestationError: `public_key` is None, or the record was not signed with it.
+        AttestationError: `public_key` is None, or it does not verify the record's signature.
     """
     if public_key is None:
         raise AttestationError(
@@ -80,7 +80,7 @@ def find_attestation_problems(submission: Submission, attestation: Attestation) 
 
 @dataclass(frozen=True)
 class _EpisodeKey:
-    """Values that a recorded run and the server's record of it must share."""
+    """Values that must be equal in a recorded run and in the server's record of the run."""
 
     index: int
     reset_json: str
@@ -105,5 +105,5 @@ def _episode_key_of_run(run: RecordedRun) -> _EpisodeKey:
         reset_json=json.dumps(drop_task_selectors(run.reset), sort_keys=True),
         step_count=len(run.steps),
         score=run.score,
-        actions_digest=digest_actions(step.action for step in run.steps),
+        actions_digest=compute_actions_digest(step.action for step in run.steps),
     )

@@ -65,7 +65,7 @@ class EpisodeCell:
     """One player's rollouts of one episode.
 
     Attributes:
-        mean_score: mean score of the rollouts that have one; None if no rollout has a score.
+        mean_score: mean of the rollouts' known scores; None if no rollout has a score.
         error_count: number of rollouts that ended with an error.
     """
 
@@ -166,7 +166,7 @@ def _summarize_players_by_label(
     for player in players:
         rollouts_of_player: defaultdict[_Label, list[ScoredEpisode]] = defaultdict(list)
         for rollout in player.rollouts:
-            for kind, name in environment.result_labels(rollout.reset).items():
+            for kind, name in environment.build_result_labels(rollout.reset).items():
                 kinds[kind] = None
                 rollouts_of_player[_Label(kind, name)].append(rollout)
         labels.update(rollouts_of_player)

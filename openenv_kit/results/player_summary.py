@@ -40,13 +40,12 @@ class PlayerSummary:
             a score.
         standard_error: standard error of the mean, over episodes; None for fewer than two episodes.
         interval: the mean and its confidence interval; None for fewer than two episodes.
-        pass_rates: pass^k for several k. A rate is None if no episode has k rollouts, or for
-            k > 1 if the rollouts may be copies of each other. With k = 1 it is the share of exact
+        pass_rates: pass^k for several k. A rate is None if no episode has k rollouts, or for k > 1
+            if the rollouts may be copies of each other. For k = 1, the rate is the share of exact
             reports.
-        signal: share of groups with signal, see
-            `mean_share_of_groups_with_signal_over_tasks`; None if no episode
-            has enough rollouts for a group.
-        evidence_share: mean of the known evidence shares; None if none is known.
+        signal: share of groups with signal, see `mean_share_of_groups_with_signal_over_tasks`; None
+            if no episode has enough rollouts for a group.
+        evidence_share: mean of the known evidence shares; None if no share is known.
         tool_calls: mean number of tool calls per rollout.
         tokens: mean number of tokens per rollout; None if the number is unknown for any rollout.
         cost_usd: mean cost per rollout, in US dollars; None if it is unknown for any rollout.

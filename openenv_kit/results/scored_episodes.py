@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from openenv_kit.agent.results import FINISHED_STATUSES, RESULTS_FORMAT
 from openenv_kit.environment import Environment
-from openenv_kit.errors import ConfigurationError, unknown_name_message
+from openenv_kit.errors import ConfigurationError, build_unknown_name_message
 from openenv_kit.recordings.format import (
     RecordedRun,
     RecordingError,
@@ -25,7 +25,7 @@ from openenv_kit.recordings.format import (
 )
 
 NAMED_TASKS = "named tasks"
-"""Split name of rollouts without a `split` reset argument, such as rollouts of a named task."""
+"""Split name of rollouts that have no `split` reset argument, such as those of a named task."""
 IGNORED_RESET_ARGUMENTS = ("episode_id", "feedback")
 """Reset arguments that do not change the episode. Feedback is only given after the end."""
 
@@ -82,7 +82,7 @@ class PlayerResults:
         name: name of the player, for display.
         source: name of the file or submission that contains the rollouts, for error messages.
         versions: versions of the environment that was played.
-        rollouts: the rollouts, with and without a score.
+        rollouts: the rollouts, including those that have no score.
         has_independent_rollouts: whether the rollouts of a task are known to be independent. If
             not, one may be a copy of another, so pass^k is estimated for k = 1 only.
     """
@@ -124,7 +124,7 @@ class NamedPath(NamedTuple):
 
 
 class SplitSelection(NamedTuple):
-    """Players whose rollouts all belong to one split, and the name of that split."""
+    """Players with rollouts of a single split, and the name of the split."""
 
     players: list[PlayerResults]
     split: str
@@ -190,7 +190,7 @@ def select_rollouts_of_split(players: Sequence[PlayerResults], split: str = "") 
             )
         split = splits[0]
     if split not in splits:
-        raise MixedResultsError(unknown_name_message("split", split, splits))
+        raise MixedResultsError(build_unknown_name_message("split", split, splits))
     selected = []
     for player in players:
         rollouts = [rollout for rollout in player.rollouts if rollout.split_or_named_tasks == split]

@@ -1,4 +1,4 @@
-"""Measures the signal: the share of groups of rollouts whose rewards differ enough to learn from.
+"""Measures the signal: the share of rollout groups with enough reward difference to learn from.
 
 Group-relative methods such as GRPO learn only from differences within a group. A group with equal
 rewards costs tokens but does not change the model.
@@ -26,7 +26,7 @@ from openenv_kit.rollouts.curriculum import MIN_REWARD_DIFFERENCE
 
 ROLLOUTS_PER_GROUP = 8
 ROUNDING_TOLERANCE = 1e-9
-"""Rounding tolerance, so that a difference of exactly `MIN_REWARD_DIFFERENCE` is not signal."""
+"""Rounding tolerance, so that a difference of exactly `MIN_REWARD_DIFFERENCE` does not count."""
 
 
 def mean_share_of_groups_with_signal_over_tasks(
@@ -125,7 +125,11 @@ def measure_signal_by_level_and_mode(
         is_current = dict(player.versions) == dict(environment.versions)
         rollouts_by_key: defaultdict[_LevelAndMode, list[ScoredEpisode]] = defaultdict(list)
         for rollout in player.scored_rollouts:
-            level = environment.result_labels(rollout.reset).get("level", "") if is_current else ""
+            level = (
+                environment.build_result_labels(rollout.reset).get("level", "")
+                if is_current
+                else ""
+            )
             mode = drop_task_seed_and_level(environment.reset_arguments, rollout.reset)
             mode_json = json.dumps(mode, sort_keys=True, default=repr)
             rollouts_by_key[_LevelAndMode(level, mode_json)].append(rollout)

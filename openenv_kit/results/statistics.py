@@ -87,8 +87,8 @@ def compute_pass_hat_k_rates(perfect_by_episode: Collection[Sequence[bool]]) -> 
     """Estimate pass^k, averaged over episodes, for each k of `PASS_K_VALUES`.
 
     Args:
-        perfect_by_episode: for each episode, whether each of its rollouts scored 1.0. Episodes
-            with fewer than k rollouts are left out. If none is left, the probability is None.
+        perfect_by_episode: for each episode, whether each of its rollouts scored 1.0. Episodes with
+            fewer than k rollouts are left out. If no episode is left, the probability is None.
     """
     rates = []
     for k in PASS_K_VALUES:

@@ -127,7 +127,7 @@ class Submission:
         name: name of the folder.
         card: the submission card.
         runs: the recorded runs.
-        attestation_token: content of the attestation file; empty if there is none.
+        attestation_token: content of the attestation file; empty if the file does not exist.
         attestation: the signed record in `attestation_token`; None until its signature is verified.
     """
 
@@ -144,10 +144,10 @@ class Submission:
 
 
 def read_submission(folder: Path) -> Submission:
-    """Read a submission's folder, without verifying the signature of its attestation.
+    """Read a submission's folder. The signature of its attestation is not verified.
 
     Raises:
-        SubmissionError: a file is missing, too large or malformed; the message names it.
+        SubmissionError: a file is missing, too large or malformed. The message contains its name.
     """
     for name in (CARD_FILENAME, RUNS_FILENAME):
         if not (folder / name).is_file():
@@ -194,7 +194,7 @@ def write_submission(
         folder: folder to write; created if it is missing.
         card: the card.
         recordings_text: the recorded runs, as JSON Lines.
-        attestation_token: the server's signed record of sealed play; empty for none.
+        attestation_token: the server's signed record of sealed rollouts; empty to write no record.
 
     Raises:
         SubmissionError: the folder already contains a submission.

@@ -47,7 +47,7 @@ from openenv_kit.results.submission_folder import read_submission as read_submis
 from openenv_kit.results.submission_folder import write_submission as write_submission
 from openenv_kit.rollouts.policies import PolicySteps as PolicySteps
 from openenv_kit.splits import SEALED_SPLIT, HashedSplits
-from openenv_kit.trust.attestation import digest_actions
+from openenv_kit.trust.attestation import compute_actions_digest
 
 MIN_TASKS = 20
 """Minimum number of tasks in a submission, unless its split has fewer.
@@ -74,7 +74,7 @@ class CheckedSubmission:
 def replay_and_check_submission(
     folder: Path, public_key: Ed25519PublicKey | None = None, min_tasks: int = MIN_TASKS
 ) -> CheckedSubmission:
-    """Read a submission and replay its runs. Every failure is returned as a problem, not raised.
+    """Read a submission and replay its runs. Failures are returned as problems.
 
     Args:
         folder: folder of the submission.
@@ -139,7 +139,7 @@ def _find_commitment_problems(card: SubmissionCard, environment: Environment) ->
     commitment, splits = "", environment.splits
     if card.split == SEALED_SPLIT and isinstance(splits, HashedSplits):
         try:
-            commitment = splits.sealed_commitment()
+            commitment = splits.compute_sealed_commitment()
         except ConfigurationError as problem:
             yield f"{card.split} cannot be replayed: {problem}"
             return
@@ -164,7 +164,7 @@ def _find_version_problems(submission: Submission, environment: Environment) -> 
 
 
 def _find_player_name_problems(card: SubmissionCard, environment: Environment) -> Iterator[str]:
-    """Yield a problem if the player's name imitates a scripted policy or names an unknown one."""
+    """Yield a problem if the player's name imitates a scripted policy or is an unknown policy."""
     if card.is_scripted:
         try:
             require_name("policy", card.player.removeprefix(SCRIPTED_PREFIX), environment.policies)
@@ -178,7 +178,7 @@ def _find_player_name_problems(card: SubmissionCard, environment: Environment) -
 
 
 def _find_try_count_problems(submission: Submission) -> Iterator[str]:
-    """Yield a problem for each task that was not played as often as the card states."""
+    """Yield a problem for each task that has another number of rollouts than the card states."""
     card = submission.card
     tasks = [f"{card.split}-{card.first + number}" for number in range(card.count)]
     run_counts = Counter(run.task_name for run in submission.runs)
@@ -193,11 +193,11 @@ def _find_copied_run_problems(submission: Submission) -> Iterator[str]:
     """Yield a problem for each run with the same actions as an earlier run of the same task.
 
     The timestamps in a recording come from the player, so they do not prove that two runs with the
-    same actions are separate rollouts. Only a record that the server has signed proves it.
+    same actions are separate rollouts. Only a record signed by the server proves this.
     """
     first_runs: dict[tuple[str, str], int] = {}
     for number, run in enumerate(submission.runs, start=1):
-        key = (run.task_name, digest_actions(step.action for step in run.steps))
+        key = (run.task_name, compute_actions_digest(step.action for step in run.steps))
         first = first_runs.setdefault(key, number)
         if first != number:
             yield (
@@ -295,7 +295,7 @@ class _PolicyCheck:
 
 
 class _StepOutcome(NamedTuple):
-    """Status, reward and end flag of a step, which a recording stores besides the reply digest."""
+    """Status, reward and end flag of a step, stored in a recording next to the reply digest."""
 
     status: str
     reward: float

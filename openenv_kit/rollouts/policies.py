@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from openenv_kit.registry import Registry, first_docstring_line
+from openenv_kit.registry import Registry, get_first_docstring_line
 
 Action = dict[str, Any]
 ObservationJson = Mapping[str, Any]
@@ -49,7 +49,7 @@ class Policies(Registry[Policy]):
         """
 
         def add_policy(function: PolicyFunctionT) -> PolicyFunctionT:
-            description = first_docstring_line(function)
+            description = get_first_docstring_line(function)
             self.add(Policy(name, description, function, max_submissions, is_baseline))
             return function
 

@@ -66,8 +66,8 @@ def build_app(
 
     Args:
         settings: settings of the server.
-        environment: environment served at the root path; None for the one that the ENVIRONMENT
-            variable names.
+        environment: environment served at the root path; None to read its name from the variable
+            ENVIRONMENT.
         other_environments: further environments, each served under `/NAME`.
     """
     from openenv_kit.serving import metrics
@@ -229,10 +229,10 @@ def __getattr__(name: str) -> FastAPI:
 
 
 async def _require_writable_store(settings: Settings) -> None:
-    """Check that the episode store can be written.
+    """Check that the episode store is writable.
 
     Raises:
-        StoreUnavailableError: the store cannot be written.
+        StoreUnavailableError: the store is not writable.
     """
     store = open_store(settings)
     try:
@@ -274,7 +274,7 @@ def _build_argument_parser(settings: Settings) -> argparse.ArgumentParser:
 
 
 def _print_settings_and_variables_without_secrets(settings: Settings) -> None:
-    """Print every setting and variable that affects the server, without secrets."""
+    """Print every setting and variable that affects the server, with secrets hidden."""
     for name in (ENVIRONMENT_VARIABLE, *FRAMEWORK_VARIABLES):
         print(f"{name}={os.environ.get(name, '')}")
     salt = "(set, not shown)" if os.environ.get(SALT_VARIABLE) else ""

@@ -1,4 +1,4 @@
-"""Draining before shutdown: running episodes may continue for a while, new ones are rejected.
+"""Draining before shutdown: running episodes may continue, and new episodes are rejected.
 
 After SIGTERM, the server reports that it is not ready and rejects new episodes. It stops when no
 episode is in use, or after `OPENENV_KIT_DRAIN_S`, and closes the remaining connections with code
@@ -19,7 +19,7 @@ from openenv_kit.serving.episodes.running_episodes import RUNNING_EPISODES
 from openenv_kit.serving.store.errors import RETRY_AFTER_S, StoppingError
 
 IN_USE_WINDOW_S = 60.0
-"""Time for which an episode without an open connection counts as in use after its last step."""
+"""Time for which an episode with no open connection counts as in use after its last step."""
 POLL_INTERVAL_S = 0.1
 
 logger = logging.getLogger("openenv_kit.server")
@@ -45,7 +45,7 @@ class ServerDrain:
             )
 
     def skip_draining_at_next_sigterm(self) -> None:
-        """Make the next SIGTERM stop the server without draining."""
+        """Make the next SIGTERM stop the server immediately."""
         self._is_forced.set()
 
     @asynccontextmanager

@@ -32,14 +32,14 @@ LOG_FIELDS = (
     "drain_s",
     "address",
 )
-"""Fields that a log call may pass as `extra`, in their order in a line. Others are dropped."""
+"""Fields that a log call may pass as `extra`, in the order of the output. Others are dropped."""
 
 
 class JsonFormatter(logging.Formatter):
     """Formats a log record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format a record as one line of JSON, without a line break."""
+        """Format a record as one line of JSON that does not end with a line break."""
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -65,7 +65,7 @@ def log_internal_error_and_build_client_message(
 ) -> str:
     """Log an unexpected exception and return the error message for the client.
 
-    The message contains only a reference, by which the log line can be found.
+    The message contains only a reference that identifies the log line.
 
     Args:
         logger: logger of the module that caught the exception.

@@ -32,7 +32,7 @@ from openenv_kit.serving.settings import Settings
 logger = logging.getLogger("openenv_kit.server")
 
 METRICS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-"""Environment variable that names the shared folder. prometheus_client reads it on import."""
+"""Environment variable with the path of the shared folder. prometheus_client reads it on import."""
 
 LIVE_GAUGE_FILES = "gauge_live*_*.db"
 """Pattern of the files with the gauges of workers. Each file name ends with the worker's pid."""
@@ -67,7 +67,7 @@ class WorkerMetrics(Collector):
         self._folder = folder
 
     def collect(self) -> Iterable[Metric]:
-        """Yield the current metrics, without the gauges of workers that have ended."""
+        """Yield the current metrics, excluding the gauges of workers that have ended."""
         _delete_gauge_files_of_dead_workers(self._folder)
         collector = multiprocess.MultiProcessCollector(None, str(self._folder))  # type: ignore[no-untyped-call]
         yield from collector.collect()  # type: ignore[no-untyped-call]
@@ -104,7 +104,7 @@ def serve_metrics_on_own_port(settings: Settings) -> Iterator[None]:
     served and a warning is logged.
 
     Raises:
-        ConfigurationError: a port or address that the settings name is not available.
+        ConfigurationError: a configured port or address is not available.
     """
     host, port = settings.metrics_host, settings.metrics_port
     if not port:
@@ -159,7 +159,7 @@ def _find_pids_in_gauge_file_names(folder: Path) -> list[int]:
 
 
 def _delete_gauge_files_of_dead_workers(folder: Path) -> None:
-    """Delete the gauge files of workers that have ended. Killed workers leave them behind."""
+    """Delete the gauge files of workers that have ended. Killed workers leave these files."""
     for path in folder.glob(LIVE_GAUGE_FILES):
         try:
             os.kill(_parse_pid_of_gauge_file(path), 0)

@@ -44,8 +44,8 @@ class SingleTaskServer(McpEndpoint):
 
     Args:
         environment: environment of the episode.
-        task: `reset`, the arguments of the episode's reset, and `versions`, the versions of the
-            environment with which the task was written.
+        task: mapping with `reset`, the arguments of the episode's reset, and `versions`, the
+            versions of the environment when the task was written.
         outcome_path: file to which the trainer's record of the episode is written as JSON, after
             every step.
         settings: settings of the server.

@@ -35,8 +35,8 @@ class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
     The server's own routes call the session directly and do not use this class.
 
     Args:
-        environment: environment to play; None for the one that the ENVIRONMENT variable names.
-        settings: settings of the server; None for those of this process.
+        environment: environment to play; None to read its name from the variable ENVIRONMENT.
+        settings: settings of the server; None for the settings of this process.
     """
 
     SUPPORTS_CONCURRENT_SESSIONS = True
@@ -61,7 +61,7 @@ class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
 
         Args:
             seed: seed of the episode; None for the seed of the task.
-            episode_id: id of the episode in `state`; None for a new one.
+            episode_id: id of the episode in `state`; None to generate an id.
             kwargs: further reset arguments of the environment.
         """
         arguments = dict(kwargs)
@@ -96,7 +96,7 @@ class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
 
     def list_splits(self) -> list[dict[str, str]]:
         """Return the splits of the environment. A sealed split has the type of a test split."""
-        names = self._environment.splits.playable_split_names()
+        names = self._environment.splits.list_playable_split_names()
         return [{"name": name, "type": "test" if is_sealed_split(name) else name} for name in names]
 
     def num_tasks(self, split: str) -> int:
@@ -141,7 +141,7 @@ class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
         """Return whether a reply ends the episode with a graded report."""
         if not reply.done:
             return False
-        return self._environment.score_components(observation_from_reply(reply)) is not None
+        return self._environment.extract_score_components(observation_from_reply(reply)) is not None
 
     def _build_observation(self, reply: Reply, metadata: dict[str, Any] | None = None) -> Any:
         fields = {

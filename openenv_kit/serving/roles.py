@@ -29,7 +29,7 @@ class Role(StrEnum):
 
         Args:
             method: HTTP method, or `WEBSOCKET_METHOD`.
-            path: path of the request, without the server's path prefix.
+            path: path of the request, excluding the server's path prefix.
         """
         return self is Role.TRAINER or (method, path) in PLAYER_ROUTES
 

@@ -15,13 +15,13 @@ MIN_TOKEN_LENGTH = 16
 """Length of the shortest bearer token, in characters. A shorter one could be guessed."""
 
 ORIGIN_PATTERN = re.compile(r"[a-z][a-z0-9+.-]*://([^/?#@\[\]\s]+|\[[0-9a-f:.]+\](:\d+)?)")
-"""Origin as browsers send it: scheme, host and an optional port."""
+"""Pattern of an origin as sent by browsers: scheme, host and an optional port."""
 
 ROOT_PATH_PATTERN = re.compile(r"(/[A-Za-z0-9._~-]+)+")
-"""A path whose segments need no escaping."""
+"""Pattern of a path that needs no escaping."""
 
 PARTICIPANT_NAME_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,64}")
-"""Names of participants. They appear in the signed records of sealed episodes."""
+"""Pattern of participant names, which appear in the signed records of sealed episodes."""
 
 
 class ReservedParticipant(StrEnum):

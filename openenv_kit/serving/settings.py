@@ -51,7 +51,7 @@ VARIABLE_OF_FIELD = {
     "also_serve": "ALSO_SERVE",
     "max_sessions": "MAX_CONCURRENT_ENVS",
 }
-"""Environment variables of the fields whose variable is not named OPENENV_KIT_ + field name."""
+"""Environment variables of the fields that do not use the pattern `OPENENV_KIT_<FIELD>`."""
 
 
 def _build_integer_field(default: int, minimum: int, maximum: int, scope: str = "server") -> Any:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from openenv_kit.network_addresses import is_loopback
+from openenv_kit.network_addresses import is_loopback_host
 from openenv_kit.serving.settings import Settings
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def run_server(app: ASGIApp | str, settings: Settings) -> None:
 
     log_config = logs.build_log_config(settings.log_level)
     logging.config.dictConfig(log_config)
-    if not settings.token and not is_loopback(settings.host):
+    if not settings.token and not is_loopback_host(settings.host):
         fields = {
             "address": settings.host or "all addresses",
             "reason": "every client that reaches this address can start and play episodes; set "
@@ -131,9 +131,9 @@ def run_server(app: ASGIApp | str, settings: Settings) -> None:
 
 
 def forward_sigterm_to_workers(supervisor: Multiprocess) -> None:
-    """Forward every SIGTERM to the workers without delay.
+    """Forward every SIGTERM to the workers immediately.
 
-    The supervisor itself polls for signals twice a second, and only until the first one.
+    uvicorn's supervisor polls for signals only twice a second, and ignores signals after the first.
     """
 
     def handle_sigterm(number: int, _: FrameType | None) -> None:
@@ -160,7 +160,7 @@ def raise_open_file_limit_to_hard_limit() -> None:
 def stop_this_process_when_parent_ends() -> None:
     """Stop this worker process when its parent process ends, even if the parent was killed.
 
-    Otherwise the worker would keep the port open, and nothing would stop it.
+    Otherwise the worker would continue to run and keep the port open.
     """
     parent = multiprocessing.parent_process()
     if parent is None:

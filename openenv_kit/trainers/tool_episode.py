@@ -12,7 +12,7 @@ from contextlib import closing, suppress
 from typing import Any, NamedTuple
 
 from openenv_kit.catalogue import Catalogue
-from openenv_kit.datasets.row_values import convert_row_to_mapping, to_python_value
+from openenv_kit.datasets.row_values import convert_row_to_mapping, convert_to_python_value
 from openenv_kit.datasets.split_rows import reset_arguments_from_row
 from openenv_kit.datasets.task_sampling import (
     add_default_split,
@@ -93,7 +93,7 @@ class ToolEpisode:
         self._reset_observation: Mapping[str, Any] = add_default_split(
             self.environment, self._default_reset_arguments
         )
-        self.tools = self.environment.tools.for_episode(self._reset_observation)
+        self.tools = self.environment.tools.select_for_episode(self._reset_observation)
         self._server_error: ServerError | None = None
         self._lock = threading.Lock()
 
@@ -146,7 +146,7 @@ class ToolEpisode:
         """
         environment_name = self.environment.name
         row = convert_row_to_mapping(row)
-        row_environment = to_python_value(row.get("environment"))
+        row_environment = convert_to_python_value(row.get("environment"))
         if row_environment not in (None, environment_name):
             allowed = f"{environment_name!r}, which the player was made for"
             raise InvalidValueError("the row's environment", row_environment, allowed)
@@ -155,10 +155,12 @@ class ToolEpisode:
                 reset_arguments_from_row(row, environment_name)
             )
             observation = started.reset_observation
-            tools = self.environment.tools.for_episode(observation)
+            tools = self.environment.tools.select_for_episode(observation)
             if offered_tool_names:
-                self._require_offered_tools(offered_tool_names, started.arguments, tools)
-            self.system_prompt = self.environment.system_prompt(observation)
+                self._require_offered_tools_to_match_episode(
+                    offered_tool_names, started.arguments, tools
+                )
+            self.system_prompt = self.environment.build_system_prompt(observation)
             self.tools = tools
             self._reset_observation = observation
             self._reward = 0.0
@@ -189,7 +191,7 @@ class ToolEpisode:
             raise RefusedResetError(arguments, observation["message"])
         return _StartedEpisode(arguments, observation)
 
-    def _require_offered_tools(
+    def _require_offered_tools_to_match_episode(
         self, offered_tool_names: Sequence[str], arguments: Mapping[str, Any], tools: Catalogue
     ) -> None:
         """Raise an InvalidValueError if the offered tools do not fit the started episode."""
@@ -213,8 +215,8 @@ class ToolEpisode:
         """
         of_any_index = {name: value for name, value in arguments.items() if name != "index"}
         of_any_episode = drop_task_seed_and_level(self.environment.reset_arguments, of_any_index)
-        acceptable = [tools, self.environment.tools.for_episode(of_any_index)]
-        mixed = self.environment.tools.for_episode(
+        acceptable = [tools, self.environment.tools.select_for_episode(of_any_index)]
+        mixed = self.environment.tools.select_for_episode(
             add_default_split(self.environment, of_any_episode)
         )
         if set(tools.tool_names) <= set(mixed.tool_names):
@@ -229,7 +231,7 @@ class ToolEpisode:
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         vars(self).update(state)
         self.environment = get_environment(state["environment"])
-        self.tools = self.environment.tools.for_episode(self._reset_observation)
+        self.tools = self.environment.tools.select_for_episode(self._reset_observation)
         self._lock = threading.Lock()
 
     def call_tool(self, name: str, arguments: object) -> str:
@@ -262,7 +264,7 @@ class ToolEpisode:
         self._client.close()
 
 
-def next_scripted_call(
+def get_next_scripted_call(
     policy: str,
     tool_results: Sequence[str],
     environment: str | None = None,

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from openenv_kit.datasets.row_values import parse_json_object, to_python_value
+from openenv_kit.datasets.row_values import convert_to_python_value, parse_json_object_of_column
 from openenv_kit.datasets.split_rows import (
     DEFAULT_SPLIT,
     TaskRow,
@@ -29,7 +29,7 @@ from openenv_kit.environment import get_environment
 from openenv_kit.errors import InvalidValueError, require_name
 from openenv_kit.reply import EndInfo
 from openenv_kit.tool import Tool
-from openenv_kit.trainers import require_package
+from openenv_kit.trainers import explain_missing_package
 from openenv_kit.trainers.chat_messages import list_message_texts
 from openenv_kit.trainers.tool_episode import ToolEpisode
 from openenv_kit.trainers.tool_functions import set_tool_signature
@@ -59,7 +59,7 @@ class ToolEnvironment(metaclass=EnvironmentType):
     environment: str
     """Name of the environment."""
     stage: int | None = None
-    """Stage of the curriculum that the episode belongs to; None without a curriculum."""
+    """Stage of the curriculum that the episode belongs to; None if there is no curriculum."""
     _class_recipe: ClassRecipe
     """Recipe with which pickle recreates the class in another process."""
     _offered_tool_names: Sequence[str]
@@ -102,7 +102,7 @@ class ToolEnvironment(metaclass=EnvironmentType):
         first_user_message = self._episode.reset(
             {"environment": row.get("environment"), "reset": arguments}, self._offered_tool_names
         )
-        prompt_text = _join_prompt_text(row.get("prompt"))
+        prompt_text = _extract_prompt_text(row.get("prompt"))
         system_prompt = self._episode.system_prompt
         is_dataset_prompt = has_task and ("prompt" not in row or prompt_text.strip() != "")
         if is_dataset_prompt or system_prompt in prompt_text:
@@ -143,9 +143,9 @@ def environment_class(
     Raises:
         UnknownNameError: there is no such environment or reset argument.
     """
-    resolved_environment = get_environment(to_python_value(environment))
-    arguments = {"split": split, "difficulty": level, **parse_json_object("reset", reset)}
-    arguments = {name: to_python_value(value) for name, value in arguments.items()}
+    resolved_environment = get_environment(convert_to_python_value(environment))
+    arguments = {"split": split, "difficulty": level, **parse_json_object_of_column("reset", reset)}
+    arguments = {name: convert_to_python_value(value) for name, value in arguments.items()}
     defaults = {name: value for name, value in arguments.items() if value is not None}
     for name in defaults:
         require_name("reset argument", name, resolved_environment.reset_arguments)
@@ -165,7 +165,7 @@ def _build_environment_class(
         get_environment(environment),
         json.loads(default_reset_arguments_json),
     )
-    tools = resolved_environment.tools.for_episode(
+    tools = resolved_environment.tools.select_for_episode(
         add_default_split(resolved_environment, defaults)
     )
     members: dict[str, Any] = {tool.name: _build_tool_method(tool) for tool in tools.tools}
@@ -244,12 +244,12 @@ def build_dataset(
 
     `list_task_rows` also describes the parameters.
     """
-    return dataset_from_rows(
+    return build_dataset_from_rows(
         list_task_rows(split, first, count, environment, reset, level), environment
     )
 
 
-def dataset_from_rows(
+def build_dataset_from_rows(
     rows: Sequence[TaskRow],
     environment: str | None = None,
     system_prompt_reset: Mapping[str, Any] | None = None,
@@ -267,12 +267,12 @@ def dataset_from_rows(
     Raises:
         InvalidValueError: there are no rows.
     """
-    with require_package("openenv-metric-tracker-rl[trl]"):
+    with explain_missing_package("openenv-metric-tracker-rl[trl]"):
         from datasets import Dataset
 
     if not rows:
         raise InvalidValueError("rows", rows, "at least one row")
-    system_prompt = get_environment(environment).system_prompt(system_prompt_reset or rows[0])
+    system_prompt = get_environment(environment).build_system_prompt(system_prompt_reset or rows[0])
     prompt = [{"role": "system", "content": system_prompt}, {"role": "user", "content": ""}]
     return Dataset.from_list([{"prompt": prompt, **row} for row in rows])
 
@@ -306,9 +306,9 @@ def build_eval_datasets(
     return {level: build_dataset(split, 0, count, environment, reset, level) for level in levels}
 
 
-def _join_prompt_text(prompt: Any) -> str:
+def _extract_prompt_text(prompt: Any) -> str:
     """Return the text of a row's prompt; empty if the row has no prompt."""
-    messages = to_python_value(prompt)
+    messages = convert_to_python_value(prompt)
     return messages if isinstance(messages, str) else "\n".join(list_message_texts(messages or ()))
 
 

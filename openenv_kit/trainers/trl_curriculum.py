@@ -7,27 +7,34 @@ import random
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from openenv_kit.datasets.row_values import to_int_if_whole
+from openenv_kit.datasets.row_values import convert_whole_number_to_int
 from openenv_kit.datasets.split_rows import reset_arguments_from_row
 from openenv_kit.datasets.task_sampling import has_task_selector, sample_task_reset_arguments
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import require_integer
 from openenv_kit.rollouts.curriculum import Curriculum
-from openenv_kit.trainers import require_package
+from openenv_kit.trainers import explain_missing_package
 from openenv_kit.trainers.trl import (
     ClassRecipe,
     ToolEnvironment,
-    dataset_from_rows,
+    build_dataset_from_rows,
     environment_class,
 )
-from openenv_kit.trainers.trl_monitor import TrainedLevel, warn_below_token_budget
+from openenv_kit.trainers.trl_monitor import TrainedLevel, warn_if_token_limit_too_small
 
-with require_package("openenv-metric-tracker-rl[trl]"):
+with explain_missing_package("openenv-metric-tracker-rl[trl]"):
     from accelerate.utils import gather_object
     from transformers import TrainerCallback
 
 if TYPE_CHECKING:
     import datasets
+    from transformers import (
+        PreTrainedTokenizerBase,
+        ProcessorMixin,
+        TrainerControl,
+        TrainerState,
+        TrainingArguments,
+    )
 
 STATE_KEY = "openenv_kit.curriculum"
 """Key of the curriculum in a checkpoint's `trainer_state.json`, under `stateful_callbacks`."""
@@ -72,7 +79,7 @@ class CurriculumCallback(TrainerCallback):
         require_integer("task_count", task_count, 1, 2**31)
         name = self._environment.name
         rows = [{"environment": name, "task_number": number} for number in range(task_count)]
-        return dataset_from_rows(rows, name, system_prompt_reset=self.curriculum.stages[0])
+        return build_dataset_from_rows(rows, name, system_prompt_reset=self.curriculum.stages[0])
 
     def environment_class(self) -> type[ToolEnvironment]:
         """Return the class for `environment_factory`, which plays tasks of the current stage.
@@ -84,7 +91,7 @@ class CurriculumCallback(TrainerCallback):
             self._environment_class = _build_curriculum_class(self)
         return self._environment_class
 
-    def draw_task_number_of_stage(self) -> int:
+    def draw_task_number_of_current_stage(self) -> int:
         """Return the number of a random task of the current stage, for a reset without a row."""
         stage = self.curriculum.stages[self.curriculum.stage_index]
         if "split" not in stage:
@@ -113,7 +120,13 @@ class CurriculumCallback(TrainerCallback):
         return {**stage, "index": task_number % self._environment.splits.size(stage["split"])}
 
     def on_train_begin(
-        self, args: Any, state: Any, control: Any, *, processing_class: Any = None, **kwargs: Any
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        *,
+        processing_class: PreTrainedTokenizerBase | ProcessorMixin | None = None,
+        **kwargs: Any,
     ) -> None:
         """Restore the curriculum from a checkpoint, and warn if the token budget is too small."""
         saved_state = (state.stateful_callbacks or {}).get(STATE_KEY)
@@ -126,9 +139,11 @@ class CurriculumCallback(TrainerCallback):
             )
         self._finished_rollouts.clear()
         levels = _list_curriculum_levels(self._environment, self.curriculum)
-        warn_below_token_budget(levels, args.max_completion_length, processing_class)
+        warn_if_token_limit_too_small(levels, args.max_completion_length, processing_class)
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """Update the curriculum with the rewards of all ranks, and store it for checkpoints."""
         finished_rollouts = gather_object(self._finished_rollouts)
         self._finished_rollouts = []
@@ -149,12 +164,12 @@ def _build_curriculum_class(callback: CurriculumCallback) -> type[ToolEnvironmen
 
         def reset(self, **row: Any) -> str:
             self.stage = self._group = None
-            number = to_int_if_whole(row.get("task_number"))
+            number = convert_whole_number_to_int(row.get("task_number"))
             arguments = reset_arguments_from_row(row, self.environment)
             if number is None and has_task_selector(arguments):
                 return str(super().reset(**row))  # a row of an evaluation dataset
             has_number = number is not None
-            number = number if has_number else callback.draw_task_number_of_stage()
+            number = number if has_number else callback.draw_task_number_of_current_stage()
             require_integer("task_number", number, 0, 2**31)
             self.stage = callback.curriculum.stage_index
             self._group = _RolloutGroup(self.stage, number)
@@ -212,7 +227,7 @@ def _list_curriculum_levels(environment: Environment, curriculum: Curriculum) ->
     levels = []
     for stage in curriculum.stages:
         reset = {**stage, "index": 0} if "split" in stage else {**stage, "seed": 0}
-        level = environment.result_labels(reset).get("level")
+        level = environment.build_result_labels(reset).get("level")
         if level is not None:
             levels.append(TrainedLevel(environment.name, level, stage))
     return levels

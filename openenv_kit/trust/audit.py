@@ -19,7 +19,7 @@ from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import require_name
 from openenv_kit.results.statistics import clipped_normal_mean_interval
 from openenv_kit.rollouts.policies import PolicySteps
-from openenv_kit.splits import indices_of_level
+from openenv_kit.splits import find_task_indices_of_level
 from openenv_kit.trust.exploits import (
     NO_CEILING,
     ZERO_CEILING,
@@ -32,7 +32,7 @@ from openenv_kit.trust.exploits import (
 REFERENCE_POLICY, NULL_POLICY = "reference", "null"
 """Names of the policy that must always score 1.0 and of the policy that must score 0."""
 LEAK_CHECK_DIVISOR = 10
-"""Outside the main setting, an exploit with `ZERO_CEILING` plays one in this many episodes."""
+"""Divisor of the episode count of exploits with `ZERO_CEILING` outside `full_settings`."""
 EPISODES_PER_JOB = 50
 """Largest number of episodes of one job."""
 SPLIT_PREFIX = "split:"
@@ -87,7 +87,7 @@ class AuditLine:
         mean, ci_low, ci_high: mean score and its 95 % confidence interval.
         perfect: share of episodes with a score of 1.0.
         calls: mean number of steps of an episode.
-        max_mean, max_perfect: ceiling of `mean` and `perfect`; None without a ceiling.
+        max_mean, max_perfect: ceiling of `mean` and `perfect`; None if there is no ceiling.
         min_mean: smallest allowed mean.
         by_interval: whether `ci_low` instead of `mean` is compared with `max_mean`.
         setting: name of the setting.
@@ -108,7 +108,7 @@ class AuditLine:
     setting: str = ""
 
     @property
-    def holds(self) -> bool:
+    def is_within_limits(self) -> bool:
         """Whether the results respect the ceiling and the smallest allowed mean."""
         compared_mean = self.ci_low if self.by_interval else self.mean
         if self.max_mean is not None and compared_mean > self.max_mean:
@@ -121,7 +121,7 @@ class AuditLine:
         """Return the line as JSON values, under the keys of the file that `audit --out` writes."""
         return {
             **{AUDIT_FILE_KEYS.get(name, name): value for name, value in asdict(self).items()},
-            "holds": self.holds,
+            "holds": self.is_within_limits,
         }
 
 
@@ -147,38 +147,38 @@ class Audit:
         self.main_setting = self.settings[0]
         self.full_settings = {self.main_setting}
         self.policy_names = tuple(
-            dict.fromkeys((*self.baselines, *self.exploits, *environment.policies))
+            dict.fromkeys((*self.baseline_names, *self.exploits, *environment.policies))
         )
 
     @property
     def settings(self) -> Sequence[EpisodeSource]:
         """Names of the settings, the main setting first."""
-        return [SPLIT_PREFIX + name for name in self.environment.splits.playable_split_names()]
+        return [SPLIT_PREFIX + name for name in self.environment.splits.list_playable_split_names()]
 
     @property
-    def all_settings(self) -> Sequence[EpisodeSource]:
+    def settings_and_always_audited_splits(self) -> Sequence[EpisodeSource]:
         """Names of the settings and of the `ALWAYS_AUDITED_SPLITS` that are not among them."""
-        splits = self.environment.splits.playable_split_names()
+        splits = self.environment.splits.list_playable_split_names()
         always_audited = [SPLIT_PREFIX + name for name in ALWAYS_AUDITED_SPLITS if name in splits]
         return list(dict.fromkeys((*self.settings, *always_audited)))
 
     @property
-    def baselines(self) -> Sequence[str]:
+    def baseline_names(self) -> Sequence[str]:
         """Names of the scripted policies that are not exploits."""
         return [name for name in self.environment.policies if name not in self.exploits]
 
     def count_episodes(self, setting: EpisodeSource, level: str) -> int:
         """Return the number of episodes of a level in a setting."""
-        return len(self.task_indices(setting.removeprefix(SPLIT_PREFIX), level))
+        return len(self.list_task_indices_of_level(setting.removeprefix(SPLIT_PREFIX), level))
 
-    def task_indices(self, split: str, level: str) -> Sequence[int]:
+    def list_task_indices_of_level(self, split: str, level: str) -> Sequence[int]:
         """Return the indices of the tasks in a split that have the given level."""
         splits: Any = self.environment.splits
         if self.levels == Audit.levels:
             return range(splits.size(split))
-        return indices_of_level(splits, split, level)
+        return find_task_indices_of_level(splits, split, level)
 
-    def reset_arguments(
+    def build_reset_arguments(
         self, level: str, episode_number: int, max_submissions: int = 1, setting: str | None = None
     ) -> dict[str, Any]:
         """Return the reset arguments of an episode.
@@ -190,17 +190,17 @@ class Audit:
             setting: name of the setting; None for the main setting.
         """
         split = (setting or self.main_setting).removeprefix(SPLIT_PREFIX)
-        task_index = self.task_indices(split, level)[episode_number]
+        task_index = self.list_task_indices_of_level(split, level)[episode_number]
         arguments = self.environment.splits.task(split, task_index).reset_arguments()
         if max_submissions > 1:
             return {**arguments, "max_submissions": max_submissions}
         return dict(arguments)
 
-    def training_episodes(self, setting: str, level: str) -> Sequence[Any]:
+    def list_training_episodes(self, setting: str, level: str) -> Sequence[Any]:
         """Return the episodes on which an exploit is fitted. The audit does not play them."""
         return ()
 
-    def expected_answer_size(self, reset: Mapping[str, Any]) -> int | None:
+    def compute_expected_answer_size(self, reset_arguments: Mapping[str, Any]) -> int | None:
         """Return the number of rows in the correct report; None if it is unknown."""
         return None
 
@@ -226,7 +226,7 @@ class Audit:
         Raises:
             UnknownNameError: there is no such policy, level or setting.
         """
-        all_settings = self.all_settings
+        all_settings = self.settings_and_always_audited_splits
         for setting in settings or ():
             require_name("setting", setting, all_settings)
         for level in levels or ():
@@ -250,13 +250,15 @@ class Audit:
         policy = exploit.policy
         if exploit.fit is not None:
             generate_actions: Callable[..., PolicySteps] = policy.generate_actions
-            best = exploit.fit(self.training_episodes(job.setting, job.level))
+            best = exploit.fit(self.list_training_episodes(job.setting, job.level))
             policy = replace(policy, generate_actions=partial(generate_actions, best=best))
         episodes = []
         for number in range(job.first_episode, job.stop_episode):
-            reset = self.reset_arguments(job.level, number, policy.max_submissions, job.setting)
-            episode = runner.run_policy_past_end(policy, reset)
-            expected_size = self.expected_answer_size(reset)
+            reset_arguments = self.build_reset_arguments(
+                job.level, number, policy.max_submissions, job.setting
+            )
+            episode = runner.run_policy_beyond_episode_end(policy, reset_arguments)
+            expected_size = self.compute_expected_answer_size(reset_arguments)
             episodes.append(replace(episode, expected_answer_size=expected_size))
         return episodes
 
@@ -267,13 +269,13 @@ class Audit:
         ceiling = ZERO_CEILING if name == NULL_POLICY else NO_CEILING
         return Exploit(self.environment.policies[name], ceiling, is_played_everywhere=True)
 
-    def build_lines(self, results: Iterable[AuditJobResult]) -> list[AuditLine]:
+    def build_audit_lines(self, results: Iterable[AuditJobResult]) -> list[AuditLine]:
         """Build the lines of the audit's table from job results, which may be in any order."""
         groups: dict[tuple[str, str, str], list[AuditedEpisode]] = {}
         for job, episodes in results:
             groups.setdefault((job.setting, job.level, job.policy), []).extend(episodes)
-        ordered = product(self.all_settings, self.levels, self.policy_names)
-        return [self._build_line(*key, groups[key]) for key in ordered if key in groups]
+        ordered = product(self.settings_and_always_audited_splits, self.levels, self.policy_names)
+        return [self._build_audit_line(*key, groups[key]) for key in ordered if key in groups]
 
     def count_planned_episodes(
         self, policy_name: str, setting: EpisodeSource, max_episodes: int
@@ -289,7 +291,7 @@ class Audit:
         # A few episodes are enough to find a leak, because a single score above 0 proves it.
         return max(max_episodes // LEAK_CHECK_DIVISOR, 1) if exploit.ceiling is ZERO_CEILING else 0
 
-    def _build_line(
+    def _build_audit_line(
         self, setting: EpisodeSource, level: str, policy: str, episodes: Sequence[AuditedEpisode]
     ) -> AuditLine:
         scores = [each.score for each in episodes]
@@ -297,7 +299,7 @@ class Audit:
         ceiling = self.get_exploit_or_baseline(policy).ceiling
         if not ceiling.is_enforced_everywhere and setting not in self.full_settings:
             ceiling = NO_CEILING
-        limits = ceiling.score_limits_of(level)
+        limits = ceiling.get_score_limits_of_level(level)
         if ceiling is ZERO_CEILING:
             # In an episode with nothing to report, an empty report is correct and may score.
             share = fmean(episode.expected_answer_size == 0 for episode in episodes)

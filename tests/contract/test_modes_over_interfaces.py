@@ -52,7 +52,7 @@ def test_mcp_tool_that_the_mode_does_not_offer_is_rejected(
     headers = {"mcp-session-id": request("initialize").headers["mcp-session-id"]}
     reply = request("tools/call", headers, name="scam", arguments={}).json()
     assert "Unknown tool 'scam'" in reply["error"]["message"]
-    offered = ENVIRONMENT.tools.for_episode(reset_of_mode(mode)).tool_names
+    offered = ENVIRONMENT.tools.select_for_episode(reset_of_mode(mode)).tool_names
     assert all(name in reply["error"]["message"] for name in offered)
 
 
@@ -60,7 +60,7 @@ def test_mcp_tool_that_the_mode_does_not_offer_is_rejected(
 def test_http_steps_of_the_reference_score_one(client: TestClient, mode: PlayMode) -> None:
     reset = client.post("/reset", json={**TASK, **reset_of_mode(mode)}).json()
     offered = [each["name"] for each in reset["observation"]["available_methods"]]
-    assert set(offered) <= set(ENVIRONMENT.tools.for_episode(reset_of_mode(mode)).tool_names)
+    assert set(offered) <= set(ENVIRONMENT.tools.select_for_episode(reset_of_mode(mode)).tool_names)
     actions = get_policy("reference").generate_actions(reset["observation"])
     action = next(actions)
     episode = {"episode_id": reset["episode_id"]}

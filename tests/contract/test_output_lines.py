@@ -23,11 +23,11 @@ def test_a_block_is_exactly_the_contracts_lines() -> None:
     block = EvaluationLog(out).start_task_log(
         "easy_single_spike", "metric_tracker_rl", "scripted:reference"
     )
-    block.write_step(format_action_field("list_dates", {}), 0.0, False)
-    block.write_step(
+    block.write_step_line(format_action_field("list_dates", {}), 0.0, False)
+    block.write_step_line(
         format_action_field("submit_solution", {"rows": []}), 0.625, True, "line one\nline two"
     )
-    block.write_end(True, 0.625)
+    block.write_end_line(True, 0.625)
     assert printed(out) == (
         "[START] task=easy_single_spike env=metric_tracker_rl model=scripted:reference\n"
         "[STEP] step=1 action=list_dates({}) reward=0.01 done=false error=null\n"
@@ -51,16 +51,16 @@ def test_whatever_a_model_writes_every_block_still_parses(
 ) -> None:
     out = io.StringIO()
     block = EvaluationLog(out).start_task_log(task, "metric_tracker_rl", model)
-    block.write_step(format_action_field(name, {"x": argument}), reward, False, error)
-    block.write_step(format_action_field(name, argument), reward, True, error)
-    block.write_end(False, reward)
+    block.write_step_line(format_action_field(name, {"x": argument}), reward, False, error)
+    block.write_step_line(format_action_field(name, argument), reward, True, error)
+    block.write_end_line(False, reward)
     (parsed,) = parse_blocks(printed(out))
     assert len(parsed.steps) == 2
 
 
 def test_an_end_without_steps_has_no_rewards() -> None:
     out = io.StringIO()
-    EvaluationLog(out).start_task_log("t", "e", "m").write_end(False, 0.0)
+    EvaluationLog(out).start_task_log("t", "e", "m").write_end_line(False, 0.0)
     assert printed(out).endswith("[END] success=false steps=0 score=0.01 rewards=\n")
 
 
@@ -85,7 +85,7 @@ def test_lines_of_a_live_run_are_written_as_they_happen() -> None:
     out = io.StringIO()
     block = EvaluationLog(out, is_live=True).start_task_log("t", "e", "m")
     assert printed(out).count("\n") == 1
-    block.write_step("list_dates({})", 0.0, False)
+    block.write_step_line("list_dates({})", 0.0, False)
     assert printed(out).count("\n") == 2
 
 
@@ -97,10 +97,10 @@ def test_blocks_that_run_at_the_same_time_never_interleave() -> None:
         lines.start_task_log("second", "e", "m"),
     )
     for _ in range(3):
-        first.write_step("a({})", 0.0, False)
-        second.write_step("b({})", 0.0, False)
-    second.write_end(False, 0.0)
-    first.write_end(False, 0.0)
+        first.write_step_line("a({})", 0.0, False)
+        second.write_step_line("b({})", 0.0, False)
+    second.write_end_line(False, 0.0)
+    first.write_end_line(False, 0.0)
     blocks = parse_blocks(printed(out))
     assert [block.task for block in blocks] == ["second", "first"]
     assert {step.action for step in blocks[0].steps} == {"b({})"}
@@ -113,8 +113,8 @@ def test_lines_written_at_once_by_two_tasks_would_interleave() -> None:
         lines.start_task_log("first", "e", "m"),
         lines.start_task_log("second", "e", "m"),
     )
-    first.write_end(False, 0.0)
-    second.write_end(False, 0.0)
+    first.write_end_line(False, 0.0)
+    second.write_end_line(False, 0.0)
     with pytest.raises(AssertionError, match="a block starts inside another"):
         parse_blocks(printed(out))
 
@@ -126,7 +126,7 @@ def test_a_reader_that_left_ends_no_run() -> None:
 
     lines = EvaluationLog(Closed())
     block = lines.start_task_log("t", "e", "m")
-    block.write_end(False, 0.0)
+    block.write_end_line(False, 0.0)
     assert lines.is_reader_gone
 
 

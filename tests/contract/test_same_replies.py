@@ -87,7 +87,7 @@ def prompt_of_trl(_: str) -> Prompt:
     made = environment_class()()
     user = made.reset(task_id="easy_single_spike")
     offered = []
-    for name in ENVIRONMENT.tools.for_episode().tool_names:
+    for name in ENVIRONMENT.tools.select_for_episode().tool_names:
         taken = inspect.signature(getattr(made, name)).parameters.values()
         properties = {each.name: TypeAdapter(each.annotation).json_schema() for each in taken}
         required = [each.name for each in taken if each.default is each.empty]
@@ -96,7 +96,7 @@ def prompt_of_trl(_: str) -> Prompt:
         offered.append(
             (name, description, {**schema, **({"required": required} if required else {})})
         )
-    return ENVIRONMENT.system_prompt(), user, as_functions(offered)
+    return ENVIRONMENT.build_system_prompt(), user, as_functions(offered)
 
 
 def prompt_of_nemo_gym(_: str) -> Prompt:
@@ -142,7 +142,7 @@ def as_the_environment_says(game: Game, calls: Calls) -> list[str]:
     """The replies, straight from a session and the catalogue."""
     environment, session = game.environment, game.environment.create_session()
     reply = session.reset(**game.opening)
-    tools = environment.tools.for_episode(
+    tools = environment.tools.select_for_episode(
         full_observation_from_reply(environment, reply, session.task_id)
     )
     said = []
@@ -277,7 +277,7 @@ def test_every_interface_gives_a_model_the_same_prompts_and_tools(
     opening = observation_from_reply(
         ENVIRONMENT.create_session().reset(task_id="easy_single_spike")
     )
-    assert system == ENVIRONMENT.system_prompt(opening)
+    assert system == ENVIRONMENT.build_system_prompt(opening)
     assert user in (ENVIRONMENT.tools.first_user_message(opening), None)
-    offered = ENVIRONMENT.tools.for_episode(opening)
+    offered = ENVIRONMENT.tools.select_for_episode(opening)
     assert tools == [tool["function"] for tool in offered.chat_tools]

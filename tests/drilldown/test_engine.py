@@ -300,7 +300,8 @@ def test_every_opening_tells_the_calendar_and_the_budget_and_the_brief_explains_
         assert len(opening["calendar"]) == level.events
         assert opening["budget"] == level.budget
     assert all(
-        word in ENVIRONMENT.system_prompt() for word in ("calendar announces", "budget's calls")
+        word in ENVIRONMENT.build_system_prompt()
+        for word in ("calendar announces", "budget's calls")
     )
 
 

@@ -232,7 +232,7 @@ def test_what_stands_beside_a_split_is_named(also: dict[str, Any]) -> None:
 
 def test_the_sealed_split_is_keyed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(SALT_VARIABLE, raising=False)
-    assert "sealed" not in ENVIRONMENT.splits.playable_split_names()
+    assert "sealed" not in ENVIRONMENT.splits.list_playable_split_names()
     found = []
     for salt in ("a" * 32, "b" * 32):
         monkeypatch.setenv(SALT_VARIABLE, salt)

@@ -20,15 +20,16 @@ from firewatch_env.policies.registry import POLICIES
 from firewatch_env.tasks.book import split_task
 from firewatch_env.tasks.named import NAMED
 from openenv_kit.datasets.split_rows import list_task_rows
-from openenv_kit.environment import Environment, default_task_names, get_environment
-from openenv_kit.recordings.format import RunRecorder, read_runs
-from openenv_kit.recordings.replay import check_replay, iter_replayed_steps
+from openenv_kit.environment import Environment, get_environment, list_default_task_names
+from openenv_kit.recordings.format import read_runs
+from openenv_kit.recordings.recorder import RunRecorder
+from openenv_kit.recordings.replay import iter_replayed_steps, replay_and_compare_run
 from openenv_kit.reply import observation_from_reply
 from openenv_kit.rollouts.run_policy import iter_policy_steps, run_policy
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings
 from openenv_kit.trainers.openenv_harness import collect_episodes
-from openenv_kit.trainers.tool_episode import ToolEpisode, next_scripted_call
+from openenv_kit.trainers.tool_episode import ToolEpisode, get_next_scripted_call
 from openenv_kit.trainers.trl import environment_class
 from research.scripted_endpoint import ScriptedEndpoint
 from support.command_line import run_cli
@@ -143,7 +144,7 @@ def test_inference_plays_a_model_on_the_tasks_of_every_level(
         monkeypatch.setenv("MODEL_NAME", "scripted")
         assert inference.main(["--environment", NAME, "--base-url", url]) == 0
     blocks = parse_blocks(capsys.readouterr().out)
-    assert [block.task for block in blocks] == default_task_names(get_environment(NAME))
+    assert [block.task for block in blocks] == list_default_task_names(get_environment(NAME))
     assert [block.score for block in blocks] == [0.99] * 3
     assert {block.model for block in blocks} == {"scripted"}
     names = {step.action.partition("(")[0] for block in blocks for step in block.steps}
@@ -186,7 +187,7 @@ def test_a_recording_replays_bit_for_bit_and_a_changed_action_shows(
 def test_recorded_runs_earn_what_they_earned_when_they_are_replayed(
     recording: Path, firewatch: Environment
 ) -> None:
-    again = [check_replay(run, firewatch) for run in read_runs(recording)]
+    again = [replay_and_compare_run(run, firewatch) for run in read_runs(recording)]
     assert all(each.matches_recording for each in again)
     assert again[0].score == 1.0 > again[1].score
     result = run_cli("replay", str(recording), "--environment", NAME)
@@ -199,7 +200,7 @@ def test_recorded_runs_earn_what_they_earned_when_they_are_replayed(
 def test_tool_calls_play_it_through_every_adapter_s_episode() -> None:
     episode, answers = ToolEpisode(environment=NAME), list[str]()
     opening = episode.reset({"split": "train", "index": 0})
-    while (call := next_scripted_call("reference", answers, NAME, opening)) is not None:
+    while (call := get_next_scripted_call("reference", answers, NAME, opening)) is not None:
         answers.append(episode.call_tool(*call))
     assert episode.is_done
     assert episode.reward >= 0.95
@@ -211,7 +212,7 @@ def test_tool_calls_play_it_through_every_adapter_s_episode() -> None:
 def test_the_words_of_the_tools_tell_the_reference_enough(task: str) -> None:
     episode, answers = ToolEpisode(environment=NAME), list[str]()
     opening = episode.reset({"task_id": task})
-    while (call := next_scripted_call("reference", answers, NAME, opening)) is not None:
+    while (call := get_next_scripted_call("reference", answers, NAME, opening)) is not None:
         answers.append(episode.call_tool(*call))
     assert episode.reward == 1.0
 
@@ -324,7 +325,9 @@ def test_the_manifest_says_what_the_environment_has(firewatch: Environment) -> N
     assert (manifest["name"], manifest["version"]) == (firewatch.name, firewatch.version)
     capabilities = manifest["validation"]["capabilities"]
     assert capabilities["declared_tools"] == list(firewatch.tools.tool_names)
-    sizes = {name: firewatch.splits.size(name) for name in firewatch.splits.playable_split_names()}
+    sizes = {
+        name: firewatch.splits.size(name) for name in firewatch.splits.list_playable_split_names()
+    }
     assert capabilities["declared_task_count"] == sizes
 
 

@@ -19,7 +19,7 @@ from firewatch_env.page.story import GROUP_OF, Story, action_text
 from firewatch_env.tasks.book import find
 from firewatch_env.tasks.task import AFTER
 from firewatch_env.tools import GROUPS, RUNBOOK
-from openenv_kit.environment import default_task_names
+from openenv_kit.environment import list_default_task_names
 from openenv_kit.page.playback import PlaybackStep, playback_of_policy
 from openenv_kit.page.tabs.play import question_panel_html
 from openenv_kit.page.visitor import Visitor
@@ -66,7 +66,9 @@ def test_every_action_is_in_one_group_by_what_it_does() -> None:
     assert set(GROUP_OF.values()) == set(GROUPS)
 
 
-@pytest.mark.parametrize("task", [*default_task_names(ENVIRONMENT), "task_hard_metastable_failure"])
+@pytest.mark.parametrize(
+    "task", [*list_default_task_names(ENVIRONMENT), "task_hard_metastable_failure"]
+)
 def test_the_graph_runs_from_the_entry_down_to_the_leaves(task: str) -> None:
     visitor = started(task)
     play = story_of(visitor)

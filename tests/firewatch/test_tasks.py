@@ -116,7 +116,7 @@ def test_the_same_arguments_make_the_same_task_and_no_other() -> None:
         find({"split": "validatio"})
     with pytest.raises(ConfigurationError, match="allowed"):
         find({"split": "test", "index": 100_000})
-    assert "sealed" not in SPLITS.playable_split_names()
+    assert "sealed" not in SPLITS.list_playable_split_names()
 
 
 @pytest.mark.slow

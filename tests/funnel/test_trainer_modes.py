@@ -47,7 +47,7 @@ def test_class_for_trl_has_the_tools_of_its_mode_and_plays_it(mode: PlayMode, po
     environment: Any = environment_class(split="validation", reset=reset)()
     members = inspect.getmembers(type(environment), inspect.isfunction)
     public = [name for name, _ in members if not name.startswith("_")]
-    tools = ENVIRONMENT.tools.for_episode(reset).tool_names
+    tools = ENVIRONMENT.tools.select_for_episode(reset).tool_names
     check_tool_names(tools, mode)
     assert set(public) == {"reset", "get_reward", *tools}
     row = list_task_rows("validation", first=2, count=1, extra_reset_arguments=reset)[0]

@@ -52,15 +52,17 @@ def test_the_audit_fails_above_a_ceiling(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_reference_below_one_is_outside_its_limits() -> None:
     line = AuditLine("reference", "easy", 4, 0.99, 0.9, 1.0, 0.9, 7, None, None, min_mean=1.0)
-    assert not line.holds
-    assert replace(line, mean=1.0).holds
+    assert not line.is_within_limits
+    assert replace(line, mean=1.0).is_within_limits
 
 
 def test_noisy_exploit_passes_by_luck_and_fails_with_information() -> None:
     lucky = AuditLine("message_timing", "easy", 200, 0.002, 0.0, 0.005, 0.0, 31, 0.0, 0.0)
-    assert not lucky.holds
-    assert replace(lucky, by_interval=True).holds
-    assert not replace(lucky, by_interval=True, mean=0.1, ci_low=0.06, ci_high=0.14).holds
+    assert not lucky.is_within_limits
+    assert replace(lucky, by_interval=True).is_within_limits
+    assert not replace(
+        lucky, by_interval=True, mean=0.1, ci_low=0.06, ci_high=0.14
+    ).is_within_limits
     assert get_exploit("message_timing").ceiling.is_checked_by_ci_low
     assert max(get_exploit("message_timing").ceiling.max_mean.values()) < 0.002
     assert not get_exploit("message_size").ceiling.is_checked_by_ci_low
@@ -70,9 +72,9 @@ def test_audit_limit_of_noise_depends_on_the_reward() -> None:
     audit = ENVIRONMENT.audit
     assert audit is not None
     allowed = {
-        setting: audit.build_lines([run_job(AuditJob("message_timing", "easy", 0, 1, setting))])[
-            0
-        ].max_mean
+        setting: audit.build_audit_lines(
+            [run_job(AuditJob("message_timing", "easy", 0, 1, setting))]
+        )[0].max_mean
         for setting in ("mixed", "mode:exact", "mode:key_f1")
     }
     assert allowed == {"mixed": 0.0019, "mode:exact": 0.0019, "mode:key_f1": 0.0085}
@@ -82,8 +84,8 @@ def test_audit_setting_of_a_mode_resets_with_its_arguments() -> None:
     audit = ENVIRONMENT.audit
     assert isinstance(audit, plan.MetricTrackerAudit)
     for setting, arguments in plan.MODE_SETTINGS.items():
-        reset = audit.reset_arguments("hard", 3, 5, setting)
-        usual = audit.reset_arguments("hard", 3, 1 if "reward" in arguments else 5)
+        reset = audit.build_reset_arguments("hard", 3, 5, setting)
+        usual = audit.build_reset_arguments("hard", 3, 1 if "reward" in arguments else 5)
         assert reset == {**usual, **arguments}
         session = EpisodeSession()
         assert session.reset(**reset).status == "ready"

@@ -22,7 +22,7 @@ from openenv_kit.errors import ServerError
 from openenv_kit.reply import observation_from_reply
 from openenv_kit.rollouts.run_policy import run_policy
 from openenv_kit.trainers.inspect_ai import episodes, play_episode, report_score
-from openenv_kit.trainers.tool_episode import next_scripted_call
+from openenv_kit.trainers.tool_episode import get_next_scripted_call
 from research.scripted_endpoint import MODEL, ScriptedEndpoint
 from support.integration_guides import ENVIRONMENTS, run_blocks
 from support.integration_server import NO_SERVER, NOWHERE, address, episodes_served
@@ -37,7 +37,7 @@ def scripted(policy, environment=None):
         seen_tools.append(tools)
         answers = [message.text for message in messages if message.role == "tool"]
         prompt = "\n".join(message.text for message in messages if message.role == "user")
-        call = next_scripted_call(policy, answers, environment, prompt) if policy else None
+        call = get_next_scripted_call(policy, answers, environment, prompt) if policy else None
         if call is None:
             output = ModelOutput.from_content("mockllm/model", "Done.")
         else:
@@ -145,8 +145,12 @@ def test_a_policy_that_reports_echoes_too_gets_its_own_lower_score(tmp_path):
 def test_the_model_is_offered_the_registrys_schemas(tmp_path):
     seen_tools.clear()
     run(scripted("null"), tmp_path, count=1)
-    assert [tool.name for tool in seen_tools[0]] == ENVIRONMENT.tools.for_episode().tool_names
-    for offered, tool in zip(seen_tools[0], ENVIRONMENT.tools.for_episode().tools, strict=True):
+    assert [
+        tool.name for tool in seen_tools[0]
+    ] == ENVIRONMENT.tools.select_for_episode().tool_names
+    for offered, tool in zip(
+        seen_tools[0], ENVIRONMENT.tools.select_for_episode().tools, strict=True
+    ):
         assert offered.description == tool.description
         given = offered.parameters
         assert set(given.properties) == set(tool.parameters["properties"])
@@ -158,7 +162,7 @@ def test_the_model_reads_the_environments_own_words(tmp_path):
     system, user, *_ = log.samples[0].messages
     session = EpisodeSession()
     opening = observation_from_reply(session.reset(**log.samples[0].metadata["reset"]))
-    assert (system.role, system.text) == ("system", ENVIRONMENT.system_prompt(opening))
+    assert (system.role, system.text) == ("system", ENVIRONMENT.build_system_prompt(opening))
     assert (user.role, user.text) == ("user", ENVIRONMENT.tools.first_user_message(opening))
 
 

@@ -14,12 +14,9 @@ from nemo_gym.server_utils import ServerClient
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.datasets.split_rows import write_rows
-from openenv_kit.trainers.nemo_gym import (
-    EpisodeServer,
-    EpisodeServerConfig,
-    iter_data_rows,
-)
-from openenv_kit.trainers.tool_episode import next_scripted_call
+from openenv_kit.trainers.nemo_gym import EpisodeServer, EpisodeServerConfig
+from openenv_kit.trainers.nemo_gym_data import iter_data_rows
+from openenv_kit.trainers.tool_episode import get_next_scripted_call
 from support.integration_guides import ENVIRONMENTS, run_blocks
 from support.integration_server import NO_SERVER, NOWHERE, address, episodes_served
 
@@ -53,7 +50,7 @@ def play(client, policy, row):
     """What NeMo Gym's simple agent does with a row: seed, call tools, verify."""
     assert client.post("/seed_session", json=row).status_code == 200
     prompt, answers = row["responses_create_params"]["input"][-1]["content"], []
-    while (call := next_scripted_call(policy, answers, row["environment"], prompt)) is not None:
+    while (call := get_next_scripted_call(policy, answers, row["environment"], prompt)) is not None:
         name, arguments = call
         answers.append(client.post(f"/{name}", json=arguments).text)
     reply = client.post("/verify", json={**row, "response": RESPONSE})
@@ -126,7 +123,7 @@ def test_a_session_that_was_never_seeded_is_masked(client):
 def test_session_without_a_reset_starts_another_task_and_is_told_the_rules(client):
     told = [client.post("/seed_session", json=body).json() for body in ({}, {"reset": None})]
     assert told[0]["instructions"] != told[1]["instructions"]
-    assert all(each["instructions"].startswith(ENVIRONMENT.system_prompt()) for each in told)
+    assert all(each["instructions"].startswith(ENVIRONMENT.build_system_prompt()) for each in told)
 
 
 def test_sessions_do_not_share_their_episodes(client):
@@ -175,10 +172,10 @@ def test_data_rows_name_every_tool_as_the_responses_interface_wants_it(tmp_path)
     for line in (tmp_path / "example.jsonl").read_text().splitlines():
         given = json.loads(line)["responses_create_params"]
         for offered, tool in zip(
-            given["tools"], ENVIRONMENT.tools.for_episode().chat_tools, strict=True
+            given["tools"], ENVIRONMENT.tools.select_for_episode().chat_tools, strict=True
         ):
             assert offered == {"type": "function", "strict": False, **tool["function"]}
-        assert given["input"][0]["content"] == ENVIRONMENT.system_prompt()
+        assert given["input"][0]["content"] == ENVIRONMENT.build_system_prompt()
 
 
 def test_the_example_configuration_names_the_server_and_its_data():

@@ -14,7 +14,7 @@ from openenv_kit.datasets.split_rows import write_rows
 from openenv_kit.episode_clients import retry
 from openenv_kit.errors import ConfigurationError, ServerError
 from openenv_kit.trainers.skyrl import build_dataset_rows, register_environment
-from openenv_kit.trainers.tool_episode import next_scripted_call
+from openenv_kit.trainers.tool_episode import get_next_scripted_call
 from support.integration_guides import ENVIRONMENTS, run_blocks
 from support.integration_server import NO_SERVER, NOWHERE, address, episodes_served
 
@@ -36,7 +36,7 @@ def play(policy, row, base_url=None, **extras):
     opening = prompt[-1]["content"]
     answers, rewards, done = [], [], False
     while not done:
-        output = env.step(say(next_scripted_call(policy, answers, row["env_class"], opening)))
+        output = env.step(say(get_next_scripted_call(policy, answers, row["env_class"], opening)))
         rewards.append(output["reward"])
         done = output["done"]
         for message in output["observations"]:
@@ -83,9 +83,11 @@ def test_a_raw_episode_under_a_policy_of_its_own_is_offered_no_flags_and_played(
 def test_the_prompt_names_every_tool_and_the_opening_comes_behind_it():
     (row,) = build_dataset_rows("validation", count=1)
     system = row["prompt"][0]["content"]
-    assert system.startswith(ENVIRONMENT.system_prompt())
+    assert system.startswith(ENVIRONMENT.build_system_prompt())
     offered = system.partition("<tools>\n")[2].partition("\n</tools>")[0].splitlines()
-    assert [json.loads(line) for line in offered] == ENVIRONMENT.tools.for_episode().chat_tools
+    assert [
+        json.loads(line) for line in offered
+    ] == ENVIRONMENT.tools.select_for_episode().chat_tools
     env = skyrl_gym.make(ENV_ID, env_config={}, extras={"reset": row["reset"]})
     prompt, _ = env.init(row["prompt"])
     assert prompt[-1]["content"].startswith("Find every anomaly")
@@ -164,7 +166,7 @@ def test_episode_without_a_row_plays_another_task_and_is_pickled():
     for _ in range(2):
         env = skyrl_gym.make(ENV_ID)
         (system, user), _ = env.init([])
-        assert system["content"].startswith(ENVIRONMENT.system_prompt())
+        assert system["content"].startswith(ENVIRONMENT.build_system_prompt())
         openings.append(user["content"])
         loaded = pickle.loads(pickle.dumps(env))
         assert '"dates"' in loaded.step(say(("list_dates", {})))["observations"][0]["content"]

@@ -26,7 +26,7 @@ from openenv_kit.environment import get_environment
 from openenv_kit.errors import ServerError
 from openenv_kit.rollouts.curriculum import Curriculum
 from openenv_kit.rollouts.run_policy import run_policy
-from openenv_kit.trainers.tool_episode import next_scripted_call
+from openenv_kit.trainers.tool_episode import get_next_scripted_call
 from openenv_kit.trainers.trl import (
     build_dataset,
     build_eval_datasets,
@@ -58,7 +58,7 @@ class ScriptedTransformer(Qwen3ForCausalLM):
         for row in input_ids:
             text = self.tokenizer.decode(row, skip_special_tokens=False)
             answers, opening = ANSWER.findall(text), "\n".join(OPENING.findall(text))
-            call = next_scripted_call(self.policy, answers, self.environment, opening)
+            call = get_next_scripted_call(self.policy, answers, self.environment, opening)
             words = "Done." if call is None else _as_text(call)
             said.append(self.tokenizer.encode(words + "<|im_end|>", add_special_tokens=False))
         longest = max(map(len, said))
@@ -78,7 +78,7 @@ def tokenizer():
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = decoders.ByteLevel()
     played = [get_environment(name) for name in ENVIRONMENTS]
-    corpus = [json.dumps(each.tools.chat_tools) + each.system_prompt() for each in played]
+    corpus = [json.dumps(each.tools.chat_tools) + each.build_system_prompt() for each in played]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
         vocab_size=3000, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
@@ -401,8 +401,8 @@ def test_every_tool_has_the_schema_of_the_registry():
         for name, _ in inspect.getmembers(Environment, inspect.isfunction)
         if not name.startswith("_")
     } - {"reset", "get_reward"}
-    assert public == set(ENVIRONMENT.tools.for_episode().tool_names)
-    for spec in ENVIRONMENT.tools.for_episode().tools:
+    assert public == set(ENVIRONMENT.tools.select_for_episode().tool_names)
+    for spec in ENVIRONMENT.tools.select_for_episode().tools:
         made = get_json_schema(getattr(environment, spec.name))["function"]
         assert made["description"] == spec.description
         declared, given = spec.parameters, made["parameters"]
@@ -436,7 +436,7 @@ def test_the_dataset_holds_a_chat_and_the_resets_arguments():
     assert len(rows) == 5
     system, user = rows[0]["prompt"]
     assert (system["role"], user["role"]) == ("system", "user")
-    assert system["content"] == ENVIRONMENT.system_prompt()
+    assert system["content"] == ENVIRONMENT.build_system_prompt()
     assert {"task", "level", "split", "index"} <= set(rows.column_names)
     assert "seed" not in rows.column_names
 

@@ -213,15 +213,15 @@ def test_the_model_is_offered_every_tool():
     (trace,) = episode.traces
     (node,) = [node for node in trace.nodes if node.tools]
     offered = {tool.name: tool for tool in node.tools}
-    assert set(offered) == set(ENVIRONMENT.tools.for_episode().tool_names)
-    for tool in ENVIRONMENT.tools.for_episode().tools:
+    assert set(offered) == set(ENVIRONMENT.tools.select_for_episode().tool_names)
+    for tool in ENVIRONMENT.tools.select_for_episode().tools:
         assert offered[tool.name].description == tool.description
         given, declared = offered[tool.name].parameters, tool.parameters
         assert given.get("required", []) == declared.get("required", [])
         assert given["properties"].keys() == declared["properties"].keys()
         for name, field in declared["properties"].items():
             assert field.items() <= given["properties"][name].items(), (tool.name, name)
-    assert trace.task.data.system_prompt == ENVIRONMENT.system_prompt()
+    assert trace.task.data.system_prompt == ENVIRONMENT.build_system_prompt()
 
 
 def test_taskset_and_its_parts_are_pickled():

@@ -7,15 +7,17 @@ from typing import Any
 
 import pytest
 
-from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
-from metric_tracker_rl.engine.definitions.anomaly_types import RATE_DROP
+from metric_tracker_rl.engine.configuration.episode_config import (
+    EpisodeConfig,
+)
+from metric_tracker_rl.engine.definitions.anomaly_types import MIXED, RATE_DROP
 from metric_tracker_rl.engine.generation.generate import generate_episode
 from openenv_kit.bitstream import BitStream
 
 
 def test_neighbouring_seeds_share_no_word_of_the_bit_stream() -> None:
     words = [
-        set(BitStream(EpisodeConfig(seed).random_stream_key_json).raw_words(4096).tolist())
+        set(BitStream(EpisodeConfig(seed).random_stream_key_json).read_raw_words(4096).tolist())
         for seed in range(20)
     ]
     assert len(set.union(*words)) == 20 * 4096
@@ -23,7 +25,9 @@ def test_neighbouring_seeds_share_no_word_of_the_bit_stream() -> None:
 
 def test_the_attempts_of_one_episode_share_no_word_either() -> None:
     identity = EpisodeConfig(3).random_stream_key_json
-    words = [set(BitStream(identity, attempt).raw_words(4096).tolist()) for attempt in range(5)]
+    words = [
+        set(BitStream(identity, attempt).read_raw_words(4096).tolist()) for attempt in range(5)
+    ]
     assert len(set.union(*words)) == 5 * 4096
 
 
@@ -49,6 +53,6 @@ def test_neighbouring_seeds_share_no_data() -> None:
 def test_every_part_of_the_configuration_changes_the_stream(change: dict[str, Any]) -> None:
     base = EpisodeConfig(0)
     other = EpisodeConfig(**{"seed": 0, **change})
-    assert BitStream(base.random_stream_key_json).raw_words(1) != BitStream(
+    assert BitStream(base.random_stream_key_json).read_raw_words(1) != BitStream(
         other.random_stream_key_json
-    ).raw_words(1)
+    ).read_raw_words(1)

@@ -14,18 +14,18 @@ from openenv_kit.reset_arguments import (
     ArgumentRole,
     ResetArgument,
     drop_task_seed_and_level,
-    names_with_roles,
+    index_arguments_by_name,
     parse_reset_argument,
-    reset_arguments_by_name,
+    select_argument_names_by_role,
 )
 
 WIND = ResetArgument("wind", ArgumentRole.DATA, "string", "`calm` or `storm`")
-ARGUMENTS = reset_arguments_by_name(EPISODE_ID, WIND, SPLIT, SEED, DIFFICULTY)
+ARGUMENTS = index_arguments_by_name(EPISODE_ID, WIND, SPLIT, SEED, DIFFICULTY)
 ENVIRONMENT_NAMES = ("metric_tracker_rl", "drilldown", "firewatch")
 
 
 def test_names_with_roles_several_roles_keep_the_order_of_declaration() -> None:
-    assert names_with_roles(ARGUMENTS, ArgumentRole.SEED, ArgumentRole.TASK) == (
+    assert select_argument_names_by_role(ARGUMENTS, ArgumentRole.SEED, ArgumentRole.TASK) == (
         "episode_id",
         "split",
         "seed",
@@ -48,7 +48,11 @@ def test_environment_reset_arguments_selectors_have_a_selecting_role(name: str) 
     arguments = get_environment(name).reset_arguments
     selectors = {"episode_id", "task_id", "seed", "split", "index", "difficulty"}
     assert (
-        set(names_with_roles(arguments, ArgumentRole.TASK, ArgumentRole.SEED, ArgumentRole.LEVEL))
+        set(
+            select_argument_names_by_role(
+                arguments, ArgumentRole.TASK, ArgumentRole.SEED, ArgumentRole.LEVEL
+            )
+        )
         == selectors
     )
 

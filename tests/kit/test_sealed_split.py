@@ -37,7 +37,7 @@ def test_sealed_tasks_and_their_commitment_depend_on_the_salt_alone(
         order = [levels.task(SEALED_SPLIT, index).config for index in range(24)]
         return (
             str(order),
-            same.sealed_commitment(),
+            same.compute_sealed_commitment(),
             compute_config_digest({"seed": 1}, is_sealed=True),
         )
 
@@ -52,17 +52,17 @@ def test_sealed_split_needs_its_secret_and_has_a_commitment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv(SALT_VARIABLE, raising=False)
-    assert SPLITS.playable_split_names() == ["train", "test"]
+    assert SPLITS.list_playable_split_names() == ["train", "test"]
     with pytest.raises(InvalidValueError, match="at least 32"):
-        SPLITS.sealed_commitment()
+        SPLITS.compute_sealed_commitment()
     monkeypatch.setenv(SALT_VARIABLE, SALT)
-    assert SPLITS.playable_split_names() == ["train", "test", SEALED_SPLIT]
-    committed = SPLITS.sealed_commitment()
+    assert SPLITS.list_playable_split_names() == ["train", "test", SEALED_SPLIT]
+    committed = SPLITS.compute_sealed_commitment()
     monkeypatch.setenv(SALT_VARIABLE, f"{SALT}!")
-    assert SPLITS.sealed_commitment() != committed
+    assert SPLITS.compute_sealed_commitment() != committed
     open_splits = HashedSplits("guess/1", {"train": 1}, LEVELS, lambda seed, _: seed)
     with pytest.raises(UnknownNameError, match="'sealed'"):
-        open_splits.sealed_commitment()
+        open_splits.compute_sealed_commitment()
     with pytest.raises(InvalidValueError, match="number of splits"):
         HashedSplits("guess/1", dict.fromkeys("abcde", 1), LEVELS, lambda seed, _: seed)
 

@@ -61,10 +61,10 @@ class GenerousSession(Session):
     def execute_action(self, action: Mapping[str, Any]) -> Reply:
         return Reply("paid", "Paid.", 1.0, True, {"labels": [1]}, {"labels": [1]})
 
-    def episode_over_reply(self) -> Reply:
+    def build_episode_over_reply(self) -> Reply:
         return Reply("paid", "Paid again.", 1.0, False)
 
-    def step_limit_reply(self) -> Reply:
+    def build_step_limit_reply(self) -> Reply:
         return Reply("completed", "Too many steps.", 0.0, False)
 
 

@@ -212,7 +212,7 @@ def cycle(arrows: dict[str, set[str]]) -> list[str]:
 
 
 def test_environment_interface_has_few_members() -> None:
-    assert {"name", "system_prompt", "create_session", "tools"} <= members(Environment), (
+    assert {"name", "build_system_prompt", "create_session", "tools"} <= members(Environment), (
         "members are not seen"
     )
     assert len(members(Environment)) <= MOST_MEMBERS

@@ -12,7 +12,7 @@ from PIL import Image
 from docs.generate.examples import EXAMPLES, ExampleError, find_root
 from docs.generate.hook import MARKER, SAMPLE_PAGES, fill_page
 from docs.generate.sections import PICTURES, SECTIONS, sample_arguments
-from metric_tracker_rl.analysis_tools import TOOLS, method_specs
+from metric_tracker_rl.analysis_tools import TOOLS, build_method_specs
 from metric_tracker_rl.engine.configuration.tasks import resolve_named_or_custom_task
 from metric_tracker_rl.engine.episode.episode import build_episode
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
@@ -92,7 +92,7 @@ def test_the_tool_reference_names_every_method_with_every_argument() -> None:
     reference = fill_page((ROOT / "docs" / "tools.md").read_text())
     chapters = dict(re.findall(r"^### (\w+)\n(.*?)(?=^### |\Z)", reference, re.M | re.S))
     assert list(chapters) == list(TOOLS)
-    for spec in method_specs(TOOLS):
+    for spec in build_method_specs(TOOLS):
         assert spec.description in chapters[spec.name]
         for argument in spec.parameters["properties"]:
             assert f"| `{argument}` |" in chapters[spec.name]
@@ -100,7 +100,7 @@ def test_the_tool_reference_names_every_method_with_every_argument() -> None:
 
 @pytest.mark.parametrize("name", list(TOOLS))
 def test_the_arguments_shown_for_a_method_are_arguments_it_takes(name: str) -> None:
-    (spec,) = [spec for spec in method_specs(TOOLS) if spec.name == name]
+    (spec,) = [spec for spec in build_method_specs(TOOLS) if spec.name == name]
     _, config = resolve_named_or_custom_task("medium_mixed_pair")
     result = TOOLS[name].call(EpisodeView(build_episode(config)), sample_arguments(spec))
     assert result

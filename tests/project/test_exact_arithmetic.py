@@ -15,7 +15,10 @@ import numpy as np
 import pytest
 
 import metric_tracker_rl
-from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
+from metric_tracker_rl.engine.configuration.episode_config import (
+    EpisodeConfig,
+)
+from metric_tracker_rl.engine.definitions.anomaly_types import MIXED
 from metric_tracker_rl.engine.generation.generate import generate_episode
 from openenv_kit import bitstream
 

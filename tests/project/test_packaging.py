@@ -54,7 +54,7 @@ def test_the_manifest_declares_the_tools_that_a_reset_without_arguments_offers()
     from metric_tracker_rl.environment import ENVIRONMENT
 
     declared = MANIFEST["validation"]["capabilities"]["declared_tools"]
-    assert sorted(declared) == sorted(ENVIRONMENT.tools.for_episode({}).tool_names)
+    assert sorted(declared) == sorted(ENVIRONMENT.tools.select_for_episode({}).tool_names)
 
 
 def test_the_framework_accepts_the_manifest_and_the_probe_plan() -> None:

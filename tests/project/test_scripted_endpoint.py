@@ -15,7 +15,7 @@ from research.scripted_endpoint import MODEL, ScriptedEndpoint
 pytestmark = pytest.mark.slow
 
 
-TOOLS = get_environment("metric_tracker_rl").tools.for_episode(None)
+TOOLS = get_environment("metric_tracker_rl").tools.select_for_episode(None)
 
 
 def _one_call(client, messages, stream):

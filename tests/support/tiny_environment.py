@@ -21,7 +21,7 @@ from openenv_kit.reset_arguments import (
     TASK_ID,
     ArgumentRole,
     ResetArgument,
-    reset_arguments_by_name,
+    index_arguments_by_name,
 )
 from openenv_kit.rollouts.policies import Policy
 from openenv_kit.tool import ToolArguments, Tools
@@ -64,7 +64,7 @@ class TinySession(Session):
         reply: Reply = TOOLS.find(action.get("tool")).call(self, action.get("arguments", {}))
         return reply
 
-    def episode_identity(self) -> Mapping[str, Any]:
+    def build_episode_identity(self) -> Mapping[str, Any]:
         return {"number": self.number}
 
 
@@ -129,7 +129,7 @@ class Task:
 
 
 class Splits:
-    def playable_split_names(self) -> list[str]:
+    def list_playable_split_names(self) -> list[str]:
         return ["train"]
 
     def size(self, split: str) -> int:
@@ -151,7 +151,7 @@ class Tiny(kit.Environment):
     tools = Catalogue(
         tuple(TOOLS.values()), answer_of, first_user_message=lambda opening: str(opening["story"])
     )
-    reset_arguments = reset_arguments_by_name(
+    reset_arguments = index_arguments_by_name(
         EPISODE_ID,
         TASK_ID,
         ResetArgument("number", ArgumentRole.DATA, "integer", "a digit"),
@@ -164,13 +164,13 @@ class Tiny(kit.Environment):
     splits = Splits()
     policies: Mapping[str, Policy] = {"reference": Policy("reference", "Looks.", reference)}
 
-    def system_prompt(self, reset_fields: Mapping[str, Any] | None = None) -> str:
+    def build_system_prompt(self, reset_fields: Mapping[str, Any] | None = None) -> str:
         return "You look for a number."
 
     def create_session(self, *, debug: bool = False) -> TinySession:
         return TinySession()
 
-    def score_components(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    def extract_score_components(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
         return observation.get("grade")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from metric_tracker_rl.page.metric_map.map_html import rebuild_episode
+from metric_tracker_rl.page.metric_map.map_html import rebuild_episode_from_reset_arguments
 from openenv_kit.environment import get_environment
 from openenv_kit.page.environment_view import (
     EnvironmentView,
@@ -32,7 +32,10 @@ def start_visitor(view: EnvironmentView, **reset: Any) -> Visitor:
 
 
 def expected_rows_of(visitor: Visitor) -> list[dict[str, Any]]:
-    return [row.as_dict() for row in rebuild_episode(visitor.reset).episode.expected_rows]
+    return [
+        row.as_dict()
+        for row in rebuild_episode_from_reset_arguments(visitor.reset).episode.expected_rows
+    ]
 
 
 def report_editor_of(view: EnvironmentView, visitor: Visitor) -> ReportEditor:

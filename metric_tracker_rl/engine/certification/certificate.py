@@ -1,4 +1,4 @@
-"""Certificates, which record the results of the checks of one generated episode."""
+"""Certificates, which record the check results of generated episodes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.definitions.rungs import EVERY_LEVEL
+from metric_tracker_rl.products.product_registry import find_product
 from openenv_kit.trust.certify import CertificateTable
 
 
@@ -21,7 +22,7 @@ class RowMargin:
         effect: size of the deviation: relative for counts and rates, absolute for the daytime
             share, and a number of events for impossible counts.
         threshold: reporting threshold; 0 for impossible counts.
-        margin: effect / threshold; None where the threshold is 0.
+        margin: effect divided by threshold; None if the threshold is 0.
     """
 
     row: str
@@ -32,20 +33,20 @@ class RowMargin:
 
 @dataclass(frozen=True)
 class FunnelCertificate:
-    """Certificate of one episode.
+    """Results of all checks of one episode.
 
     Attributes:
         config: configuration of the episode.
         score: lowest score of the reference policy in any mode.
         steps: largest number of steps that the reference policy took in any mode.
-        draws: number of draws of the generator.
+        draws: number of attempts that the generator needed.
         guard_violations: number of deviations inside the guard band of their threshold, plus the
             number of expected rows too close to a severity bound.
-        unique: whether the reporting policy finds each planned root exactly once, and every report
-            with a missing row, an additional row or a wrong field scores less than 1.0.
-        counterfactual: number of planned anomalies whose row disappears when only that anomaly is
-            undone. If the day has no other anomaly, all of its deviations must then be below their
-            thresholds.
+        unique: whether the reporting policy finds each planned root exactly once, and whether every
+            report with a missing row, an additional row or a wrong field scores less than 1.0.
+        counterfactual: number of planned anomalies whose report row disappears if only that anomaly
+            is removed. If the day has no other anomaly, removing it must also bring all deviations
+            of the day below their thresholds.
         rows: margin of each expected row.
     """
 
@@ -68,13 +69,22 @@ class FunnelCertificate:
 
     @property
     def smallest_row_margin(self) -> float:
-        """Smallest margin of the expected rows; infinite if no row has one."""
+        """Smallest margin of the expected rows, or infinity if no row has a margin."""
         margins = [row.margin for row in self.rows if row.margin is not None]
         return min(margins, default=float("inf"))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the certificate as JSON-ready fields; see `certificate_from_dict`."""
-        return asdict(self)
+        """Return the certificate as a JSON-serializable dictionary.
+
+        The configuration contains `product` only if there is one, as the mapping of its file.
+        """
+        product = self.config.product
+        # `asdict` would copy the product's fields instead of the structure of its file.
+        fields = asdict(replace(self, config=replace(self.config, product=None)))
+        config = {name: value for name, value in fields["config"].items() if name != "product"}
+        if product is not None:
+            config["product"] = product.to_mapping()
+        return {**fields, "config": config}
 
 
 class _LevelAndFamily(NamedTuple):
@@ -86,10 +96,10 @@ class CertificateTotals(NamedTuple):
     """Totals and means of several certificates.
 
     Attributes:
-        undone_rows: number of rows that disappear when only their anomaly is undone.
+        undone_rows: number of rows that disappear if only their anomaly is removed.
         expected_rows: number of expected rows.
         smallest_margin: smallest margin of any row, in multiples of its threshold.
-        mean_draws: mean number of draws of the generator.
+        mean_draws: mean number of attempts that the generator needed.
     """
 
     undone_rows: int
@@ -102,9 +112,13 @@ def certificate_from_dict(certificate_fields: dict[str, Any]) -> FunnelCertifica
     """Rebuild a certificate from the result of `FunnelCertificate.as_dict`.
 
     Raises:
-        KeyError, TypeError: the fields are not those of a certificate.
+        KeyError, TypeError: a field is missing, unknown or has the wrong type.
+        ProductRefused: the product is not valid.
     """
-    config = EpisodeConfig(**{**certificate_fields["config"], "anomalies": ()})
+    config_fields = certificate_fields["config"]
+    product_fields = config_fields.get("product")
+    product = None if product_fields is None else find_product(product_fields)
+    config = EpisodeConfig(**{**config_fields, "anomalies": (), "product": product})
     rows = tuple(RowMargin(**row) for row in certificate_fields["rows"])
     return FunnelCertificate(**{**certificate_fields, "config": config, "rows": rows})
 
@@ -138,7 +152,7 @@ def tabulate_certificates(certificates: Sequence[FunnelCertificate]) -> Certific
 
 
 def summarize_certificates(certificates: Sequence[FunnelCertificate]) -> str:
-    """Return the certificates' totals and means as one line of text without a full stop."""
+    """Return the certificates' totals and means as one line of text with no final period."""
     totals = compute_certificate_totals(certificates)
     policies = count_distinct_drawn_policies_ignoring_wording(certificates)
     drawn = f"; {policies} reporting policies, not counting wordings" if policies else ""

@@ -1,4 +1,4 @@
-"""Certifier of the funnel, which proves that generated episodes are solvable, unique and fair.
+"""Certification of funnel episodes: each is solvable and has exactly one perfect report.
 
 The result of `certify_episode` depends only on the episode's configuration, so episodes can be
 certified in any order and on any machine.
@@ -22,9 +22,10 @@ from metric_tracker_rl.engine.certification.certificate import (
 from metric_tracker_rl.engine.configuration.episode_config import SCENARIO_FAMILIES, EpisodeConfig
 from metric_tracker_rl.engine.configuration.modes import MODES, PlayMode
 from metric_tracker_rl.engine.configuration.play_rules import PlayRules
+from metric_tracker_rl.engine.configuration.product_policy import has_product_episode
 from metric_tracker_rl.engine.configuration.tasks import CUSTOM_TASK_ID
 from metric_tracker_rl.engine.definitions.entity_types import EVENT_COUNT
-from metric_tracker_rl.engine.definitions.levels import LEVELS, FunnelLevel
+from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.engine.definitions.names import PolicySource
 from metric_tracker_rl.engine.definitions.report_row import (
     ReportRow,
@@ -32,8 +33,7 @@ from metric_tracker_rl.engine.definitions.report_row import (
     compute_deviation_size_for_threshold_comparison,
 )
 from metric_tracker_rl.engine.definitions.rungs import EVERY_LEVEL
-from metric_tracker_rl.engine.definitions.severity import is_row_clear_of_severity_bounds
-from metric_tracker_rl.engine.definitions.thresholds import get_thresholds_by_entity_type
+from metric_tracker_rl.engine.definitions.thresholds import PolicyLimits
 from metric_tracker_rl.engine.episode.episode import (
     FunnelEpisode,
     create_episode_and_freeze_hourly_counts,
@@ -52,6 +52,7 @@ from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
 from metric_tracker_rl.engine.reporting_policy.labels import compute_expected_rows
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies import get_policy
+from metric_tracker_rl.products.product_registry import find_product
 from openenv_kit.errors import require_name
 from openenv_kit.rollouts.run_policy import RolloutResult, run_policy
 
@@ -68,10 +69,10 @@ __all__ = [
 levels = tuple(EVERY_LEVEL)
 """Levels that can be certified."""
 default_levels = tuple(LEVELS)
-"""Levels that are certified by default. The rungs are left out."""
+"""Levels that are certified by default: all levels except the rungs."""
 CERTIFIED_ANOMALY_COUNTS = (1, 3, 5)
 ZERO_ANOMALY_FAMILY = "mixed"
-"""Family of the certified episodes without anomalies, which are alike in all families."""
+"""Family used to certify episodes with no anomalies. Such episodes are the same in all families."""
 
 
 def iter_configurations(
@@ -83,32 +84,41 @@ def iter_configurations(
 ) -> Iterator[EpisodeConfig]:
     """Yield a configuration for each combination of seed, family, level and anomaly count.
 
-    `ZERO_ANOMALY_FAMILY` also gets configurations without anomalies.
+    Configurations with no anomalies are added for `ZERO_ANOMALY_FAMILY` only.
 
     Args:
         seeds: seeds to combine with every family and level.
         families: names of scenario families.
         levels: names of levels.
         counts: numbers of planned anomalies to certify.
-        extra_reset_arguments: further reset arguments; only `policy` is allowed. Others are
-            rejected because a certificate covers all play modes.
+        extra_reset_arguments: further reset arguments; only `policy` and `product` are allowed.
+            Others are rejected because a certificate covers all play modes. With a product, only
+            what it has is certified: its families, levels and anomaly counts.
 
     Raises:
-        UnknownNameError: `extra_reset_arguments` contains an argument other than `policy`.
+        UnknownNameError: `extra_reset_arguments` contains another argument.
+        ProductRefused: the product is not valid.
     """
     reset_arguments = dict(extra_reset_arguments or {})
     for name in reset_arguments:
-        require_name("--reset", name, ["policy"])
+        require_name("--reset", name, ["policy", "product"])
     policy = reset_arguments.get("policy", PolicySource.STANDARD)
+    product_argument = reset_arguments.get("product")
+    own_product = None if product_argument is None else find_product(product_argument)
     for seed, family, difficulty in product(seeds, families, levels):
         zero_count = (0,) if family == ZERO_ANOMALY_FAMILY else ()
         for count in (*counts, *zero_count):
+            if own_product is not None and not has_product_episode(
+                own_product, difficulty, family, count
+            ):
+                continue
             yield EpisodeConfig(
                 seed=seed,
                 scenario_family=family,
                 difficulty=difficulty,
                 anomaly_count=count,
                 policy=policy,
+                product=own_product,
             )
 
 
@@ -117,8 +127,8 @@ def certify_episode(config: EpisodeConfig) -> FunnelCertificate:
     generated = generate_episode(config)
     episode = create_episode_and_freeze_hourly_counts(config, generated)
     results = [_play_episode_with_reference_policy(episode, mode) for mode in MODES]
-    bounds = config.level_with_policy_parameters.severity_bounds_by_entity_type
-    unclear_rows = sum(not is_row_clear_of_severity_bounds(row, bounds) for row in generated.labels)
+    limits = generated.series.limits
+    unclear_rows = sum(not limits.is_row_clear_of_bounds(row) for row in generated.labels)
     return FunnelCertificate(
         config=config,
         score=min(result.score for result in results),
@@ -131,10 +141,7 @@ def certify_episode(config: EpisodeConfig) -> FunnelCertificate:
             _does_undoing_anomaly_remove_its_row(config, generated, anomaly)
             for anomaly in generated.planned_anomalies
         ),
-        rows=tuple(
-            _measure_margin_past_threshold(row, config.level_with_policy_parameters)
-            for row in generated.labels
-        ),
+        rows=tuple(_measure_margin_past_threshold(row, limits) for row in generated.labels),
     )
 
 
@@ -186,9 +193,9 @@ def _iter_reports_with_one_error(episode: FunnelEpisode) -> Iterator[tuple[Repor
 def _does_undoing_anomaly_remove_its_row(
     config: EpisodeConfig, generated: GeneratedEpisode, anomaly: PlannedAnomaly
 ) -> bool:
-    """Return whether a planned anomaly's row disappears when only that anomaly is undone.
+    """Return whether a planned anomaly's row disappears if only that anomaly is removed.
 
-    If the day has no other anomaly, all of its deviations must also be below their thresholds.
+    If the day has no other anomaly, all of its deviations must then be below their thresholds.
     """
     others = [each for each in generated.planned_anomalies if each is not anomaly]
     hourly = apply_planned_anomalies(generated.clean, others)
@@ -209,9 +216,10 @@ def _does_undoing_anomaly_remove_its_row(
     return bool((sizes < series.thresholds).all()) and not series.excess[anomaly.day].any()
 
 
-def _measure_margin_past_threshold(row: ReportRow, level: FunnelLevel) -> RowMargin:
+def _measure_margin_past_threshold(row: ReportRow, limits: PolicyLimits) -> RowMargin:
     size = compute_deviation_size_for_threshold_comparison(row)
-    threshold = get_thresholds_by_entity_type(level)[row.entity_type]
+    column = limits.columns.get_column_of_entity(row.entity_type, row.entity_name)
+    threshold = limits.get_threshold(row.entity_type, column)
     return RowMargin(
         row=row.key.as_text(),
         effect=round(size, 6),

@@ -1,7 +1,8 @@
 """Golden digests of the funnel's episodes.
 
 Each episode has two SHA-256 digests: one of its dates and hourly counts, one of its expected rows.
-The module depends only on the generator and NumPy:
+The module depends only on the generator and NumPy. This command compares a golden file with newly
+computed digests, or rewrites it with `--write`:
 
     python -m metric_tracker_rl.engine.certification.golden_digests FILE [--write]
 """
@@ -20,11 +21,11 @@ import numpy as np
 from metric_tracker_rl.engine.certification.golden_file import GoldenDigests
 from metric_tracker_rl.engine.configuration.episode_config import (
     MAX_SEED,
-    MIXED,
     SCENARIO_FAMILIES,
     CustomAnomaly,
     EpisodeConfig,
 )
+from metric_tracker_rl.engine.definitions.anomaly_types import MIXED
 from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.engine.definitions.names import PolicySource
 from metric_tracker_rl.engine.definitions.rungs import DEFAULT_ANOMALY_COUNTS
@@ -33,10 +34,10 @@ from metric_tracker_rl.engine.generation.generate import generate_episode
 from openenv_kit.json_text import canonical_json
 
 ANOMALY_COUNTS = (0, 1, 3, 5, 7)
-"""Anomaly counts that the configurations cycle through, up to the maximum of the basic levels."""
+"""Anomaly counts that the configurations use in turn."""
 
 BASIC_LEVELS = ("easy", "medium", "hard")
-"""Levels of the first configurations. Configurations of later levels follow at the end."""
+"""Levels of the first configurations. Levels that were added later follow at the end."""
 
 EDGE_SEEDS = (0, 2**31, 2**63, MAX_SEED)
 DIGEST_VERSIONS = {"generator_version": GENERATOR_VERSION, "policy_version": POLICY_VERSION}
@@ -82,9 +83,9 @@ def iter_golden_configurations() -> Iterator[EpisodeConfig]:
 def compute_data_and_label_digests(config: EpisodeConfig) -> dict[str, str]:
     """Return the SHA-256 digests of an episode's data and of its expected rows.
 
-    The data are the dates, followed by the hourly counts as little-endian 64-bit integers in the
-    order day, hour, stage. The rows are hashed as canonical JSON, in which every float has its
-    shortest exact form.
+    The data digest covers the dates, followed by the hourly counts as little-endian 64-bit integers
+    in the order day, hour, stage. The row digest covers the rows as canonical JSON, in which every
+    float has its shortest exact form.
     """
     generated = generate_episode(config)
     counts = np.ascontiguousarray(generated.hourly).astype("<i8").tobytes()
@@ -104,8 +105,12 @@ def _copy_config_with_custom_count_and_rate_anomaly(config: EpisodeConfig) -> Ep
 
 
 def _config_to_golden_json(config: EpisodeConfig) -> dict[str, Any]:
-    """Return a configuration as JSON fields; the `policy` field is omitted if it is "standard"."""
+    """Return a configuration without a product as JSON fields.
+
+    The `policy` field is omitted if it is "standard".
+    """
     fields = asdict(config)
+    del fields["product"]
     if config.policy == PolicySource.STANDARD:
         del fields["policy"]
     return fields

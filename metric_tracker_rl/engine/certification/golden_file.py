@@ -1,4 +1,4 @@
-"""Golden files, whose stored digests show whether a generator still produces the same bytes.
+"""Golden files, which store digests to check whether a generator still produces the same bytes.
 
 The module depends only on the standard library, so a generator can be checked with other releases
 of NumPy and without the rest of the project.
@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 
 Config = TypeVar("Config")
 ExitStatus = int
-"""Exit status of a process: 0 for success, 1 for differences."""
+"""Process exit status: 0 if all digests match, 1 if any digest differs."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class GoldenDigests(Generic[Config]):
         iter_configurations: returns an iterator over the configurations; every call must return the
             same ones.
         compute_digests: generates an episode and returns the digest of each of its parts, by name.
-        config_to_fields: converts a configuration to JSON-ready fields.
-        config_from_fields: rebuilds a configuration from its JSON-ready fields.
+        config_to_fields: converts a configuration to JSON-serializable fields.
+        config_from_fields: rebuilds a configuration from these fields.
     """
 
     versions: Mapping[str, str]
@@ -68,7 +68,7 @@ class GoldenDigests(Generic[Config]):
         path.write_text(f"{text}\n", encoding="utf-8")
 
     def check_file_and_print_differences(self, path: Path) -> ExitStatus:
-        """Recompute all digests, print differences from a golden file, return the exit status."""
+        """Print the differences between a golden file and new digests; return the exit status."""
         stored_content = json.loads(path.read_text(encoding="utf-8"))
         differences = self.list_differences(stored_content)
         count = len(stored_content["episodes"])

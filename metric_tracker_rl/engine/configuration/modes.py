@@ -53,7 +53,7 @@ def _build_system_prompt(*, tools: str, reading_steps: str, decision: str, submi
     Args:
         tools: noun phrase for the tools, such as "read-only tools".
         reading_steps: list items that explain how to read the data.
-        decision: object of "Decide for each date", such as "which of these are roots".
+        decision: what to decide for each date, such as "which of these are roots".
         submission: clause that explains how to submit a report and what happens then.
     """
     return f"""\
@@ -130,8 +130,9 @@ calendar public events. {_NO_FLAGS_NOTICE}""",
 """Objective and system prompt of every play mode."""
 
 MODE_ARGUMENTS = ("profile", "disclosure", "policy")
-"""Reset arguments that decide the tools, the system prompt and the reference policy of an episode;
-the public configuration contains those that are not the default."""
+"""Reset arguments that determine the tools, the system prompt and the reference policy of an
+episode. The public configuration contains them if they differ from the default.
+"""
 
 
 def read_play_mode(episode_fields: Mapping[str, Any]) -> PlayMode:
@@ -155,6 +156,6 @@ def has_drawn_policy(episode_fields: Mapping[str, Any]) -> bool:
 
 
 def _get_nested_config_or_same_fields(episode_fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the `config` mapping of a reset observation, or the fields themselves without one."""
+    """Return the `config` mapping if the fields contain one, or else the fields themselves."""
     config = episode_fields.get("config")
     return config if isinstance(config, Mapping) else episode_fields

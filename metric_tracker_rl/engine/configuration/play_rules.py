@@ -23,7 +23,7 @@ DEFAULT_MAX_STEPS = 64
 MAX_STEPS_LIMIT = 500
 MAX_SUBMISSIONS_LIMIT = 5
 PRACTICE_COST = 0.1
-"""Share of the score that each submission before the last one costs."""
+"""Share of the score that is deducted for each submission before the last one."""
 
 FULL_FEEDBACK = "full"
 SCORE_FEEDBACK = "score"
@@ -86,7 +86,7 @@ class PlayRules:
 
     @cached_property
     def rules_by_name_without_default_modes(self) -> dict[str, Any]:
-        """All rules by name, without a profile, disclosure or reward that has its default value."""
+        """All rules by name, except for a default profile, disclosure or reward."""
         rules = {name: getattr(self, name) for name in PLAY_RULE_ARGUMENTS}
         return {name: rule for name, rule in rules.items() if MODE_DEFAULTS.get(name) != rule}
 
@@ -97,7 +97,7 @@ MODE_DEFAULTS: dict[str, str] = {
     "disclosure": DEFAULT_PLAY_RULES.disclosure,
     "reward": DEFAULT_PLAY_RULES.reward,
 }
-"""Defaults of the rules that the public configuration contains only if they differ from it."""
+"""Default values that the public configuration leaves out."""
 
 
 def resolve_play_rules(requested_rules: Mapping[str, Any], *, is_sealed_task: bool) -> PlayRules:

@@ -13,6 +13,8 @@ from metric_tracker_rl.engine.definitions.entity_types import (
     HOURLY_MIX,
 )
 
+MIXED = "mixed"
+"""Scenario family of episodes with anomalies of several types."""
 RATE_DROP = "rate_drop_from_median"
 RATE_SPIKE = "rate_spike_from_median"
 COUNT_DROP = "absolute_drop_in_event_count"
@@ -96,7 +98,7 @@ ROW_GENERATOR_NAMES = (MEDIAN_FILTER, *ANOMALY_TYPES)
 
 
 class AnomalyTypesByDirection(NamedTuple):
-    """Anomaly types of one entity type by direction; None if a direction is never reported."""
+    """Anomaly types of one entity type; None for a direction that is never reported."""
 
     below: str | None
     above: str | None
@@ -114,15 +116,15 @@ _BY_ENTITY_TYPE = {name: _find_anomaly_types_by_direction(name) for name in ENTI
 
 
 def list_anomaly_types_of_entity_type(entity_type: str) -> tuple[str, ...]:
-    """Return the names of the anomaly types whose report rows have this entity type."""
+    """Return the names of the anomaly types of an entity type."""
     return tuple(each.name for each in ANOMALY_TYPES.values() if each.entity_type == entity_type)
 
 
 def find_anomaly_type_of_deviation(entity_type: str, deviation: float) -> str | None:
     """Return the anomaly type of a deviation from the baseline.
 
-    Return None if deviations in this direction are never reported, as for a funnel step whose rate
-    rose.
+    Return None if deviations in this direction are never reported, such as a rise of a funnel
+    step's rate.
     """
     types = _BY_ENTITY_TYPE[entity_type]
     return types.above if deviation > 0 else types.below

@@ -1,8 +1,8 @@
 """Column layout of the daily series, which assigns a position to each metric.
 
-The columns are the event counts in funnel order, the step rates, the composite rates and the
-daytime share. Some arrays also contain a column for the excess of each pair of adjacent stages.
-Other modules get all positions from a `ColumnLayout`.
+The columns are the event counts in funnel order, the step rates, the composite rates and, if the
+funnel has one, the daytime share. Some arrays also contain a column for the excess of each pair of
+adjacent stages. Other modules get all positions from a `ColumnLayout`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class ColumnLayout:
             composite rates.
         rates: slice of the columns of all conversion rates.
         count_total, rate_total: number of event counts and number of conversion rates.
-        daytime_share: column of the daytime share, the last column with a reporting threshold.
+        has_daytime_share: whether the funnel has a daytime share, which is then the last column
+            with a reporting threshold.
         excess: slice of the columns with the excess of each pair of adjacent stages.
         step_rate_columns, composite_rate_columns, excess_columns: ranges of the same columns, to
             iterate over.
@@ -43,7 +44,8 @@ class ColumnLayout:
         self.rate_total = rate_total = len(entity_names_by_type[CONVERSION_RATE])
         step_total = len(entity_names_by_type[FUNNEL_STEP])
         share = count_total + rate_total
-        first_excess = share + 1
+        self.has_daytime_share = bool(entity_names_by_type[HOURLY_MIX])
+        first_excess = share + self.has_daytime_share
         end = first_excess + len(entity_names_by_type[DATA_QUALITY])
         self.counts = slice(0, count_total)
         self.step_rates = slice(count_total, count_total + step_total)
@@ -51,11 +53,21 @@ class ColumnLayout:
         self.step_rate_columns = range(count_total, count_total + step_total)
         self.composite_rate_columns = range(count_total + step_total, share)
         self.rates = slice(count_total, share)
-        self.daytime_share = share
         self.excess = slice(first_excess, end)
         self.excess_columns = range(first_excess, end)
         self.compared = slice(0, first_excess)
         self._entity_names_by_type = entity_names_by_type
+
+    @property
+    def daytime_share(self) -> int:
+        """Column of the daytime share, which is the last column with a reporting threshold.
+
+        Raises:
+            ValueError: the funnel has no daytime share.
+        """
+        if not self.has_daytime_share:
+            raise ValueError("The funnel has no daytime share.")
+        return self.rates.stop
 
     @cached_property
     def column_by_entity(self) -> dict[Entity, int]:
@@ -64,7 +76,7 @@ class ColumnLayout:
             EVENT_COUNT: self.counts.start,
             CONVERSION_RATE: self.rates.start,
             FUNNEL_STEP: self.step_rates.start,
-            HOURLY_MIX: self.daytime_share,
+            HOURLY_MIX: self.rates.stop,
             DATA_QUALITY: self.excess.start,
         }
         return {
@@ -108,7 +120,7 @@ class ColumnLayout:
         return self.excess.start + pair
 
     def pair_index_of_column(self, column: int) -> int:
-        """Return the index of the pair of adjacent stages whose excess a column contains."""
+        """Return the index of the pair of adjacent stages that an excess column belongs to."""
         return column - self.excess.start
 
     def is_excess_column(self, column: int) -> bool:
@@ -125,4 +137,4 @@ class ColumnLayout:
 
     def has_relative_deviations(self, column: int) -> bool:
         """Return whether deviations in a column are relative, as for counts and rates."""
-        return column < self.daytime_share
+        return column < self.rates.stop

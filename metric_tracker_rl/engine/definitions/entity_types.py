@@ -39,7 +39,7 @@ class EntityType(NamedTuple):
         unit: unit of the displayed values.
         decimals: number of decimals of the displayed values.
         is_relative: whether thresholds and severity bounds apply to the deviation divided by the
-            baseline; otherwise they apply to the difference itself.
+            baseline; otherwise they apply to the absolute difference.
     """
 
     name: str

@@ -63,10 +63,29 @@ class OpensRange(NamedTuple):
 
 
 class HourRange(NamedTuple):
-    """Range of hours of a day; `start` is included, `stop` is not."""
+    """Range of hours of a day, from `start` (inclusive) to `stop` (exclusive)."""
 
     start: int
     stop: int
+
+
+@dataclass(frozen=True)
+class CleanCountsModel:
+    """Model from which clean counts of a built-in funnel are drawn.
+
+    Attributes:
+        opens_range: range of the mean daily count of the first stage.
+        base_rates: step rates as fractions, one for each stage after the first.
+        rate_jitter: largest relative change of each base rate, which is drawn for each episode.
+        hour_weights: relative traffic of the first stage in each of the 24 hours of a day.
+        weekday_factors: traffic factor of each weekday, Monday first.
+    """
+
+    opens_range: OpensRange
+    base_rates: tuple[float, ...]
+    rate_jitter: float
+    hour_weights: tuple[float, ...]
+    weekday_factors: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -75,26 +94,25 @@ class Funnel:
 
     Attributes:
         name: identifier of the funnel, which is part of an episode's identity.
-        stages: stages in funnel order, at least three.
-        composite_ends: index of the last stage of each composite rate, in ascending order. Every
-            composite rate starts at the first stage.
-        opens_range: range of the mean daily count of the first stage.
-        base_rates: step rates as fractions, one for each stage after the first.
-        rate_jitter: half-width of the relative jitter of each base rate, drawn for each episode.
-        hour_weights: 24 relative weights of the first stage over the day.
-        weekday_factors: seven factors by which traffic is multiplied, Monday first.
-        daytime: hours that count as daytime for the daytime share.
+        stages: stages in funnel order, at least two.
+        composite_ends: index of the last stage of each composite rate, in ascending order; may be
+            empty. Every composite rate starts at the first stage.
+        daytime: hours that count as daytime for the daytime share; None if the funnel has no
+            daytime share.
+        hours_per_day: number of counts of each stage on a day: 24, or 1 if only the day's total is
+            known.
+        compares_daily_totals: whether the totals of a day are checked for impossible counts;
+            otherwise the counts of each hour are checked.
+        clean_counts: model of the clean counts; None if the counts come from another source.
     """
 
     name: str
     stages: tuple[FunnelStage, ...]
     composite_ends: tuple[int, ...]
-    opens_range: OpensRange
-    base_rates: tuple[float, ...]
-    rate_jitter: float
-    hour_weights: tuple[float, ...]
-    weekday_factors: tuple[float, ...]
-    daytime: HourRange
+    daytime: HourRange | None
+    hours_per_day: int = HOURS_PER_DAY
+    compares_daily_totals: bool = False
+    clean_counts: CleanCountsModel | None = None
 
     @cached_property
     def event_count_names(self) -> tuple[str, ...]:
@@ -103,7 +121,7 @@ class Funnel:
 
     @cached_property
     def step_stage_indices(self) -> range:
-        """Indices of the stages that a funnel step leads into, which are all but the first."""
+        """Indices of the stages that a funnel step leads into: all stages except the first."""
         return range(1, len(self.stages))
 
     @cached_property
@@ -118,7 +136,7 @@ class Funnel:
 
     @cached_property
     def composite_rate_names(self) -> tuple[str, ...]:
-        """Names of the composite rates, shortest first."""
+        """Names of the composite rates, from the one that spans the fewest steps to the longest."""
         first = self.stages[0].event
         return tuple(f"{first}_to_{self.stages[end].event}" for end in self.composite_ends)
 
@@ -143,9 +161,36 @@ class Funnel:
         return tuple(f"{below}_lte_{above}" for above, below in pairwise(self.event_count_names))
 
     @cached_property
+    def daytime_share_names(self) -> tuple[str, ...]:
+        """Name of the daytime share; empty if the funnel has no daytime share."""
+        return () if self.daytime is None else (f"{self.event_count_names[0]}:daytime_share",)
+
+    @cached_property
     def daytime_share_name(self) -> str:
-        """Name of the daytime share."""
-        return f"{self.event_count_names[0]}:daytime_share"
+        """Name of the daytime share.
+
+        Raises:
+            ValueError: the funnel has no daytime share.
+        """
+        if not self.daytime_share_names:
+            raise ValueError(f"The funnel {self.name!r} has no daytime share.")
+        return self.daytime_share_names[0]
+
+    @property
+    def daytime_hours(self) -> HourRange:
+        """Hours that count as daytime.
+
+        Raises:
+            ValueError: the funnel has no daytime share.
+        """
+        if self.daytime is None:
+            raise ValueError(f"The funnel {self.name!r} has no daytime share.")
+        return self.daytime
+
+    @cached_property
+    def daily_series_names(self) -> tuple[str, ...]:
+        """Names of the counts, the rates and the daytime share, in column order."""
+        return (*self.count_and_rate_names, *self.daytime_share_names)
 
     @cached_property
     def rate_stage_indices(self) -> tuple[RateStages, ...]:
@@ -155,9 +200,9 @@ class Funnel:
 
     @cached_property
     def rate_and_daytime_share_stage_indices(self) -> RatioStages:
-        """Stage indices of all conversion rates, followed by (0, 0) for the daytime share."""
+        """Stage indices of all conversion rates, followed by (0, 0) for a daytime share."""
         daytime_share = RateStages(0, 0)
-        ratios = (*self.rate_stage_indices, daytime_share)
+        ratios = (*self.rate_stage_indices, *(daytime_share for _ in self.daytime_share_names))
         return RatioStages(
             [ratio.numerator for ratio in ratios], [ratio.denominator for ratio in ratios]
         )
@@ -169,7 +214,7 @@ class Funnel:
             EVENT_COUNT: self.event_count_names,
             CONVERSION_RATE: self.conversion_rate_names,
             FUNNEL_STEP: self.funnel_step_names,
-            HOURLY_MIX: (self.daytime_share_name,),
+            HOURLY_MIX: self.daytime_share_names,
             DATA_QUALITY: self.quality_check_names,
         }
 
@@ -211,14 +256,16 @@ ORDERING_APP = Funnel(
         FunnelStage("payment_successful", "payment_successful"),
     ),
     composite_ends=(3, 4),
-    opens_range=OpensRange(20_000, 32_000),
-    base_rates=(0.60, 0.41, 0.52, 0.91),
-    rate_jitter=0.03,
-    hour_weights=(
-        *(14.0, 9.0, 6.0, 5.0, 6.0, 10.0, 18.0, 30.0),
-        *(42.0, 48.0, 52.0, 62.0, 74.0, 66.0, 54.0, 50.0),
-        *(54.0, 66.0, 80.0, 76.0, 58.0, 42.0, 30.0, 20.0),
-    ),
-    weekday_factors=(0.97, 0.98, 0.99, 1.0, 1.03, 1.06, 1.04),
     daytime=HourRange(8, 20),
+    clean_counts=CleanCountsModel(
+        opens_range=OpensRange(20_000, 32_000),
+        base_rates=(0.60, 0.41, 0.52, 0.91),
+        rate_jitter=0.03,
+        hour_weights=(
+            *(14.0, 9.0, 6.0, 5.0, 6.0, 10.0, 18.0, 30.0),
+            *(42.0, 48.0, 52.0, 62.0, 74.0, 66.0, 54.0, 50.0),
+            *(54.0, 66.0, 80.0, 76.0, 58.0, 42.0, 30.0, 20.0),
+        ),
+        weekday_factors=(0.97, 0.98, 0.99, 1.0, 1.03, 1.06, 1.04),
+    ),
 )

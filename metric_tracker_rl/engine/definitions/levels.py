@@ -27,6 +27,18 @@ class Separation(NamedTuple):
     farthest: float
 
 
+class SeriesThresholds(NamedTuple):
+    """Thresholds of a reporting policy with a separate threshold for every series.
+
+    Attributes:
+        columns: threshold of each column of the daily series with a baseline, in column order.
+        breaks: break threshold of each funnel step, in funnel order.
+    """
+
+    columns: tuple[float, ...]
+    breaks: tuple[float, ...]
+
+
 @dataclass(frozen=True)
 class FunnelLevel:
     """One difficulty level.
@@ -45,8 +57,8 @@ class FunnelLevel:
             anomaly and a rate anomaly.
         days: number of days of an episode, a multiple of seven.
         max_anomalies: largest allowed value of the reset argument `anomaly_count`.
-        weekday_factors: seven factors by which traffic is multiplied, Monday first; None for the
-            factors of the funnel.
+        weekday_factors: traffic factor of each weekday, Monday first; None to use the factors of
+            the funnel.
         decoys: number of days with a deviation that the calendar explains; 0 if the level has no
             calendar.
         bounds_by_kind: severity bounds of each kind of report row.
@@ -54,6 +66,9 @@ class FunnelLevel:
         leak_reports: which of the flagged composite rates is reported for a slow leak.
         wording: number that selects a wording of the policy's text; 0 is the default wording.
         has_drawn_policy: whether the reporting policy was drawn for an episode.
+        product_threshold_factor: factor by which the thresholds of a user's product are multiplied.
+        series_thresholds: thresholds of every series, which then replace the thresholds by kind;
+            None if series of one kind share a threshold.
     """
 
     name: str
@@ -76,6 +91,8 @@ class FunnelLevel:
     leak_reports: LeakReport = LeakReport.SHORTEST
     wording: int = 0
     has_drawn_policy: bool = False
+    product_threshold_factor: float = 1.0
+    series_thresholds: SeriesThresholds | None = None
 
     @cached_property
     def severity_bounds_by_entity_type(self) -> dict[str, SeverityBounds]:
@@ -83,11 +100,20 @@ class FunnelLevel:
         return self.bounds_by_kind.get_bounds_by_entity_type()
 
     @property
+    def is_zero_baseline_flagged(self) -> bool:
+        """Whether a value with a baseline of 0 can be flagged."""
+        return self.series_thresholds is None
+
+    @property
     def policy_version_with_suffixes(self) -> str:
-        """Policy version, with suffixes for a calendar rule and for drawn parameters."""
+        """Policy version, with suffixes for the form of the policy.
+
+        They tell of thresholds by series, a calendar rule and drawn parameters.
+        """
+        series = "" if self.series_thresholds is None else "+series"
         calendar = "+calendar" if self.decoys else ""
         drawn = f"+varied{DRAWN_POLICIES_VERSION}" if self.has_drawn_policy else ""
-        return f"{POLICY_VERSION}{calendar}{drawn}"
+        return f"{POLICY_VERSION}{series}{calendar}{drawn}"
 
 
 _EASY = FunnelLevel(
@@ -106,6 +132,7 @@ _EASY = FunnelLevel(
     max_anomalies=7,
     weekday_factors=None,
     decoys=0,
+    product_threshold_factor=1.3,
 )
 _MEDIUM = replace(
     _EASY,
@@ -118,6 +145,7 @@ _MEDIUM = replace(
     rate_noise=0.006,
     shape_noise=0.006,
     separation=Separation(nearest=1.20, farthest=1.75),
+    product_threshold_factor=1.15,
 )
 _HARD = replace(
     _MEDIUM,
@@ -131,6 +159,7 @@ _HARD = replace(
     shape_noise=0.008,
     separation=Separation(nearest=1.13, farthest=1.50),
     mixed_needs_both=False,
+    product_threshold_factor=1.0,
 )
 _EXPERT = replace(
     _HARD,
@@ -149,4 +178,4 @@ LEVELS: dict[str, FunnelLevel] = {level.name: level for level in (_EASY, _MEDIUM
 """The named levels, from the easiest to the hardest."""
 
 ANOMALY_COUNT_BY_DENSITY: dict[str, int] = {"low": 2, "medium": 3, "high": 4}
-"""Number of planned anomalies for each `anomaly_density`, if `anomaly_count` is not given."""
+"""Number of planned anomalies for each `anomaly_density`, used if `anomaly_count` is not given."""

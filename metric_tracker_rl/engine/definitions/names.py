@@ -14,18 +14,18 @@ class Profile(StrEnum):
     """Value of the reset argument `profile`, which selects the tools of an episode."""
 
     STANDARD = "standard"
-    """Every analysis method."""
+    """All analysis methods."""
     LEAN = "lean"
-    """A few tools whose results take few tokens."""
+    """A small set of tools with short results."""
 
 
 class Disclosure(StrEnum):
     """Value of the reset argument `disclosure`, which selects what the tools reveal."""
 
     GUIDED = "guided"
-    """Flags and severities beside the values."""
+    """Tools return flags and severities in addition to values."""
     RAW = "raw"
-    """Values, medians and hourly counts only."""
+    """Tools return only values, medians and hourly counts."""
 
 
 class PolicySource(StrEnum):

@@ -23,14 +23,14 @@ class RowKey(NamedTuple):
 KEY_FIELDS = RowKey._fields
 """Fields that identify a row."""
 GRADED_NAME_FIELDS = ("anomaly_type", "detection_method", "severity")
-"""Fields whose value is a name, graded in rows whose key matches an expected row."""
+"""Fields that contain a name. They are graded only in rows with the key of an expected row."""
 NUMBER_FIELDS = ("baseline_value", "observed_value", "delta_value")
-"""Fields whose value is a number."""
+"""Fields that contain a number."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReportRow:
-    """One row of a report, which states a root on a date.
+    """One row of a report, which describes a root and its date.
 
     Rates are in percent; the daytime share is a fraction.
     """

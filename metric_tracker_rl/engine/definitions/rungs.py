@@ -2,8 +2,8 @@
 
 Rungs 1, 4, 7 and 10 have the thresholds and the noise of easy, medium, hard and expert; the rungs
 between them are interpolated linearly. Days, decoys and the default number of anomalies grow from
-the first rung to the last, so that higher rungs stay harder for a player who applies thresholds
-without mistakes.
+the first rung to the last, so that higher rungs are harder even for a player who applies all
+thresholds correctly.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from openenv_kit.rollouts.curriculum import RUNG_LEVEL_NAMES
 
 FIRST_RUNG_ANOMALIES = 2
 LAST_RUNG_ANOMALIES = 5
-"""Default number of anomalies on the first rung and on the last."""
+"""Default number of anomalies on the first and on the last rung."""
 
 THRESHOLD_DECIMALS = 2
 """Thresholds are rounded to whole percent, as the policy's text shows them."""
 SEPARATION_DECIMALS = 4
 NOISE_DECIMALS = 6
+PRODUCT_FACTOR_DECIMALS = 4
 
 _LAST_RUNG = len(RUNG_LEVEL_NAMES)
+_RUNGS_PER_LEVEL = (_LAST_RUNG - 1) // (len(LEVELS) - 1)
 
 
 def _interpolate_value_at_rung(rung_number: int, first_value: float, last_value: float) -> float:
@@ -66,6 +68,11 @@ def _interpolate_levels(
         ),
         rate_noise=interpolate_and_round(below.rate_noise, above.rate_noise, NOISE_DECIMALS),
         shape_noise=interpolate_and_round(below.shape_noise, above.shape_noise, NOISE_DECIMALS),
+        product_threshold_factor=interpolate_and_round(
+            below.product_threshold_factor,
+            above.product_threshold_factor,
+            PRODUCT_FACTOR_DECIMALS,
+        ),
         separation=Separation(
             nearest=interpolate_and_round(
                 below.separation.nearest, above.separation.nearest, SEPARATION_DECIMALS
@@ -78,16 +85,15 @@ def _interpolate_levels(
 
 
 def _build_rung_level(rung_number: int) -> FunnelLevel:
-    """Return the level of a rung, counted from 1."""
+    """Return the level of a rung. Rungs are counted from 1."""
     levels = list(LEVELS.values())
-    rungs_per_level = (_LAST_RUNG - 1) // (len(levels) - 1)
-    below, step = divmod(rung_number - 1, rungs_per_level)
+    below, step = divmod(rung_number - 1, _RUNGS_PER_LEVEL)
     above = min(below + 1, len(levels) - 1)
     easiest, hardest = levels[0], levels[-1]
     decoys = round(_interpolate_value_at_rung(rung_number, easiest.decoys, hardest.decoys))
     weeks = round(_interpolate_value_at_rung(rung_number, easiest.days // 7, hardest.days // 7))
     return replace(
-        _interpolate_levels(levels[below], levels[above], step / rungs_per_level),
+        _interpolate_levels(levels[below], levels[above], step / _RUNGS_PER_LEVEL),
         name=f"rung_{rung_number}",
         days=7 * weeks,
         max_anomalies=round(
@@ -103,13 +109,24 @@ RUNG_LEVELS: dict[str, FunnelLevel] = {
 }
 """The rungs by name, `rung_1` to `rung_10`."""
 
+NAMED_LEVELS_BESIDE_RUNG: dict[str, tuple[str, ...]] = {
+    name: tuple(
+        dict.fromkeys(
+            list(LEVELS)[position // _RUNGS_PER_LEVEL]
+            for position in (number, number + _RUNGS_PER_LEVEL - 1)
+        )
+    )
+    for number, name in enumerate(RUNG_LEVELS)
+}
+"""Names of the levels on both sides of each rung; a single one if the rung equals a level."""
+
 EVERY_LEVEL: dict[str, FunnelLevel] = {**LEVELS, **RUNG_LEVELS}
 
 DEFAULT_ANOMALY_COUNTS: dict[str, int] = {
     name: round(_interpolate_value_at_rung(number, FIRST_RUNG_ANOMALIES, LAST_RUNG_ANOMALIES))
     for number, name in enumerate(RUNG_LEVELS, start=1)
 }
-"""Number of planned anomalies on each rung, if a reset asks for no number."""
+"""Number of planned anomalies on each rung, used if a reset gives no `anomaly_count`."""
 
 CURRICULUM_RESETS = tuple({"difficulty": name, "scenario_family": "mixed"} for name in RUNG_LEVELS)
 """Reset arguments of each rung, for a curriculum."""

@@ -20,12 +20,13 @@ from metric_tracker_rl.engine.definitions.report_row import (
 SEVERITIES = ("low", "medium", "high", "critical")
 
 SEVERITY_GUARD = 0.01
-"""Smallest relative distance of an expected row's deviation from every severity bound. Without it,
-the order in which a player divides and subtracts could decide the severity."""
+"""Smallest allowed relative distance between an expected row's deviation and every severity bound.
+If a deviation were closer, its severity could depend on the player's rounding.
+"""
 
 
 class SeverityBounds(NamedTuple):
-    """Smallest deviations with medium, high and critical severity. Smaller deviations are low."""
+    """Smallest deviations with medium, high and critical severity. Smaller ones are low."""
 
     medium: float
     high: float
@@ -58,7 +59,7 @@ class SeverityBoundsByKind(NamedTuple):
 
 
 DEFAULT_SEVERITY_BOUNDS = SeverityBoundsByKind()
-"""Bounds of every level whose policy is not drawn."""
+"""Severity bounds of every level, used unless the reporting policy is drawn."""
 
 
 def find_highest_severity_reached(unsigned_deviation: float, bounds: Sequence[float]) -> str:
@@ -71,13 +72,9 @@ def is_clear_of_severity_bounds(unsigned_deviation: float, bounds: Sequence[floa
     return all(abs(unsigned_deviation / bound - 1.0) > SEVERITY_GUARD for bound in bounds)
 
 
-def is_row_clear_of_severity_bounds(
-    row: ReportRow, bounds_by_entity_type: Mapping[str, SeverityBounds]
-) -> bool:
+def is_row_clear_of_severity_bounds(row: ReportRow, bounds: SeverityBounds) -> bool:
     """Return whether a row's deviation is further than `SEVERITY_GUARD` from every bound."""
-    return is_clear_of_severity_bounds(
-        compute_deviation_size_for_threshold_comparison(row), bounds_by_entity_type[row.entity_type]
-    )
+    return is_clear_of_severity_bounds(compute_deviation_size_for_threshold_comparison(row), bounds)
 
 
 def severity_bounds_to_lists(

@@ -8,19 +8,19 @@ corresponding version, because results of different versions cannot be compared.
 from __future__ import annotations
 
 GENERATOR_VERSION = "2"
-"""Bytes of an episode: random stream, arithmetic of the funnel, parameters of the families."""
+"""Version of the generated data: random stream, funnel arithmetic and family parameters."""
 
 POLICY_VERSION = "1"
-"""Labels: which rows the reporting policy asks for, given the data."""
+"""Version of the labels, which are the rows that the reporting policy requires for the data."""
 
 DRAWN_POLICIES_VERSION = "1"
-"""Drawn reporting policies: which parameters are drawn, from which values, in which wordings."""
+"""Version of the drawn reporting policies: their parameters, possible values and wordings."""
 
 GRADER_VERSION = "2"
-"""Scores: which rows of a report are valid, and the formula of the score."""
+"""Version of the scores: the validation of report rows and the score formula."""
 
 REPLIES_VERSION = "1"
-"""Replies: tools, their schemas and results, and everything else that a player receives.
+"""Version of the replies: tools, their schemas and results, and all other data for players.
 
 Rewording messages or descriptions does not increase this version.
 """

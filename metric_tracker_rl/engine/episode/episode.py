@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.definitions.dates import build_unknown_date_message
-from metric_tracker_rl.engine.definitions.funnel import HOURS_PER_DAY
 from metric_tracker_rl.engine.definitions.report_row import ReportRow
 from metric_tracker_rl.engine.generation.custom_anomalies import AppliedAnomalyFields
 from metric_tracker_rl.engine.generation.generate import GeneratedEpisode, generate_episode
@@ -32,7 +31,7 @@ three times as much once its data frames and tool results are cached.
 
 @dataclass(frozen=True, eq=False)
 class FunnelEpisode:
-    """Data of one episode. All sessions that play the same configuration share it read-only.
+    """Data of one episode, shared read-only by all sessions that play the same configuration.
 
     Attributes:
         config: configuration from which the data were generated.
@@ -55,8 +54,8 @@ class FunnelEpisode:
     def daily(self) -> DailyCountsFrame:
         """Event counts by day, as a read-only frame that is computed on first use.
 
-        Index `date`: ISO text, one row for each day, in order. Columns: the funnel's stages in
-        order, int64.
+        The index `date` contains the ISO dates in order. The columns are the funnel's stages in
+        order, with values of type int64.
         """
         import pandas as pd  # imported here so that a server can start without pandas
 
@@ -73,8 +72,8 @@ class FunnelEpisode:
     def hourly(self) -> HourlyCountsFrame:
         """Event counts by hour, as a read-only frame that shares the generator's array.
 
-        Index `date` (ISO text) and `hour` (0 to 23), one row for each hour, in order. Columns: the
-        funnel's stages in order, int64.
+        The index consists of `date` (ISO text) and `hour` (0 to 23), in order. The columns are the
+        funnel's stages in order, with values of type int64.
         """
         import pandas as pd
 
@@ -82,7 +81,8 @@ class FunnelEpisode:
         return pd.DataFrame(
             self.generated.hourly.reshape(-1, len(columns)),
             index=pd.MultiIndex.from_product(
-                [self.dates, range(HOURS_PER_DAY)], names=["date", "hour"]
+                [self.dates, range(self.config.funnel_with_policy_daytime.hours_per_day)],
+                names=["date", "hour"],
             ),
             columns=columns,
             copy=False,
@@ -102,7 +102,7 @@ class FunnelEpisode:
 
     @cached_property
     def cached_results(self) -> dict[Hashable, bytes]:
-        """Cache of the results of analysis methods, which add entries and clear the cache."""
+        """Cached results of analysis methods. The methods add entries and clear the cache."""
         return {}
 
     def hourly_counts_of_day(self, day: int) -> IntArray:
@@ -113,16 +113,16 @@ class FunnelEpisode:
         """Return the index of a date, counted from 0.
 
         Raises:
-            ToolArgumentError: the episode does not have the date.
+            ToolArgumentError: the date does not belong to the episode.
         """
         return self.day_by_date[self.require_episode_date(date)]
 
     def require_episode_date(self, date: object) -> str:
-        """Return the date if the episode has it.
+        """Return the date unchanged if it belongs to the episode.
 
         Raises:
-            ToolArgumentError: the episode does not have the date. The message contains the range
-                and the nearest date.
+            ToolArgumentError: the date does not belong to the episode. The message contains the
+                range and the nearest date.
         """
         if isinstance(date, str) and date in self.day_by_date:
             return date

@@ -12,8 +12,11 @@ from metric_tracker_rl.engine.definitions.severity import severity_bounds_to_lis
 from metric_tracker_rl.engine.definitions.thresholds import get_thresholds_by_public_name
 from metric_tracker_rl.engine.definitions.versions import GENERATOR_VERSION, GRADER_VERSION
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
+from metric_tracker_rl.engine.episode.series_policy_numbers import build_series_policy_numbers
 from metric_tracker_rl.engine.reporting_policy.baselines import get_weekday_name_of_date
 from metric_tracker_rl.engine.reporting_policy.policy_text import format_policy_text
+from metric_tracker_rl.products.product import PRODUCT_FORMAT
+from metric_tracker_rl.products.twin import TWIN_VERSION
 
 HIDDEN_VALUE = "hidden"
 """Placeholder for the family, density and count in a public configuration that hides them."""
@@ -36,7 +39,7 @@ class EpisodeView:
         policy_numbers: parameters of the episode's reporting policy, as the public configuration
             shows them.
         drawn_policy_numbers: parameters that the public configuration shows only if the policy is
-            drawn; otherwise empty.
+            drawn; empty if it is not drawn.
         objective: description of the player's task.
     """
 
@@ -56,12 +59,24 @@ class EpisodeView:
         self.drawn_policy_numbers = (
             _get_public_drawn_policy_parameters(episode) if level.has_drawn_policy else {}
         )
-        self.policy_numbers = {
-            "thresholds": get_thresholds_by_public_name(level),
-            "severity_bands": severity_bounds_to_lists(level.severity_bounds_by_entity_type),
-            **self.drawn_policy_numbers,
-        }
+        if episode.config.product is None:
+            self.policy_numbers = {
+                "thresholds": get_thresholds_by_public_name(level),
+                "severity_bands": severity_bounds_to_lists(level.severity_bounds_by_entity_type),
+                **self.drawn_policy_numbers,
+            }
+        else:
+            self.policy_numbers = build_series_policy_numbers(episode.series, episode.dates[0])
         self.objective = MODES[rules.mode].objective
+
+    @property
+    def names_and_thresholds_of_product(self) -> dict[str, Any]:
+        """Parameters of a product's policy that the lean overview adds; otherwise empty."""
+        if self.episode.config.product is None:
+            return {}
+        numbers = dict(self.policy_numbers)
+        del numbers["thresholds"]  # the overview lists them beside the medians
+        return numbers
 
     @cached_property
     def public_config(self) -> dict[str, Any]:
@@ -77,7 +92,7 @@ class EpisodeView:
             "scenario_family": HIDDEN_VALUE if self.hides_counts else config.scenario_family,
             "anomaly_density": HIDDEN_VALUE if self.hides_counts else config.anomaly_density,
             "anomaly_count": HIDDEN_VALUE if self.hides_counts else count,
-            "funnel": config.funnel,
+            "funnel": config.funnel_with_policy_daytime.name,
             "days": len(self.episode.dates),
             "start_date": self.episode.dates[0],
             "end_date": self.episode.dates[-1],
@@ -93,6 +108,13 @@ class EpisodeView:
             "policy_version": level.policy_version_with_suffixes,
             "grader_version": GRADER_VERSION,
         }
+        if config.product is not None:
+            public |= {
+                "product": config.product.name,
+                "product_digest": config.product.digest,
+                "product_format": str(PRODUCT_FORMAT),
+                "twin_version": TWIN_VERSION,
+            }
         return public
 
     @property
@@ -125,7 +147,7 @@ class EpisodeView:
 def _get_public_drawn_policy_parameters(episode: FunnelEpisode) -> dict[str, Any]:
     level, daytime = (
         episode.config.level_with_policy_parameters,
-        episode.config.funnel_with_policy_daytime.daytime,
+        episode.config.funnel_with_policy_daytime.daytime_hours,
     )
     numbers: dict[str, Any] = {
         "daytime_hours": [daytime.start, daytime.stop - 1],

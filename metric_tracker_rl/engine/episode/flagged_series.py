@@ -93,7 +93,7 @@ def _build_flagged_series(
     if (
         entity_type == CONVERSION_RATE
         and entity_name in funnel.step_rate_names
-        and deviation <= -series.level.break_threshold
+        and deviation <= -series.limits.get_threshold(FUNNEL_STEP, column)
     ):
         entity_type = FUNNEL_STEP
         entity_name = funnel.funnel_step_names[funnel.columns.step_index_of_column(column)]

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from metric_tracker_rl.engine.definitions.entity_types import DATA_QUALITY, FUNNEL_STEP
 from metric_tracker_rl.engine.definitions.names import WEEKDAYS, BaselineKind
-from metric_tracker_rl.engine.definitions.thresholds import get_thresholds_by_entity_type
 from metric_tracker_rl.engine.reporting_policy.baselines import (
     DAYS_PER_WEEK,
     list_weekday_names_of_first_week,
@@ -55,9 +54,14 @@ class MetricFrames:
 
     def _build_past_threshold_mask(self) -> NDArray[np.bool_]:
         deviations = self.deviation.to_numpy()
-        entity_types = [each.entity_type for each in self._series.funnel.columns.column_by_entity]
-        thresholds_by_type = get_thresholds_by_entity_type(self._series.level)
-        thresholds = np.array([thresholds_by_type[entity_type] for entity_type in entity_types])
+        column_by_entity = self._series.funnel.columns.column_by_entity
+        entity_types = [each.entity_type for each in column_by_entity]
+        thresholds = np.array(
+            [
+                self._series.limits.get_threshold(entity.entity_type, column)
+                for entity, column in column_by_entity.items()
+            ]
+        )
         is_step = np.array([entity_type == FUNNEL_STEP for entity_type in entity_types])
         is_pair = np.array([entity_type == DATA_QUALITY for entity_type in entity_types])
         has_fallen = deviations <= -thresholds

@@ -1,8 +1,8 @@
 """Calendar entries, which are public events that may explain deviations of some series.
 
 Levels with a calendar contain decoys, which are days with a deviation that a calendar entry
-explains. A series that an entry explains counts as not flagged on that date. Some entries explain
-no series, so a player who ignores all dates in the calendar misses anomalies.
+explains. If an entry explains a series, the series is not flagged on that date. Some entries
+explain no series, so a player who ignores all dates in the calendar misses anomalies.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class CalendarEntry:
 
 
 class CalendarPlan(NamedTuple):
-    """Calendar entries, and the remaining days in random order."""
+    """Calendar entries, and the days with no entry. The days are in random order."""
 
     entries: tuple[CalendarEntry, ...]
     free_days: list[int]
@@ -95,7 +95,7 @@ def draw_calendar(stream: BitStream, funnel: Funnel, level: FunnelLevel) -> Cale
 
 
 def draw_release_that_explains_nothing(stream: BitStream, days: Sequence[int]) -> CalendarEntry:
-    """Draw a release note on one of the days, which changes no counts and explains no series."""
+    """Draw a release note that changes no counts and explains no series, for one of the days."""
     return CalendarEntry(
         day=stream.choose(days),
         kind=RELEASE,
@@ -107,12 +107,11 @@ def draw_release_that_explains_nothing(stream: BitStream, days: Sequence[int]) -
 def build_mask_of_explained_values(
     entries: Sequence[CalendarEntry], funnel: Funnel, day_count: int
 ) -> NDArray[np.bool_]:
-    """Return an array that tells which series the calendar explains on each day.
+    """Return a boolean array of the series that the calendar explains on each day.
 
-    Its shape is (days, metrics + 1); the last column is the daytime share.
+    Its shape is (days, columns with a baseline).
     """
-    series_names = (*funnel.count_and_rate_names, funnel.daytime_share_name)
-    columns = {name: column for column, name in enumerate(series_names)}
+    columns = {name: column for column, name in enumerate(funnel.daily_series_names)}
     mask = np.zeros((day_count, len(columns)), dtype=bool)
     for entry in entries:
         mask[entry.day, [columns[name] for name in entry.explains]] = True

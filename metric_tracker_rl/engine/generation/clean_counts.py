@@ -1,4 +1,4 @@
-"""Clean counts, which are an episode's hourly counts without anomalies or calendar events."""
+"""Clean counts, which are an episode's hourly counts before anomalies and events are applied."""
 
 from __future__ import annotations
 
@@ -16,25 +16,31 @@ MAX_TREND = 0.04
 def generate_clean_counts(
     stream: BitStream, funnel: Funnel, level: FunnelLevel, first_weekday: int
 ) -> IntArray:
-    """Generate hourly counts without anomalies, shape (days, 24, stages).
+    """Generate clean hourly counts of shape (days, 24, stages).
 
     Args:
         stream: random stream; the order of the draws determines the counts.
         funnel: funnel that provides the base rates and the distribution of traffic over a day.
         level: level that provides the number of days and the noise.
         first_weekday: weekday of the first day, 0 for Monday.
-    """
-    days, steps = level.days, len(funnel.base_rates)
-    mean_opens = stream.uniform(*funnel.opens_range)
-    slope = stream.uniform(-MAX_TREND, MAX_TREND)
-    jitter = funnel.rate_jitter
-    rate_factors = [1.0 + stream.uniform(-jitter, jitter) for _ in range(steps)]
-    traffic_noise = level.traffic_noise * stream.normals(days)
-    shape_noise = level.shape_noise * stream.normals(days)
-    sampling_noise = level.sampling_noise * stream.normals(steps + 1, days, HOURS_PER_DAY)
-    rate_noise = level.rate_noise * stream.normals(days, steps)
 
-    weekday_factors = level.weekday_factors or funnel.weekday_factors
+    Raises:
+        ValueError: the funnel has no model of clean counts.
+    """
+    model, daytime = funnel.clean_counts, funnel.daytime
+    if model is None or daytime is None:
+        raise ValueError(f"The funnel {funnel.name!r} has no model of clean counts.")
+    days, steps = level.days, len(model.base_rates)
+    mean_opens = stream.uniform(*model.opens_range)
+    slope = stream.uniform(-MAX_TREND, MAX_TREND)
+    jitter = model.rate_jitter
+    rate_factors = [1.0 + stream.uniform(-jitter, jitter) for _ in range(steps)]
+    traffic_noise = level.traffic_noise * stream.draw_normals(days)
+    shape_noise = level.shape_noise * stream.draw_normals(days)
+    sampling_noise = level.sampling_noise * stream.draw_normals(steps + 1, days, HOURS_PER_DAY)
+    rate_noise = level.rate_noise * stream.draw_normals(days, steps)
+
+    weekday_factors = level.weekday_factors or model.weekday_factors
     factors_by_day = np.array(
         [weekday_factors[(first_weekday + day) % len(weekday_factors)] for day in range(days)]
     )
@@ -42,12 +48,12 @@ def generate_clean_counts(
     traffic = mean_opens * factors_by_day * trend * (1.0 + traffic_noise)
 
     day_night_shift = np.ones((days, HOURS_PER_DAY))
-    day_night_shift[:, slice(*funnel.daytime)] += shape_noise[:, np.newaxis]
-    hour_shares = np.array(funnel.hour_weights) * day_night_shift
+    day_night_shift[:, slice(*daytime)] += shape_noise[:, np.newaxis]
+    hour_shares = np.array(model.hour_weights) * day_night_shift
     # Unlike a plain sum, a cumulative sum adds in the same order on every machine.
     hour_shares /= np.add.accumulate(hour_shares, axis=1)[:, -1:]
 
-    rates = np.array(funnel.base_rates) * np.array(rate_factors)
+    rates = np.array(model.base_rates) * np.array(rate_factors)
     daily_rates = np.minimum(rates * (1.0 + rate_noise), 1.0)
 
     counts = np.empty((days, HOURS_PER_DAY, steps + 1), dtype=np.int64)

@@ -29,7 +29,7 @@ from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries, 
 from openenv_kit.errors import ConfigurationError
 
 AppliedAnomalyFields = dict[str, Any]
-"""Fields of `AppliedSyntheticGenerator`, in their order."""
+"""Fields of `AppliedSyntheticGenerator`, in the order of their declaration."""
 MAX_RATE = 100.0
 """Upper limit of the value that a rate can be set to, in percent."""
 

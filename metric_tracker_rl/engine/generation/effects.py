@@ -53,7 +53,7 @@ class ScaleStepRates(NamedTuple):
 class ScaleStageCount(NamedTuple):
     """Effect of lost or duplicated events, which multiplies the count of one stage.
 
-    The result is clipped to the counts of the previous and the next stage, so that it is possible.
+    The result is clipped so that no stage has more events than the stage before it.
     """
 
     stage: int

@@ -61,8 +61,8 @@ LEAK_LOSS_PER_STEP = (0.55, 0.82)
 band.
 """
 OTHER_STEPS_LOSS = (0.10, 0.25)
-"""Range of the loss of secondary steps, in multiples of the rate threshold. Secondary steps are all
-steps but the root of a step-rate change, and all but the last step of a longer leak.
+"""Range of the loss of secondary steps, in multiples of the rate threshold. In a step-rate change,
+these are all steps except the root. In a longer leak, these are all steps except the last one.
 """
 MAX_DOWNSTREAM_SHARE = 0.93
 """Largest allowed ratio of the next stage's count to this stage's count, after a stage lost
@@ -127,7 +127,7 @@ def plan_step_rate_spike_or_gain(stream: BitStream, day: CleanDay) -> PlannedAno
     """Plan a rise of one step rate, or a gain spread over several steps.
 
     The rate of the last step (payment, about 91 %) is too high to rise by a reportable amount, so
-    the last step is never the root of a spike nor the end of a gain over several steps.
+    the last step is neither the root of a spike nor the end of a gain over several steps.
     """
     if stream.uniform() < LEAK_PROBABILITY:
         return _plan_leak_or_gain_up_to_stage(
@@ -210,7 +210,7 @@ def plan_traffic_mix_shift(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
     baseline, share = day.baselines[column], day.values[column]
     target = baseline + size if stream.integer_below(2) else baseline - size
     target = min(max(target, MIN_SHARE_MARGIN), 1.0 - MIN_SHARE_MARGIN)
-    effect = ShiftHours(day.funnel.daytime, target / share, (1.0 - target) / (1.0 - share))
+    effect = ShiftHours(day.funnel.daytime_hours, target / share, (1.0 - target) / (1.0 - share))
     root = PlannedRoot(HOURLY_MIX, day.funnel.daytime_share_name, MIX_SHIFT)
     return PlannedAnomaly(day.day, effect, root)
 
@@ -227,7 +227,7 @@ def plan_impossible_counts(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
     stage = stream.choose(day.funnel.step_stage_indices)
     fewest_hours, most_hours = FAULT_HOURS_RANGE
     hours = fewest_hours + stream.integer_below(most_hours - fewest_hours + 1)
-    daytime = day.funnel.daytime
+    daytime = day.funnel.daytime_hours
     first_hour = daytime.start + stream.integer_below(daytime.stop - daytime.start - hours + 1)
     total_events = stream.choose(
         list_excess_totals_clear_of_bounds(day.level.bounds_by_kind.excess)

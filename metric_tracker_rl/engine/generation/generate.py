@@ -17,7 +17,6 @@ import numpy as np
 
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.definitions.report_row import ReportRow
-from metric_tracker_rl.engine.definitions.severity import is_row_clear_of_severity_bounds
 from metric_tracker_rl.engine.definitions.thresholds import GUARD_BAND
 from metric_tracker_rl.engine.generation.calendar import (
     CalendarEntry,
@@ -35,6 +34,10 @@ from metric_tracker_rl.engine.generation.plan_anomalies import (
     plan_anomalies_of_day,
 )
 from metric_tracker_rl.engine.generation.planned_anomaly import CleanDay, PlannedAnomaly
+from metric_tracker_rl.engine.generation.product_calendar import (
+    draw_product_calendar,
+    list_open_days,
+)
 from metric_tracker_rl.engine.reporting_policy.baselines import (
     DAYS_PER_WEEK,
     reorder_so_last_days_differ_in_weekday,
@@ -46,11 +49,14 @@ from metric_tracker_rl.engine.reporting_policy.daily_series import (
     compute_deviations,
 )
 from metric_tracker_rl.engine.reporting_policy.labels import compute_expected_rows
+from metric_tracker_rl.products.twin import generate_twin_counts
 from openenv_kit.bitstream import BitStream
 from openenv_kit.errors import GenerationError
 
 MAX_ATTEMPTS = 200
 """Maximum number of attempts to generate an episode. On average, little more than one is needed."""
+MAX_PRODUCT_ATTEMPTS = 40
+"""Maximum number of attempts for an episode of a product, which anyone may send with a reset."""
 MAX_REPLANS = 6
 """Maximum number of planning rounds. Each round uses the medians of the previous round's data."""
 FIRST_DATE = dt.date(2022, 1, 1)
@@ -91,17 +97,18 @@ def generate_episode(config: EpisodeConfig) -> GeneratedEpisode:
     """Generate the data of an episode.
 
     Raises:
-        GenerationError: none of `MAX_ATTEMPTS` attempts was accepted.
+        GenerationError: none of `MAX_ATTEMPTS` or `MAX_PRODUCT_ATTEMPTS` attempts was accepted.
         ConfigurationError: the date of a custom anomaly is outside the episode.
     """
-    for attempt in range(MAX_ATTEMPTS):
+    max_attempts = MAX_ATTEMPTS if config.product is None else MAX_PRODUCT_ATTEMPTS
+    for attempt in range(max_attempts):
         generated = _try_to_generate_planned_episode(config, attempt)
         if generated is not None:
             if config.anomalies:
                 return _add_or_substitute_custom_anomalies(generated, config)
             return generated
     raise GenerationError(
-        f"No episode could be generated in {MAX_ATTEMPTS} attempts with scenario_family "
+        f"No episode could be generated in {max_attempts} attempts with scenario_family "
         f"{config.scenario_family!r}, difficulty {config.difficulty!r} and anomaly_count "
         f"{config.anomaly_count}. Use another seed."
     )
@@ -122,19 +129,27 @@ def _try_to_generate_planned_episode(
     start_day = stream.integer_below(START_DATE_SPAN_DAYS)
     dates = list_all_possible_iso_dates()[start_day : start_day + level.days]
     first_weekday = (FIRST_DATE.weekday() + start_day) % DAYS_PER_WEEK
-    clean = generate_clean_counts(stream, funnel, level, first_weekday)
+    product = config.product
+    if product is None:
+        clean = generate_clean_counts(stream, funnel, level, first_weekday)
+    else:
+        clean = generate_twin_counts(stream, product, level.days, first_weekday)
 
     calendar: tuple[CalendarEntry, ...] = ()
     explained = None
     if level.decoys:
-        calendar, free_days = draw_calendar(stream, funnel, level)
+        if product is None:
+            calendar, free_days = draw_calendar(stream, funnel, level)
+        else:
+            calendar, free_days = draw_product_calendar(stream, funnel, level, clean)
         for entry in calendar:
             for effect in entry.effects:
                 clean[entry.day] = effect.apply_to_copy(clean[entry.day])
         explained = build_mask_of_explained_values(calendar, funnel, level.days)
     else:
+        days = range(level.days) if product is None else list_open_days(clean)
         free_days = reorder_so_last_days_differ_in_weekday(
-            stream.shuffled_copy(range(level.days)), level.baseline
+            stream.shuffled_copy(days), level.baseline
         )
     families_by_day = draw_families_and_take_free_days(stream, config, free_days)
     if calendar and families_by_day:
@@ -162,8 +177,9 @@ def _try_to_generate_planned_episode(
         labels = compute_expected_rows(series, dates)
         days_to_plan = _find_days_to_replan(series, dates, planned, labels)
         if not days_to_plan:
-            # Levels without decoys or a drawn policy have no clean days near a threshold.
-            has_close_clean_days = level.decoys or level.has_drawn_policy
+            # Levels of the built-in funnel without decoys or a drawn policy have no clean days near
+            # a threshold.
+            has_close_clean_days = level.decoys or level.has_drawn_policy or product is not None
             if has_close_clean_days and _is_planned_day_near_threshold_without_anomalies(
                 clean_series, series, planned
             ):
@@ -210,8 +226,7 @@ def _find_days_to_replan(
     }
     label_rows = {(row.date, row.entity_type, row.entity_name, row.anomaly_type) for row in labels}
     wrong_dates = {date for date, *_ in planned_rows ^ label_rows}
-    bounds = series.level.severity_bounds_by_entity_type
-    wrong_dates |= {row.date for row in labels if not is_row_clear_of_severity_bounds(row, bounds)}
+    wrong_dates |= {row.date for row in labels if not series.limits.is_row_clear_of_bounds(row)}
     is_near = build_near_threshold_mask(
         series.unexplained_deviations, series.funnel, series.level, GUARD_BAND
     )
@@ -229,7 +244,12 @@ def _is_planned_day_near_threshold_without_anomalies(
         finished: daily series of the data with anomalies, which provides the baselines.
         planned_days: indices of the days with planned anomalies.
     """
-    deviations = compute_deviations(clean.values, finished.baselines)
+    deviations = compute_deviations(
+        clean.values,
+        finished.baselines,
+        has_daytime_share=finished.funnel.columns.has_daytime_share,
+        is_zero_baseline_flagged=finished.level.is_zero_baseline_flagged,
+    )
     is_near = np.abs(deviations) >= (1.0 - GUARD_BAND) * finished.thresholds
     if finished.explained is not None:
         is_near &= ~finished.explained

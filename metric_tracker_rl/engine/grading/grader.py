@@ -30,7 +30,7 @@ from openenv_kit.float_sum import sum_left_to_right
 class ValueTolerance(NamedTuple):
     """Largest difference from the expected number at which a submitted number counts as correct.
 
-    The larger one of the two limits applies.
+    The larger limit applies.
 
     Attributes:
         absolute: in the unit of the number.
@@ -78,7 +78,7 @@ DUPLICATE_PENALTY = RowPenalty(per_row=0.04, max_total=0.4)
 INVALID_PENALTY = RowPenalty(per_row=0.05, max_total=0.4)
 
 EXPLOIT_PENALTY = 0.15
-"""Subtracted once if extra rows exceed both `EXPLOIT_FLOOR` and twice the expected rows."""
+"""Penalty if the extra rows exceed both `EXPLOIT_FLOOR` and twice the number of expected rows."""
 EXPLOIT_FLOOR = 4
 
 SCORE_DECIMALS = 6

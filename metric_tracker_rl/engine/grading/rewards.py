@@ -1,16 +1,16 @@
 """Rewards of a graded report, one for each value of the reset argument `reward`.
 
-`graded` is the grader's score. `exact` is 1 for a perfect report and 0 for any other. `key_f1` is a
-smooth reward for weak models: it compares keys only, not values or names, and a report that
-contains an expected row among flagged ones always earns something. Reporting every flagged series
-earns at most a fifth, unless no consequence is flagged and every expected row is reported.
+`graded` is the grader's score. `exact` is 1 for a perfect report and 0 for any other report.
+`key_f1` is a smooth reward for weak models: it compares only the keys of rows, and a report of
+flagged series that contains an expected row always earns more than 0. Reporting every flagged
+series earns at most 1/5, unless no consequence is flagged and every expected row is reported.
 
 key_f1 = F1 × (1/5 + 4/5 × max(0, recall − share of consequences reported)) − 1/100 × other rows
 
 F1 counts every submitted row, so duplicate and invalid rows cost as much as wrong ones.
 Consequences are flagged series that are neither expected nor explained by the calendar. Other rows
-are those whose series is not flagged. If nothing is expected, an empty report earns 1 and any other
-report a fifth divided by its number of rows. The reward is never below 0. Tests check these
+are rows about series that are not flagged. If no row is expected, an empty report earns 1, and any
+other report earns 1/5 divided by its number of rows. The reward is never below 0. Tests check these
 properties: an additional wrong or duplicate row never raises it, and an additional expected row
 never lowers it.
 """

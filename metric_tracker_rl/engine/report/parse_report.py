@@ -29,13 +29,18 @@ from metric_tracker_rl.engine.definitions.report_row import (
 from metric_tracker_rl.engine.definitions.severity import SEVERITIES
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
 from metric_tracker_rl.wire_models import MetricSubmissionRow, SubmissionIssue, SubmissionPreview
-from openenv_kit.errors import ReportError, ToolArgumentError, truncated_repr, unknown_name_message
+from openenv_kit.errors import (
+    ReportError,
+    ToolArgumentError,
+    build_unknown_name_message,
+    truncated_repr,
+)
 
 MAX_REPORT_ROWS = 1000
 """Maximum number of rows in one report. A correct report has at most six rows per day."""
 
 MAX_NUMBER_CHARS = 64
-"""Maximum length of a string that is parsed as a number, without surrounding spaces."""
+"""Maximum length of a string that is parsed as a number, not counting surrounding spaces."""
 ROW_FIELD_SET = frozenset(ROW_FIELDS)
 ALLOWED_NAMES_BY_FIELD: dict[str, tuple[str, ...]] = {
     "entity_type": tuple(ENTITY_TYPES),
@@ -44,7 +49,7 @@ ALLOWED_NAMES_BY_FIELD: dict[str, tuple[str, ...]] = {
     "severity": SEVERITIES,
 }
 MAX_ECHOED_NUMBER = 1e15
-"""Numbers below this size are returned unchanged in the issue of an invalid row."""
+"""Numbers with a smaller absolute value are returned unchanged in the issue of an invalid row."""
 MAX_ECHOED_CHARS = 80
 """Strings up to this length are returned unchanged in the issue of an invalid row."""
 _NUMBER_PATTERN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
@@ -196,7 +201,7 @@ def require_allowed_name(field_name: str, value: object, allowed: Sequence[str])
         ToolArgumentError: the value is not allowed. The message contains the nearest name.
     """
     if not isinstance(value, str) or value not in allowed:
-        raise ToolArgumentError(unknown_name_message(field_name, value, allowed))
+        raise ToolArgumentError(build_unknown_name_message(field_name, value, allowed))
 
 
 def _copy_known_fields_for_echo(raw_row: object) -> dict[str, Any]:
@@ -207,7 +212,7 @@ def _copy_known_fields_for_echo(raw_row: object) -> dict[str, Any]:
 
 
 def _shorten_value_for_echo(value: object) -> JsonValue:
-    """Return a value unchanged if it is short and JSON-ready, or else its shortened repr."""
+    """Return a value unchanged if it is short and of a JSON type, or else its shortened repr."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int | float) and abs(value) < MAX_ECHOED_NUMBER:

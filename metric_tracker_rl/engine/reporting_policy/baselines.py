@@ -17,7 +17,9 @@ DAYS_PER_WEEK = 7
 FloatArray = NDArray[np.float64]
 
 
-def compute_rounded_medians(daily_values: FloatArray) -> FloatArray:
+def compute_rounded_medians(
+    daily_values: FloatArray, *, has_daytime_share: bool = True
+) -> FloatArray:
     """Return medians over the days, rounded for display.
 
     The first axis of `daily_values` is the day, and the last axis is the column.
@@ -25,25 +27,32 @@ def compute_rounded_medians(daily_values: FloatArray) -> FloatArray:
     half, odd = divmod(len(daily_values), 2)
     ordered = np.sort(daily_values, axis=0)
     return round_daily_values_for_display(
-        ordered[half] if odd else (ordered[half - 1] + ordered[half]) / 2.0
+        ordered[half] if odd else (ordered[half - 1] + ordered[half]) / 2.0,
+        has_daytime_share=has_daytime_share,
     )
 
 
-def compute_rounded_baselines(daily_values: FloatArray, baseline_kind: BaselineKind) -> FloatArray:
+def compute_rounded_baselines(
+    daily_values: FloatArray, baseline_kind: BaselineKind, *, has_daytime_share: bool = True
+) -> FloatArray:
     """Return the baselines of daily values, rounded for display.
 
     Args:
         daily_values: shape (days, columns). For weekday baselines, the number of days must be a
             multiple of seven.
         baseline_kind: whether to compute medians over all days or for each weekday.
+        has_daytime_share: whether the last column is a daytime share.
 
     Returns:
         Shape (1, columns) for medians over all days; shape (days, columns) for weekday medians.
     """
     if baseline_kind == BaselineKind.ALL_DAYS:
-        return compute_rounded_medians(daily_values)[np.newaxis]
+        medians = compute_rounded_medians(daily_values, has_daytime_share=has_daytime_share)
+        return medians[np.newaxis]
     weeks = len(daily_values) // DAYS_PER_WEEK
-    by_weekday = compute_rounded_medians(daily_values.reshape(weeks, DAYS_PER_WEEK, -1))
+    by_weekday = compute_rounded_medians(
+        daily_values.reshape(weeks, DAYS_PER_WEEK, -1), has_daytime_share=has_daytime_share
+    )
     return np.tile(by_weekday, (weeks, 1))
 
 

@@ -20,7 +20,7 @@ from metric_tracker_rl.engine.definitions.display import (
 )
 from metric_tracker_rl.engine.definitions.funnel import Funnel
 from metric_tracker_rl.engine.definitions.levels import FunnelLevel
-from metric_tracker_rl.engine.definitions.thresholds import list_thresholds_of_columns_with_baseline
+from metric_tracker_rl.engine.definitions.thresholds import get_policy_limits
 from metric_tracker_rl.engine.reporting_policy.baselines import (
     FloatArray,
     compute_rounded_baselines,
@@ -46,11 +46,11 @@ class DailySeries:
     """Daily metrics, baselines, deviations and impossible counts of one episode.
 
     Args:
-        hourly: hourly counts, shape (days, 24, stages).
+        hourly: hourly counts, shape (days, hours, stages).
         funnel: funnel that provides names and columns.
         level: level that provides thresholds and the kind of baseline.
         explained: whether the calendar explains a metric on a day, shape (days, columns with a
-            baseline); None without a calendar.
+            baseline); None if the level has no calendar.
 
     Attributes:
         values: rounded values, shape (days, columns with a baseline).
@@ -59,9 +59,10 @@ class DailySeries:
         deviations: deviations from the baselines, relative except for the daytime share; same
             shape as `values`.
         unexplained_deviations: the deviations, replaced by 0 where the calendar explains them.
+        limits: thresholds and severity bounds of the columns.
         thresholds: reporting threshold of each column.
-        excess: number of events by which a stage exceeds the previous stage, summed over the hours
-            in which it does; shape (days, stages - 1).
+        excess: number of events by which a stage exceeds the previous stage, summed over all hours
+            with an excess; shape (days, stages - 1).
     """
 
     def __init__(
@@ -73,13 +74,23 @@ class DailySeries:
     ) -> None:
         self.funnel, self.level, self.explained = funnel, level, explained
         self.values = compute_rounded_daily_values(hourly, funnel)
-        self.excess = sum_excess_over_previous_stage(hourly)
-        self.baselines = compute_rounded_baselines(self.values, level.baseline)
-        self.deviations = compute_deviations(self.values, self.baselines)
+        self.excess = sum_excess_over_previous_stage(
+            hourly, compares_daily_totals=funnel.compares_daily_totals
+        )
+        self.baselines = compute_rounded_baselines(
+            self.values, level.baseline, has_daytime_share=funnel.columns.has_daytime_share
+        )
+        self.limits = get_policy_limits(funnel, level)
+        self.deviations = compute_deviations(
+            self.values,
+            self.baselines,
+            has_daytime_share=funnel.columns.has_daytime_share,
+            is_zero_baseline_flagged=level.is_zero_baseline_flagged,
+        )
         self.unexplained_deviations = self.deviations
         if explained is not None:
             self.unexplained_deviations = np.where(explained, 0.0, self.deviations)
-        self.thresholds = np.array(list_thresholds_of_columns_with_baseline(funnel.columns, level))
+        self.thresholds = np.array(self.limits.thresholds)
 
     def get_metric_value(self, day: int, column: int) -> MetricValue:
         """Return the value, baseline and deviation of a column on a day."""
@@ -98,12 +109,12 @@ class DailySeries:
 
     @cached_property
     def values_and_excess_by_day(self) -> list[list[float]]:
-        """`values` followed by `excess`, by day and column."""
+        """For each day, the day's values followed by its excess events."""
         return np.concatenate([self.values, self.excess], axis=1).tolist()
 
     @cached_property
     def baselines_by_day(self) -> list[list[float]]:
-        """`baselines` followed by 0 for each excess column, by day and column."""
+        """For each day, the day's baselines followed by 0 for each excess column."""
         pair_baselines = [0.0] * self.excess.shape[1]
         rows = [[*row, *pair_baselines] for row in self.baselines.tolist()]
         return rows * (len(self.values) // len(rows))
@@ -111,11 +122,14 @@ class DailySeries:
     @cached_property
     def medians_by_column(self) -> list[float]:
         """Rounded medians over all days by column, followed by 0 for each excess column."""
-        return [*compute_rounded_medians(self.values).tolist(), *([0.0] * self.excess.shape[1])]
+        medians = compute_rounded_medians(
+            self.values, has_daytime_share=self.funnel.columns.has_daytime_share
+        )
+        return [*medians.tolist(), *([0.0] * self.excess.shape[1])]
 
     @cached_property
     def deviations_and_excess_by_day(self) -> list[list[float]]:
-        """`deviations` followed by `excess`, by day and column."""
+        """For each day, the day's deviations followed by its excess events."""
         return np.concatenate([self.deviations, self.excess], axis=1).tolist()
 
     @cached_property
@@ -139,39 +153,55 @@ def compute_rounded_daily_values(hourly: IntArray, funnel: Funnel) -> FloatArray
     The result has the shape (…, columns).
 
     Args:
-        hourly: hourly counts, shape (…, 24, stages).
+        hourly: hourly counts, shape (…, hours, stages).
         funnel: funnel that provides the stages and the daytime hours.
     """
     counts = hourly.sum(axis=-2)
     ratios = funnel.rate_and_daytime_share_stage_indices
     # `take` is three times as fast as an index with a list.
     numerators = counts.take(ratios.numerators, axis=-1)
-    numerators[..., -1] = hourly[..., slice(*funnel.daytime), 0].sum(axis=-1)
+    if funnel.daytime is not None:
+        numerators[..., -1] = hourly[..., slice(*funnel.daytime), 0].sum(axis=-1)
     # By definition in the policy's text, a denominator of 0 counts as 1, so all values are finite.
     shares = numerators / np.maximum(counts.take(ratios.denominators, axis=-1), 1)
-    shares[..., :-1] *= 100.0
-    return round_daily_values_for_display(np.concatenate([counts, shares], axis=-1))
+    shares[..., : funnel.columns.rate_total] *= 100.0
+    return round_daily_values_for_display(
+        np.concatenate([counts, shares], axis=-1),
+        has_daytime_share=funnel.columns.has_daytime_share,
+    )
 
 
-def compute_deviations(values: FloatArray, baselines: FloatArray) -> FloatArray:
+def compute_deviations(
+    values: FloatArray,
+    baselines: FloatArray,
+    *,
+    has_daytime_share: bool = True,
+    is_zero_baseline_flagged: bool = True,
+) -> FloatArray:
     """Return deviations from baselines, which are relative except for the daytime share.
 
     Args:
-        values: shape (…, columns); the last column is the daytime share.
+        values: shape (…, columns).
         baselines: same shape as `values`, or a shape that can be broadcast to it.
+        has_daytime_share: whether the last column is a daytime share.
+        is_zero_baseline_flagged: whether the deviation from a baseline of 0 is the value; otherwise
+            the deviation is 0.
     """
     differences = values - baselines
-    # Both shares have six decimals: 0.58 deviates from 0.5 by 0.08, not by 0.07999999999999996.
-    differences[..., -1] = round_daytime_shares_for_display(differences[..., -1])
-    scales = np.where(baselines == 0.0, 1.0, baselines)
-    scales[..., -1] = 1.0
-    return np.asarray(differences / scales)
+    is_zero = baselines == 0.0
+    scales = np.where(is_zero, 1.0, baselines)
+    if has_daytime_share:
+        # Both shares have six decimals: 0.58 deviates from 0.5 by 0.08, not by 0.07999999999999996.
+        differences[..., -1] = round_daytime_shares_for_display(differences[..., -1])
+        scales[..., -1] = 1.0
+    deviations = np.asarray(differences / scales)
+    return deviations if is_zero_baseline_flagged else np.where(is_zero, 0.0, deviations)
 
 
 def build_near_threshold_mask(
     deviations: FloatArray, funnel: Funnel, level: FunnelLevel, guard_band: float
 ) -> NDArray[np.bool_]:
-    """Return an array that tells which deviations are close to their reporting threshold.
+    """Return a boolean array that marks deviations close to their reporting threshold.
 
     Args:
         deviations: shape (…, columns).
@@ -184,19 +214,22 @@ def build_near_threshold_mask(
         rates with the break threshold.
     """
     drops = -deviations[..., funnel.columns.step_rates]
-    thresholds = [
-        *list_thresholds_of_columns_with_baseline(funnel.columns, level),
-        *[level.break_threshold] * drops.shape[-1],
-    ]
+    limits = get_policy_limits(funnel, level)
+    thresholds = [*limits.thresholds, *limits.break_thresholds]
     sizes = np.concatenate([np.abs(deviations), drops], axis=-1) / thresholds
     return np.asarray((sizes >= 1.0 - guard_band) & (sizes <= 1.0 + guard_band))
 
 
-def sum_excess_over_previous_stage(hourly: IntArray) -> IntArray:
+def sum_excess_over_previous_stage(
+    hourly: IntArray, *, compares_daily_totals: bool = False
+) -> IntArray:
     """Return each stage's excess events over the previous stage, summed over the hours.
 
-    The result has the shape (…, stages - 1) for hourly counts of shape (…, 24, stages).
+    The result has the shape (…, stages - 1) for hourly counts of shape (…, hours, stages). If
+    `compares_daily_totals`, it is the excess of the day's totals.
     """
+    if compares_daily_totals:
+        hourly = hourly.sum(axis=-2, keepdims=True)
     return np.maximum(hourly[..., 1:] - hourly[..., :-1], 0).sum(axis=-2)
 
 

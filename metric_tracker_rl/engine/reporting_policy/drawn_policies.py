@@ -1,9 +1,9 @@
-"""Drawn reporting policies, whose random parameters replace those of an episode's level.
+"""Drawn reporting policies, which replace the parameters of a level with random values.
 
 With a drawn policy, a player has to apply the given policy instead of a memorized one. The random
 stream of the parameters is seeded with the episode's configuration and independent of the stream of
-the data. The possible values suit the generator: clean days stay below the smallest thresholds, and
-every anomaly family can exceed the largest ones.
+the data. The possible values are limited so that generation succeeds: clean days stay below the
+smallest thresholds, and every anomaly family can exceed the largest ones.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ MIX_THRESHOLD_CHOICES = {
 }
 BREAK_THRESHOLD_CHOICES = (0.30, 0.35, 0.40, 0.45)
 """Possible values of each threshold, by level if they depend on the level. They include the level's
-own threshold.
+default threshold.
 """
 RUNG_THRESHOLD_OFFSETS = (0.00, 0.01, 0.02)
-"""Amounts to add to a rung's own threshold. Rungs have no table of possible values."""
+"""Amounts that are added to a rung's threshold, because rungs have no table of possible values."""
 MIN_BREAK_GAP = 0.01
 """Smallest distance between the lower end of a break threshold's guard band and the smallest rate
 drop that the generator plans."""

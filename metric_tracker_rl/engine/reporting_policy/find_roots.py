@@ -19,11 +19,11 @@ from metric_tracker_rl.engine.definitions.entity_types import (
 from metric_tracker_rl.engine.definitions.funnel import Funnel
 from metric_tracker_rl.engine.definitions.levels import FunnelLevel
 from metric_tracker_rl.engine.definitions.names import LeakReport
-from metric_tracker_rl.engine.definitions.thresholds import list_thresholds_of_columns_with_baseline
+from metric_tracker_rl.engine.definitions.thresholds import get_policy_limits
 
 
 class RootFinding(NamedTuple):
-    """A root on one day, without its values.
+    """A root that the rules found on one day.
 
     Attributes:
         entity_type, entity_name, anomaly_type: fields of the root's report row.
@@ -58,10 +58,10 @@ def find_roots_of_day(
             if excess_by_stage_pair[pair] > 0
         ]
 
-    thresholds = list_thresholds_of_columns_with_baseline(columns, level)
+    limits = get_policy_limits(funnel, level)
     flagged = [
         abs(deviation) >= threshold
-        for deviation, threshold in zip(deviations, thresholds, strict=True)
+        for deviation, threshold in zip(deviations, limits.thresholds, strict=True)
     ]
     roots: list[RootFinding] = []
 
@@ -70,7 +70,7 @@ def find_roots_of_day(
         if anomaly_type is not None:
             roots.append(RootFinding(entity_type, name, anomaly_type, column))
 
-    if flagged[columns.daytime_share]:
+    if columns.has_daytime_share and flagged[columns.daytime_share]:
         add_root_if_reported(HOURLY_MIX, funnel.daytime_share_name, columns.daytime_share)
 
     consequences: set[int] = set()  # columns of step rates
@@ -90,7 +90,7 @@ def find_roots_of_day(
         if column in consequences:
             continue
         step = columns.step_index_of_column(column)
-        if deviations[column] <= -level.break_threshold:
+        if deviations[column] <= -limits.break_thresholds[step]:
             add_root_if_reported(FUNNEL_STEP, funnel.funnel_step_names[step], column)
         else:
             add_root_if_reported(CONVERSION_RATE, funnel.step_rate_names[step], column)

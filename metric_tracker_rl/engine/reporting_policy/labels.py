@@ -58,6 +58,6 @@ def build_report_row(finding: RootFinding, day: int, date: str, series: DailySer
             metric.value, metric.baseline, finding.entity_type
         ),
         severity=find_highest_severity_reached(
-            abs(metric.deviation), series.level.severity_bounds_by_entity_type[finding.entity_type]
+            abs(metric.deviation), series.limits.bounds[finding.column]
         ),
     )

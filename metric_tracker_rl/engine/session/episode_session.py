@@ -12,16 +12,16 @@ from typing import Any
 
 from metric_tracker_rl.analysis_tools import (
     available_synthetic_generator_methods,
-    generators_refused_because,
-    method_specs,
+    build_method_specs,
+    explain_why_row_generators_are_rejected,
     select_analysis_tools,
 )
 from metric_tracker_rl.analysis_tools.lean import (
     SUBMIT_TOOL,
-    find_ids_in_scan_result,
-    require_listed_ids,
+    find_series_ids_in_scan_result,
+    require_ids_listed_by_scan,
 )
-from metric_tracker_rl.analysis_tools.registry import find_dates_in_result
+from metric_tracker_rl.analysis_tools.registry import collect_dates_of_result_rows
 from metric_tracker_rl.analysis_tools.row_generators import (
     run_and_merge_row_generators,
     validate_row_generator_calls,
@@ -35,7 +35,7 @@ from metric_tracker_rl.engine.configuration.reset_arguments import (
     PLAY_RULE_ARGUMENTS,
     RESET_ARGUMENTS,
 )
-from metric_tracker_rl.engine.configuration.splits import resolve_task_of_reset_arguments
+from metric_tracker_rl.engine.configuration.resolve_task import resolve_task_of_reset_arguments
 from metric_tracker_rl.engine.configuration.tasks import available_task_specs
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
@@ -147,7 +147,7 @@ class EpisodeSession(Session):
             raise ReportError("No episode is running: call reset first.")
         return self.view
 
-    def extra_state_fields(self) -> Mapping[str, Any]:
+    def build_extra_state_fields(self) -> Mapping[str, Any]:
         rules = self.running_view.rules
         return {
             "submissions": self.submission_count,
@@ -157,7 +157,7 @@ class EpisodeSession(Session):
             "policy": self.running_view.episode.config.policy,
         }
 
-    def episode_identity(self) -> dict[str, Any]:
+    def build_episode_identity(self) -> dict[str, Any]:
         """Return the configuration with its seed, and the play rules; empty before a reset."""
         if self.view is None:
             return {}
@@ -177,13 +177,13 @@ class EpisodeSession(Session):
         )
         return reply
 
-    def error_reply(self, message: str) -> Reply:
-        return self._add_expected_row_count_if_visible(super().error_reply(message))
+    def build_error_reply(self, message: str) -> Reply:
+        return self._add_expected_row_count_if_visible(super().build_error_reply(message))
 
-    def step_limit_reply(self) -> Reply:
-        return self._add_expected_row_count_if_visible(super().step_limit_reply())
+    def build_step_limit_reply(self) -> Reply:
+        return self._add_expected_row_count_if_visible(super().build_step_limit_reply())
 
-    def sealed_end_fields(self, score: float | None) -> dict[str, Any]:
+    def build_sealed_end_fields(self, score: float | None) -> dict[str, Any]:
         breakdown = RewardBreakdown(total_score=score or 0.0)
         return {"reward_breakdown": breakdown, "expected_row_count": None}
 
@@ -196,7 +196,7 @@ class EpisodeSession(Session):
     def _get_expected_row_count_if_visible(
         self, view: EpisodeView, *, is_done: bool = False
     ) -> int | None:
-        """Return the number of expected rows, or None while it is hidden."""
+        """Return the number of expected rows, or None if the number is hidden."""
         is_visible = not view.hides_counts or (is_done and view.rules.feedback == FULL_FEEDBACK)
         return len(view.episode.expected_rows) if is_visible else None
 
@@ -221,7 +221,7 @@ class EpisodeSession(Session):
                 "analysis_args were given without analysis_method; allowed: both or neither."
             )
         if generators:
-            if reason := generators_refused_because(view.rules):
+            if reason := explain_why_row_generators_are_rejected(view.rules):
                 raise ReportError(f"{reason} Nothing was graded.")
             return self._submit_generated_rows_of_shown_dates(view, generators)
         return self._grade_practice_or_final_submission(view, parse_report(rows, view.episode))
@@ -233,14 +233,14 @@ class EpisodeSession(Session):
         tool = tools.find(method_name)
         result = tool.call(view, raw_arguments, "analysis_args")
         if method_name == SUBMIT_TOOL:
-            require_listed_ids(result["ids"], self._listed_ids)
+            require_ids_listed_by_scan(result["ids"], self._listed_ids)
             return self._grade_practice_or_final_submission(
                 view, parse_report(result["rows"], view.episode)
             )
         if tool.has_episode_data:
-            self._shown_dates.update(find_dates_in_result(result))
+            self._shown_dates.update(collect_dates_of_result_rows(result))
             if view.rules.has_lean_profile:
-                self._listed_ids.update(find_ids_in_scan_result(result))
+                self._listed_ids.update(find_series_ids_in_scan_result(result))
         analysis = {"method": method_name, "arguments": dict(raw_arguments), "result": result}
         return Reply(
             ANALYZED, f"{method_name} done.", observation_fields={"analysis_result": analysis}
@@ -302,7 +302,7 @@ class EpisodeSession(Session):
         fields: dict[str, Any] = {
             "instruction": view.objective_and_policy_text,
             "config": view.public_config,
-            "available_methods": list(method_specs(tools, funnel.name)),
+            "available_methods": list(build_method_specs(tools, funnel.name)),
             "expected_row_count": self._get_expected_row_count_if_visible(view),
         }
         if not view.rules.has_lean_profile:

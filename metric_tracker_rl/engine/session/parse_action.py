@@ -50,7 +50,8 @@ def parse_action(action: object) -> ParsedAction:
         action: the received action, which is rejected if it is not a mapping.
 
     Raises:
-        ToolArgumentError: the action is not valid. The message names the field and what is allowed.
+        ToolArgumentError: the action is not valid. The message contains the field and the allowed
+            values.
     """
     if not isinstance(action, Mapping):
         raise ToolArgumentError(f"action is {truncated_repr(action)}; allowed: an object.")

@@ -94,7 +94,7 @@ def build_practice_submission_reply(
 
 
 def build_issue_for_row_of_unshown_date(row: ReportRow) -> SubmissionIssue:
-    """Create the issue for a generated row whose date no analysis method has shown."""
+    """Create the issue for a generated row with a date that no analysis method has returned."""
     message = (
         f"No analysis method has shown {row.date}; payload_generators may only report dates that "
         "one has shown."

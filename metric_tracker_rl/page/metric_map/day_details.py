@@ -8,8 +8,11 @@ from statistics import median
 
 from metric_tracker_rl.engine.definitions.funnel import HOURS_PER_DAY
 from metric_tracker_rl.page.metric_map.known_values import KnownValues
-from metric_tracker_rl.page.metric_map.map_html import build_map_cell, verdict_html
-from metric_tracker_rl.page.metric_map.map_rows import build_map_rows, format_signed_short
+from metric_tracker_rl.page.metric_map.map_html import build_map_cell, verdict_list_item_html
+from metric_tracker_rl.page.metric_map.map_rows import (
+    build_map_rows,
+    format_signed_and_abbreviated_number,
+)
 from metric_tracker_rl.page.metric_map.verdicts import RowVerdict
 from openenv_kit.page.components.elements import hint_html, humanize, table_html, value_html
 
@@ -21,7 +24,7 @@ UNKNOWN_HINT = "Not known yet: request {}."
 def day_details_html(
     known_values: KnownValues,
     iso_date: str,
-    stage_of_hours: str,
+    stage_of_hourly_chart: str,
     verdicts: tuple[RowVerdict, ...] = (),
 ) -> str:
     """Return the HTML with the details of one day.
@@ -29,22 +32,24 @@ def day_details_html(
     Args:
         known_values: values that may be shown.
         iso_date: ISO date of the day.
-        stage_of_hours: index of the stage whose hourly counts are shown.
-        verdicts: verdicts about the report; empty until the episode ends.
+        stage_of_hourly_chart: name of the stage whose hourly counts are shown.
+        verdicts: verdicts about the report. The tuple is empty until the episode ends.
     """
     day, at = Date.fromisoformat(iso_date), known_values.find_day_index(iso_date) or 0
-    verdict_items = "".join(verdict_html(verdict) for verdict in verdicts if verdict.day == at)
-    hours = hourly_counts_html(known_values, at, stage_of_hours)
+    verdict_items = "".join(
+        verdict_list_item_html(verdict) for verdict in verdicts if verdict.day == at
+    )
+    hours = hourly_counts_chart_html(known_values, at, stage_of_hourly_chart)
     return (
         f'<h3 class="mt-daytitle">{day:%A} {day.day} {day:%B %Y}</h3>'
         + (f'<ul class="mt-issues">{verdict_items}</ul>' if verdict_items else "")
-        + f'<div class="mt-dayparts">{_series_table_html(known_values, at)}'
-        f"<div><h4>Its funnel</h4>{funnel_of_day_html(known_values, at)}"
-        f"<h4>Its hours: {escape(humanize(stage_of_hours))}</h4>{hours}</div></div>"
+        + f'<div class="mt-dayparts">{_series_of_day_table_html(known_values, at)}'
+        f"<div><h4>Its funnel</h4>{stage_counts_chart_html(known_values, at)}"
+        f"<h4>Its hours: {escape(humanize(stage_of_hourly_chart))}</h4>{hours}</div></div>"
     )
 
 
-def _series_table_html(known_values: KnownValues, day: int) -> str:
+def _series_of_day_table_html(known_values: KnownValues, day: int) -> str:
     """Return the HTML of a table with the value, median and deviation of every series."""
     verdicts = known_values.thresholds is not None
     rows = []
@@ -61,9 +66,11 @@ def _series_table_html(known_values: KnownValues, day: int) -> str:
         rows.append(
             [
                 escape(line.label),
-                "–" if value is None else line.format_with_unit(value),
-                "–" if baseline is None else line.format_with_unit(baseline),
-                "–" if change is None else format_signed_short(100 * change) + points,
+                "–" if value is None else line.format_value_with_unit(value),
+                "–" if baseline is None else line.format_value_with_unit(baseline),
+                "–"
+                if change is None
+                else format_signed_and_abbreviated_number(100 * change) + points,
                 *([chip] if verdicts else []),
             ]
         )
@@ -71,7 +78,7 @@ def _series_table_html(known_values: KnownValues, day: int) -> str:
     return table_html(columns, rows, numeric_columns=range(1, len(columns)))
 
 
-def funnel_of_day_html(known_values: KnownValues, day: int) -> str:
+def stage_counts_chart_html(known_values: KnownValues, day: int) -> str:
     """Return the HTML of a bar chart of the stage counts, with a mark at each median."""
     counts = [
         known_values.values.get((day, stage))
@@ -96,7 +103,7 @@ def funnel_of_day_html(known_values: KnownValues, day: int) -> str:
     return f'<ul class="mt-stages" aria-label="{name}">{lines}</ul>'
 
 
-def hourly_counts_html(known_values: KnownValues, day: int, stage: str) -> str:
+def hourly_counts_chart_html(known_values: KnownValues, day: int, stage: str) -> str:
     """Return the HTML of a chart of hourly counts, with hourly medians if all days are known."""
     column = known_values.funnel.event_count_names.index(stage)
     hourly = {

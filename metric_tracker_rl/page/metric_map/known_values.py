@@ -41,8 +41,8 @@ class KnownValues:
     Attributes:
         funnel: the funnel, with its names.
         dates: ISO dates, in order.
-        thresholds: reporting threshold of each column up to the daytime share. None with raw
-            disclosure until the episode ends, so that the page does not show what is flagged.
+        thresholds: reporting threshold of each column up to the daytime share. With raw disclosure
+            it is None until the episode ends, so that the page does not show what is flagged.
         values: values from tool results, and values computed from known counts, by day and column.
         latest: days and columns of the values in the last reply.
         hours: hourly counts of all stages, by day and hour.
@@ -82,7 +82,7 @@ class KnownValues:
         ):
             for column, value in enumerate(row):
                 known_values.values[day, column] = value
-                known_values._set_baseline(day, column, baselines[column])
+                known_values._store_baseline(day, column, baselines[column])
             known_values.hours |= {
                 (day, hour): counts
                 for hour, counts in enumerate(episode.hourly_counts_of_day(day).tolist())
@@ -136,42 +136,51 @@ class KnownValues:
         self.latest = set()
         if "rows" in analysis_result["arguments"]:
             return
-        for fact in iter_flattened_fields(analysis_result["result"]):
-            self._add_values_of_fields(fact)
+        for fact in iter_nested_mappings_with_enclosing_fields(analysis_result["result"]):
+            self._add_values_baselines_and_suspicion_score(fact)
         for day in {day for day, _ in self.latest}:
-            self._compute_daily_counts_and_rates(day)
+            self._add_computed_counts_and_rates(day)
 
-    def _add_values_of_fields(self, result_fields: Mapping[str, Any]) -> None:
+    def _add_values_baselines_and_suspicion_score(self, result_fields: Mapping[str, Any]) -> None:
+        """Add the values, baselines and suspicion score in one mapping of a tool result."""
         day = self.find_day_index(result_fields.get("date"))
         column = self._find_series_column(result_fields)
-        baseline = _find_first_number(result_fields, "baseline_value", "median_value", "median")
+        baseline = _find_first_number_in_fields(
+            result_fields, "baseline_value", "median_value", "median"
+        )
         if column is not None:
             if any(name in result_fields for name in WEEKDAYS):
                 self._add_weekday_baselines(column, result_fields)
             elif baseline is not None and (day is not None or not self._by_weekday):
-                self._set_baseline(day or 0, column, baseline)
+                self._store_baseline(day or 0, column, baseline)
         if day is None:
             return
         if column is not None:
-            self._set_value_if_known(
-                day, column, _find_first_number(result_fields, "observed_value", "value")
+            self._store_value_unless_none(
+                day, column, _find_first_number_in_fields(result_fields, "observed_value", "value")
             )
-            change = _find_first_number(result_fields, "change")
+            change = _find_first_number_in_fields(result_fields, "change")
             if change is not None:
                 self._changes[day, column] = change
                 self.latest.add((day, column))
-        if (score := _find_first_number(result_fields, "suspicion_score")) is not None:
+        if (score := _find_first_number_in_fields(result_fields, "suspicion_score")) is not None:
             self.suspicion[day] = score
         # This mapping encloses the list of issues. Set all pairs to 0 here; the issues are read
         # later.
         if "issue_count" in result_fields and column is None:
             for pair in range(len(self.funnel.quality_check_names)):
-                self._set_value_if_known(day, self.funnel.columns.excess_column_of_pair(pair), 0.0)
-        self._set_value_if_known(
-            day, self.daytime_share_column, _find_first_number(result_fields, "daytime_share")
+                self._store_value_unless_none(
+                    day, self.funnel.columns.excess_column_of_pair(pair), 0.0
+                )
+        self._store_value_unless_none(
+            day,
+            self.daytime_share_column,
+            _find_first_number_in_fields(result_fields, "daytime_share"),
         )
-        if (baseline := _find_first_number(result_fields, "baseline_daytime_share")) is not None:
-            self._set_baseline(day, self.daytime_share_column, baseline)
+        if (
+            baseline := _find_first_number_in_fields(result_fields, "baseline_daytime_share")
+        ) is not None:
+            self._store_baseline(day, self.daytime_share_column, baseline)
         self._add_counts_and_rates(day, result_fields)
 
     def _add_counts_and_rates(self, day: int, result_fields: Mapping[str, Any]) -> None:
@@ -185,13 +194,15 @@ class KnownValues:
             for column, name in enumerate(
                 (*self.funnel.count_and_rate_names, self.funnel.daytime_share_name)
             ):
-                self._set_value_if_known(day, column, _find_first_number(result_fields, name))
+                self._store_value_unless_none(
+                    day, column, _find_first_number_in_fields(result_fields, name)
+                )
 
     def _add_weekday_baselines(self, column: int, result_fields: Mapping[str, Any]) -> None:
         for day, weekday in enumerate(list_weekday_names_of_first_week(self.dates[0])):
-            baseline = _find_first_number(result_fields, weekday)
+            baseline = _find_first_number_in_fields(result_fields, weekday)
             if baseline is not None:
-                self._set_baseline(day, column, baseline)
+                self._store_baseline(day, column, baseline)
 
     def _find_series_column(self, result_fields: Mapping[str, Any]) -> int | None:
         """Return the column of the series named in the fields, or None if they name no series."""
@@ -203,15 +214,15 @@ class KnownValues:
         )
         return next((self._names[name] for name in names if name in self._names), None)
 
-    def _set_value_if_known(self, day: int, column: int, value: float | None) -> None:
+    def _store_value_unless_none(self, day: int, column: int, value: float | None) -> None:
         if value is not None:
             self.values[day, column] = value
             self.latest.add((day, column))
 
-    def _set_baseline(self, day: int, column: int, baseline: float) -> None:
+    def _store_baseline(self, day: int, column: int, baseline: float) -> None:
         self._baselines[day % DAYS_PER_WEEK if self._by_weekday else 0, column] = baseline
 
-    def _compute_daily_counts_and_rates(self, day: int) -> None:
+    def _add_computed_counts_and_rates(self, day: int) -> None:
         """Compute a day's counts from known hourly counts, and its rates from known counts."""
         funnel = self.funnel
         hours = [self.hours[day, at] for at in range(HOURS_PER_DAY) if (day, at) in self.hours]
@@ -231,27 +242,32 @@ class KnownValues:
                 self.values.setdefault((day, column), rate)
 
 
-def iter_flattened_fields(
+def iter_nested_mappings_with_enclosing_fields(
     result: Mapping[str, Any], enclosing_fields: Mapping[str, Any] | None = None
-) -> Iterator[Any]:
+) -> Iterator[dict[str, Any]]:
     """Yield every nested mapping in a tool result, merged with its parents' scalar fields.
 
     Tables of the lean profile list their column names once; each of their rows is converted to a
     mapping.
     """
-    merged = {**(enclosing_fields or {}), **{k: v for k, v in result.items() if not _is_nested(v)}}
+    merged = {
+        **(enclosing_fields or {}),
+        **{k: v for k, v in result.items() if not _is_mapping_or_sequence(v)},
+    }
     yield merged
     columns = result.get("columns")
     if isinstance(columns, list | tuple):
         for row in result["rows"]:
-            yield from iter_flattened_fields(dict(_iter_fields_of_table_row(columns, row)), merged)
+            yield from iter_nested_mappings_with_enclosing_fields(
+                dict(_iter_fields_of_table_row(columns, row)), merged
+            )
         return
     for value in result.values():
-        if not _is_nested(value):
+        if not _is_mapping_or_sequence(value):
             continue
         for element in [value] if isinstance(value, Mapping) else value:
             if isinstance(element, Mapping):
-                yield from iter_flattened_fields(element, merged)
+                yield from iter_nested_mappings_with_enclosing_fields(element, merged)
 
 
 def _iter_fields_of_table_row(
@@ -264,17 +280,17 @@ def _iter_fields_of_table_row(
     for name, value in zip(columns, row, strict=True):
         if isinstance(name, str):
             yield name, value
-        elif value and _is_nested(value[0]):
+        elif value and _is_mapping_or_sequence(value[0]):
             yield "rows", [dict(_iter_fields_of_table_row(name, each)) for each in value]
         else:
             yield from zip(name, value, strict=True)
 
 
-def _is_nested(value: object) -> bool:
+def _is_mapping_or_sequence(value: object) -> bool:
     return isinstance(value, Mapping | list | tuple)
 
 
-def _find_first_number(fields: Mapping[str, Any], *field_names: str) -> float | None:
+def _find_first_number_in_fields(fields: Mapping[str, Any], *field_names: str) -> float | None:
     """Return the first of the named fields that contains a number, or None."""
     numbers: Iterable[Any] = (fields.get(name) for name in field_names)
     return next(

@@ -16,8 +16,8 @@ from metric_tracker_rl.page.metric_map.map_rows import (
     MapRow,
     RowLabel,
     build_map_rows,
-    find_map_row_index,
-    format_signed_short,
+    find_map_row_index_of_column,
+    format_signed_and_abbreviated_number,
 )
 from metric_tracker_rl.page.metric_map.verdicts import (
     VERDICT_TEXT,
@@ -76,7 +76,7 @@ class VisibleState(NamedTuple):
 
     Attributes:
         known_values: values that may be shown.
-        verdicts: verdicts about the report; empty until the episode ends.
+        verdicts: verdicts about the report. The tuple is empty until the episode ends.
         is_complete: whether the page may show all values and verdicts.
     """
 
@@ -88,7 +88,7 @@ class VisibleState(NamedTuple):
 VerdictsByCell = Mapping[CellPosition, Sequence[RowVerdict]]
 
 
-def collect_known_values(steps: PlaybackSteps) -> KnownValues:
+def collect_known_values_from_replies(steps: PlaybackSteps) -> KnownValues:
     """Return the values in the replies of an episode."""
     known_values = KnownValues(steps[0].observation["config"])
     for step in steps:
@@ -105,28 +105,35 @@ def may_reveal_answers(steps: PlaybackSteps) -> bool:
     return bool(steps[-1].observation.get("done")) and feedback == FULL_FEEDBACK
 
 
-def rebuild_episode(reset: Mapping[str, Any]) -> EpisodeView:
+def rebuild_episode_from_reset_arguments(reset: Mapping[str, Any]) -> EpisodeView:
     """Generate an episode with its labels again from its reset arguments.
 
-    To be used only after the episode has ended.
+    Call this function only after the episode has ended, because the labels are the answers.
     """
     session = EpisodeSession()
     session.reset(**reset)
     return session.running_view
 
 
-def collect_visible_state(steps: PlaybackSteps, reset: Mapping[str, Any]) -> VisibleState:
+def collect_values_and_verdicts_to_show(
+    steps: PlaybackSteps, reset: Mapping[str, Any]
+) -> VisibleState:
     """Return the values that the player has seen or, after the episode, all values and verdicts."""
     if not may_reveal_answers(steps):
-        return VisibleState(collect_known_values(steps), (), is_complete=False)
-    view = rebuild_episode(reset)
+        return VisibleState(collect_known_values_from_replies(steps), (), is_complete=False)
+    view = rebuild_episode_from_reset_arguments(reset)
     all_values = KnownValues.from_episode(view.episode, view.public_config)
-    verdicts = judge_submitted_and_missing_rows(list_graded_rows(view, steps[-1]), view.episode)
+    verdicts = judge_submitted_and_missing_rows(
+        list_submitted_rows_of_graded_report(view, steps[-1]), view.episode
+    )
     return VisibleState(all_values, tuple(verdicts), is_complete=True)
 
 
-def list_graded_rows(view: EpisodeView, step: PlaybackStep) -> Sequence[Any]:
-    """Return all rows of a graded report, including rows submitted by id; empty if not graded."""
+def list_submitted_rows_of_graded_report(view: EpisodeView, step: PlaybackStep) -> Sequence[Any]:
+    """Return all rows of a graded report, including the rows that were submitted by id.
+
+    The result is empty if the step was not graded.
+    """
     if not step.observation.get("reward_breakdown"):
         return ()
     submitted = step.observation.get("submitted_rows")
@@ -138,7 +145,7 @@ def list_graded_rows(view: EpisodeView, step: PlaybackStep) -> Sequence[Any]:
     return [*named, *(arguments.get("rows") or step.action.get("classifications") or ())]
 
 
-def map_html(
+def metric_map_html(
     steps: PlaybackSteps,
     reset: Mapping[str, Any],
     selection: str = "",
@@ -152,7 +159,7 @@ def map_html(
         selection: selected cell in the form `column/date`.
         report_rows: rows in the report editor, whose cells are marked until the episode ends.
     """
-    known_values, verdicts, over = collect_visible_state(steps, reset)
+    known_values, verdicts, over = collect_values_and_verdicts_to_show(steps, reset)
     lines = build_map_rows(known_values.funnel)
     places = group_verdicts_by_cell(lines, verdicts)
     marked = set() if over else set(_iter_cells_of_report_rows(known_values, lines, report_rows))
@@ -181,11 +188,11 @@ def map_html(
     picture = grid.grid_html(
         f"{name}. {lead}".strip(),
         name,
-        _build_date_columns(known_values),
+        _build_date_column_headers(known_values),
         suspicion + drawn,
         selection,
     )
-    return picture + _legend_html(known_values, verdicts)
+    return picture + _map_legend_html(known_values, verdicts)
 
 
 def group_verdicts_by_cell(
@@ -195,7 +202,7 @@ def group_verdicts_by_cell(
     unexpected = (CellVerdict.CONSEQUENCE, CellVerdict.EXTRA)
     by_cell: dict[CellPosition, list[RowVerdict]] = {}
     for verdict in sorted(verdicts, key=lambda verdict: verdict.kind in unexpected):
-        position = CellPosition(find_map_row_index(map_rows, verdict.column), verdict.day)
+        position = CellPosition(find_map_row_index_of_column(map_rows, verdict.column), verdict.day)
         by_cell.setdefault(position, []).append(verdict)
     return by_cell
 
@@ -210,10 +217,10 @@ def _iter_cells_of_report_rows(
             row.get("entity_type"), row.get("entity_name")
         )
         if day is not None and column is not None:
-            yield CellPosition(find_map_row_index(map_rows, column), day)
+            yield CellPosition(find_map_row_index_of_column(map_rows, column), day)
 
 
-def _build_date_columns(known_values: KnownValues) -> list[GridColumn]:
+def _build_date_column_headers(known_values: KnownValues) -> list[GridColumn]:
     """Return a column header for each date. The first date of each month shows the month's name."""
     heads, month = [], 0
     for date in known_values.dates:
@@ -261,38 +268,40 @@ def _build_grid_cell(
 
 
 def build_map_cell(known_values: KnownValues, map_row: MapRow, day: int) -> MapCell:
-    """Return the content of a map cell, or `UNKNOWN_CELL` without a known value or deviation."""
+    """Return the content of a map cell, or `UNKNOWN_CELL` if nothing is known about it."""
     value = map_row.sum_known_values(known_values, day)
     if map_row.is_impossible_counts_row:
         if value is None:
             return UNKNOWN_CELL
-        return MapCell("u4" if value else "a0", f"{value:,.0f}", map_row.format_with_unit(value))
+        return MapCell(
+            "u4" if value else "a0", f"{value:,.0f}", map_row.format_value_with_unit(value)
+        )
     column = map_row.columns[0]
     deviation = known_values.compute_deviation(day, column)
     multiple = known_values.compute_threshold_multiple(day, column)
     baseline = map_row.find_baseline(known_values, day)
-    figures = "" if value is None else map_row.format_with_unit(value)
+    figures = "" if value is None else map_row.format_value_with_unit(value)
     if figures and baseline is not None:
-        figures += f" against a median of {map_row.format_with_unit(baseline)}"
+        figures += f" against a median of {map_row.format_value_with_unit(baseline)}"
     if deviation is None:
         if not figures:
             return UNKNOWN_CELL
         return MapCell("k", "•", f"{figures}; its median is not known yet")
     if multiple is not None:
-        text = format_signed_short(multiple)
-        description = _join_deviation_and_figures(f"{text} × threshold", figures)
+        text = format_signed_and_abbreviated_number(multiple)
+        description = _join_deviation_and_value_texts(f"{text} × threshold", figures)
         return MapCell(deviation_css_class(multiple, STEPS), text, description)
-    text = format_signed_short(100 * deviation, 0)
+    text = format_signed_and_abbreviated_number(100 * deviation, 0)
     unit = "points" if column == known_values.daytime_share_column else "%"
-    description = _join_deviation_and_figures(f"{text} {unit}", figures)
+    description = _join_deviation_and_value_texts(f"{text} {unit}", figures)
     return MapCell(deviation_css_class(deviation, RAW_STEPS), text, description)
 
 
-def _join_deviation_and_figures(deviation: str, figures: str) -> str:
+def _join_deviation_and_value_texts(deviation: str, figures: str) -> str:
     return f"{deviation}; {figures}" if figures else deviation
 
 
-def _legend_html(known_values: KnownValues, verdicts: Sequence[RowVerdict]) -> str:
+def _map_legend_html(known_values: KnownValues, verdicts: Sequence[RowVerdict]) -> str:
     signs = [grid.LegendSign("now", "", "from the last call")] if known_values.latest else []
     for kind in dict.fromkeys(verdict.kind for verdict in verdicts):
         meaning = f"{kind}: {VERDICT_TEXT[kind]}"
@@ -302,7 +311,7 @@ def _legend_html(known_values: KnownValues, verdicts: Sequence[RowVerdict]) -> s
     return grid.grid_legend_html([f"{step:g}" for step in STEPS], "× threshold", signs)
 
 
-def verdict_html(verdict: RowVerdict, *, extra_html: str = "") -> str:
+def verdict_list_item_html(verdict: RowVerdict, *, extra_html: str = "") -> str:
     """Return the HTML list item that describes a verdict.
 
     Args:

@@ -59,11 +59,11 @@ class MapRow:
         """Whether the row shows the excess events of impossible counts."""
         return self.label == RowLabel.IMPOSSIBLE_COUNTS
 
-    def format_with_unit(self, value: float) -> str:
+    def format_value_with_unit(self, value: float) -> str:
         """Return a value with its unit, rounded as in tool results."""
         return f"{value_html(round(value, 4))}{self.unit}"
 
-    def format_without_unit(self, value: float) -> str:
+    def format_value_without_unit(self, value: float) -> str:
         """Return a value without its unit, with few decimals."""
         return f"{value:,.0f}" if self.unit == EVENTS else f"{value:,.2f}"
 
@@ -90,12 +90,12 @@ def build_map_rows(funnel: Funnel) -> list[MapRow]:
     ]
 
 
-def find_map_row_index(map_rows: Sequence[MapRow], series_column: int) -> int:
+def find_map_row_index_of_column(map_rows: Sequence[MapRow], series_column: int) -> int:
     """Return the index of the map row that shows a column of the daily series."""
     return next(index for index, row in enumerate(map_rows) if series_column in row.columns)
 
 
-def format_signed_short(value: float, max_decimals: int = 1) -> str:
+def format_signed_and_abbreviated_number(value: float, max_decimals: int = 1) -> str:
     """Return a number with its sign, abbreviated to thousands (`+12k`) if it is large.
 
     A number that rounds to 0 has no sign.

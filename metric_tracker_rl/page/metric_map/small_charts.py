@@ -19,17 +19,17 @@ from openenv_kit.page.components.grid import GLYPHS, verdict_class
 SvgPath = str
 """Value of the attribute `d` of an SVG path."""
 WIDTH, HEIGHT = 100.0, 40.0
-"""Size of a chart in SVG units; it is stretched to the available width."""
+"""Size of a chart in SVG units. The page stretches the chart to the available width."""
 MARGIN_SHARE = 0.08
 """Free space above and below the values, as a share of their range."""
 
 
-def small_charts_html(known_values: KnownValues, verdicts: Sequence[RowVerdict] = ()) -> str:
+def series_charts_html(known_values: KnownValues, verdicts: Sequence[RowVerdict] = ()) -> str:
     """Return the HTML of a chart for each series that has known values.
 
     Args:
         known_values: values that may be shown.
-        verdicts: verdicts about the report; empty until the episode ends.
+        verdicts: verdicts about the report. The sequence is empty until the episode ends.
     """
     lines = build_map_rows(known_values.funnel)
     verdicts_by_position = group_verdicts_by_cell(lines, verdicts)
@@ -76,7 +76,7 @@ def _series_chart_html(
     ]
     path_by_class = {
         "band": "".join(
-            _box_path(
+            _build_rectangle_path(
                 x_of_day(day), x_of_day(day + 1), y_of_value(band.upper), y_of_value(band.lower)
             )
             for day, band in bands.items()
@@ -85,12 +85,12 @@ def _series_chart_html(
             f"M{x_of_day(day):.1f} {y_of_value(baseline):.1f}H{x_of_day(day + 1):.1f}"
             for day, baseline in baselines.items()
         ),
-        "line": _line_path(points),
-        "dots": "".join(_dot_path(point) for point in points),
+        "line": _build_line_path(points),
+        "dots": "".join(_build_dot_path(point) for point in points),
         "far": "".join(
-            _dot_path(point)
+            _build_dot_path(point)
             for point in points
-            if _is_past_threshold(known_values, map_row, point.day)
+            if _has_value_past_threshold(known_values, map_row, point.day)
         ),
     }
     shapes = "".join(
@@ -108,8 +108,8 @@ def _series_chart_html(
     )
     first_day = format_short_date(known_values.dates[0])[4:]
     last_day = format_short_date(known_values.dates[-1])[4:]
-    min_text = map_row.format_without_unit(min(values.values()))
-    max_text = map_row.format_without_unit(max(values.values()))
+    min_text = map_row.format_value_without_unit(min(values.values()))
+    max_text = map_row.format_value_without_unit(max(values.values()))
     chart_label = escape(_describe_chart(known_values, map_row, values))
     return (
         f'<figure data-column="{map_row.columns[0]}" aria-label="{chart_label}">'
@@ -131,7 +131,7 @@ class ThresholdBand(NamedTuple):
 def _compute_threshold_bands(
     known_values: KnownValues, map_row: MapRow, baseline_by_day: Mapping[int, float]
 ) -> dict[int, ThresholdBand]:
-    """Return the threshold band by day; empty if the thresholds are hidden."""
+    """Return the threshold band by day, or an empty mapping if the thresholds are hidden."""
     if known_values.thresholds is None or map_row.is_impossible_counts_row:
         return {}
     threshold = known_values.thresholds[map_row.columns[0]]
@@ -146,7 +146,7 @@ def _compute_threshold_bands(
     return bands
 
 
-def _box_path(left: float, right: float, top: float, bottom: float) -> SvgPath:
+def _build_rectangle_path(left: float, right: float, top: float, bottom: float) -> SvgPath:
     return f"M{left:.1f} {top:.1f}H{right:.1f}V{bottom:.1f}H{left:.1f}Z"
 
 
@@ -158,7 +158,7 @@ class ChartPoint(NamedTuple):
     y: float
 
 
-def _line_path(points: Sequence[ChartPoint]) -> SvgPath:
+def _build_line_path(points: Sequence[ChartPoint]) -> SvgPath:
     """Return the SVG path of a line through the points, with gaps at days without a value."""
     path = ""
     previous_day = -2
@@ -169,12 +169,15 @@ def _line_path(points: Sequence[ChartPoint]) -> SvgPath:
     return path
 
 
-def _dot_path(point: ChartPoint) -> SvgPath:
+def _build_dot_path(point: ChartPoint) -> SvgPath:
     return f"M{point.x:.1f} {point.y:.1f}h0"
 
 
-def _is_past_threshold(known_values: KnownValues, map_row: MapRow, day: int) -> bool:
-    """Return whether a known value reaches its threshold; False if the thresholds are hidden."""
+def _has_value_past_threshold(known_values: KnownValues, map_row: MapRow, day: int) -> bool:
+    """Return whether a known value reaches its threshold.
+
+    The result is False if the thresholds are hidden.
+    """
     if known_values.thresholds is None:
         return False
     if map_row.is_impossible_counts_row:
@@ -186,12 +189,14 @@ def _describe_chart(
     known_values: KnownValues, map_row: MapRow, value_by_day: dict[int, float]
 ) -> str:
     """Return a sentence that describes a chart for screen readers."""
-    low = map_row.format_without_unit(min(value_by_day.values()))
-    high = map_row.format_without_unit(max(value_by_day.values()))
+    low = map_row.format_value_without_unit(min(value_by_day.values()))
+    high = map_row.format_value_without_unit(max(value_by_day.values()))
     day_count = len(known_values.dates)
     value_range = f"{low} to {high}{map_row.unit}"
     label = f"{map_row.label}: {len(value_by_day)} of {day_count} days known, {value_range}"
     if known_values.thresholds is None or map_row.is_impossible_counts_row:
         return f"{label}."
-    flagged_count = sum(_is_past_threshold(known_values, map_row, day) for day in value_by_day)
+    flagged_count = sum(
+        _has_value_past_threshold(known_values, map_row, day) for day in value_by_day
+    )
     return f"{label}; {flagged_count} at or beyond the threshold."

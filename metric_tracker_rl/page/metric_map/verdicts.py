@@ -66,7 +66,8 @@ def judge_submitted_and_missing_rows(
         valid_rows = ()
     submitted_by_key = {row.key: row for row in reversed(valid_rows)}
     verdicts = [
-        _judge_row(row, expected_by_key.get(key), episode) for key, row in submitted_by_key.items()
+        _judge_submitted_row(row, expected_by_key.get(key), episode)
+        for key, row in submitted_by_key.items()
     ]
     verdicts += [
         _create_verdict(
@@ -78,7 +79,7 @@ def judge_submitted_and_missing_rows(
     return sorted(verdicts, key=lambda verdict: (verdict.day, verdict.column))
 
 
-def _judge_row(
+def _judge_submitted_row(
     submitted_row: ReportRow, expected_row: ReportRow | None, episode: FunnelEpisode
 ) -> RowVerdict:
     if expected_row is None:
@@ -127,7 +128,7 @@ def _judge_unexpected_row(row: ReportRow, episode: FunnelEpisode) -> RowVerdict:
         return _create_verdict(
             CellVerdict.EXTRA, row, "The reporting policy asks for no row on this day.", episode
         )
-    root = format_entity_title(find_root_of_consequence(row, roots, episode))
+    root = format_entity_name_for_display(find_most_likely_root(row, roots, episode))
     return _create_verdict(
         CellVerdict.CONSEQUENCE, row, f"Consequence of {root}: only the root is reported.", episode
     )
@@ -142,7 +143,7 @@ def _create_verdict(
     return RowVerdict(kind, row, episode.day_by_date[row.date], column, sentence)
 
 
-def format_entity_title(row: ReportRow) -> str:
+def format_entity_name_for_display(row: ReportRow) -> str:
     """Return a readable title for the entity of a row."""
     if row.entity_type == DATA_QUALITY:
         below, _, above = humanize(row.entity_name).partition(" lte ")
@@ -150,7 +151,7 @@ def format_entity_title(row: ReportRow) -> str:
     return humanize(row.entity_name).replace(":", ": ")
 
 
-def find_root_of_consequence(
+def find_most_likely_root(
     row: ReportRow, roots: Sequence[ReportRow], episode: FunnelEpisode
 ) -> ReportRow:
     """Return the root that most likely caused a row.
@@ -159,16 +160,18 @@ def find_root_of_consequence(
     and then by the nearest root downstream, because a wrongly counted stage also changes the rates
     into and out of this stage.
     """
-    stage = _find_first_affected_stage(row.entity_type, row.entity_name, episode)
+    stage = _find_first_affected_stage_index(row.entity_type, row.entity_name, episode)
 
     def sort_key(root: ReportRow) -> tuple[bool, bool, int]:
-        root_stage = _find_first_affected_stage(root.entity_type, root.entity_name, episode)
+        root_stage = _find_first_affected_stage_index(root.entity_type, root.entity_name, episode)
         return root.entity_type != DATA_QUALITY, root_stage > stage, abs(stage - root_stage)
 
     return min(roots, key=sort_key)
 
 
-def _find_first_affected_stage(entity_type: str, entity_name: str, episode: FunnelEpisode) -> int:
+def _find_first_affected_stage_index(
+    entity_type: str, entity_name: str, episode: FunnelEpisode
+) -> int:
     """Return the index of the first stage that a change of an entity affects."""
     funnel = episode.config.funnel_with_policy_daytime
     if entity_type == HOURLY_MIX:

@@ -55,7 +55,7 @@ def form_html(
 
 
 def merge_first_non_null_alternative(schema: Schema) -> Schema:
-    """Return the schema of a value that may be null, without the `null` alternative."""
+    """Return a schema in which the `null` alternative of a nullable value is removed."""
     inner: Schema = next(
         (each for each in schema.get("anyOf", ()) if each.get("type") != "null"), {}
     )

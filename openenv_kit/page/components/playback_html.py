@@ -21,7 +21,7 @@ from openenv_kit.page.environment_view import (
     tool_result_from_observation,
 )
 from openenv_kit.page.playback import Playback, PlaybackStep
-from openenv_kit.recordings.format import RunRecorder
+from openenv_kit.recordings.recorder import RunRecorder
 from openenv_kit.reply import EndInfo, ReplyStatus
 
 STANDALONE_CSS = (
@@ -60,7 +60,7 @@ def navigation_and_current_step_html(environment_view: EnvironmentView, playback
 def step_action_and_reply_html(
     environment_view: EnvironmentView, playback: Playback, step_index: int
 ) -> str:
-    """Return a step's action and reply, and after the last step the result of the episode."""
+    """Return a step's action and reply, followed by the result if the episode has ended."""
     frame = playback.steps[step_index]
     seen = frame.observation
     took = f"took {1000 * frame.elapsed_s:.1f} ms" if frame.elapsed_s else ""
@@ -107,7 +107,7 @@ def format_action_or_reset_title(environment_view: EnvironmentView, step: Playba
 def episode_result_html_if_finished(
     environment_view: EnvironmentView, steps: PlaybackSteps, reset: Mapping[str, Any]
 ) -> str:
-    """Return the result and the evidence share of a finished episode; empty before its end."""
+    """Return the result and the evidence share of an episode; empty if it has not ended."""
     last = steps[-1].observation if steps else {}
     if not last.get("done"):
         return ""

@@ -42,9 +42,14 @@ def build_episode_form_schemas_by_name(
     """Return the JSON Schemas of the forms that start an episode, by form name."""
     environment, splits = environment_view.environment, environment_view.environment.splits
     seed = {"type": "integer", "description": "another seed, other data"}
-    sizes = ", ".join(f"{name} {splits.size(name):,}" for name in splits.playable_split_names())
+    sizes = ", ".join(
+        f"{name} {splits.size(name):,}" for name in splits.list_playable_split_names()
+    )
     drawn = {
-        "split": {"enum": list(splits.playable_split_names()), "description": f"tasks: {sizes}"},
+        "split": {
+            "enum": list(splits.list_playable_split_names()),
+            "description": f"tasks: {sizes}",
+        },
         "index": {"type": "integer", "description": "of its task, from 0"},
     }
     other = {
@@ -113,5 +118,5 @@ def _reset_observation_and_system_prompt_html(
         f"<blockquote>{escape(str(opening.get('message') or ''))}</blockquote>"
         f"<details><summary>Everything in the opening</summary>{tool_result_html(fields)}</details>"
         "<details><summary>The brief that every model gets</summary><blockquote>"
-        f"{escape(environment_view.environment.system_prompt(opening))}</blockquote></details></section>"
+        f"{escape(environment_view.environment.build_system_prompt(opening))}</blockquote></details></section>"
     )

@@ -352,7 +352,7 @@ def _apply_report_edit_and_fill_row(
 
 
 def _format_first_two_report_problems(report: ReportEditor) -> str:
-    """Return the first two problems of the report's rows as text; empty if there is none."""
+    """Return the first two problems of the report's rows as text, or an empty string."""
     wrong = [
         f"Row {number}: {problem}."
         for number, row in enumerate(report.visitor.report_rows, start=1)

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from openenv_kit.environment import Environment, default_task_names
+from openenv_kit.environment import Environment, list_default_task_names
 from openenv_kit.errors import require_name
 from openenv_kit.page.components.elements import heading_html, hint_html, message_box_html
 from openenv_kit.page.components.forms import (
@@ -144,7 +144,7 @@ def _start_watching_policy_from_form(visitor: Visitor, form_event_json: object) 
     chosen = policies[require_name("policy", str(given.get("policy")), policies)]
     episode = str(given.get("episode", OWN_EPISODE))
     if episode == OWN_EPISODE and not visitor.has_episode:
-        episode = default_task_names(environment)[0]
+        episode = list_default_task_names(environment)[0]
     reset = visitor.reset if episode == OWN_EPISODE else reset_of_named_task(environment, episode)
     visitor.playback = playback_of_policy(chosen, dict(reset), environment)
 
@@ -188,7 +188,7 @@ def _create_playback_download(
 def _adapt_playback_renderer_to_visitor(
     render: Callable[[EnvironmentView, Playback], str],
 ) -> Callable[[EnvironmentView, Visitor], str]:
-    """Convert a function that renders a playback into one that renders a visitor's playback.
+    """Return a function that renders a visitor's playback with the given render function.
 
     The new function returns an empty string if the visitor has no playback.
     """

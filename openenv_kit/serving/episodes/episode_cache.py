@@ -26,9 +26,9 @@ class CachedEpisode:
     Attributes:
         lock: lock that a request holds while it reads or changes the copy.
         live_episode: the copy; None until it is built.
-        lease_id, start_count, end_status, request_ids: as in `StoredEpisode`.
+        lease_id, start_count, end_status, request_ids: see `StoredEpisode`.
         stored_result_indices: indices of the actions whose slow results are in the store.
-        size_bytes: size of the session that the cache has counted.
+        size_bytes: size of the session, as counted towards the cache's limit.
     """
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -70,7 +70,7 @@ class CachedEpisode:
 
 
 class EpisodeCache:
-    """Cached episodes by id. Above its limits, the cache drops the least recently used ones."""
+    """Cached episodes by id. If a limit is exceeded, the least recently used ones are dropped."""
 
     def __init__(self) -> None:
         self._episodes: OrderedDict[str, CachedEpisode] = OrderedDict()
@@ -83,7 +83,7 @@ class EpisodeCache:
         return iter(self._episodes)
 
     def get_or_add_entry_within_max_episodes(self, episode_id: str) -> CachedEpisode:
-        """Return the entry of an episode. If missing, add an entry without a live episode."""
+        """Return the entry of an episode. If no entry exists, add one that has no live episode."""
         cached_episode = self._episodes.setdefault(episode_id, CachedEpisode())
         self._episodes.move_to_end(episode_id)
         if len(self._episodes) > MAX_CACHED_EPISODES:
@@ -91,7 +91,7 @@ class EpisodeCache:
         return cached_episode
 
     def update_size_and_enforce_memory_limit(self, episode_id: str) -> None:
-        """Update the size of a rebuilt episode, and drop other episodes above the size limit."""
+        """Update the size of a rebuilt episode, and drop other episodes to keep the size limit."""
         cached_episode = self._episodes.get(episode_id)
         if cached_episode is None or cached_episode.live_episode is None:
             return

@@ -1,4 +1,4 @@
-"""Loads stored episodes into the memory of this worker, and keeps these copies up to date."""
+"""Loads copies of stored episodes into the memory of this worker, and keeps them up to date."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class EpisodeLoader:
     def create_live_episode_without_reset(
         self, transport: str, *, is_stored: bool = True, assigned_task: AssignedTask | None = None
     ) -> LiveEpisode:
-        """Create a live episode of this environment, without resetting it.
+        """Create a live episode of this environment that has not been reset.
 
         Args:
             transport: transport through which the episode is played.
@@ -102,7 +102,7 @@ class EpisodeLoader:
         """Load an episode from the store, and check that the caller may use it.
 
         Args:
-            access: the episode and the caller's right to it.
+            access: id of the episode and the caller's credentials.
             replace_lease: whether to replace the lease, so that other connections lose the episode.
             allow_closed: whether the episode may be closed.
 

@@ -21,7 +21,7 @@ SERVER_EPISODE_ID_PATTERN = re.compile(
 """Pattern of the ids that the server generates: UUIDs of version 8, which clients rarely use."""
 
 PLAYER_ID_PREFIX = "pl-"
-"""Prefix of every player id, and of no episode id."""
+"""Prefix of all player ids. Episode ids must not start with it."""
 
 MAX_ID_LENGTH = 64
 """Maximum length of an episode id, player id or request id, in characters."""
@@ -72,14 +72,14 @@ def generate_player_id() -> str:
 
 
 class EpisodeAccess(NamedTuple):
-    """A stored episode, and the caller's right to it.
+    """Id of a stored episode, and the credentials of a caller who wants to use it.
 
     Attributes:
         episode_id: id of the episode.
         player_id: player id of the caller, which must match the episode's current player id; empty
             for a trainer.
         lease_id: lease of the caller's connection, which must match the episode's current lease;
-            empty for callers without a lease.
+            empty for callers that have no lease.
     """
 
     episode_id: str
@@ -88,12 +88,12 @@ class EpisodeAccess(NamedTuple):
 
     @property
     def player_or_episode_id(self) -> str:
-        """The id by which the caller knows the episode."""
+        """The player id if the caller has one, or else the episode id."""
         return self.player_id or self.episode_id
 
 
 class EpisodeGoneError(LookupError):
-    """The caller cannot play the episode, or can no longer play it."""
+    """The caller cannot play the episode."""
 
 
 class UnknownEpisodeError(EpisodeGoneError):
@@ -168,7 +168,7 @@ class EpisodeResumedElsewhereError(EpisodeGoneError):
 
 
 class EpisodeTooLongError(ValueError):
-    """The record of an episode has no room for another action."""
+    """The record of an episode is too large to append another action."""
 
     def __init__(self, max_bytes: int) -> None:
         super().__init__(f"The actions of an episode may have {max_bytes} bytes in total.")

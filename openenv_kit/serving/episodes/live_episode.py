@@ -64,9 +64,9 @@ class LiveEpisode:
         session: the session.
         episode_id: id of the episode; None before the first reset.
         player_id: id for a player of the episode.
-        reset_arguments: arguments of the reset, without the episode id.
+        reset_arguments: arguments of the reset, except the episode id.
         record: the actions since the reset.
-        final_reply: the reply that ended the episode, without its observation; None until then.
+        final_reply: the reply that ended the episode, except its observation; None until then.
         score_components: components of the final score; None if nothing was graded.
         recorder: writes a recording into the data folder; None if the episode is not recorded.
         running_entry: entry of the episode in `RUNNING_EPISODES`; None before it is registered.
@@ -201,7 +201,7 @@ class LiveEpisode:
         player_id: str = "",
         slow_results: Mapping[int, bytes] = MappingProxyType({}),
     ) -> Reply:
-        """Rebuild a stored episode in this session, without counting its steps in the metrics.
+        """Rebuild a stored episode in this session. Its steps are not counted in the metrics.
 
         Args:
             episode_id: id of the episode.
@@ -310,7 +310,7 @@ class LiveEpisode:
             self.recorder.save_recording_in_background(reply)
 
     def _set_final_reply_and_score_components(self, reply: Reply) -> None:
-        components = self.environment.score_components(observation_from_reply(reply))
+        components = self.environment.extract_score_components(observation_from_reply(reply))
         self.score_components = None if components is None else dict(components)
         self.final_reply = replace(reply, observation_fields={})
 

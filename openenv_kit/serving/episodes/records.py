@@ -43,8 +43,8 @@ class EpisodeStart:
     """How a stored episode was started.
 
     Attributes:
-        reset_arguments: arguments of the reset, without the episode id.
-        versions: versions of the environment. Only the same versions rebuild the same episode.
+        reset_arguments: arguments of the reset, except the episode id.
+        versions: versions of the environment. Other versions may not rebuild the same episode.
         assigned_task: task that the server assigned; None if the client chose the task.
         transport: transport through which the episode was started.
         started_at_s: Unix time of the start, in seconds.

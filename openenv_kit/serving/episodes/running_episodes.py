@@ -25,7 +25,7 @@ logger = logging.getLogger("openenv_kit.episodes")
 
 
 END_REASON_PATTERN = re.compile("[a-z_]{1,32}")
-"""Form of an environment's end reasons that may be used in the log and as a metric label."""
+"""Pattern of the end reasons that an environment may define for the log and the metrics."""
 
 
 class EndReason(StrEnum):
@@ -56,7 +56,7 @@ class RunningEpisode:
         key: environment and episode id.
         transport: transport that started the episode: `ws`, `http`, `mcp` or `page`.
         level: level of the task; None if the task is sealed or has no level.
-        player_id: player id, by which the episode is looked up in the store.
+        player_id: player id, used to look up the episode in the store.
         is_stored: whether each action is stored, so that the episode outlives its connection.
         step_count: number of steps so far.
         started_s: `time.monotonic()` when the episode started.
@@ -106,7 +106,7 @@ class RunningEpisodes:
         return self._by_key.get(key)
 
     def is_current_entry(self, episode: RunningEpisode | None) -> bool:
-        """Return whether this entry is the one that is registered for its episode."""
+        """Return whether this entry is registered for its episode."""
         return episode is not None and self.find(episode.key) is episode
 
     def register_start_and_end_previous(self, episode: RunningEpisode) -> None:
@@ -142,7 +142,7 @@ class RunningEpisodes:
         Args:
             episode: the episode; None is ignored.
             reason: an `EndReason`, or a reason of the environment.
-            score: final score; None if the episode has none.
+            score: final score; None if the episode has no score.
         """
         if episode is None or not self.is_current_entry(episode):
             return
@@ -158,7 +158,7 @@ class RunningEpisodes:
         logger.info("episode ended", extra=fields)
 
     def remove_without_logging_end(self, episode: RunningEpisode) -> None:
-        """Remove an episode that another worker continues, without logging an end."""
+        """Remove an episode that another worker continues. The end of the episode is not logged."""
         if self.is_current_entry(episode):
             del self._by_key[episode.key]
 
@@ -196,7 +196,7 @@ def get_task_level_unless_sealed(
     """Return the level of a task; None if it is sealed or has no level."""
     if is_sealed_split(reset_arguments.get("split")):
         return None
-    return environment.result_labels(reset_arguments).get("level")
+    return environment.build_result_labels(reset_arguments).get("level")
 
 
 def get_end_reason_or_completed(reply: Reply) -> str:

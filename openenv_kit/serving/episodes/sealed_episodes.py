@@ -84,9 +84,7 @@ class SealedEpisodes:
                 f"often as this server allows: {count} (OPENENV_KIT_SEALED_PLAYS)."
             )
 
-    async def record_missing_results_and_build_attestation_of_caller(
-        self, split: str
-    ) -> Attestation:
+    async def record_results_and_build_attestation(self, split: str) -> Attestation:
         """Return the unsigned record of the current participant's episodes of a sealed split.
 
         Raises:
@@ -133,7 +131,7 @@ class SealedEpisodes:
     async def _resume_unfinished_and_record_ended(
         self, reset_arguments: Mapping[str, Any], start_request: SealedStartRequest
     ) -> StartedEpisode | None:
-        """Resume the participant's unfinished episode of a task; return None if there is none.
+        """Resume the participant's unfinished episode of a task, or return None if none exists.
 
         Raises:
             ConfigurationError: the unfinished episode was started with other arguments.
@@ -180,13 +178,13 @@ class SealedEpisodes:
     def _build_rejected_reset_with_error_reply(self, error_text: str) -> StartedEpisode:
         """Build the result of a rejected reset, with its error reply."""
         live_episode = self._episodes.create_live_episode_without_reset("http")
-        error_reply = live_episode.session.error_reply(error_text)
+        error_reply = live_episode.session.build_error_reply(error_text)
         return StartedEpisode(live_episode.build_wire_reply(error_reply), error_text=error_text)
 
 
 async def record_result_if_sealed_and_ended(store: EpisodeStore, live_episode: LiveEpisode) -> None:
     """Store the result of an episode that has ended, if its task is sealed."""
-    from openenv_kit.trust.attestation import digest_actions
+    from openenv_kit.trust.attestation import compute_actions_digest
 
     if live_episode.session.is_sealed and live_episode.final_reply is not None:
         actions = live_episode.record.actions
@@ -194,7 +192,7 @@ async def record_result_if_sealed_and_ended(store: EpisodeStore, live_episode: L
             live_episode.player_id,
             live_episode.final_reply.reward or 0.0,
             len(actions),
-            digest_actions(
+            compute_actions_digest(
                 messages.parse_json_within_limits(action_json) for action_json in actions
             ),
         )
@@ -260,10 +258,10 @@ def get_sealed_split_commitment_or_empty(environment: Environment) -> str:
 
 @lru_cache(maxsize=16)
 def _compute_sealed_split_commitment_or_empty(environment_name: str, _salt: str) -> str:
-    """Compute the commitment, which hashes every sealed task and is therefore cached per secret."""
+    """Compute the commitment, which is cached because it hashes every sealed task."""
     splits = get_environment(environment_name).splits
     if isinstance(splits, HashedSplits) and SEALED_SPLIT in splits.blocks:
-        return splits.sealed_commitment()
+        return splits.compute_sealed_commitment()
     return ""
 
 
@@ -275,7 +273,7 @@ def build_unsigned_attestation(
     settings: Settings,
 ) -> Attestation:
     """Return the unsigned record of a participant's sealed episodes in an environment."""
-    from openenv_kit.trust.attestation import Attestation, AttestedEpisode, digest_actions
+    from openenv_kit.trust.attestation import Attestation, AttestedEpisode, compute_actions_digest
 
     return Attestation(
         player=participant,
@@ -296,7 +294,7 @@ def build_unsigned_attestation(
                 is_finished=episode.score is not None,
                 score=episode.score or 0.0,
                 steps=episode.step_count,
-                actions_digest=episode.actions_digest or digest_actions(()),
+                actions_digest=episode.actions_digest or compute_actions_digest(()),
             )
             for episode in sealed_episodes
         ],

@@ -1,8 +1,9 @@
 """Service for the stored episodes of an environment.
 
-HTTP and MCP use the service for all episodes, and WebSockets for episodes that they resume or whose
-id the client chose. An action is stored before it is executed, under the index that follows the
-last stored action, so that no acknowledged action is lost and all connections see the same episode.
+HTTP and MCP use the service for all episodes. WebSockets use it for episodes that the client
+resumes, or for which it chose the id. An action is stored before it is executed, under the index
+that follows the last stored action, so that no acknowledged action is lost and all connections see
+the same episode.
 """
 
 from __future__ import annotations
@@ -54,15 +55,14 @@ logger = logging.getLogger("openenv_kit.episodes")
 class EpisodeService:
     """Starts, plays, resumes and closes the stored episodes of one environment.
 
-    Methods raise an EpisodeGoneError for an episode that cannot be played, or can no longer be
-    played.
+    Methods raise an EpisodeGoneError for an episode that cannot be played.
 
     Requests to one episode run one after the other. Within a worker, a lock orders them; among
     workers, the store accepts each action index only once.
 
     Args:
         settings: settings of the server.
-        environment: the environment; None for the one that the ENVIRONMENT variable names.
+        environment: the environment; None to read its name from the variable ENVIRONMENT.
         store: store that the environments of the server share; None to open a store.
     """
 
@@ -181,7 +181,7 @@ class EpisodeService:
         return EpisodeAccess(episode_id, player_id)
 
     async def get_player_access_by_episode_id(self, episode_id: str) -> EpisodeAccess:
-        """Return the access that the player of an episode has."""
+        """Return an `EpisodeAccess` with the player id of an episode."""
         access = EpisodeAccess(episode_id)
         stored_episode = await self._loader.load_episode_or_raise_inaccessible(
             access, allow_closed=True
@@ -194,19 +194,19 @@ class EpisodeService:
         """Execute an action and return the reply in the framework's format.
 
         Args:
-            access: the episode and the caller's right to it.
+            access: id of the episode and the caller's credentials.
             action: the unvalidated action.
             request_id: id that the client chose for this request. A second request with the same id
                 gets the reply to the first one and executes nothing.
 
         Raises:
-            EpisodeGoneError: the episode cannot be played, or can no longer be played.
+            EpisodeGoneError: the episode cannot be played.
             EpisodeTooLongError: the action would exceed the maximum size of an episode.
         """
         return await self._executor.step(access, action, request_id)
 
     async def get_progress_without_id_for_players(self, access: EpisodeAccess) -> JsonObject:
-        """Return the progress of an episode, without the episode id if the caller is a player."""
+        """Return the progress of an episode. Players do not receive the episode id."""
         state = (
             await self.get_live_episode_updated_from_store(access)
         ).get_progress_with_episode_id()
@@ -232,7 +232,7 @@ class EpisodeService:
         """Return the live episode, after applying every stored action to it.
 
         Args:
-            access: the episode and the caller's right to it.
+            access: id of the episode and the caller's credentials.
             allow_closed: whether the episode may be closed.
         """
         cached_episode = self._loader.cache.get_or_add_entry_within_max_episodes(access.episode_id)

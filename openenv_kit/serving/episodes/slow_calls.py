@@ -1,10 +1,9 @@
 """Queue that runs slow tool calls in a few threads, in a fair order among episodes.
 
-The order is that of start-time fair queueing: the virtual start time of a call is the virtual end
-time of its episode's previous call, or the current virtual time if that is later, and the call with
-the earliest start time runs first. A cheap call therefore waits only for running
-calls, not for all expensive calls that another player has queued. The order does not affect the
-replies.
+Calls are ordered by start-time fair queueing. The virtual start time of a call is the virtual end
+time of its episode's previous call, or the current virtual time if that is later. The call with the
+earliest virtual start time runs first. A cheap call therefore waits only for running calls, not for
+all expensive calls that another player has queued. The order does not affect the replies.
 """
 
 from __future__ import annotations
@@ -77,8 +76,8 @@ class SlowCallQueue:
         """Wait for a turn in the fair queue, run a function in a thread and return its result.
 
         A caller that is cancelled while it waits gives up its turn. A caller that is cancelled
-        later waits for the end of the function, because nothing may store or use an episode that
-        is still being changed.
+        later waits for the end of the function, because an episode must not be used or stored while
+        the function changes it.
 
         Args:
             episode_key: key of the episode whose virtual time the call uses.
@@ -102,7 +101,7 @@ class SlowCallQueue:
             self._start_waiting_calls_in_free_threads()
 
     async def _wait_for_turn_and_count_as_running(self, virtual_start_s: float) -> None:
-        """Wait until the call may run. It then counts as running."""
+        """Wait until the call may run, and count the call as running."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiting_call = WaitingCall(virtual_start_s, next(self._call_numbers), turn)
         heapq.heappush(self._waiting_heap, waiting_call)

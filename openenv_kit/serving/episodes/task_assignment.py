@@ -34,7 +34,7 @@ class TaskAssignment(NamedTuple):
 
 
 class SplitUsedUpError(LookupError):
-    """All tasks of the split for sessions that request no episode were assigned."""
+    """All tasks of the split have been assigned to sessions."""
 
     def __init__(self, split: str, task_count: int) -> None:
         super().__init__(
@@ -47,7 +47,7 @@ class SplitUsedUpError(LookupError):
 async def reserve_next_unassigned_task(
     environment: Environment, store: EpisodeStore, split: str
 ) -> TaskAssignment:
-    """Reserve the next task of a split that was not assigned before.
+    """Reserve the next task of a split that has not been assigned yet.
 
     Raises:
         SplitUsedUpError: all tasks of the split were assigned.

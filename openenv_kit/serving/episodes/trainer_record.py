@@ -18,10 +18,10 @@ from openenv_kit.session import EpisodeStatus
 
 
 class EndedEpisode(BaseModel):
-    """An episode as its trainer sees it.
+    """Fields that are added to an episode's progress for its trainer.
 
-    The last three fields are null until the end. A sealed episode shows no more than its last
-    reply did.
+    The last three fields are null until the episode has ended. For a sealed episode, they contain
+    only what the last reply contained.
     """
 
     status: str = Field("idle", description="idle, running, completed or closed (left unfinished)")
@@ -51,11 +51,11 @@ def build_trainer_record(
         record_model: model that `build_trainer_record_model` returned.
         live_episode: the episode.
         end_status: how the stored episode ended.
-        start_count: how often the episode was started under its id.
+        start_count: number of times that the episode was started under its id.
     """
     fields = {**live_episode.get_progress_with_episode_id(), "timeline": start_count}
     final_reply = live_episode.final_reply
-    identity = live_episode.session.episode_identity()
+    identity = live_episode.session.build_episode_identity()
     if identity and (final_reply or end_status == EndStatus.CLOSED):
         if final_reply is None:
             fields["status"] = EpisodeStatus.CLOSED
@@ -69,7 +69,7 @@ def build_trainer_record(
 
 
 def compute_config_digest(episode_identity: Mapping[str, Any], *, is_sealed: bool) -> str:
-    """Return the SHA-256 of an episode's configuration and rules of play, in hexadecimal.
+    """Return the SHA-256 digest of an episode's configuration and play rules, in hexadecimal.
 
     The digest of a sealed episode is keyed with the salt. Otherwise the seed could be found by
     computing the digests of all seeds.

@@ -1,7 +1,7 @@
 """Runs resets, steps and rebuilds of live episodes, in worker threads if the environment is slow.
 
-An environment without slow tools runs in the event loop. With slow tools, a slow call waits in
-`SLOW_CALL_QUEUE`, and resets and rebuilds run in the threads of this module.
+If an environment has no slow tools, its episodes run in the event loop. Otherwise, slow calls wait
+in `SLOW_CALL_QUEUE`, and resets and rebuilds run in the threads of this module.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ async def step_with_queued_slow_call(
 async def apply_stored_action_with_queued_slow_call(
     live_episode: LiveEpisode, action_json: bytes, compressed_result: bytes | None
 ) -> None:
-    """Run `LiveEpisode.apply_stored_action`. A slow call without a result waits in the queue."""
+    """Run `LiveEpisode.apply_stored_action`. A slow call with no stored result is queued."""
     apply = partial(live_episode.apply_stored_action, action_json, compressed_result)
     if compressed_result is None and _is_slow_call(live_episode.environment, action_json):
         await _run_in_slow_call_queue(live_episode, live_episode.episode_id, apply)

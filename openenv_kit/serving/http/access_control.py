@@ -28,7 +28,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import Scope
 
 from openenv_kit.errors import truncated_repr
-from openenv_kit.network_addresses import is_loopback
+from openenv_kit.network_addresses import is_loopback_host
 from openenv_kit.serving.http.error_responses import count_and_build_error_response
 from openenv_kit.serving.http.page_sessions import (
     COOKIE_NAME,
@@ -43,7 +43,7 @@ from openenv_kit.serving.store.errors import StoreError
 from openenv_kit.variables import SPACE_HOST_VARIABLE
 
 PATHS_WITHOUT_TOKEN = ("/health", "/ready")
-"""Paths that need no token, because load balancers have none."""
+"""Paths that need no token, because load balancers request them and have no token."""
 
 DEBUGGER_PATH = "/web"
 
@@ -73,7 +73,7 @@ class AccessControl:
         self._own_names.discard("")
         # With a token, DNS rebinding gives no access, because browsers send the session cookie only
         # to our host name.
-        self._checks_loopback_host = not settings.token and is_loopback(settings.host)
+        self._checks_loopback_host = not settings.token and is_loopback_host(settings.host)
         self._trusts_listed_names_only = not settings.token and bool(settings.allowed_origins)
         self._token = settings.token.encode()
         self._player_token = settings.player_token.encode()
@@ -88,7 +88,7 @@ class AccessControl:
 
         Args:
             scope: ASGI scope of the request; `role` and `participant` are added to its state.
-            path: path of the request, without the server's path prefix.
+            path: path of the request, excluding the server's path prefix.
             headers: headers of the request.
         """
         origin_error = self._find_host_or_origin_error(scope, headers)
@@ -128,7 +128,7 @@ class AccessControl:
             return None
         host = _lowercase_and_strip_default_port(headers.get("host", ""))
         server_host = (scope.get("server") or ("",))[0]
-        is_loopback_server = self._checks_loopback_host and is_loopback(server_host)
+        is_loopback_server = self._checks_loopback_host and is_loopback_host(server_host)
         if is_loopback_server and not self._is_host_of_this_server(host):
             return (
                 f"Host is {truncated_repr(headers.get('host', ''))}; this server listens on "
@@ -181,7 +181,7 @@ class AccessControl:
         )
 
     def _is_host_of_this_server(self, host: str) -> bool:
-        return host in self._own_names or is_loopback(_strip_port_and_brackets(host))
+        return host in self._own_names or is_loopback_host(_strip_port_and_brackets(host))
 
     def _find_role_of_token_or_cookie(self, scope: Scope, headers: Headers) -> Role | None:
         """Return the role that the token or the session cookie grants; None if it is invalid."""
@@ -200,7 +200,7 @@ class AccessControl:
         return Role.TRAINER if self._sessions.is_valid_session_id(session_id) else None
 
     def _find_participant_of_bearer_token(self, headers: Headers) -> str | None:
-        """Return the participant whose bearer token the request contains; None for other tokens."""
+        """Return the participant that the request's bearer token belongs to, or None."""
         scheme, _, bearer_token = headers.get("authorization", "").partition(" ")
         token = bearer_token.strip().encode() if scheme.lower() == "bearer" else b""
         # Every token is compared, so that the duration does not reveal which one matches.
@@ -216,8 +216,8 @@ class AccessControl:
     ) -> Response | None:
         """Return the response that logs a browser in, if it opens `/web?token=…` with the token.
 
-        The response sets a session cookie, and redirects to the same address without the token.
-        Returns None for all other requests.
+        The response sets a session cookie, and redirects to the same address with the token
+        removed. Returns None for all other requests.
         """
         if scope.get("method") != "GET" or not f"{path}/".startswith(f"{DEBUGGER_PATH}/"):
             return None
@@ -250,7 +250,7 @@ def _is_cross_site_write(scope: Scope, headers: Mapping[str, str]) -> bool:
 
 
 def _lowercase_and_strip_default_port(netloc: str) -> str:
-    """Return an address `host:port` in lower case, without the default ports of HTTP and HTTPS."""
+    """Return an address `host:port` in lower case. The default ports of HTTP(S) are removed."""
     address = netloc.strip().lower()
     for port in (":80", ":443"):
         if address.endswith(port) and not address.endswith(f":{port}"):
@@ -259,7 +259,7 @@ def _lowercase_and_strip_default_port(netloc: str) -> str:
 
 
 def _strip_port_and_brackets(address: str) -> str:
-    """Return the host of an address, without the brackets of an IPv6 host."""
+    """Return the host of an address. The brackets of an IPv6 host are removed."""
     if address.startswith("["):
         return address[1:].partition("]")[0]
     return address.rpartition(":")[0] or address

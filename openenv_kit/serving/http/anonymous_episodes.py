@@ -1,6 +1,6 @@
 """Episodes of HTTP clients that send no episode id: one episode for each caller.
 
-Existing clients of some environments post `/reset` and then `/step` without an id. Such an
+Existing clients of some environments post `/reset` and then `/step` but send no id. Such an
 environment sets `EpisodeLimits.may_omit_episode_id`, and the server keeps one episode for each
 client address. Several clients on one host can prefix the path with names that they choose:
 `/as/NAME/reset`.

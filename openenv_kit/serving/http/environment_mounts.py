@@ -17,9 +17,9 @@ from openenv_kit.environment import (
     Environment,
     find_environment_entry_points,
     get_environment,
-    names_of_same_distribution,
+    list_environments_in_same_distribution,
 )
-from openenv_kit.errors import InvalidValueError, require_name, unknown_name_message
+from openenv_kit.errors import InvalidValueError, build_unknown_name_message, require_name
 from openenv_kit.serving import messages
 from openenv_kit.serving.http.middleware import RequestMiddleware, get_route_path
 from openenv_kit.serving.http.page_sessions import PageSessions
@@ -53,11 +53,12 @@ RESERVED_PATH_SEGMENTS = frozenset(
         "ws",
     )
 )
-"""First segments of the root environment's paths, which no other environment may have as name."""
+"""First path segments of the root environment's routes. Environments must not have these names."""
 
 ENVIRONMENT_PATH_SEGMENTS = frozenset(("reset", "step", "state", "ws", "mcp", "web", "as"))
-"""Path segments that may follow an environment's name. The error for an unknown name before one of
-these segments, such as `/unknown/reset`, lists the known names."""
+"""Path segments that may follow an environment's name. If the name is unknown, as in
+`/unknown/reset`, the error lists the known names.
+"""
 
 TASK_API_PATHS = frozenset(("splits", "tasks", "num_tasks", "task", "task_range"))
 """Last path segments of the framework's task API, whose routes include the environment's name."""
@@ -66,7 +67,7 @@ TASK_API_PATHS = frozenset(("splits", "tasks", "num_tasks", "task", "task_range"
 def load_and_validate_other_environments(
     root_environment: Environment, settings: Settings
 ) -> Sequence[Environment]:
-    """Load and check the environments that `also_serve` names, except the one at the root.
+    """Load and check the environments in `also_serve`, except the one at the root.
 
     Args:
         root_environment: environment at the root, which `also_serve` may name as well.
@@ -93,10 +94,10 @@ def load_and_validate_other_environments(
 def _list_environment_names_to_serve(
     root_environment: Environment, settings: Settings
 ) -> Sequence[str]:
-    """Return the names that `also_serve` selects, without duplicates."""
+    """Return the distinct names that `also_serve` selects."""
     names = [name.strip() for name in settings.also_serve.split(",") if name.strip()]
     if names == [ALL_ENVIRONMENTS]:
-        return names_of_same_distribution(root_environment.name)
+        return list_environments_in_same_distribution(root_environment.name)
     if names == [NO_ENVIRONMENTS]:
         return []
     return list(dict.fromkeys(names))
@@ -119,14 +120,14 @@ def _require_root_path_without_route_conflict(
 
 
 def _require_known_mcp_split(environment: Environment, settings: Settings) -> None:
-    splits = (*environment.splits.playable_split_names(), SESSIONS_SPLIT)
+    splits = (*environment.splits.list_playable_split_names(), SESSIONS_SPLIT)
     if settings.mcp_split not in splits:
         allowed = f"a split of every environment; {environment.name} has {', '.join(splits)}"
         raise InvalidValueError("OPENENV_KIT_MCP_SPLIT", settings.mcp_split, allowed)
 
 
 class EnvironmentMounts:
-    """Middleware that forwards requests for `/NAME/…` to the app of the environment with that name.
+    """Middleware that forwards requests for `/NAME/…` to the app of the environment `NAME`.
 
     This is the outermost middleware. Each app has its own `RequestMiddleware` and receives the name
     as a path prefix.
@@ -176,9 +177,9 @@ class EnvironmentMounts:
         await app(scope, receive, send)
 
     async def _reject_unknown_environment(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send a 404 response to a request whose first path segment names no environment."""
+        """Send a 404 response to a request for an unknown environment."""
         name = get_route_path(scope).split("/")[1]
-        problem = unknown_name_message("environment", name, self._apps)
+        problem = build_unknown_name_message("environment", name, self._apps)
         detail = f"{problem} {self._root} is served at the root."
         response = messages.build_json_response({"detail": detail}, HTTPStatus.NOT_FOUND)
         await response(scope, receive, send)

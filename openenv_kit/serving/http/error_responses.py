@@ -1,4 +1,4 @@
-"""HTTP error responses `{"detail": …}`, without stack traces, file paths or complete inputs."""
+"""HTTP error responses `{"detail": …}`, which omit stack traces, file paths and long inputs."""
 
 from __future__ import annotations
 

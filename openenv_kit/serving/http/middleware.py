@@ -221,7 +221,7 @@ class RequestMiddleware:
 
 
 def get_route_path(scope: Scope) -> str:
-    """Return the path of a request without the path prefix that the app is served under."""
+    """Return the path of a request relative to the path prefix that the app is served under."""
     path: str = scope["path"]
     root_path: str = scope.get("root_path", "")
     if path == root_path or path.startswith(f"{root_path}/"):
@@ -230,7 +230,7 @@ def get_route_path(scope: Scope) -> str:
 
 
 def _strip_trailing_slash_except_debugger(scope: Scope) -> Scope:
-    """Return the scope without a slash at the end of its path.
+    """Return the scope with a slash at the end of its path removed.
 
     Some clients that were configured with `/mcp/` do not follow a redirect to `/mcp`. Paths of the
     debugger keep the slash, because its page is served at `/web/`.
@@ -259,7 +259,7 @@ def _wrap_send_without_body(send: Send) -> Send:
 
 
 def _get_loggable_request_id_or_generate(headers: Headers) -> str:
-    """Return the client's request id if it can be logged, else a new one."""
+    """Return the client's request id if it can be logged, or else a new request id."""
     client_id = headers.get("x-request-id", "")
     if 0 < len(client_id) <= MAX_REQUEST_ID_LENGTH and (
         client_id.isascii() and client_id.isprintable()

@@ -14,7 +14,7 @@ INFO_FIELD = Field(None, description="values beside the observation, if the envi
 
 
 class EpisodeResetResponse(ResetResponse):
-    """The reset observation, and the ids with which the episode continues."""
+    """The reset observation, and the ids of the episode for further requests."""
 
     episode_id: str | None = Field(
         None,
@@ -69,7 +69,7 @@ class SealedRecord(BaseModel):
 
 
 class Problem(BaseModel):
-    """What was wrong with a request."""
+    """Description of what was wrong with a request."""
 
     detail: str
 

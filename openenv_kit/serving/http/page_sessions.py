@@ -1,8 +1,8 @@
 """Login sessions of browsers that opened the debugger with the trainer's token.
 
 The browser gets a cookie with a random, signed session id instead of the token. The signing key is
-derived from the store's secret and the token. Every worker can therefore verify an id, also after a
-restart, and a new token or a new store ends all sessions.
+derived from the store's secret and the token. Every worker can therefore verify an id, even after a
+restart. A new token or a new store ends all sessions.
 """
 
 from __future__ import annotations

@@ -30,14 +30,14 @@ respond within two seconds."""
 
 
 class Ready(BaseModel):
-    """Whether requests can be served: `ready`, `unavailable` or `stopping`, and why not."""
+    """Status of the worker (`ready`, `unavailable` or `stopping`), and why it is not ready."""
 
     status: str
     detail: str = ""
 
 
 class StoreCheck:
-    """Checks an episode store on request, one check at a time, and reuses results for a while.
+    """Checks an episode store on request. Checks do not overlap, and recent results are reused.
 
     Args:
         store: store to check.
@@ -83,7 +83,7 @@ class StoreCheck:
 
 
 def add_ready_route(app: FastAPI, episodes: EpisodeService) -> None:
-    """Add GET /ready, which reports whether this worker can serve requests, not only that it runs.
+    """Add GET /ready, which reports whether this worker can serve requests.
 
     A worker is ready while its episode store accepts writes. It stays ready when the store is full
     of running episodes, because these episodes continue and only resets are rejected.

@@ -60,7 +60,7 @@ def add_episode_routes(app: FastAPI, episodes: EpisodeService) -> None:
     async def reset(
         request: Request, body: Annotated[ResetRequest, Body(default_factory=ResetRequest)]
     ) -> Response:
-        """Start an episode and return its ids. With the id of an episode, start that one again."""
+        """Start an episode and return its ids. The id of a stored episode restarts that episode."""
         arguments = body.model_dump(exclude_unset=True)
         if arguments.get("episode_id") is None:
             anonymous_id = await derive_anonymous_episode_id_if_allowed(request, episodes)
@@ -107,7 +107,10 @@ def add_episode_routes(app: FastAPI, episodes: EpisodeService) -> None:
     async def state(
         request: Request, episode_id: str | None = Query(None, max_length=MAX_ID_LENGTH)
     ) -> BaseModel:
-        """Return an episode's progress, and its result after the end. Without an id: idle."""
+        """Return an episode's progress and, after its end, its result.
+
+        If the request contains no id, the status is `idle`.
+        """
         known_id = episode_id or await derive_anonymous_episode_id_if_allowed(request, episodes)
         if known_id is None:
             return record_model()
@@ -133,7 +136,7 @@ def add_sealed_record_route(app: FastAPI, episodes: EpisodeService) -> None:
         summary="Signed record of your episodes of sealed tasks",
     )
     async def sealed_record(split: str = Query(SEALED_SPLIT, max_length=MAX_ID_LENGTH)) -> Response:
-        """Return the record for a leaderboard submission. Open episodes count with a score of 0."""
+        """Return the record for a leaderboard submission. Unfinished episodes score 0."""
         from openenv_kit.trust.attestation import (
             format_public_key,
             read_signing_key,
@@ -143,7 +146,7 @@ def add_sealed_record_route(app: FastAPI, episodes: EpisodeService) -> None:
         try:
             key = read_signing_key()
             sealed = episodes.sealed_episodes
-            attestation = await sealed.record_missing_results_and_build_attestation_of_caller(split)
+            attestation = await sealed.record_results_and_build_attestation(split)
         except ConfigurationError as error:
             return count_and_build_error_response(
                 ErrorKind.SEALED_RECORD, HTTPStatus.CONFLICT, str(error)
@@ -161,8 +164,8 @@ def add_sealed_record_route(app: FastAPI, episodes: EpisodeService) -> None:
 def add_metrics_route_unless_public(app: FastAPI, settings: Settings) -> None:
     """Add GET /metrics, which needs the trainer's token if one is set.
 
-    Prometheus reads the metrics port. This route exists for clients from before that port existed.
-    The route is not added in a Space without a token, where the metrics would be public.
+    Prometheus reads the metrics port, and this route exists for older clients. It is not added in a
+    Space without a token, where the metrics would be public.
     """
     if os.environ.get(SPACE_HOST_VARIABLE) and not settings.token:
         return
@@ -177,7 +180,7 @@ def add_metrics_route_unless_public(app: FastAPI, settings: Settings) -> None:
 async def _find_access_to_requested_episode(
     request: Request, body: EpisodeStepRequest, episodes: EpisodeService
 ) -> EpisodeAccess | None:
-    """Return the access to the episode that a step request names; None if it names no episode.
+    """Return the access to the requested episode; None if the request contains no id.
 
     Raises:
         HTTPException: a player named an episode by its episode_id.
@@ -194,7 +197,7 @@ async def _find_access_to_requested_episode(
 
 
 def _build_missing_episode_id_reply(episodes: EpisodeService, action: JsonObject) -> WireReply:
-    """Return the error reply to a step without an episode, which explains how to get an id."""
+    """Return the error reply to a step that names no episode. It explains how to get an id."""
     require_json_within_complexity_limits(action)
     live_episode = episodes.create_live_episode_without_reset(Transport.HTTP)
     reply = live_episode.session.step(action)

@@ -96,8 +96,8 @@ class RpcResponse(NamedTuple):
 def expects_response(message: object) -> bool:
     """Return whether a JSON-RPC message requires a response.
 
-    Notifications and a client's own responses require none. A message that is not valid JSON-RPC
-    gets an error response.
+    Notifications and responses from the client require no response. A message that is not valid
+    JSON-RPC gets an error response.
     """
     if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
         return True
@@ -145,7 +145,7 @@ def create_rpc_dispatcher(
             case "ping":
                 return {}
             case "tools/list":
-                catalogue = environment.tools.for_episode(await get_episode_info())
+                catalogue = environment.tools.select_for_episode(await get_episode_info())
                 return {"tools": [tool.as_mcp_tool() for tool in catalogue.tools]}
             case "tools/call":
                 return await _call_tool_and_build_mcp_result(
@@ -171,7 +171,7 @@ async def _call_tool_and_build_mcp_result(
             action = tools.build_action(name, arguments)
         except ToolArgumentError:
             # The action is built again, so that the error lists only the tools of the episode.
-            catalogue = tools.for_episode(await get_episode_info())
+            catalogue = tools.select_for_episode(await get_episode_info())
             action = catalogue.build_action(name, arguments)
     except ToolArgumentError as error:
         raise RpcError(RpcErrorCode.INVALID_PARAMS, str(error)) from None
@@ -194,7 +194,7 @@ def _build_initialize_result(
         "protocolVersion": version if version in PROTOCOL_VERSIONS else PROTOCOL_VERSIONS[0],
         "capabilities": {"tools": {"listChanged": False}},
         "serverInfo": {"name": environment.name, "version": environment.version},
-        "instructions": environment.system_prompt(episode_info),
+        "instructions": environment.build_system_prompt(episode_info),
     }
 
 

@@ -77,7 +77,7 @@ class McpEndpoint:
         return messages.build_json_response(response.body, response.status, response.headers)
 
     async def delete(self, request: Request) -> Response:
-        """End a session. Its episode cannot be continued, and the trainer can read the result."""
+        """End a session and close its episode. The trainer can still read the result."""
         session_id = request.headers.get(SESSION_HEADER)
         if session_id is None:
             error = RpcError(RpcErrorCode.INVALID_PARAMS, SESSION_REQUIRED_TEXT)
@@ -118,7 +118,7 @@ class McpEndpoint:
         params: JsonObject,
         log_fields: dict[str, Any],
     ) -> JsonObject:
-        """Execute a request in the session that its header or parameters name; return the result.
+        """Execute a request in the session of its header or parameters, and return the result.
 
         Args:
             header_session_id: session id in the header; None if the header is missing.
@@ -151,7 +151,7 @@ class McpEndpoint:
         return await dispatch(method, params)
 
     async def _join_or_start_episode_as_session(self, request: Request) -> PlayerId:
-        """Open a session for the episode that the URL names, or for a new one, and return its id.
+        """Open a session for the episode in the URL or for a new episode, and return its id.
 
         Raises:
             CapacityError: too many sessions are open.

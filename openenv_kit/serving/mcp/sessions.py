@@ -1,4 +1,4 @@
-"""Finds the episode that an MCP client requests, or starts a new one."""
+"""Finds the episode that an MCP client requests, or starts a new episode."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ PlayerId = str
 async def find_requested_episode_or_reset_arguments(
     connection: HTTPConnection, episodes: EpisodeService
 ) -> EpisodeAccess | ResetArguments:
-    """Return the episode that the URL names, or the reset arguments of a new one.
+    """Return the episode whose id is in the URL, or the reset arguments of a new episode.
 
-    The query may contain `player_id`, `episode_id` or `task_id`. Without any of them, the
+    The query may contain `player_id`, `episode_id` or `task_id`. If it contains none of them, the
     returned arguments are empty, so that a task that no session has played is assigned.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Identity of a file, with which a replaced store file is detected."""
+"""Identity of a file, used to detect when the file of a store is replaced."""
 
 from __future__ import annotations
 

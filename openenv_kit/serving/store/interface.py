@@ -42,7 +42,7 @@ class StoredEpisode:
         actions: each action as JSON, in order.
         request_ids: the request id of each action; empty if the client sent no id.
         player_id: id of the player. Starting the episode again replaces the id.
-        start_count: how often the episode was started under its id.
+        start_count: number of times that the episode was started under its id.
         end_status: how the episode ended.
         slow_results: compressed results of slow calls, by the index of their action.
     """
@@ -63,8 +63,8 @@ class NewEpisode:
 
     Attributes:
         transport: transport that started the episode: `ws`, `http`, `mcp` or `page`.
-        start_json, actions, player_id, slow_results: as in `StoredEpisode`.
-        client_address: client whose limit applies; empty for a caller without a limit.
+        start_json, actions, player_id, slow_results: see `StoredEpisode`.
+        client_address: address of the client, for its limit; empty for a caller that has no limit.
         sealed_start: participant and task, if the task is sealed; else None.
     """
 
@@ -83,7 +83,7 @@ class StoreUsage(NamedTuple):
     Attributes:
         episode_count: number of stored episodes.
         size_bytes: bytes in use.
-        limit_bytes: maximum number of bytes; infinite without a limit.
+        limit_bytes: maximum number of bytes; infinity if there is no limit.
     """
 
     episode_count: int
@@ -122,7 +122,7 @@ class EpisodeStore(Protocol):
     async def load_and_extend_expiry(
         self, episode_id: str, *, replace_lease: bool = False
     ) -> StoredEpisode | None:
-        """Return an episode, or None if it is unknown or expired, and renew its expiry time.
+        """Return an episode and renew its expiry time; return None if it is unknown or expired.
 
         Args:
             episode_id: id of the episode.
@@ -151,7 +151,7 @@ class EpisodeStore(Protocol):
     async def remove_action_if_last(
         self, episode_id: str, lease_id: str, action_index: int
     ) -> bool:
-        """Remove an action; return False if it is not the last one or the lease is invalid."""
+        """Remove the last action; return False if the index is wrong or the lease is invalid."""
 
     async def add_slow_result_if_missing(
         self, episode_id: str, lease_id: str, action_index: int, compressed_result: bytes
@@ -182,7 +182,7 @@ class EpisodeStore(Protocol):
     async def reserve_first_free_task(
         self, split_key: str, task_order: Sequence[int]
     ) -> TaskIndex | None:
-        """Reserve the first unreserved task, until an unused episode would expire.
+        """Reserve the first unreserved task for the lifetime of an unused episode.
 
         Args:
             split_key: environment and split.
@@ -195,7 +195,7 @@ class EpisodeStore(Protocol):
     async def confirm_or_release_task(
         self, split_key: str, task_index: int, *, is_played: bool
     ) -> None:
-        """Reserve a task without a time limit if it was played, or else release it."""
+        """Reserve a task permanently if it was played, or else release it."""
 
     async def list_sealed_episodes(
         self, participant: str, task_set_key: str
@@ -205,16 +205,16 @@ class EpisodeStore(Protocol):
     async def record_first_sealed_result(
         self, player_id: str, score: float, step_count: int, actions_digest: str
     ) -> None:
-        """Record the result of a sealed episode. Further results of it are ignored."""
+        """Record the result of a sealed episode. Later results are ignored."""
 
     async def count_open_episodes(self, transport: str) -> int:
-        """Count the episodes started through a transport that are neither closed nor expired."""
+        """Return the number of open episodes that were started through a transport."""
 
     async def require_store_is_writable(self) -> None:
         """Check the store by writing a value and reading it back.
 
         Raises:
-            StoreReplacedError: the storage is not the one that was opened at the start.
+            StoreReplacedError: the storage has been replaced since the server was started.
         """
 
     async def get_usage_and_limit(self) -> StoreUsage:

@@ -1,4 +1,4 @@
-"""Opens the episode store that the settings name."""
+"""Opens the episode store that is configured in the settings."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ logger = logging.getLogger("openenv_kit.store")
 
 
 def open_store(settings: Settings) -> EpisodeStore:
-    """Open the episode store that the settings name.
+    """Open the episode store that is configured in the settings.
 
-    Without OPENENV_KIT_EPISODE_STORE, the store is a file in the data folder or, if there is none,
-    in a private folder below the temporary folder. If that file cannot be opened, a server with a
-    single process keeps its episodes in memory. A server with several processes cannot do so,
-    because the processes would not share episodes.
+    If OPENENV_KIT_EPISODE_STORE is not set, the store is a file in the data folder. If no data
+    folder is set either, the file is in a private folder below the temporary folder. If that file
+    cannot be opened, a server with a single process keeps its episodes in memory. A server with
+    several processes cannot do so, because the processes would not share episodes.
 
     Raises:
-        StoreUnavailableError: the store cannot be opened; the message names the setting to change.
+        StoreUnavailableError: the store cannot be opened; the message contains the setting to
+            change.
     """
     limits = StoreLimits(
         settings.episode_ttl_s,

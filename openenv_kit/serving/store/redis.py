@@ -1,8 +1,8 @@
 """Episode store in Redis, for several machines behind one address (the `redis` extra).
 
 Each episode is one hash, so it expires or is evicted as a whole. Redis' own `maxmemory` limits the
-bytes: with `volatile-ttl`, Redis evicts the episodes that were not used for the longest time; with
-`noeviction`, it rejects writes until episodes have expired. A client's limit is a share of
+bytes: with `volatile-ttl`, Redis evicts the least recently used episodes; with `noeviction`, it
+rejects writes until episodes have expired. A client's limit is a share of
 OPENENV_KIT_MAX_STORED_EPISODES.
 """
 
@@ -290,7 +290,7 @@ class RedisStore:
         await self._redis.aclose()
 
     async def _get_server_time_s(self) -> float:
-        """Return the time of the Redis server in seconds, by which its keys expire."""
+        """Return the time of the Redis server in seconds, which determines when keys expire."""
         since_boot_s = clock.get_seconds_since_boot()
         if self._clock_synced_s is None or since_boot_s - self._clock_synced_s > CLOCK_SYNC_S:
             seconds, microseconds = await self._redis.time()

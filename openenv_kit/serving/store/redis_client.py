@@ -29,7 +29,7 @@ def create_redis_client(address: str) -> Any:
 
 
 class StoreErrorClient:
-    """A Redis client whose errors are raised as StoreUnavailableError."""
+    """A Redis client that converts Redis errors to a StoreUnavailableError."""
 
     def __init__(self, redis: Any) -> None:
         self._redis = redis

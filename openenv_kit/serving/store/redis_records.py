@@ -1,6 +1,7 @@
 """Keys and records of the Redis store.
 
-Every key starts with the version of the records. Records of other versions expire by themselves.
+Every key starts with the version of the records. Records of other versions are not converted. They
+expire like all records.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ FORMAT_VERSION = 11
 OTHER_FORMAT_VERSIONS = tuple(
     version for version in range(1, FORMAT_VERSION + 3) if version != FORMAT_VERSION
 )
-"""Versions of earlier and later releases whose episodes may be in the same database."""
+"""Record versions of other releases that may store episodes in the same database."""
 KEY_PREFIX = f"{KEY_NAMESPACE}:{FORMAT_VERSION}:"
 SECRET_KEY = f"{KEY_PREFIX}secret"
 

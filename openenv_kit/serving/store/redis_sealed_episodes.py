@@ -16,7 +16,7 @@ from openenv_kit.serving.store.sealed_records import (
 
 
 def build_sealed_episodes_key(participant: str, task_set_key: str) -> str:
-    """Return the key of the list of a participant's sealed episodes. It never expires."""
+    """Return the key of a participant's list of sealed episodes. The list never expires."""
     return f"{KEY_PREFIX}sealed-episodes:{participant}/{task_set_key}"
 
 
@@ -65,7 +65,7 @@ async def list_sealed_episodes(
 async def record_first_sealed_result(
     redis: StoreErrorClient, player_id: str, score: float, step_count: int, actions_digest: str
 ) -> None:
-    """Record the result of a sealed episode. Further results of it are ignored."""
+    """Record the result of a sealed episode. Later results are ignored."""
     position_json = await redis.get(_build_sealed_list_position_key(player_id))
     if position_json is None:
         return

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 
 class SealedStartsUsedUpError(Exception):
-    """A participant has started a sealed task as often as is allowed.
+    """A participant has used all allowed starts of a sealed task.
 
     Attributes:
-        max_starts: how often the task may be started.
+        max_starts: maximum number of starts of the task.
     """
 
     def __init__(self, max_starts: int) -> None:
@@ -26,7 +26,7 @@ class SealedStartRequest:
         task_set_key: key of the tasks that are counted together, see
             `build_task_set_key_of_sealed_split`.
         index: index of the task in its split.
-        max_starts: how often the participant may start this task.
+        max_starts: maximum number of starts of this task for the participant.
     """
 
     participant: str
@@ -44,10 +44,10 @@ class SealedEpisode:
         index: index of the task in its split.
         episode_id: id of the episode in the store, which may have been deleted or started again.
         player_id: player id that was generated for this start of the episode.
-        start_json: as in `StoredEpisode`.
+        start_json: see `StoredEpisode`.
         score: final score in [0, 1]; None until the episode has ended.
         step_count: number of actions; 0 until the episode has ended.
-        actions_digest: `digest_actions` of the actions; empty until the episode has ended.
+        actions_digest: `compute_actions_digest` of the actions; empty until the episode has ended.
     """
 
     number: int

@@ -46,7 +46,8 @@ def _as_async_transaction(
     """Return a decorator that runs a method in a transaction on the store's thread.
 
     Args:
-        call_label: label of the call in the metrics, which does not change with the method's name.
+        call_label: label of the call in the metrics, which must stay the same if the method is
+            renamed.
     """
 
     def decorate(

@@ -37,7 +37,7 @@ def reserve_first_free_task(
 def confirm_or_release_task(
     database: SqliteDatabase, split_key: str, task_index: int, *, is_played: bool
 ) -> None:
-    """Reserve a task without a time limit if it was played, or else release it."""
+    """Reserve a task permanently if it was played, or else release it."""
     if is_played:
         _reserve_task_until(database, split_key, task_index, math.inf)
         return

@@ -41,7 +41,7 @@ class SqliteDatabase:
         self._open_file_and_create_tables()
 
     def run_transaction(self, call_name: str, work: Callable[[], T]) -> T:
-        """Run a function in a transaction, which is rolled back if the function raises.
+        """Run a function in a transaction, which is rolled back if it raises an exception.
 
         Args:
             call_name: name of the call in the metrics.
@@ -82,12 +82,12 @@ class SqliteDatabase:
         return rows[0] if rows else None
 
     def fetch_value(self, query: str, *values: Any) -> Any:
-        """Execute a statement and return the first value of its first row; None without rows."""
+        """Execute a statement and return the first value of the first row, or None."""
         row = self.fetch_row(query, *values)
         return row[0] if row else None
 
     def execute_without_result(self, query: str, *values: Any) -> None:
-        """Execute a statement without reading result rows."""
+        """Execute a statement and ignore its result rows."""
         self.connection.execute(query, values)
 
     def insert_row(self, table: str, row: dict[str, Any], *, replace: bool = False) -> None:
@@ -127,7 +127,7 @@ class SqliteDatabase:
         return str(self.fetch_value("SELECT value FROM secret"))
 
     def require_unchanged_store_secret(self) -> None:
-        """Raise a StoreReplacedError if the secret differs from that of the store opened first."""
+        """Raise a StoreReplacedError if the secret has changed since the store was first opened."""
         if self.read_secret() != self._first_secret:
             raise StoreReplacedError("was replaced")
 

@@ -2,7 +2,7 @@
 
 Expired episodes are evicted first, then finished ones, then idle ones, each in the order of their
 last use. If a client has reached its own limit, only episodes of this client are evicted. A running
-episode is never evicted: the request is rejected instead, with the time after which to retry.
+episode is never evicted: the request is rejected instead, with a retry time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from openenv_kit.serving.store.sqlite_database import SqliteDatabase
 SPARE_WRITE_PAGES = 12
 """Pages that a write may use beyond its own bytes: one page split in each B-tree, and a reserve."""
 ROW_OVERHEAD_BYTES = 24
-"""Size of a row or an index entry without its column values, in bytes."""
+"""Size of a row or an index entry, excluding its column values, in bytes."""
 TREE_SIZE_FACTOR = 3 / 2
 """Ratio of the size of a B-tree to the size of its rows, because pages are two thirds full."""
 MAX_ROW_BYTES_IN_TREE = 1002
@@ -41,7 +41,7 @@ class EpisodeEvictor:
         """Evict episodes until a new episode fits.
 
         Args:
-            client_address: client that starts the episode; empty for a caller without a limit.
+            client_address: client that starts the episode; empty for a caller that has no limit.
             size_bytes: estimated size of the episode in the file.
 
         Raises:
@@ -65,7 +65,7 @@ class EpisodeEvictor:
         """Evict episodes until another action or slow result of a running episode fits.
 
         Args:
-            client_address: client of the episode; empty for a client without a limit.
+            client_address: client of the episode; empty for a client that has no limit.
             size_bytes: estimated size of the addition, which the episode's row already includes.
 
         Raises:

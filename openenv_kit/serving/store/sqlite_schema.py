@@ -7,8 +7,9 @@ import sqlite3
 from pathlib import Path
 
 SCHEMA_VERSION = 11
-"""Incremented with every change of the tables or of the JSON in them. The version is part of the
-default file name, so that releases that run side by side on one machine use different files."""
+"""Schema version. Every change of the tables, or of the JSON in them, increments it. It is part of
+the default file name, so that releases that run side by side on one machine use different files.
+"""
 APPLICATION_ID = 0x4F454B53
 """SQLite application id of the store's files."""
 SCHEMA_STATEMENTS = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8").split("\n\n")

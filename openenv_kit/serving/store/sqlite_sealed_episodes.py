@@ -61,7 +61,7 @@ def list_sealed_episodes(
 def record_first_sealed_result(
     database: SqliteDatabase, player_id: str, score: float, step_count: int, actions_digest: str
 ) -> None:
-    """Record the result of a sealed episode. Further results of it are ignored."""
+    """Record the result of a sealed episode. Later results are ignored."""
     database.execute_without_result(
         "UPDATE sealed_episodes SET score = ?, step_count = ?, actions_digest = ? "
         "WHERE player_id = ? AND score IS NULL",

@@ -15,7 +15,7 @@ from openenv.core.env_server.types import (
 )
 from pydantic import BaseModel, ValidationError
 
-from openenv_kit.errors import unknown_name_message
+from openenv_kit.errors import build_unknown_name_message
 from openenv_kit.serving import messages, metrics
 from openenv_kit.serving.messages import JsonObject
 from openenv_kit.serving.metrics import ErrorKind
@@ -45,7 +45,7 @@ class ParsedMessage(NamedTuple):
 
     Attributes:
         message_type: one of `MessageType`.
-        data: `data` member of the message; empty for types without this member.
+        data: `data` member of the message; empty if the type has no such member.
     """
 
     message_type: str
@@ -83,7 +83,7 @@ def parse_openenv_message(text: str | bytes) -> ParsedMessage:
         ) from None
     message_type = message.get("type", "")
     if not isinstance(message_type, str) or message_type not in MESSAGE_MODELS:
-        problem = unknown_name_message("message type:", message_type, MESSAGE_MODELS)
+        problem = build_unknown_name_message("message type:", message_type, MESSAGE_MODELS)
         raise InvalidMessageError(ErrorKind.UNKNOWN_TYPE, WSErrorCode.UNKNOWN_TYPE, problem)
     model = MESSAGE_MODELS[message_type](**message)
     return ParsedMessage(message_type, getattr(model, "data", {}))

@@ -31,9 +31,10 @@ RESUME_ARGUMENT = "resume"
 class TrainerConnection(EpisodeConnection):
     """A connection that starts and plays its own episodes.
 
-    An episode whose id the server generated stays in memory until the connection ends, because no
-    other connection can play it before. An episode that was resumed, or whose id the client chose,
-    is stored step by step, and belongs to the connection that resumed or started it last.
+    If the server generated the id of an episode, the episode stays in memory until the connection
+    ends, because no other connection can play it until then. If the client chose the id or resumed
+    the episode, every step is stored, and the episode belongs to the connection that started or
+    resumed it last.
 
     Args:
         slots: slots for the sessions of this worker.

@@ -22,8 +22,8 @@ from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies.reference import REFERENCE_BY_MODE
 from metric_tracker_rl.tools import (
     TOOLS_BY_MODE,
-    first_user_message,
-    observation_from_messages,
+    build_first_user_message,
+    rebuild_observation_from_messages,
 )
 from openenv_kit.environment import full_observation_from_reply
 from support.funnel_episodes import analyse, started
@@ -39,8 +39,8 @@ def test_mode_decides_the_offered_tools_and_the_system_prompt(mode: PlayMode) ->
     first_message = ENVIRONMENT.tools.first_user_message(observation)
     message = ENVIRONMENT.tools.observation_from_messages(first_message, None)
     for episode in (arguments, {"split": "train", **arguments}, state, observation, message):
-        check_tool_names(ENVIRONMENT.tools.for_episode(episode).tool_names, mode)
-        assert ENVIRONMENT.system_prompt(episode) == MODES[mode].system_prompt
+        check_tool_names(ENVIRONMENT.tools.select_for_episode(episode).tool_names, mode)
+        assert ENVIRONMENT.build_system_prompt(episode) == MODES[mode].system_prompt
 
 
 @pytest.mark.parametrize(
@@ -49,8 +49,8 @@ def test_mode_decides_the_offered_tools_and_the_system_prompt(mode: PlayMode) ->
     ids=str,
 )
 def test_missing_or_wrong_mode_is_guided_play_in_the_standard_profile(episode: object) -> None:
-    assert ENVIRONMENT.system_prompt(episode) == MODES[PlayMode()].system_prompt  # type: ignore[arg-type]
-    tools = ENVIRONMENT.tools.for_episode(episode)  # type: ignore[arg-type]
+    assert ENVIRONMENT.build_system_prompt(episode) == MODES[PlayMode()].system_prompt  # type: ignore[arg-type]
+    tools = ENVIRONMENT.tools.select_for_episode(episode)  # type: ignore[arg-type]
     check_tool_names(tools.tool_names, PlayMode())
 
 
@@ -82,7 +82,7 @@ def test_row_generators_outside_guided_standard_play_are_rejected(mode: PlayMode
 
 
 def test_lean_submission_without_ids_names_the_argument() -> None:
-    tools = ENVIRONMENT.tools.for_episode({"profile": "lean"})
+    tools = ENVIRONMENT.tools.select_for_episode({"profile": "lean"})
     with pytest.raises(ValueError, match="'ids' is required"):
         tools.build_action("submit", {})
 
@@ -110,12 +110,15 @@ def test_mode_is_read_from_configuration_whatever_the_instruction_says() -> None
 
 
 def test_first_user_message_states_a_mode_that_is_not_the_default() -> None:
-    message = first_user_message(reset_observation(**LEAN_RAW_VARIED))
-    fields = observation_from_messages(message, None)
+    message = build_first_user_message(reset_observation(**LEAN_RAW_VARIED))
+    fields = rebuild_observation_from_messages(message, None)
     assert read_play_mode(fields) == LEAN_RAW_MODE
     assert has_drawn_policy(fields)
-    assert '"profile"' not in first_user_message(reset_observation())
+    assert '"profile"' not in build_first_user_message(reset_observation())
 
 
 def test_message_without_a_configuration_counts_as_the_default_mode() -> None:
-    assert read_play_mode(observation_from_messages("Find the anomalies.", None)) == GUIDED_MODE
+    assert (
+        read_play_mode(rebuild_observation_from_messages("Find the anomalies.", None))
+        == GUIDED_MODE
+    )

@@ -33,7 +33,7 @@ def seeds(split: str, count: int = 2304) -> set[int]:
 
 
 def test_every_split_has_thousands_of_tasks() -> None:
-    assert SPLITS.playable_split_names() == list(PUBLIC)
+    assert SPLITS.list_playable_split_names() == list(PUBLIC)
     assert all(SPLITS.size(split) >= 2000 for split in (*PUBLIC, SEALED_SPLIT))
 
 

@@ -88,7 +88,7 @@ def test_stronger_policy_scores_more_on_a_rung() -> None:
 def test_a_number_plays_the_nearest_rung_in_every_environment(name: str) -> None:
     environment = get_environment(name)
     for number, rung in ((0, "rung_1"), (0.34, "rung_4"), (1.0, "rung_10")):
-        assert environment.result_labels({"difficulty": number, "seed": 5})["level"] == rung
+        assert environment.build_result_labels({"difficulty": number, "seed": 5})["level"] == rung
     session = environment.create_session()
     assert session.reset(difficulty=0, seed=5).status != "error"
     assert "rung_1" in session.reset(difficulty="rung_1x").message
@@ -110,7 +110,7 @@ def test_splits_of_a_rung_share_no_seed(name: str) -> None:
         for index in range(40)
     ]
     assert len(set(seeds)) == len(PUBLIC_SPLITS) * len(RUNG_LEVEL_NAMES) * 40
-    assert splits.playable_split_names() == list(PUBLIC_SPLITS), (
+    assert splits.list_playable_split_names() == list(PUBLIC_SPLITS), (
         "no rung in a list of splits to measure on"
     )
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from metric_tracker_rl.engine.configuration.episode_config import (
-    MIXED,
     SCENARIO_FAMILIES,
     EpisodeConfig,
 )
@@ -20,19 +19,20 @@ from metric_tracker_rl.engine.definitions.anomaly_types import (
     COUNT_SPIKE,
     FUNNEL_BREAK,
     MIX_SHIFT,
+    MIXED,
     QUALITY_ISSUE,
     RATE_DROP,
     RATE_SPIKE,
 )
 from metric_tracker_rl.engine.definitions.entity_types import ENTITY_TYPES
 from metric_tracker_rl.engine.definitions.levels import LEVELS
+from metric_tracker_rl.engine.definitions.severity import is_row_clear_of_severity_bounds
 from metric_tracker_rl.engine.definitions.thresholds import GUARD_BAND
 from metric_tracker_rl.engine.generation.generate import (
     GeneratedEpisode,
     apply_planned_anomalies,
     count_unexplained_deviations_near_threshold,
     generate_episode,
-    is_row_clear_of_severity_bounds,
 )
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
 from metric_tracker_rl.engine.reporting_policy.labels import ReportRow, compute_expected_rows
@@ -111,7 +111,7 @@ def test_no_expected_row_lies_within_one_percent_of_a_severity_bound() -> None:
 @pytest.mark.parametrize("total", [19.9, 20.0, 60.5, 119.0, 121.0])
 def test_a_row_close_to_a_severity_bound_is_not_clear(total: float) -> None:
     [row, *_] = (row for _, d in sample() for row in d.labels if row.entity_type == "data_quality")
-    bounds = LEVELS["easy"].severity_bounds_by_entity_type
+    bounds = LEVELS["easy"].severity_bounds_by_entity_type[row.entity_type]
     assert is_row_clear_of_severity_bounds(row, bounds)
     assert not is_row_clear_of_severity_bounds(replace(row, delta_value=total), bounds)
 

@@ -16,13 +16,13 @@ from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series_
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.page.metric_map.map_html import (
-    collect_known_values,
-    collect_visible_state,
-    map_html,
-    rebuild_episode,
+    collect_known_values_from_replies,
+    collect_values_and_verdicts_to_show,
+    metric_map_html,
+    rebuild_episode_from_reset_arguments,
 )
 from metric_tracker_rl.page.metric_map.verdicts import (
-    format_entity_title,
+    format_entity_name_for_display,
     judge_submitted_and_missing_rows,
 )
 from openenv_kit.episode_clients.in_process import observation_json_from_reply
@@ -53,7 +53,7 @@ def started(**reset: Any) -> Visitor:
 
 
 def episode_of(visitor: Visitor) -> FunnelEpisode:
-    return rebuild_episode(visitor.reset).episode
+    return rebuild_episode_from_reset_arguments(visitor.reset).episode
 
 
 def asked(visitor: Visitor, *calls: tuple[str, dict[str, Any]]) -> Visitor:
@@ -64,7 +64,9 @@ def asked(visitor: Visitor, *calls: tuple[str, dict[str, Any]]) -> Visitor:
 
 
 def own(visitor: Visitor) -> str:
-    return map_html(visitor.playback_steps, visitor.reset, visitor.selection, visitor.report_rows)
+    return metric_map_html(
+        visitor.playback_steps, visitor.reset, visitor.selection, visitor.report_rows
+    )
 
 
 def drawn(visitor: Visitor) -> str:
@@ -124,7 +126,7 @@ def test_metric_map_reads_values_from_results_correctly(reset: dict[str, Any]) -
     episode, raw = episode_of(visitor), reset.get("disclosure") == "raw"
     series = episode.series
     asked(visitor, *calls_for(episode, str(reset.get("profile")), raw=raw))
-    seen = collect_known_values(visitor.playback_steps)
+    seen = collect_known_values_from_replies(visitor.playback_steps)
     assert len(seen.values) > 30
     by_weekday = (
         visitor.playback_steps[0].observation["config"].get("baseline") == "same_weekday_median"
@@ -157,8 +159,8 @@ def test_metric_map_is_empty_before_a_call() -> None:
     assert set(texts(own(visitor))) == {""}
     assert SCENES.details_html(visitor) == ""
     assert (
-        collect_known_values(visitor.playback_steps).values,
-        collect_known_values(visitor.playback_steps).suspicion,
+        collect_known_values_from_replies(visitor.playback_steps).values,
+        collect_known_values_from_replies(visitor.playback_steps).suspicion,
     ) == ({}, {})
 
 
@@ -275,7 +277,7 @@ def test_each_row_is_matched_wrong_a_consequence_extra_or_missing() -> None:
     for each in found:
         if each.kind == CellVerdict.CONSEQUENCE:
             roots = {
-                format_entity_title(row)
+                format_entity_name_for_display(row)
                 for row in episode.expected_rows
                 if row.date == each.row.date
             }
@@ -348,10 +350,13 @@ def test_an_episode_that_tells_its_score_alone_keeps_its_answer() -> None:
 def test_steps_that_ran_out_leave_every_row_missing() -> None:
     visitor = started(**GUIDED, max_steps=1)
     asked(visitor, ("list_dates", {}))
-    assert collect_visible_state(visitor.playback_steps, visitor.reset).verdicts == ()
+    assert collect_values_and_verdicts_to_show(visitor.playback_steps, visitor.reset).verdicts == ()
     visitor.call_tool("list_dates", {})
     kinds = {
-        each.kind for each in collect_visible_state(visitor.playback_steps, visitor.reset).verdicts
+        each.kind
+        for each in collect_values_and_verdicts_to_show(
+            visitor.playback_steps, visitor.reset
+        ).verdicts
     }
     assert kinds == {CellVerdict.MISSING}
 
@@ -369,7 +374,7 @@ def test_a_watched_play_fills_the_map_and_ends_with_its_verdicts(reset: dict[str
     assert known == sorted(known)
     html = SCENES.overview_html(playback.visible_steps, playback.reset)
     counted = [each.count(GLYPHS[CellVerdict.MATCHED]) for each in texts(html)]
-    assert sum(counted) == len(rebuild_episode(reset).episode.expected_rows)
+    assert sum(counted) == len(rebuild_episode_from_reset_arguments(reset).episode.expected_rows)
     assert GLYPHS[CellVerdict.MISSING] not in "".join(texts(html))
 
 

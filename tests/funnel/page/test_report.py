@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from metric_tracker_rl.engine.configuration.tasks import TASKS
-from metric_tracker_rl.page.metric_map.map_html import rebuild_episode
+from metric_tracker_rl.page.metric_map.map_html import rebuild_episode_from_reset_arguments
 from openenv_kit.page.environment_view import EnvironmentView
 from openenv_kit.page.tabs import play
 from support.visitors import TASK, expected_rows_of, report_editor_of, start_visitor
@@ -59,5 +59,5 @@ def test_report_counts_appear_only_after_the_end(funnel_view: EnvironmentView) -
         visitor = start_visitor(funnel_view, task_id=TASK, **reset)
         if over:
             visitor.take_step(report_editor_of(funnel_view, visitor).build_submit_action([]))
-        count = rebuild_episode(visitor.reset).episode.daily.iloc[12, 0]
+        count = rebuild_episode_from_reset_arguments(visitor.reset).episode.daily.iloc[12, 0]
         assert (f"{count:,} events" in funnel_view.details_html(visitor)) is tells

@@ -8,7 +8,7 @@ import pytest
 
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
-from metric_tracker_rl.page.metric_map.map_html import rebuild_episode
+from metric_tracker_rl.page.metric_map.map_html import rebuild_episode_from_reset_arguments
 from metric_tracker_rl.page.score import score_waterfall_html
 from metric_tracker_rl.wire_models import RewardBreakdown
 from openenv_kit.page.visitor import Visitor
@@ -25,7 +25,10 @@ def played(*, wrong: int, missing: int) -> Visitor:
     """A visitor whose report lacks rows, and holds some that nobody asked for."""
     visitor = Visitor(ENVIRONMENT)
     visitor.start_episode(task_id=TASK)
-    rows = [row.as_dict() for row in rebuild_episode(visitor.reset).episode.expected_rows]
+    rows = [
+        row.as_dict()
+        for row in rebuild_episode_from_reset_arguments(visitor.reset).episode.expected_rows
+    ]
     visitor.report_rows = [dict(row) for row in rows[missing:]]
     visitor.report_rows[0]["severity"] = "low" if rows[missing]["severity"] != "low" else "high"
     visitor.report_rows += [

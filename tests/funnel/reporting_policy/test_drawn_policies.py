@@ -313,7 +313,10 @@ def test_reset_observation_states_every_policy_parameter() -> None:
 
 def test_tool_descriptions_do_not_state_numbers_of_another_policy() -> None:
     usual, drawn_there = (
-        {tool.name: tool.description for tool in ENVIRONMENT.tools.for_episode(episode).tools}
+        {
+            tool.name: tool.description
+            for tool in ENVIRONMENT.tools.select_for_episode(episode).tools
+        }
         for episode in ({}, VARIED)
     )
     assert usual.keys() == drawn_there.keys()
@@ -327,7 +330,7 @@ def test_tool_descriptions_do_not_state_numbers_of_another_policy() -> None:
     first_message = ENVIRONMENT.tools.first_user_message(opening)
     introduction = ENVIRONMENT.tools.observation_from_messages(first_message, None)
     for episode in (opening, state, introduction):
-        offered = ENVIRONMENT.tools.for_episode(episode).find_tool("hourly_rows_for_date")
+        offered = ENVIRONMENT.tools.select_for_episode(episode).find_tool("hourly_rows_for_date")
         assert offered.description == drawn_there["hourly_rows_for_date"]
 
 
@@ -396,8 +399,8 @@ def test_drawn_policy_depends_on_seed_and_changes_the_identity() -> None:
     assert one.dates != usual.dates
     other = EpisodeConfig(6, "mixed", "hard", policy="varied")
     assert other.level_with_policy_parameters != one.config.level_with_policy_parameters
-    assert started(**VARIED).episode_identity() != started().episode_identity()
-    assert '"policy":"varied/1"' in started(**VARIED).episode_identity()["episode"]
+    assert started(**VARIED).build_episode_identity() != started().build_episode_identity()
+    assert '"policy":"varied/1"' in started(**VARIED).build_episode_identity()["episode"]
 
 
 def test_split_and_named_task_with_a_drawn_policy_keep_their_id_and_show_it_in_the_state() -> None:

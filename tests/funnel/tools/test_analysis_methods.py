@@ -19,13 +19,16 @@ from metric_tracker_rl import (
 from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.analysis_tools.arguments import NoMethodArguments
 from metric_tracker_rl.analysis_tools.registry import (
-    create_empty_method_registry,
-    find_dates_in_result,
+    collect_dates_of_result_rows,
+    create_empty_analysis_method_registry,
 )
-from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
+from metric_tracker_rl.engine.configuration.episode_config import (
+    EpisodeConfig,
+)
 from metric_tracker_rl.engine.definitions.anomaly_types import (
     FUNNEL_BREAK,
     MIX_SHIFT,
+    MIXED,
     QUALITY_ISSUE,
     ROW_GENERATOR_NAMES,
 )
@@ -193,7 +196,7 @@ def test_registered_methods_equal_the_contract() -> None:
 
 
 def test_a_method_declared_twice_is_refused() -> None:
-    registry = create_empty_method_registry()
+    registry = create_empty_analysis_method_registry()
     tool = Tool("twice", "Once is enough.", NoMethodArguments, lambda *_: {})
     registry.add(tool)
     with pytest.raises(TypeError, match="'twice' is declared twice"):
@@ -587,7 +590,7 @@ def test_the_dates_of_a_result_are_those_of_its_rows_at_any_depth(
         return own.union(*map(dates, value.values()))
 
     found = result(session, method, **arguments_for(method, episode))
-    assert find_dates_in_result(found) == dates(found)
+    assert collect_dates_of_result_rows(found) == dates(found)
 
 
 def test_a_typical_reply_is_compact() -> None:

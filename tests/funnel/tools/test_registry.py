@@ -63,7 +63,7 @@ def test_cached_results_stay_small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_method_that_returns_numbers_of_numpy_fails_at_once() -> None:
     _, episode = session()
-    careless = registry.cache_result(
+    careless = registry.cache_results_in_episode(
         lambda view, _: {"value": view.episode.metrics.value.iloc[0].max()}
     )
     with pytest.raises(TypeError, match=r"numpy\.float64"):

@@ -16,7 +16,7 @@ from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.agent.completions import ModelAnswer, ModelToolCall
 from openenv_kit.agent.prompts import build_last_answer_notice
 from openenv_kit.agent.stdout import EvaluationLog
-from openenv_kit.agent.text_calls import find_call_written_as_text
+from openenv_kit.agent.text_calls import find_tool_call_written_as_text
 from openenv_kit.agent.text_repair import repair_json_surrogates, repair_surrogates
 from openenv_kit.agent.tool_arguments import parse_tool_arguments
 from openenv_kit.agent.transcript import Transcript
@@ -81,8 +81,8 @@ def test_standard_output_of_any_encoding_carries_whole_blocks(encoding: str) -> 
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding=encoding)
     block = EvaluationLog(stream).start_task_log("t", "e", f"模型{HALF}")
-    block.write_step(f'列出日期({{"说明":"早{HALF}"}})', 0.0, False, "错误")
-    block.write_end(False, 0.0)
+    block.write_step_line(f'列出日期({{"说明":"早{HALF}"}})', 0.0, False, "错误")
+    block.write_end_line(False, 0.0)
     (parsed,) = parse_blocks(raw.getvalue().decode(encoding))
     assert len(parsed.steps) == 1
 
@@ -214,7 +214,7 @@ def test_last_round_is_announced_without_breaking_the_order_of_roles(
 ) -> None:
     monkeypatch.setenv("MAX_TOOL_ROUNDS", str(rounds))
     play(*ONE, model=script, server=model)
-    text = build_last_answer_notice(ENVIRONMENT.tools.for_episode())
+    text = build_last_answer_notice(ENVIRONMENT.tools.select_for_episode())
     if len(model.requests) == rounds:
         assert model.requests[-1]["messages"][-1]["content"].endswith(text)
     assert not any(text in str(request["messages"]) for request in model.requests[: rounds - 1])
@@ -346,4 +346,4 @@ def test_call_in_the_text_is_not_executed_and_its_cause_is_named(
     ],
 )
 def test_text_without_a_call_is_not_taken_for_one(text: str) -> None:
-    assert find_call_written_as_text(text, ["list_dates"]) == ""
+    assert find_tool_call_written_as_text(text, ["list_dates"]) == ""

@@ -35,7 +35,9 @@ def test_whole_episode_is_played_against_the_rules_of_each_family(
     assert not any(step.error for step in ran.blocks[0].steps)
     last = model.requests[-1]["messages"][-1]
     assert last["role"] == "tool"
-    assert last["content"].endswith(build_last_answer_notice(ENVIRONMENT.tools.for_episode()))
+    assert last["content"].endswith(
+        build_last_answer_notice(ENVIRONMENT.tools.select_for_episode())
+    )
     if family == "router":
         assert ran.tasks[0]["cost_usd"] == pytest.approx(ANSWERS * 0.001)
 

@@ -6,7 +6,7 @@ import pytest
 
 from metric_tracker_rl.engine.configuration.splits import SPLITS
 from metric_tracker_rl.environment import ENVIRONMENT
-from openenv_kit.agent.episode_plan import PlannedEpisode, derive_seed, plan_episodes
+from openenv_kit.agent.episode_plan import PlannedEpisode, derive_seed_of_repetition, plan_episodes
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.variables import SALT_VARIABLE
@@ -26,7 +26,9 @@ def test_further_episodes_have_seeds_of_their_own_that_never_change() -> None:
     assert jobs[0].reset == {"task_id": "easy_single_spike"}
     seeds = [job.reset["seed"] for job in jobs[1:]]
     assert len(set(seeds)) == 3
-    assert seeds == [derive_seed("easy_single_spike", 11, number) for number in (1, 2, 3)]
+    assert seeds == [
+        derive_seed_of_repetition("easy_single_spike", 11, number) for number in (1, 2, 3)
+    ]
     # For ever: results of different days are compared.
     assert seeds[0] == 826515271
     assert [job.unique_label for job in jobs][:2] == ["easy_single_spike", "easy_single_spike-e1"]
@@ -35,7 +37,7 @@ def test_further_episodes_have_seeds_of_their_own_that_never_change() -> None:
 def test_a_seed_changes_the_first_episode_and_all_that_follow() -> None:
     jobs = plan_episodes(ENVIRONMENT, "easy_single_spike", episodes_per_task=2, first_seed=5)
     assert jobs[0].reset["seed"] == 5
-    assert jobs[1].reset["seed"] == derive_seed("easy_single_spike", 5, 1)
+    assert jobs[1].reset["seed"] == derive_seed_of_repetition("easy_single_spike", 5, 1)
     assert (
         jobs[1].reset["seed"]
         != plan_episodes(ENVIRONMENT, "easy_single_spike", episodes_per_task=2)[1].reset["seed"]

@@ -79,7 +79,7 @@ def test_model_that_never_submits_is_reminded_once_and_the_run_continues(
     assert [task["status"] for task in ran.tasks] == ["not_submitted", "not_submitted"]
     assert "after one reminder" in ran.tasks[0]["error"]
     texts = [m["content"] for m in model.requests[1]["messages"]]
-    assert texts.count(build_tool_call_reminder(ENVIRONMENT.tools.for_episode())) == 1
+    assert texts.count(build_tool_call_reminder(ENVIRONMENT.tools.select_for_episode())) == 1
     assert model.counts["never-submits"] == 4
 
 
@@ -97,7 +97,7 @@ def test_rounds_end_and_the_last_one_is_announced(
     assert len(ran.blocks[0].steps) == 3
     assert ran.blocks[0].score == 0.01
     announced = [
-        build_last_answer_notice(ENVIRONMENT.tools.for_episode()) in str(request["messages"])
+        build_last_answer_notice(ENVIRONMENT.tools.select_for_episode()) in str(request["messages"])
         for request in model.requests
     ]
     assert announced == [False, False, True]
@@ -111,7 +111,7 @@ def test_used_up_token_budget_ends_the_episode_with_a_message(
     ran = play(*ONE, model="never-stops", server=model)
     assert ran.tasks[0]["prompt_tokens"] + ran.tasks[0]["completion_tokens"] <= 20000
     assert "TOKEN_BUDGET" in ran.tasks[0]["error"]
-    assert build_last_answer_notice(ENVIRONMENT.tools.for_episode()) in str(
+    assert build_last_answer_notice(ENVIRONMENT.tools.select_for_episode()) in str(
         model.requests[-1]["messages"]
     )
 

@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 
 from openenv_kit.agent import model_player
-from openenv_kit.agent.endpoint_failures import build_refusal_failure, parse_retry_after_s
+from openenv_kit.agent.endpoint_failures import (
+    build_failure_from_error_response,
+    parse_retry_after_s,
+)
 from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.recordings.format import read_runs
-from openenv_kit.recordings.replay import check_replay
+from openenv_kit.recordings.replay import replay_and_compare_run
 from openenv_kit.results.scored_episodes import read_and_merge_player_results
 from support.agent_runs import KEY, Play
 from support.fake_model import FakeModel
@@ -47,7 +50,7 @@ def recorded_events(path: str) -> list[dict[str, Any]]:
     ],
 )
 def test_context_overflow_in_any_wording_is_recognised(status: int, error: dict[str, Any]) -> None:
-    failure = build_refusal_failure(status, {"error": error}, {}, str)
+    failure = build_failure_from_error_response(status, {"error": error}, {}, str)
     assert failure.is_context_overflow
 
 
@@ -61,7 +64,7 @@ def test_context_overflow_in_any_wording_is_recognised(status: int, error: dict[
     ],
 )
 def test_other_refusal_is_no_context_overflow(status: int, message: str) -> None:
-    assert not build_refusal_failure(
+    assert not build_failure_from_error_response(
         status, {"error": {"message": message}}, {}, str
     ).is_context_overflow
 
@@ -181,7 +184,7 @@ def test_recording_with_a_conversation_replays_and_compares(play: Play, model: F
     from metric_tracker_rl.environment import ENVIRONMENT
 
     (run,) = read_runs("runs/easy_single_spike.jsonl")
-    assert check_replay(run).matches_recording
+    assert replay_and_compare_run(run).matches_recording
     (player,) = read_and_merge_player_results([("", Path("runs"))], ENVIRONMENT)
     assert player.scored_rollouts[0].score == run.score
 

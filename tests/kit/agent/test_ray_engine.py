@@ -44,7 +44,7 @@ async def test_ray_runner_finished_episode_result_log_and_recording_arrive(tmp_p
         description="a cluster",
     )
     result = EpisodeResult(planned)
-    await runner.play_and_fill_result(result)
+    await runner.play_episode_and_fill_result(result)
     assert result == finished
     assert stdout.getvalue() == "[START] …\n[END] …\n"
     assert (tmp_path / planned.recording_filename).read_text() == "{}\n"

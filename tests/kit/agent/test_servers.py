@@ -20,8 +20,8 @@ from openenv_kit.agent.servers import (
     ContainerServer,
     EmbeddedServer,
     Server,
-    build_embedded_server_variables,
     find_free_loopback_port,
+    select_embedded_server_variables,
 )
 from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.errors import ConfigurationError, ServerError
@@ -178,7 +178,7 @@ def test_the_embedded_server_sees_no_key_and_shows_no_answers() -> None:
         "PORT": "80",
         "PATH": "/bin",
     }
-    assert build_embedded_server_variables(given) == {
+    assert select_embedded_server_variables(given) == {
         "PATH": "/bin",
         "OPENENV_KIT_SEALED_SALT": "salt",
         "OPENENV_KIT_EPISODE_STORE": "memory",
@@ -188,9 +188,9 @@ def test_the_embedded_server_sees_no_key_and_shows_no_answers() -> None:
 
 def test_embedded_server_gets_the_episode_store_for_sealed_tasks_only() -> None:
     store = {"OPENENV_KIT_EPISODE_STORE": "plays.db"}
-    sealed = build_embedded_server_variables({**store, "OPENENV_KIT_SEALED_SALT": "salt"})
+    sealed = select_embedded_server_variables({**store, "OPENENV_KIT_SEALED_SALT": "salt"})
     assert sealed["OPENENV_KIT_EPISODE_STORE"] == "plays.db"
-    assert build_embedded_server_variables(store)["OPENENV_KIT_EPISODE_STORE"] == "memory"
+    assert select_embedded_server_variables(store)["OPENENV_KIT_EPISODE_STORE"] == "memory"
 
 
 FAKE_DOCKER = """\

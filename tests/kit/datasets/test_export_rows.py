@@ -45,7 +45,7 @@ def test_rows_are_read_by_pandas_and_start_their_episodes(exported: Path) -> Non
             FUNNEL, session.reset(**row["reset"]), session.task_id
         )
         assert [each["role"] for each in row["prompt"]] == ["system", "user"]
-        assert row["prompt"][0]["content"] == FUNNEL.system_prompt(opening)
+        assert row["prompt"][0]["content"] == FUNNEL.build_system_prompt(opening)
         assert row["prompt"][1]["content"] == FUNNEL.tools.first_user_message(opening)
         assert row["tags"] == [FUNNEL.name, f"level:{row['level']}"]
         assert (
@@ -106,7 +106,7 @@ def test_episodes_of_one_configuration_are_of_one_group() -> None:
     for index in range(60):
         reset = {"split": "test", "index": index}
         groups.setdefault(compute_result_labels_digest(FUNNEL, reset), set()).add(
-            str(FUNNEL.result_labels(reset))
+            str(FUNNEL.build_result_labels(reset))
         )
     assert all(len(each) == 1 for each in groups.values())
     assert len(groups) == len(set.union(*groups.values())) > 10
@@ -116,7 +116,7 @@ def test_episodes_of_one_configuration_are_of_one_group() -> None:
 @pytest.mark.slow
 def test_every_environment_has_baselines(game: Game) -> None:
     environment = game.environment
-    split = environment.splits.playable_split_names()[0]
+    split = environment.splits.list_playable_split_names()[0]
     scores = measure_baseline_scores(environment, {"split": split, "index": 0})
     assert len(scores) >= 1
     assert all(0.0 <= each <= 1.0 for each in scores.values())

@@ -48,7 +48,7 @@ def test_rows_of_a_rung_play_that_rung(name: str, rung: str) -> None:
         named = {"environment": name, "task": f"{split}_{rung}-3", "level": rung}
         assert row == {**named, "split": f"{split}_{rung}", "index": 3}
         reset = reset_arguments_from_row(row, name)
-        assert environment.result_labels(reset)["level"] == rung
+        assert environment.build_result_labels(reset)["level"] == rung
         assert environment.create_session().reset(**reset).status != "error"
 
 

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import expect
 
 from drilldown_env.page.tree import episode_of
-from metric_tracker_rl.page.metric_map.map_html import rebuild_episode
+from metric_tracker_rl.page.metric_map.map_html import rebuild_episode_from_reset_arguments
 from openenv_kit.environment import get_environment
 from openenv_kit.page import page_address
 from openenv_kit.page.components.playback_html import convert_playback_to_recording_jsonl
@@ -76,7 +76,9 @@ def test_the_funnel_is_solved_by_clicks_and_what_was_missed_is_told(visit: OpenV
     mine = visit(width=1400)
     page = mine.page
     play(mine)
-    rows = rebuild_episode(next_reset("metric_tracker_rl")).episode.expected_rows
+    rows = rebuild_episode_from_reset_arguments(
+        next_reset("metric_tracker_rl")
+    ).episode.expected_rows
     page.click(PRIMARY)
     mine.sees(GUIDE, "stands out")
     first = rows[0]

@@ -15,7 +15,7 @@ import gradio as gr
 import pytest
 
 from metric_tracker_rl.engine.definitions.report_row import ROW_FIELDS
-from metric_tracker_rl.page.metric_map.map_html import rebuild_episode
+from metric_tracker_rl.page.metric_map.map_html import rebuild_episode_from_reset_arguments
 from metric_tracker_rl.page.report_editor import FunnelReport
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.episode_clients.in_process import InProcessEpisode
@@ -192,7 +192,9 @@ def test_no_view_holds_an_answer_before_the_end_unless_in_debug(
         visitor.start_episode(task_id=TASK)
         effects = [
             repr(cause.effect)
-            for cause in rebuild_episode(visitor.reset).episode.generated.planned_anomalies
+            for cause in rebuild_episode_from_reset_arguments(
+                visitor.reset
+            ).episode.generated.planned_anomalies
         ]
         if submits:
             visitor.take_step(report_editor_of(funnel_view, visitor).build_submit_action([]))
@@ -300,7 +302,7 @@ def test_values_are_those_of_the_replies(funnel_view: EnvironmentView) -> None:
         for row in report_editor_of(funnel_view, visitor).suggested_rows()
     ]
     assert offered == [(row["date"], row["value"]) for row in listed]
-    assert FunnelReport(visitor).list_suggested_rows_in_result({}) == []
+    assert FunnelReport(visitor).build_suggested_rows_from_result({}) == []
     assert json.loads(visitor.to_saved_json())["said"] == "step 1"
 
 

@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from openenv_kit.environment import get_environment
-from openenv_kit.recordings.format import RunRecorder
+from openenv_kit.recordings.recorder import RunRecorder
 from openenv_kit.reply import observation_from_reply
 from openenv_kit.results.leaderboard_site import (
     group_into_boards,
@@ -27,7 +27,7 @@ from openenv_kit.trust.attestation import (
     SIGNING_KEY_VARIABLE,
     Attestation,
     AttestedEpisode,
-    digest_actions,
+    compute_actions_digest,
     format_public_key,
     read_signing_key,
     sign_attestation,
@@ -74,7 +74,7 @@ def play(path: Path, policy: str, number: int, index: int) -> AttestedEpisode:
         is_finished=True,
         score=score,
         steps=len(actions),
-        actions_digest=digest_actions(actions),
+        actions_digest=compute_actions_digest(actions),
     )
 
 
@@ -94,7 +94,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SealedPlays]:
             environment="firewatch",
             split="sealed",
             versions=dict(FIREWATCH.versions),
-            commitment=FIREWATCH.splits.sealed_commitment(),
+            commitment=FIREWATCH.splits.compute_sealed_commitment(),
             task_count=2,
             plays_per_task=4,
             issued_at_s=1_700_000_000,

@@ -42,14 +42,14 @@ def player(name: str, *plays: ScoredEpisode) -> PlayerResults:
 def test_result_labels_contain_public_values_only(
     reset: dict[str, Any], groups: dict[str, str]
 ) -> None:
-    assert FUNNEL.result_labels(reset) == groups
+    assert FUNNEL.build_result_labels(reset) == groups
 
 
 def test_tasks_of_splits_are_grouped() -> None:
-    assert set(FUNNEL.result_labels({"split": "test", "index": 5})) == {"level", "family"}
-    assert get_environment("firewatch").result_labels({"task_id": "task_hard_gray_failure"}) == {
-        "level": "hard"
-    }
+    assert set(FUNNEL.build_result_labels({"split": "test", "index": 5})) == {"level", "family"}
+    assert get_environment("firewatch").build_result_labels(
+        {"task_id": "task_hard_gray_failure"}
+    ) == {"level": "hard"}
 
 
 def test_a_recording_that_broke_off_has_no_score_rather_than_zero() -> None:

@@ -69,7 +69,9 @@ def test_lines_are_by_level_and_mode_and_count_what_a_thousand_tokens_buy() -> N
         (each.level, each.mode.get("reward")): each
         for each in measure_signal_by_level_and_mode([player], FUNNEL, 2)
     }
-    level, other = (FUNNEL.result_labels({"split": "test", "index": i})["level"] for i in (0, 1))
+    level, other = (
+        FUNNEL.build_result_labels({"split": "test", "index": i})["level"] for i in (0, 1)
+    )
     graded = found[level, None]
     assert (graded.signal, graded.task_count, graded.mean_reward, graded.mean_tokens) == (
         1.0,

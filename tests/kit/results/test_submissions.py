@@ -282,7 +282,7 @@ def test_a_sealed_split_is_checked_against_its_commitment(
 ) -> None:
     monkeypatch.setenv(SALT_VARIABLE, "a salt of at least thirty-two characters")
     sealed = {"split": "sealed", "first": 0, "count": 1}
-    made = FUNNEL.splits.sealed_commitment()
+    made = FUNNEL.splits.compute_sealed_commitment()
     nothing = "Runs of sealed-0: 0; the card says 1."
     assert other(packed, tmp_path / "right", [], **sealed, commitment=made) == [nothing]
     (problem, _) = other(packed, tmp_path / "wrong", [], **sealed, commitment="ab")

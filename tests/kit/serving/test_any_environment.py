@@ -22,7 +22,7 @@ from openenv_kit.environment import (
     get_environment,
 )
 from openenv_kit.errors import require_integer
-from openenv_kit.reset_arguments import EPISODE_ID, MAX_STEPS, reset_arguments_by_name
+from openenv_kit.reset_arguments import EPISODE_ID, MAX_STEPS, index_arguments_by_name
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings
 from openenv_kit.tool import Tool, ToolArguments, ToolCall
@@ -61,10 +61,10 @@ class Guessing(Session):
         info = {"error": None, "guess": guess}
         return Reply("played", hint, float(guess == 7), done, {"hint": hint}, info)
 
-    def error_reply(self, message: str) -> Reply:
-        return dataclasses.replace(super().error_reply(message), info={"error": message})
+    def build_error_reply(self, message: str) -> Reply:
+        return dataclasses.replace(super().build_error_reply(message), info={"error": message})
 
-    def episode_identity(self) -> dict[str, Any]:
+    def build_episode_identity(self) -> dict[str, Any]:
         return {"number": 7} if self.task_id else {}
 
 
@@ -87,7 +87,7 @@ class OneTask:
 
 
 class OneSplit:
-    def playable_split_names(self) -> list[str]:
+    def list_playable_split_names(self) -> list[str]:
         return ["train"]
 
     def size(self, split: str) -> int:
@@ -110,19 +110,19 @@ class GuessingEnvironment(Environment):
         action_of_tool_call=lambda _, arguments: {"guess": arguments["number"]},
         tool_call_of_action=lambda action: ToolCall("guess", {"number": action["guess"]}),
     )
-    reset_arguments = reset_arguments_by_name(EPISODE_ID, MAX_STEPS)
+    reset_arguments = index_arguments_by_name(EPISODE_ID, MAX_STEPS)
     episode_limits = EpisodeLimits(max_steps=3)
     reset_arguments_by_task_id: Mapping[str, Any] = {"seven": {}}
     splits = OneSplit()
     policies: Mapping[str, Any] = {}
 
-    def system_prompt(self, reset_fields: Mapping[str, Any] | None = None) -> str:
+    def build_system_prompt(self, reset_fields: Mapping[str, Any] | None = None) -> str:
         return "Guess well."
 
     def create_session(self, *, debug: bool = False) -> Guessing:
         return Guessing()
 
-    def score_components(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    def extract_score_components(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
         return {"right": observation["reward"]}
 
 
@@ -226,6 +226,8 @@ def test_default_environments_tools_are_the_same_everywhere() -> None:
             over_socket = socket.receive_json()["result"]
             socket.send_json({**body, "method": "initialize"})
             initialized = socket.receive_json()["result"]
-    expected = {"tools": [tool.as_mcp_tool() for tool in environment.tools.for_episode().tools]}
+    expected = {
+        "tools": [tool.as_mcp_tool() for tool in environment.tools.select_for_episode().tools]
+    }
     assert over_http == over_socket == json.loads(json.dumps(expected))
-    assert initialized["instructions"] == environment.system_prompt()
+    assert initialized["instructions"] == environment.build_system_prompt()

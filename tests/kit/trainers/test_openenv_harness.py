@@ -24,7 +24,7 @@ from openenv_kit.trainers.tool_episode import ToolEpisode
 from research.learning_lm.traces import read_traces
 from support.command_line import run_cli
 
-TOOLS = get_environment("metric_tracker_rl").tools.for_episode()
+TOOLS = get_environment("metric_tracker_rl").tools.select_for_episode()
 ROWS = list_task_rows("validation", count=4)
 
 

@@ -22,7 +22,7 @@ from openenv_kit.trainers.openenv_harness import (
     ToolSessionFactory,
     collect_episodes,
 )
-from openenv_kit.trainers.tool_episode import ToolEpisode, next_scripted_call
+from openenv_kit.trainers.tool_episode import ToolEpisode, get_next_scripted_call
 from openenv_kit.trainers.trl import environment_class
 from support.tool_episodes import task_of
 
@@ -92,7 +92,7 @@ def test_scripted_policy_plays_an_episode_whose_opening_begins_with_the_rules(
 ) -> None:
     environment: Any = environment_class(name, reset=reset)()
     opening, answers = environment.reset(), []
-    while call := next_scripted_call("reference", answers, name, opening):
+    while call := get_next_scripted_call("reference", answers, name, opening):
         answers.append(getattr(environment, call[0])(**call[1]))
     assert environment.get_reward() == 1.0
 
@@ -124,7 +124,7 @@ def test_every_adapter_of_the_framework_starts_another_task_without_a_row() -> N
     assert len(set(tasks)) == len(tasks)
     assert all(task.startswith("train-") for task in tasks)
     system, user = sessions[0].initial_messages()
-    assert system["content"] == get_environment().system_prompt()
+    assert system["content"] == get_environment().build_system_prompt()
     assert user["content"].startswith("Find every anomaly")
 
 
@@ -189,7 +189,7 @@ def test_skyrl_episode_without_a_row_starts_another_task_with_its_rules(
         episode = stand_ins.skyrl.TextEpisode(env_config, extras, None)
         (system, user), _ = episode.init(prompt)
         assert (system["role"], user["role"], episode.max_turns) == ("system", "user", 64)
-        assert system["content"].startswith(get_environment().system_prompt())
+        assert system["content"].startswith(get_environment().build_system_prompt())
         assert '"submit_solution"' in system["content"]
         assert user["content"].startswith("Find every anomaly")
         tasks.append(task_of(episode._episode))
@@ -217,11 +217,11 @@ async def test_nemo_gym_session_without_a_reset_starts_another_task_and_gives_th
     for number, body in enumerate(({}, {"reset": None}, {"reset": {}}, {"reset": "{}", "uid": 1})):
         request = SimpleNamespace(session={"session_id": str(number)})
         answer = await server.seed_session(request, stand_ins.nemo_gym.SeedRequest(**body))
-        assert answer.instructions.startswith(get_environment().system_prompt())
+        assert answer.instructions.startswith(get_environment().build_system_prompt())
         assert "Find every anomaly" in answer.instructions
         assert [
             tool["name"] for tool in answer.tools
-        ] == get_environment().tools.for_episode().tool_names
+        ] == get_environment().tools.select_for_episode().tool_names
         tasks.append(task_of(server._episodes[str(number)]))
     assert len(set(tasks)) == len(tasks)
     assert all(task.startswith("train-") for task in tasks)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from openenv_kit.agent.text_calls import find_call_written_as_text
+from openenv_kit.agent.text_calls import find_tool_call_written_as_text
 from openenv_kit.trainers.text_tool_calls import parse_tool_calls_in_text
 
 
@@ -68,7 +68,7 @@ def test_call_in_thinking_without_an_end_is_not_found(text: str) -> None:
 
 @pytest.mark.parametrize("text", [*INSIDE.values(), *OPEN.values()], ids=[*INSIDE, *OPEN])
 def test_agent_does_not_take_a_call_in_thinking_for_one_in_the_text(text: str) -> None:
-    assert find_call_written_as_text(text, ["list_dates"]) == ""
+    assert find_tool_call_written_as_text(text, ["list_dates"]) == ""
 
 
 @pytest.mark.parametrize("tag", ["<think>", "</think>", "<tool_call>", "</tool_call>", "[THINK]"])

@@ -8,7 +8,7 @@ import json
 from openenv_kit.environment import get_environment
 from openenv_kit.trainers.trl import environment_class
 
-TOOLS = get_environment("metric_tracker_rl").tools.for_episode(None)
+TOOLS = get_environment("metric_tracker_rl").tools.select_for_episode(None)
 
 
 def test_the_trl_class_has_a_method_for_each_tool_and_no_other_public_one():

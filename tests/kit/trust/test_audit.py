@@ -48,7 +48,7 @@ class PipeAudit(Audit):
 
 def audited() -> dict[tuple[str, str], Any]:
     audit = PipeAudit(PipeLeak())
-    lines = audit.build_lines(
+    lines = audit.build_audit_lines(
         (job, audit.run_job(job)) for job in audit.plan_jobs(6, settings=["split:train"])
     )
     return {(line.setting, line.policy): line for line in lines}
@@ -62,7 +62,7 @@ def test_an_environment_without_a_plan_is_audited_on_its_splits() -> None:
         "after_the_end": 0.0,
         "reads_the_state": 0.0,
     }
-    assert all(line.holds and line.episodes == 6 for line in lines.values())
+    assert all(line.is_within_limits and line.episodes == 6 for line in lines.values())
 
 
 def test_a_reward_after_the_end_is_outside_its_limits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +74,7 @@ def test_a_reward_after_the_end_is_outside_its_limits(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(PipeSession, "step", pays_late)
     line = audited()["split:train", "after_the_end"]
-    assert (line.mean, line.calls, line.holds) == (1.0, 8.0, False)
+    assert (line.mean, line.calls, line.is_within_limits) == (1.0, 8.0, False)
 
 
 class ForgetfulAudit(PipeAudit):
@@ -82,7 +82,7 @@ class ForgetfulAudit(PipeAudit):
 
     exploits = Exploits()
     settings = ("split:test",)
-    baselines = ()
+    baseline_names = ()
 
 
 ForgetfulAudit.exploits.register("reference", ScoreCeiling(0.5, 0.5))(bisect)

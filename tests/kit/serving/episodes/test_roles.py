@@ -179,7 +179,7 @@ def test_player_token_starts_no_task_over_any_interface(game: Game, tmp_path: Pa
     app = build_app(
         Settings(episode_store=str(tmp_path / "s.db"), **TOKEN_SETTINGS), game.environment
     )
-    split = game.environment.splits.playable_split_names()[0]
+    split = game.environment.splits.list_playable_split_names()[0]
     task = game.environment.splits.task(split, 7).reset_arguments()
     with (
         TestClient(app, headers=token_header("trainer")) as trainer,

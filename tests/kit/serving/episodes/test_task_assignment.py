@@ -41,7 +41,7 @@ def test_anonymous_session_gets_a_task_of_the_sessions_split(
 ) -> None:
     app = build_app(Settings(episode_store=str(tmp_path / "s.db")), game.environment)
     tasks = game.tasks_begun(monkeypatch)
-    assert "sessions" not in game.environment.splits.playable_split_names()
+    assert "sessions" not in game.environment.splits.list_playable_split_names()
     with TestClient(app) as client:
         for _ in range(5):
             session = {"session_id": rpc(client, "initialize").headers["mcp-session-id"]}

@@ -11,7 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from openenv_kit.environment import get_environment, names_of_same_distribution
+from openenv_kit.environment import get_environment, list_environments_in_same_distribution
 from openenv_kit.errors import InvalidValueError, UnknownNameError
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.http.environment_mounts import (
@@ -72,7 +72,7 @@ def test_every_interface_of_an_environment_is_below_its_name(
     with client.websocket_connect(f"{at}/mcp") as socket:
         socket.send_json({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
         listed = [tool["name"] for tool in socket.receive_json()["result"]["tools"]]
-    assert listed == list(environment.tools.for_episode().tool_names)
+    assert listed == list(environment.tools.select_for_episode().tool_names)
 
 
 @pytest.mark.parametrize(("mine", "theirs"), [(FUNNEL, FIREWATCH), (FIREWATCH, FUNNEL)])
@@ -205,10 +205,10 @@ def test_the_page_of_each_environment_is_below_its_name(monkeypatch: pytest.Monk
 
 
 def test_default_mounts_the_environments_of_the_distribution() -> None:
-    assert names_of_same_distribution(FUNNEL) == [DRILL, FIREWATCH]
-    assert names_of_same_distribution(FIREWATCH) == [DRILL, FUNNEL]
-    assert list(names_of_same_distribution(PIPE)) == []
-    assert list(names_of_same_distribution("nothing of the kind")) == []
+    assert list_environments_in_same_distribution(FUNNEL) == [DRILL, FIREWATCH]
+    assert list_environments_in_same_distribution(FIREWATCH) == [DRILL, FUNNEL]
+    assert list(list_environments_in_same_distribution(PIPE)) == []
+    assert list(list_environments_in_same_distribution("nothing of the kind")) == []
 
 
 @pytest.mark.parametrize(
