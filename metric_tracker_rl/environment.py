@@ -28,6 +28,7 @@ from openenv_kit.rollouts.policies import Policies
 from openenv_kit.sealed_split import is_sealed_split
 
 if TYPE_CHECKING:
+    from openenv_kit.own_data.product_support import ProductSupport
     from openenv_kit.page.environment_view import EnvironmentView
     from openenv_kit.trust.audit import Audit
     from openenv_kit.trust.certify import Certifier
@@ -64,6 +65,12 @@ class MetricTracker(Environment):
         from metric_tracker_rl.engine.certification import certify
 
         return certify
+
+    @cached_property
+    def own_data(self) -> ProductSupport:
+        from metric_tracker_rl.products.funnel_products import FunnelProducts
+
+        return FunnelProducts()
 
     @cached_property
     def wire_models(self) -> WireModels:

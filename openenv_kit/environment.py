@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from openenv.core.rubrics import Rubric
 
     from openenv_kit.catalogue import Catalogue
+    from openenv_kit.own_data.product_support import ProductSupport
     from openenv_kit.page.environment_view import EnvironmentView
     from openenv_kit.reset_arguments import ResetArgument
     from openenv_kit.rollouts.policies import Policy
@@ -150,6 +151,11 @@ class Environment(Protocol):
     @property
     def certifier(self) -> Certifier | None:
         """Object that certifies episodes; None (the default) if they cannot be certified."""
+        return None
+
+    @property
+    def own_data(self) -> ProductSupport | None:
+        """Support for tasks from users' own tables; None (the default) if there are none."""
         return None
 
     @property

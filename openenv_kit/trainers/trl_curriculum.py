@@ -12,6 +12,8 @@ from openenv_kit.datasets.split_rows import reset_arguments_from_row
 from openenv_kit.datasets.task_sampling import has_task_selector, sample_task_reset_arguments
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import require_integer
+from openenv_kit.own_data.product_argument import get_splits_of_reset
+from openenv_kit.reset_arguments import PRODUCT
 from openenv_kit.rollouts.curriculum import Curriculum
 from openenv_kit.trainers import explain_missing_package
 from openenv_kit.trainers.trl import (
@@ -65,10 +67,19 @@ class CurriculumCallback(TrainerCallback):
         curriculum: curriculum whose stages are reset arguments, all with the same tools. If a stage
             has a `split`, the number is an index in this split; otherwise it is a seed.
         environment: name of the environment.
+        base_url, record: see `openenv_kit.trainers.trl.environment_class`.
     """
 
-    def __init__(self, curriculum: Curriculum, environment: str | None = None) -> None:
+    def __init__(
+        self,
+        curriculum: Curriculum,
+        environment: str | None = None,
+        *,
+        base_url: str | None = None,
+        record: str | None = None,
+    ) -> None:
         self.curriculum = curriculum
+        self._base_url, self._record = base_url, record
         self._environment = get_environment(environment)
         self._finished_rollouts: list[_FinishedRollout] = []
         self._environment_class: type[ToolEnvironment] | None = None
@@ -96,9 +107,8 @@ class CurriculumCallback(TrainerCallback):
         stage = self.curriculum.stages[self.curriculum.stage_index]
         if "split" not in stage:
             return random.getrandbits(31)
-        return int(
-            sample_task_reset_arguments(self._environment, {"split": stage["split"]})["index"]
-        )
+        split_arguments = {name: stage[name] for name in ("split", PRODUCT.name) if name in stage}
+        return int(sample_task_reset_arguments(self._environment, split_arguments)["index"])
 
     def record_reward(self, group: _RolloutGroup, reward: float) -> None:
         """Store the reward of a finished rollout until the end of the step."""
@@ -106,10 +116,15 @@ class CurriculumCallback(TrainerCallback):
             self._finished_rollouts.append(_FinishedRollout(group, reward))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"curriculum": self.curriculum, "environment": self._environment.name}
+        return {
+            "curriculum": self.curriculum,
+            "environment": self._environment.name,
+            "base_url": self._base_url,
+            "record": self._record,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        CurriculumCallback.__init__(self, state["curriculum"], state["environment"])
+        CurriculumCallback.__init__(self, **state)
         self._is_copy = True
 
     def build_reset_arguments_of_task(self, task_number: int) -> dict[str, Any]:
@@ -117,7 +132,8 @@ class CurriculumCallback(TrainerCallback):
         stage = self.curriculum.stages[self.curriculum.stage_index]
         if "split" not in stage:
             return {**stage, "seed": task_number}
-        return {**stage, "index": task_number % self._environment.splits.size(stage["split"])}
+        splits = get_splits_of_reset(self._environment, stage)
+        return {**stage, "index": task_number % splits.size(stage["split"])}
 
     def on_train_begin(
         self,
@@ -155,7 +171,10 @@ class CurriculumCallback(TrainerCallback):
 def _build_curriculum_class(callback: CurriculumCallback) -> type[ToolEnvironment]:
     """Return a class that plays tasks of the callback's current stage and reports rewards to it."""
     base = environment_class(
-        callback._environment.name, reset=callback.build_reset_arguments_of_task(0)
+        callback._environment.name,
+        reset=callback.build_reset_arguments_of_task(0),
+        base_url=callback._base_url,
+        record=callback._record,
     )
 
     class CurriculumEnvironment(base):  # type: ignore[misc, valid-type]
