@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from metric_tracker_rl.engine.certification.certify import certify_episode
-from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
+from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
+from metric_tracker_rl.engine.definitions.anomaly_types import MIXED
 from metric_tracker_rl.products.product import Product, ProductLevel
 from metric_tracker_rl.products.room import (
     MIN_FAMILIES,
@@ -18,6 +19,7 @@ from metric_tracker_rl.products.room import (
 )
 from metric_tracker_rl.products.thresholds import LEVEL_FACTORS
 from openenv_kit.errors import GenerationError
+from openenv_kit.own_data.support import ShowProgress
 
 CERTIFIED_SEEDS = range(100)
 MIN_CERTIFIED = 95
@@ -53,18 +55,6 @@ class CertifySeed(Protocol):
         """Certify the episode of a seed on a level."""
 
 
-class ShowSeeds(Protocol):
-    """Shows the progress of an iterator over certified seeds."""
-
-    def __call__(self, results: Iterator[SeedResult], count: int) -> Iterator[SeedResult]:
-        """Return an iterator over the same results.
-
-        Args:
-            results: results, at most `count` of them.
-            count: number of results if no level stops early.
-        """
-
-
 def certify_seed(product: Product, level: str, seed: int) -> SeedResult:
     """Certify the episode of a seed, in which the number of anomalies depends on the seed."""
     config = EpisodeConfig(
@@ -86,7 +76,7 @@ def certify_seed(product: Product, level: str, seed: int) -> SeedResult:
 def with_certified_levels(
     product: Product,
     worker_count: int = 1,
-    show_progress: ShowSeeds | None = None,
+    show_progress: ShowProgress | None = None,
     certify: CertifySeed = certify_seed,
 ) -> Product:
     """Return the product with its levels: on or off, families, and number of certified seeds.
@@ -132,7 +122,7 @@ def _certify_all_levels(
     product: Product,
     level_names: Sequence[str],
     worker_count: int,
-    show_progress: ShowSeeds | None,
+    show_progress: ShowProgress | None,
     certify: CertifySeed,
 ) -> Mapping[str, list[SeedResult]]:
     """Return the results of each level; a level's seeds end as soon as it has failed."""

@@ -55,7 +55,9 @@ class UnusualDay(NamedTuple):
     residual: float
 
 
-def summarize_import(table: StageCounts, fit: TableFit, product: Product) -> tuple[SummaryLine, ...]:
+def summarize_import(
+    table: StageCounts, fit: TableFit, product: Product
+) -> tuple[SummaryLine, ...]:
     """Return the lines that an import prints about its product."""
     lines = [
         SummaryLine("Set aside", describe_days_set_aside(table, fit)),
@@ -126,8 +128,9 @@ def describe_levels(product: Product) -> str:
         parts.append(
             f"{', '.join(is_on)}: on ({counts} of {len(CERTIFIED_SEEDS)} seeds certified on each)"
         )
-    parts += [f"{name}: off ({level.reason})" for name, level in product.levels.items()
-              if not level.is_on]
+    parts += [
+        f"{name}: off ({level.reason})" for name, level in product.levels.items() if not level.is_on
+    ]
     return "; ".join(parts)
 
 
@@ -155,9 +158,7 @@ def format_count(count: int, plural: str) -> str:
     """Return a number and a noun, which loses its final s if the number is 1."""
     words = plural.split(" ")
     if count == 1:
-        words = [
-            word.removesuffix("s") if word in ("days", "holidays") else word for word in words
-        ]
+        words = [word.removesuffix("s") if word in ("days", "holidays") else word for word in words]
     return f"{count} {' '.join(words)}"
 
 

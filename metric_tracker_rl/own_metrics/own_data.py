@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from metric_tracker_rl.own_metrics.describe_import import summarize_import
+from metric_tracker_rl.own_metrics.drift import compute_drift, describe_drift
 from metric_tracker_rl.own_metrics.import_table import import_stage_counts
+from metric_tracker_rl.own_metrics.investigate import TableInvestigation, investigate_table
 from metric_tracker_rl.own_metrics.report import build_report_html
-from metric_tracker_rl.products.product_file import format_product
+from metric_tracker_rl.products.product_file import format_product, read_product
 from openenv_kit.own_data.cleaned_table import CleanedTable
-from openenv_kit.own_data.support import ImportRequest, ImportResult, OwnDataSupport
+from openenv_kit.own_data.support import (
+    DriftResult,
+    ImportRequest,
+    ImportResult,
+    InvestigationRequest,
+    OwnDataSupport,
+    SummaryLine,
+)
 
 
 class MetricTrackerOwnData(OwnDataSupport):
@@ -26,3 +37,16 @@ class MetricTrackerOwnData(OwnDataSupport):
             report_html=build_report_html(table, imported, request),
             has_level=imported.has_level,
         )
+
+    def compare_with_product(self, table: CleanedTable, product_file: Path) -> DriftResult:
+        product = read_product(product_file)
+        drifts = compute_drift(table.stage_counts, product)
+        return DriftResult(
+            lines=tuple(SummaryLine(each.name, describe_drift(each, product)) for each in drifts),
+            fits=all(each.fits for each in drifts),
+        )
+
+    def start_investigation(
+        self, table: CleanedTable, product_file: Path, request: InvestigationRequest
+    ) -> TableInvestigation:
+        return investigate_table(table, read_product(product_file), request)

@@ -62,9 +62,7 @@ def build_import_options(
     ] = None,
     event_column: Annotated[
         str | None,
-        typer.Option(
-            help="Column of an event log that names the stage.", rich_help_panel=_COLUMNS
-        ),
+        typer.Option(help="Column of an event log that names the stage.", rich_help_panel=_COLUMNS),
     ] = None,
     id_column: Annotated[
         str | None,

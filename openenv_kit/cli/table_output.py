@@ -81,7 +81,10 @@ def print_table_description(table: CleanedTable) -> None:
             SummaryLine("Read", f"{table.description}; {counts.days} days from {counts.start}"),
             *(SummaryLine("Note", note) for note in table.description.notes),
             SummaryLine("Stages", describe_stages(table)),
-            *(SummaryLine("Renamed", f"{old} → {new}") for new, old in table.renamed_stages.items()),
+            *(
+                SummaryLine("Renamed", f"{old} → {new}")
+                for new, old in table.renamed_stages.items()
+            ),
             *(SummaryLine("Cleaned", action) for action in table.actions),
             *(SummaryLine("Warning", warning) for warning in table.warnings),
         ]
