@@ -155,7 +155,7 @@ class Environment(Protocol):
 
     @property
     def own_data(self) -> OwnDataSupport | None:
-        """Object that makes tasks from a user's table; None (the default) if there are none."""
+        """Support for tasks from users' own tables; None (the default) if there are none."""
         return None
 
     @property

@@ -77,6 +77,12 @@ SEED = ResetArgument(
     "seed", ArgumentRole.SEED, "integer", "seed of the episode; default: the task's seed"
 )
 DIFFICULTY = ResetArgument("difficulty", ArgumentRole.LEVEL, "string", "name of a level")
+PRODUCT = ResetArgument(
+    "product",
+    ArgumentRole.DATA,
+    "object",
+    "a product made from your own table: its name on this server, or its file as an object",
+)
 REWARD = ResetArgument("reward", ArgumentRole.PLAY, "string", "what the end of the episode pays")
 MAX_STEPS = ResetArgument(
     "max_steps",

@@ -20,12 +20,12 @@ from openenv_kit.cli.table_output import (
     print_lines,
     print_table_description,
     report_refusals,
-    require_own_data,
 )
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.own_data.cleaned_table import WHAT_FITS
 from openenv_kit.own_data.options import ImportOptions
+from openenv_kit.own_data.product_argument import require_own_data
 from openenv_kit.own_data.support import ImportRequest, ImportResult, SummaryLine
 from openenv_kit.own_data.write_files import (
     PRIVATE_MODE,

@@ -25,11 +25,11 @@ from openenv_kit.cli.table_output import (
     print_lines,
     print_table_description,
     report_refusals,
-    require_own_data,
 )
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import ConfigurationError, require_name
 from openenv_kit.own_data.options import ImportOptions
+from openenv_kit.own_data.product_argument import require_own_data
 from openenv_kit.own_data.support import (
     Agreement,
     InvestigatedRow,

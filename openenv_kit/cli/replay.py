@@ -12,11 +12,13 @@ from rich.progress import track
 from openenv_kit.cli.common import (
     Column,
     EnvironmentOption,
+    ProductOption,
     build_item_table,
     exit_with_result,
 )
 from openenv_kit.cli.compare import TABLE_WIDTH
 from openenv_kit.environment import get_environment
+from openenv_kit.own_data.product_argument import get_product_reset_arguments
 from openenv_kit.recordings.format import iter_recording_paths, read_runs
 from openenv_kit.recordings.replay import ReplayResult, replay_and_compare_run
 
@@ -40,10 +42,15 @@ def replay(
     files: Annotated[
         list[Path], typer.Argument(help="Recordings, JSON Lines, or folders of them.", exists=True)
     ],
+    product: ProductOption = None,
     environment: EnvironmentOption = None,
 ) -> None:
-    """Replay recorded runs in this process. Fails if a reply or a score differs."""
+    """Replay recorded runs in this process. Fails if a reply or a score differs.
+
+    Runs of your own table need --product with the file that they were recorded with.
+    """
     environment_object = get_environment(environment)
+    get_product_reset_arguments(environment_object, product)
     runs = [run for file in iter_recording_paths(files) for run in read_runs(file)]
     if not runs:
         raise typer.BadParameter("the files contain no run")

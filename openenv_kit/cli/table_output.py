@@ -10,10 +10,9 @@ from enum import IntEnum
 
 import typer
 
-from openenv_kit.environment import Environment
-from openenv_kit.errors import ConfigurationError, KitError
+from openenv_kit.errors import KitError
 from openenv_kit.own_data.cleaned_table import WHAT_FITS, CleanedTable
-from openenv_kit.own_data.support import OwnDataSupport, SummaryLine
+from openenv_kit.own_data.support import SummaryLine
 
 TITLE_WIDTH = 12
 MIN_WIDTH, MAX_WIDTH = 60, 110
@@ -44,17 +43,6 @@ def report_refusals() -> Iterator[None]:
     except (KitError, OSError, ModuleNotFoundError) as problem:
         typer.echo(f"{WHAT_FITS}\n{problem}", err=True)
         raise typer.Exit(TableExitCode.REFUSED) from None
-
-
-def require_own_data(environment: Environment) -> OwnDataSupport:
-    """Return the object that makes an environment's tasks from a user's table.
-
-    Raises:
-        ConfigurationError: the environment has none.
-    """
-    if environment.own_data is None:
-        raise ConfigurationError(f"{environment.name} makes no tasks from a table.")
-    return environment.own_data
 
 
 def print_lines(lines: Iterable[SummaryLine]) -> None:

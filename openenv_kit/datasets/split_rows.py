@@ -15,10 +15,11 @@ from openenv_kit.datasets.row_values import (
     convert_whole_number_to_int,
     parse_json_object_of_column,
 )
-from openenv_kit.environment import Environment, get_environment
+from openenv_kit.environment import get_environment
 from openenv_kit.errors import InvalidValueError, UnknownNameError, require_integer, require_name
+from openenv_kit.own_data.product_argument import find_product_of_reset, get_splits_of_reset
 from openenv_kit.rollouts.run_policy import start_session
-from openenv_kit.splits import PerLevelSplits
+from openenv_kit.splits import PerLevelSplits, Splits
 
 TaskRow = dict[str, Any]
 """A task as a dataset row: its names, level and reset arguments, by column."""
@@ -50,7 +51,8 @@ def list_task_rows(
     """Return a row for each task of a split, in order.
 
     A row contains `environment` and `task` (their names), `level` (if the environment has levels)
-    and the arguments of the task's reset. It contains neither a seed nor a label.
+    and the arguments of the task's reset. With a product, it also contains `product_digest`. It
+    contains neither a seed nor a label.
 
     Args:
         split: name of the split, by default `train`.
@@ -58,14 +60,16 @@ def list_task_rows(
         count: number of tasks; None for all remaining tasks. If fewer tasks remain, fewer rows are
             returned.
         environment_name: name of the environment; None for the name in the variable ENVIRONMENT.
-        extra_reset_arguments: additional arguments of every reset, such as `profile`.
+        extra_reset_arguments: additional arguments of every reset, such as `profile`. With
+            `product`, the tasks are those of the product's splits.
         level: name of the level whose tasks are returned; `first` and `count` then count the tasks
             of this level. A numbered level has its own splits, such as `train_rung_1`.
 
     Raises:
         UnknownNameError: there is no such environment, split, level or reset argument.
         InvalidValueError: `first` or `count` is out of range, the split is sealed and its salt is
-            not set, or the reset of the first task with `extra_reset_arguments` was rejected.
+            not set, the product is not given by its name, or the reset of the first task with
+            `extra_reset_arguments` was rejected.
     """
     environment = get_environment(convert_to_python_value(environment_name))
     extra_arguments = {
@@ -73,8 +77,11 @@ def list_task_rows(
         for name, value in parse_json_object_of_column("reset", extra_reset_arguments).items()
     }
     split = convert_to_python_value(split)
+    splits = get_splits_of_reset(environment, extra_arguments)
+    product = find_product_of_reset(environment, extra_arguments)
+    product_columns = {} if product is None else product.row_columns
     tasks = find_task_indices(
-        environment, DEFAULT_SPLIT if split is None else split, convert_to_python_value(level)
+        splits, DEFAULT_SPLIT if split is None else split, convert_to_python_value(level)
     )
     end = len(tasks.indices)
     first, count = convert_whole_number_to_int(first), convert_whole_number_to_int(count)
@@ -83,23 +90,21 @@ def list_task_rows(
         end = min(end, first + require_integer("count", count, 1, sys.maxsize))
     rows = []
     for index in tasks.indices[first:end]:
-        task = environment.splits.task(tasks.split, index)
+        task = splits.task(tasks.split, index)
         row: TaskRow = {"environment": environment.name, "task": task.task_id}
         if task.level is not None:
             row["level"] = task.level
-        rows.append({**row, **task.reset_arguments(), **extra_arguments})
+        rows.append({**row, **task.reset_arguments(), **extra_arguments, **product_columns})
     if extra_arguments:
         start_session(environment, reset_arguments_from_row(rows[0], environment.name))
     return rows
 
 
-def find_task_indices(
-    environment: Environment, split: str, level: str | None = None
-) -> TaskIndices:
+def find_task_indices(splits: Splits, split: str, level: str | None = None) -> TaskIndices:
     """Return the indices of all tasks of a split, or of its tasks of one level.
 
     Args:
-        environment: the environment.
+        splits: splits of the environment or of a product.
         split: name of the split.
         level: name of a level; None for all tasks. If the level has its own splits, the result
             names the split of the level.
@@ -107,7 +112,6 @@ def find_task_indices(
     Raises:
         UnknownNameError: there is no such split or level.
     """
-    splits = environment.splits
     if not isinstance(split, str):
         raise UnknownNameError("split", split, splits.list_playable_split_names())
     levels_with_splits: Iterable[str] = ()

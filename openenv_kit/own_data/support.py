@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from openenv_kit.own_data.cleaned_table import CleanedTable
+from openenv_kit.own_data.product_support import ProductSupport
 from openenv_kit.rollouts.run_policy import StartedSession
 from openenv_kit.session import Session
 
@@ -143,8 +144,8 @@ class Investigation(Protocol):
         """Compare the report that was submitted in a session with the reporting policy's rows."""
 
 
-class OwnDataSupport(Protocol):
-    """Makes tasks from a user's table."""
+class OwnDataSupport(ProductSupport, Protocol):
+    """Makes products from users' tables, plays them, and investigates tables."""
 
     def import_table(self, table: CleanedTable, request: ImportRequest) -> ImportResult:
         """Make a product from a table.

@@ -12,6 +12,8 @@ from openenv_kit.datasets.split_rows import reset_arguments_from_row
 from openenv_kit.datasets.task_sampling import has_task_selector, sample_task_reset_arguments
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import require_integer
+from openenv_kit.own_data.product_argument import get_splits_of_reset
+from openenv_kit.reset_arguments import PRODUCT
 from openenv_kit.rollouts.curriculum import Curriculum
 from openenv_kit.trainers import explain_missing_package
 from openenv_kit.trainers.trl import (
@@ -96,9 +98,8 @@ class CurriculumCallback(TrainerCallback):
         stage = self.curriculum.stages[self.curriculum.stage_index]
         if "split" not in stage:
             return random.getrandbits(31)
-        return int(
-            sample_task_reset_arguments(self._environment, {"split": stage["split"]})["index"]
-        )
+        split_arguments = {name: stage[name] for name in ("split", PRODUCT.name) if name in stage}
+        return int(sample_task_reset_arguments(self._environment, split_arguments)["index"])
 
     def record_reward(self, group: _RolloutGroup, reward: float) -> None:
         """Store the reward of a finished rollout until the end of the step."""
@@ -117,7 +118,8 @@ class CurriculumCallback(TrainerCallback):
         stage = self.curriculum.stages[self.curriculum.stage_index]
         if "split" not in stage:
             return {**stage, "seed": task_number}
-        return {**stage, "index": task_number % self._environment.splits.size(stage["split"])}
+        splits = get_splits_of_reset(self._environment, stage)
+        return {**stage, "index": task_number % splits.size(stage["split"])}
 
     def on_train_begin(
         self,

@@ -17,9 +17,10 @@ from typing import Any, NamedTuple, TypeAlias
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import require_name
+from openenv_kit.own_data.product_argument import require_own_data
 from openenv_kit.results.statistics import clipped_normal_mean_interval
 from openenv_kit.rollouts.policies import PolicySteps
-from openenv_kit.splits import find_task_indices_of_level
+from openenv_kit.splits import Splits, find_task_indices_of_level
 from openenv_kit.trust.exploits import (
     NO_CEILING,
     ZERO_CEILING,
@@ -55,6 +56,7 @@ class AuditJob:
         stop_episode: end of the range (exclusive).
         setting: name of the setting.
         environment_name: name of the environment; None for the default one.
+        product: name of the product whose audit the job belongs to; None for the environment's own.
     """
 
     policy: str
@@ -63,6 +65,7 @@ class AuditJob:
     stop_episode: int
     setting: EpisodeSource
     environment_name: str | None = None
+    product: str | None = None
 
 
 class AuditJobResult(NamedTuple):
@@ -137,10 +140,12 @@ class Audit:
         main_setting: first setting, in which every policy plays all episodes.
         full_settings: settings in which every policy plays all episodes and every ceiling applies.
         policy_names: names of all scripted policies and exploits, baselines first.
+        product_name: name of the audited product; None for the environment's own episodes.
     """
 
     levels: Sequence[str] = ("all",)
     exploits: Mapping[str, Exploit] = {}
+    product_name: str | None = None
 
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
@@ -151,14 +156,19 @@ class Audit:
         )
 
     @property
+    def splits(self) -> Splits:
+        """The splits that are audited."""
+        return self.environment.splits
+
+    @property
     def settings(self) -> Sequence[EpisodeSource]:
         """Names of the settings, the main setting first."""
-        return [SPLIT_PREFIX + name for name in self.environment.splits.list_playable_split_names()]
+        return [SPLIT_PREFIX + name for name in self.splits.list_playable_split_names()]
 
     @property
     def settings_and_always_audited_splits(self) -> Sequence[EpisodeSource]:
         """Names of the settings and of the `ALWAYS_AUDITED_SPLITS` that are not among them."""
-        splits = self.environment.splits.list_playable_split_names()
+        splits = self.splits.list_playable_split_names()
         always_audited = [SPLIT_PREFIX + name for name in ALWAYS_AUDITED_SPLITS if name in splits]
         return list(dict.fromkeys((*self.settings, *always_audited)))
 
@@ -173,7 +183,7 @@ class Audit:
 
     def list_task_indices_of_level(self, split: str, level: str) -> Sequence[int]:
         """Return the indices of the tasks in a split that have the given level."""
-        splits: Any = self.environment.splits
+        splits: Any = self.splits
         if self.levels == Audit.levels:
             return range(splits.size(split))
         return find_task_indices_of_level(splits, split, level)
@@ -191,7 +201,7 @@ class Audit:
         """
         split = (setting or self.main_setting).removeprefix(SPLIT_PREFIX)
         task_index = self.list_task_indices_of_level(split, level)[episode_number]
-        arguments = self.environment.splits.task(split, task_index).reset_arguments()
+        arguments = self.splits.task(split, task_index).reset_arguments()
         if max_submissions > 1:
             return {**arguments, "max_submissions": max_submissions}
         return dict(arguments)
@@ -241,7 +251,8 @@ class Audit:
             planned = self.count_planned_episodes(policy, setting, available)
             for first in range(0, planned, EPISODES_PER_JOB):
                 stop = min(first + EPISODES_PER_JOB, planned)
-                jobs.append(AuditJob(policy, level, first, stop, setting, self.environment.name))
+                job = AuditJob(policy, level, first, stop, setting, self.environment.name)
+                jobs.append(replace(job, product=self.product_name))
         return jobs
 
     def run_job(self, job: AuditJob) -> list[AuditedEpisode]:
@@ -323,4 +334,16 @@ class Audit:
 
 def run_job(job: AuditJob) -> AuditJobResult:
     """Play the episodes of a job. The result depends only on the job, not on the process."""
-    return AuditJobResult(job, get_environment(job.environment_name).audit.run_job(job))
+    audit = find_audit(get_environment(job.environment_name), job.product)
+    return AuditJobResult(job, audit.run_job(job))
+
+
+def find_audit(environment: Environment, product: str | None) -> Audit:
+    """Return the audit of a product, or that of the environment's own episodes.
+
+    Raises:
+        ConfigurationError: the product is unknown, or the environment has no products.
+    """
+    if product is None:
+        return environment.audit
+    return require_own_data(environment).get_product_audit(product)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.definitions.rungs import EVERY_LEVEL
-from metric_tracker_rl.products.named_products import resolve_product_argument
+from metric_tracker_rl.products.product_registry import find_product
 from openenv_kit.trust.certify import CertificateTable
 
 
@@ -116,7 +116,8 @@ def certificate_from_dict(certificate_fields: dict[str, Any]) -> FunnelCertifica
         ProductRefused: the product is not valid.
     """
     config_fields = certificate_fields["config"]
-    product = resolve_product_argument(config_fields.get("product"))
+    product = config_fields.get("product")
+    product = None if product is None else find_product(product)
     config = EpisodeConfig(**{**config_fields, "anomalies": (), "product": product})
     rows = tuple(RowMargin(**row) for row in certificate_fields["rows"])
     return FunnelCertificate(**{**certificate_fields, "config": config, "rows": rows})

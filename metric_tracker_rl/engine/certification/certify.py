@@ -52,7 +52,7 @@ from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
 from metric_tracker_rl.engine.reporting_policy.labels import compute_expected_rows
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies import get_policy
-from metric_tracker_rl.products.named_products import resolve_product_argument
+from metric_tracker_rl.products.product_registry import find_product
 from openenv_kit.errors import require_name
 from openenv_kit.rollouts.run_policy import RolloutResult, run_policy
 
@@ -103,7 +103,8 @@ def iter_configurations(
     for name in reset_arguments:
         require_name("--reset", name, ["policy", "product"])
     policy = reset_arguments.get("policy", PolicySource.STANDARD)
-    own_product = resolve_product_argument(reset_arguments.get("product"))
+    product_argument = reset_arguments.get("product")
+    own_product = None if product_argument is None else find_product(product_argument)
     for seed, family, difficulty in product(seeds, families, levels):
         zero_count = (0,) if family == ZERO_ANOMALY_FAMILY else ()
         for count in (*counts, *zero_count):

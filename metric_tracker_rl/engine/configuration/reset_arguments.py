@@ -10,6 +10,7 @@ from openenv_kit.reset_arguments import (
     INDEX,
     MAX_STEPS,
     MAX_SUBMISSIONS,
+    PRODUCT,
     REWARD,
     SEED,
     SPLIT,
@@ -65,12 +66,7 @@ RESET_ARGUMENTS = index_reset_arguments_by_name(
         "string",
         "`standard`, or `varied`: a reporting policy drawn for the episode",
     ),
-    ResetArgument(
-        "product",
-        ArgumentRole.DATA,
-        "object",
-        "a product made from your own table: its name on this server, or its file as an object",
-    ),
+    PRODUCT,
 )
 
 EPISODE_ARGUMENTS = (
@@ -84,7 +80,7 @@ PLAY_RULE_ARGUMENTS = select_argument_names_by_role(
     RESET_ARGUMENTS, ArgumentRole.PLAY, ArgumentRole.LIMIT
 )
 """Names of the arguments that are fields of `PlayRules`."""
-ARGUMENTS_ALLOWED_WITH_SPLIT = ("policy", "product", *PLAY_RULE_ARGUMENTS)
-"""Allowed arguments of a reset that selects a task of a split."""
+ARGUMENTS_ALLOWED_WITH_SPLIT = ("policy", PRODUCT.name, *PLAY_RULE_ARGUMENTS)
+"""Names of the arguments that a reset can combine with a split and an index."""
 ALLOWED_WITH_SPLIT_TEXT = f"with split and index: only {', '.join(ARGUMENTS_ALLOWED_WITH_SPLIT)}"
 """The same arguments, for error messages."""

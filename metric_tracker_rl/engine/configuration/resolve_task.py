@@ -6,17 +6,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.configuration.product_splits import build_product_splits
 from metric_tracker_rl.engine.configuration.reset_arguments import (
     ALLOWED_WITH_SPLIT_TEXT,
     ARGUMENTS_ALLOWED_WITH_SPLIT,
     EPISODE_ARGUMENTS,
 )
-from metric_tracker_rl.engine.configuration.splits import SPLITS
+from metric_tracker_rl.engine.configuration.splits import SPLITS, Stratum
 from metric_tracker_rl.engine.configuration.tasks import TaskConfig, resolve_named_or_custom_task
-from metric_tracker_rl.products.named_products import resolve_product_argument
+from metric_tracker_rl.products.product_registry import find_product
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.sealed_split import is_sealed_split
+from openenv_kit.splits import HashedSplits
 
 DEFAULT_SPLIT = "train"
 """Split that is used if a reset gives an `index` but no `split`."""
@@ -33,7 +35,7 @@ def resolve_task_of_reset_arguments(reset_arguments: Mapping[str, Any]) -> TaskC
     Raises:
         UnknownNameError, InvalidValueError: a value violates the limits of `EpisodeConfig`, or an
             argument is given together with a split although the split's task determines it.
-        ProductRefused: the product is not valid.
+        ConfigurationError: there is no such product, or it is not valid.
     """
     split, index = reset_arguments.get("split"), reset_arguments.get("index")
     episode_arguments = {name: reset_arguments.get(name) for name in EPISODE_ARGUMENTS}
@@ -42,11 +44,20 @@ def resolve_task_of_reset_arguments(reset_arguments: Mapping[str, Any]) -> TaskC
     for name, value in episode_arguments.items():
         if value is not None and name not in ARGUMENTS_ALLOWED_WITH_SPLIT:
             raise InvalidValueError(name, value, ALLOWED_WITH_SPLIT_TEXT)
-    given_product = episode_arguments["product"]
-    if is_sealed_split(split) and isinstance(given_product, Mapping):
-        raise InvalidValueError("product", "an object", "the name of a product on a sealed split")
-    product = resolve_product_argument(given_product)
-    splits = SPLITS if product is None else build_product_splits(product)
+    splits = _find_splits(episode_arguments["product"], split)
     task = splits.task(DEFAULT_SPLIT if split is None else split, 0 if index is None else index)
     policy = episode_arguments["policy"]
     return TaskConfig(task.task_id, replace(task.config, policy=policy) if policy else task.config)
+
+
+def _find_splits(product: object, split: object) -> HashedSplits[EpisodeConfig, Stratum]:
+    """Return the built-in splits, or those of a product.
+
+    A sealed task needs a product of the server. Otherwise, participants could choose one that makes
+    its tasks easy.
+    """
+    if product is None:
+        return SPLITS
+    if is_sealed_split(split) and not isinstance(product, str):
+        raise InvalidValueError("product", product, "the name of a product on a sealed split")
+    return build_product_splits(find_product(product))

@@ -62,15 +62,22 @@ def _find_lowest_density_with_anomaly_count(anomaly_count: int) -> str:
 
 def _build_strata_around_default_count(rung: str) -> tuple[Stratum, ...]:
     """Return the strata of a rung: each family with anomaly counts close to the rung's default."""
-    default_count = DEFAULT_ANOMALY_COUNTS[rung]
-    counts = (default_count - 1, default_count, default_count + 1)
     return tuple(
-        Stratum(family, rung, count) for family, count in product(SCENARIO_FAMILIES, counts)
+        Stratum(family, rung, count)
+        for family, count in product(SCENARIO_FAMILIES, list_counts_around_default(rung))
     )
+
+
+def list_counts_around_default(rung: str) -> tuple[int, ...]:
+    """Return a rung's default anomaly count and the counts next to it."""
+    default_count = DEFAULT_ANOMALY_COUNTS[rung]
+    return (default_count - 1, default_count, default_count + 1)
 
 
 SPLIT_BLOCKS = {"train": 100, "validation": 12, "test": 12, SEALED_SPLIT: 12, SESSIONS_SPLIT: 20}
 """Number of blocks of each split."""
+RUNG_SPLIT_BLOCKS = {"train": 100, "validation": 6, "test": 12}
+"""Number of blocks of each split of a rung."""
 
 SPLITS: PerLevelSplits[EpisodeConfig, Stratum] = PerLevelSplits(
     domain="metric-tracker-split/1",
@@ -82,7 +89,7 @@ SPLITS: PerLevelSplits[EpisodeConfig, Stratum] = PerLevelSplits(
     splits_by_level={
         rung: HashedSplits(
             domain=f"metric-tracker-rungs/1|{rung}",
-            blocks={"train": 100, "validation": 6, "test": 12},
+            blocks=RUNG_SPLIT_BLOCKS,
             strata=_build_strata_around_default_count(rung),
             make_config=build_config_of_stratum,
             level_of=lambda config: config.difficulty,

@@ -14,7 +14,7 @@ from metric_tracker_rl.engine.definitions.anomaly_types import MIXED, RATE_SPIKE
 from metric_tracker_rl.engine.definitions.levels import ANOMALY_COUNT_BY_DENSITY
 from metric_tracker_rl.engine.definitions.names import PolicySource
 from metric_tracker_rl.engine.definitions.rungs import DEFAULT_ANOMALY_COUNTS
-from metric_tracker_rl.products.named_products import resolve_product_argument
+from metric_tracker_rl.products.product_registry import find_product
 from metric_tracker_rl.wire_models import TaskSpec
 from openenv_kit.errors import InvalidValueError, require_name
 from openenv_kit.rollouts.curriculum import resolve_level_name
@@ -108,14 +108,14 @@ def resolve_named_or_custom_task(
         anomalies: custom anomalies, which replace the planned ones unless `anomaly_count` is given.
             They change neither the dates nor the clean data.
         policy: "standard" or "varied".
-        product: see `resolve_product_argument`. The family is then `mixed` by default, and the
+        product: see `find_product`. The family is then `mixed` by default, and the
             level the easiest that is on. A named task cannot be played with a product.
 
     Raises:
         UnknownNameError, InvalidValueError: a value violates the limits of `EpisodeConfig`.
-        ProductRefused: the product is not valid.
+        ConfigurationError: there is no such product, or it is not valid.
     """
-    used_product = resolve_product_argument(product)
+    used_product = None if product is None else find_product(product)
     if used_product is not None:
         if task_id is not None:
             raise InvalidValueError("task_id", task_id, "no named task with a product")

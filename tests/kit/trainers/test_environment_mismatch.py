@@ -140,7 +140,7 @@ def test_episode_after_a_lost_one_has_a_reward() -> None:
     [
         (None, {"reward": "key-f1"}, "Did you mean 'key_f1'"),
         (None, {"profile": "leen"}, "Did you mean 'lean'"),
-        (None, {"seed": 3}, "with split and index: only policy, max_steps"),
+        (None, {"seed": 3}, "with split and index: only policy, product, max_steps"),
         ("firewatch", {"seed": 3}, "seed is 3; allowed: nothing beside a split"),
     ],
 )
