@@ -10,6 +10,7 @@ import numpy.typing as npt
 from openenv_kit.own_data.cleaned_table import TableRefused
 from openenv_kit.own_data.date_formats import DateFormat
 from openenv_kit.own_data.detect_shape import ColumnRoles, TableShape
+from openenv_kit.own_data.locked_connection import fetch_row
 from openenv_kit.own_data.number_formats import NumberReading, count_sql
 from openenv_kit.own_data.options import ImportOptions
 from openenv_kit.own_data.read_table import TableSource
@@ -65,9 +66,10 @@ def create_unique_rows(source: TableSource, roles: ColumnRoles) -> int:
         f"min({{{fields}}}) AS kept FROM timed_rows WHERE {has_id} GROUP BY id) "
         f"UNION ALL SELECT row, {names} FROM timed_rows WHERE NOT {has_id}"
     )
-    counted = connection.execute(
-        f"SELECT count(*) FILTER ({has_id}) - count(DISTINCT id) FILTER ({has_id}) FROM timed_rows"
-    ).fetchone()
+    counted = fetch_row(
+        connection,
+        f"SELECT count(*) FILTER ({has_id}) - count(DISTINCT id) FILTER ({has_id}) FROM timed_rows",
+    )
     return int(counted[0]) if counted is not None else 0
 
 

@@ -21,7 +21,7 @@ MAX_METRICS = 50
 MAX_LISTED_NAMES = 12
 
 _NUMBER = re.compile(r"[-−+(]?\d[\d.,'’ \u00a0\u202f_]*\)?")
-_WHOLE_NUMBER = re.compile(r"\d{1,3}(?:[.,'’ \u00a0\u202f_]\d{3})+|\d+(?:[.,]0+)?")
+_WHOLE_NUMBER = re.compile(r"(?:\d{1,3}(?:[.,'’ \u00a0\u202f_]\d{3})+|\d+)(?:[.,]0+)?")
 _DATE_WORDS = re.compile(
     r"date|day|time|hour|month|week|datum|tag|zeit|fecha|jour|timestamp|created|ts$|at$|dt$", re.I
 )

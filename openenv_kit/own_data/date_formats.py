@@ -29,7 +29,7 @@ _DATES = {
 }
 _WITHOUT_DAY = re.compile(
     r"\d{4}[-/.]\d{1,2}|[A-Za-z]{3,9}\.?,? \d{4}|(?:Q[1-4]|W(?:eek )?\d{1,2})[ ,-]+\d{4}"
-    r"|\d{4}[ -]+(?:Q[1-4]|W\d{1,2})|[A-Za-z]{6,9}day"
+    r"|\d{4}[ -]+(?:Q[1-4]|W\d{1,2})|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
 )
 _DIRECTIVES = {
     "Y": r"(?P<y>\d{4})",

@@ -14,6 +14,7 @@ from openenv_kit.own_data.column_profiles import (
     profile_columns,
 )
 from openenv_kit.own_data.date_formats import DateFormat, find_date_format, format_from_directives
+from openenv_kit.own_data.locked_connection import fetch_row
 from openenv_kit.own_data.options import ImportOptions
 from openenv_kit.own_data.read_table import TableSource
 
@@ -322,7 +323,8 @@ class _RoleFinder:
             return True
         dates = f"concat_ws(' ', c{self._date.position}"
         dates += f", c{self._time.position})" if self._time else ")"
-        found = self._source.connection.execute(
-            f"SELECT count(*), approx_count_distinct({dates}) FROM source_rows"
-        ).fetchone()
+        found = fetch_row(
+            self._source.connection,
+            f"SELECT count(*), approx_count_distinct({dates}) FROM source_rows",
+        )
         return found is not None and found[0] >= MIN_REPEATS * rows_per_date * max(found[1], 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from openenv_kit.own_data.cleaned_table import TableRefused
 
@@ -56,6 +56,8 @@ def open_locked_connection(
         "max_temp_directory_size": MAX_SPILL,
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
+        # Otherwise a query could read variables of this process.
+        "python_enable_replacements": False,
     }
     try:
         connection = duckdb.connect(
@@ -77,3 +79,14 @@ def open_locked_connection(
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
         yield connection
+
+
+def fetch_row(
+    connection: duckdb.DuckDBPyConnection, query: str, parameters: Sequence[object] = ()
+) -> tuple[Any, ...] | None:
+    """Return the first row of a query with few rows; None if it has no row.
+
+    All rows are fetched, because a connection refuses other work while rows are left.
+    """
+    rows = connection.execute(query, list(parameters)).fetchall()
+    return rows[0] if rows else None

@@ -18,6 +18,7 @@ from openenv_kit.own_data.date_formats import (
     quote_text,
 )
 from openenv_kit.own_data.detect_shape import ColumnRoles, TableShape
+from openenv_kit.own_data.locked_connection import fetch_row
 from openenv_kit.own_data.options import ImportOptions
 from openenv_kit.own_data.read_table import TableSource
 from openenv_kit.own_data.table_views import IS_DROPPED, list_role_columns
@@ -38,9 +39,9 @@ def count_rows_without_date(source: TableSource) -> int:
     Raises:
         TableRefused: no row has a date.
     """
-    counted = source.connection.execute(
-        f"SELECT count(*), count(*) FILTER ({IS_DROPPED}) FROM dated_rows"
-    ).fetchone()
+    counted = fetch_row(
+        source.connection, f"SELECT count(*), count(*) FILTER ({IS_DROPPED}) FROM dated_rows"
+    )
     total, dropped = counted if counted is not None else (0, 0)
     if total == dropped:
         raise TableRefused(
@@ -116,10 +117,11 @@ def create_timed_rows(source: TableSource, roles: ColumnRoles, date_format: Date
         f"CREATE TEMP VIEW timed_rows AS SELECT row, {moment} AS moment, date_text"
         f"{''.join(f', {column}' for column in columns)} FROM dated_rows WHERE NOT {IS_DROPPED}"
     )
-    faulty = source.connection.execute(
+    faulty = fetch_row(
+        source.connection,
         "SELECT row, date_text FROM timed_rows WHERE moment IS NULL "
-        f"OR year(moment) NOT BETWEEN {FIRST_YEAR} AND {LAST_YEAR} ORDER BY row LIMIT 1"
-    ).fetchone()
+        f"OR year(moment) NOT BETWEEN {FIRST_YEAR} AND {LAST_YEAR} ORDER BY row LIMIT 1",
+    )
     if faulty is not None:
         _refuse_date(source, roles, DateShape(*faulty), date_format)
 
@@ -138,13 +140,14 @@ def _list_date_shapes(source: TableSource) -> list[DateShape]:
 def _decide_order(source: TableSource, roles: ColumnRoles, date_format: DateFormat) -> DateFormat:
     """Return a format with the day first or the month first, whichever all rows allow."""
     pattern = quote_text(r"^(\d{1,2})[-/.](\d{1,2})")
-    found = source.connection.execute(
+    found = fetch_row(
+        source.connection,
         "SELECT max(first), arg_max(row, first), max(second), arg_max(row, second), min(row), "
         "arg_max(date_text, first), arg_max(date_text, second), arg_min(date_text, row) FROM ("
         f"SELECT row, date_text, TRY_CAST(regexp_extract(date_text, {pattern}, 1) AS INTEGER) AS "
         f"first, TRY_CAST(regexp_extract(date_text, {pattern}, 2) AS INTEGER) AS second "
-        f"FROM dated_rows WHERE NOT {IS_DROPPED})"
-    ).fetchone()
+        f"FROM dated_rows WHERE NOT {IS_DROPPED})",
+    )
     assert found is not None
     max_first, first_row, max_second, second_row, row, first_text, second_text, text = found
     if max_first > 12 and max_second > 12:

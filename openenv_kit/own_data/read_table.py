@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from openenv_kit.own_data.cleaned_table import TableRefused
 from openenv_kit.own_data.file_format import (
@@ -19,7 +19,7 @@ from openenv_kit.own_data.file_format import (
     detect_file_kind,
     detect_text_format,
 )
-from openenv_kit.own_data.locked_connection import open_locked_connection
+from openenv_kit.own_data.locked_connection import fetch_row, open_locked_connection
 from openenv_kit.own_data.options import ImportOptions
 from openenv_kit.own_data.text_lines import (
     check_bytes,
@@ -169,9 +169,9 @@ def _open_parquet(path: Path, folder: Path) -> Iterator[TableSource]:
     with open_locked_connection([source_path], folder) as connection:
         source = TableSource(connection=connection, columns=(), format="Parquet", path=path)
         with _duckdb_errors_refused(source):
-            footer = connection.execute(
-                "SELECT num_rows FROM parquet_file_metadata($1)", [str(source_path)]
-            ).fetchone()
+            footer = fetch_row(
+                connection, "SELECT num_rows FROM parquet_file_metadata($1)", [str(source_path)]
+            )
             if footer is not None and footer[0] > MAX_PARQUET_ROWS:
                 raise TableRefused(
                     f"The table has {footer[0]:,} rows, allowed are {MAX_PARQUET_ROWS:,}; "
@@ -179,7 +179,12 @@ def _open_parquet(path: Path, folder: Path) -> Iterator[TableSource]:
                 )
             relation = connection.read_parquet(str(source_path))
             columns = tuple(relation.columns)
-            _create_source_rows(connection, _as_text(relation))
+            texts = _text_columns([str(kind) for kind in relation.types])
+            relation.create_view("parquet_rows")
+            text_rows = connection.sql(
+                f"SELECT {texts.selected} FROM parquet_rows AS parquet_rows({texts.aliases})"
+            )
+            _create_source_rows(connection, text_rows)
         yield TableSource(connection=connection, columns=columns, format="Parquet", path=path)
 
 
@@ -191,19 +196,22 @@ def _open_query(options: ImportOptions, folder: Path) -> Iterator[TableSource]:
         detect_file_kind(options.table)
     allowed_files = [options.table] if options.table is not None else []
     with open_locked_connection(allowed_files, folder, options.database) as connection:
-        select = _require_one_select(connection, options.sql or "")
         try:
+            select = _require_one_select(connection, options.sql or "")
             relation = connection.sql(select)
-            if relation is None:
-                raise TableRefused("--sql returns no table; pass one SELECT.")
             columns = tuple(relation.columns)
+            texts = _text_columns([str(kind) for kind in relation.types])
             # Keep the rows: a query without ORDER BY may return others the next time.
-            text = _as_text(relation).limit(MAX_QUERY_ROWS + 1)
-            text.query("query_result", "CREATE TEMP TABLE query_rows AS SELECT * FROM query_result")
+            connection.execute(
+                f"CREATE TEMP TABLE query_rows AS SELECT {texts.selected} FROM (\n{select}\n) "
+                f"AS query_result({texts.aliases}) LIMIT {MAX_QUERY_ROWS + 1}"
+            )
         except duckdb.Error as problem:
-            raise TableRefused(f"--sql failed: {_first_line(problem)}") from None
-        _create_source_rows(connection, connection.table("query_rows"))
-        row_count = connection.execute("SELECT count(*) FROM query_rows").fetchone()
+            raise TableRefused(f"--sql failed: {_describe_query_error(problem)}") from None
+        connection.execute(
+            "CREATE TEMP VIEW source_rows AS SELECT row_number() OVER () AS row, * FROM query_rows"
+        )
+        row_count = fetch_row(connection, "SELECT count(*) FROM query_rows")
         if row_count is not None and row_count[0] > MAX_QUERY_ROWS:
             raise TableRefused(
                 f"--sql returns more than {MAX_QUERY_ROWS:,} rows; aggregate by day or hour."
@@ -212,21 +220,24 @@ def _open_query(options: ImportOptions, folder: Path) -> Iterator[TableSource]:
 
 
 def _require_one_select(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
-    """Return the text of the only statement.
+    """Return the text of the only statement, without its semicolon.
 
     Raises:
         TableRefused: the text is not exactly one SELECT.
     """
     import duckdb
 
-    try:
-        statements = connection.extract_statements(sql)
-    except duckdb.Error as problem:
-        raise TableRefused(f"--sql cannot be parsed: {_first_line(problem)}") from None
+    statements = connection.extract_statements(sql)
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         kinds = ", ".join(statement.type.name for statement in statements) or "nothing"
         raise TableRefused(f"--sql contains {kinds}; allowed: exactly one SELECT.")
-    return statements[0].query
+    statement = statements[0].query.encode()
+    # Offsets of tokens are in bytes; semicolons in texts and comments are no tokens of their own.
+    for offset, _ in duckdb.tokenize(statements[0].query):
+        if statement[offset : offset + 1] == b";":
+            statement = statement[:offset]
+            break
+    return statement.decode()
 
 
 def _create_source_rows(
@@ -239,33 +250,53 @@ def _create_source_rows(
     )
 
 
-def _as_text(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
-    """Return a relation with every column as text, named `c0`, `c1` and so on.
+class _TextColumns(NamedTuple):
+    """SQL for the columns of a table with types.
+
+    Attributes:
+        aliases: names `v0`, `v1` and so on for the table's columns.
+        selected: expressions for the texts `c0`, `c1` and so on.
+    """
+
+    aliases: str
+    selected: str
+
+
+def _text_columns(kinds: Sequence[str]) -> _TextColumns:
+    """Return the SQL that turns each column into text.
 
     Whole numbers in columns of floats are written without a decimal mark.
     """
-    import duckdb
-
     selected = []
-    for number, (name, kind) in enumerate(zip(relation.columns, relation.types, strict=True)):
-        column = duckdb.ColumnExpression(name)
-        text = column.cast("VARCHAR")
-        if str(kind) in ("FLOAT", "DOUBLE") or str(kind).startswith("DECIMAL"):
-            whole = duckdb.FunctionExpression("trunc", column)
-            is_whole = (column == whole) & (
-                duckdb.FunctionExpression("abs", column) < duckdb.ConstantExpression(1e15)
+    for number, kind in enumerate(kinds):
+        text = f"CAST(v{number} AS VARCHAR)"
+        if kind in ("FLOAT", "DOUBLE") or kind.startswith("DECIMAL"):
+            is_whole = f"v{number} = trunc(v{number}) AND abs(v{number}) < 1e15"
+            text = (
+                f"CASE WHEN {is_whole} THEN CAST(CAST(v{number} AS BIGINT) AS VARCHAR) "
+                f"ELSE {text} END"
             )
-            text = duckdb.CaseExpression(is_whole, column.cast("BIGINT").cast("VARCHAR")).otherwise(
-                text
-            )
-        selected.append(text.alias(f"c{number}"))
-    return relation.select(*selected)
+        selected.append(f"{text} AS c{number}")
+    aliases = ", ".join(f"v{number}" for number in range(len(kinds)))
+    return _TextColumns(aliases, ", ".join(selected))
 
 
 def _has_glob_characters(path: Path) -> bool:
     return any(character in str(path) for character in "*?[")
 
 
-def _first_line(problem: Exception) -> str:
-    """Return the first line of an error about the user's own query."""
-    return str(problem).split("\n", 1)[0].strip()
+def _describe_query_error(problem: duckdb.Error) -> str:
+    """Return what is wrong with a user's query, without paths and cells of the table."""
+    import duckdb
+
+    if isinstance(problem, duckdb.PermissionException):
+        return "it reads or writes other files than the table; pass the file that it may read."
+    if isinstance(problem, (duckdb.ParserException, duckdb.BinderException)):
+        return str(problem).split("\n", 1)[0].strip()
+    if isinstance(problem, duckdb.CatalogException):
+        return str(problem).split("\n", 1)[0].strip()
+    if isinstance(problem, duckdb.ConversionException):
+        return "a cell cannot be converted."
+    if isinstance(problem, duckdb.OutOfMemoryException):
+        return "it needs more memory than is allowed; aggregate by day or hour."
+    return f"{type(problem).__name__.removesuffix('Exception')} error."

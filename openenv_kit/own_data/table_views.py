@@ -41,10 +41,10 @@ def create_dated_rows(source: TableSource, roles: ColumnRoles, options: ImportOp
     selected = " AND ".join(conditions)
     if roles.shape is TableShape.PIVOTED:
         connection.execute("CREATE TEMP TABLE date_headers (position INTEGER, header VARCHAR)")
-        for position in roles.date_headers:
-            connection.execute(
-                "INSERT INTO date_headers VALUES ($1, $2)", [position, source.columns[position]]
-            )
+        connection.execute(
+            "INSERT INTO date_headers SELECT unnest($1), unnest($2)",
+            [list(roles.date_headers), [source.columns[p] for p in roles.date_headers]],
+        )
         cells = ", ".join(f"c{position}" for position in roles.date_headers)
         headers = "(SELECT list(header ORDER BY position) FROM date_headers)"
         headers_set = set(roles.date_headers)
@@ -79,8 +79,10 @@ def create_stage_names(source: TableSource, names: tuple[str, ...]) -> None:
     """Create the table `stage_names` with the number and the text of each stage."""
     connection = source.connection
     connection.execute("CREATE TEMP TABLE stage_names (metric INTEGER, name VARCHAR)")
-    for number, name in enumerate(names):
-        connection.execute("INSERT INTO stage_names VALUES ($1, $2)", [number, name])
+    connection.execute(
+        "INSERT INTO stage_names SELECT unnest($1), unnest($2)",
+        [list(range(len(names))), list(names)],
+    )
 
 
 def cells_sql(roles: ColumnRoles, relation: str, columns: tuple[str, ...]) -> str:
