@@ -12,7 +12,7 @@ from openenv_kit.agent.stdout import TaskLog, format_action_field
 from openenv_kit.catalogue import Catalogue
 from openenv_kit.environment import Environment
 from openenv_kit.episode_clients.protocol import ObservationJson
-from openenv_kit.recordings.format import RunRecorder
+from openenv_kit.recordings.recorder import RunRecorder
 from openenv_kit.reply import ReplyStatus
 
 

@@ -25,7 +25,7 @@ from openenv_kit.agent.stdout import EvaluationLog, TaskLog
 from openenv_kit.environment import Environment
 from openenv_kit.episode_clients.replaying_websocket import ReplayingWebSocketEpisode
 from openenv_kit.errors import KitError, ModelError
-from openenv_kit.recordings.format import RunRecorder
+from openenv_kit.recordings.recorder import RunRecorder
 from openenv_kit.reply import EndInfo
 from openenv_kit.sealed_split import is_sealed_split
 

@@ -21,7 +21,8 @@ from firewatch_env.tasks.book import split_task
 from firewatch_env.tasks.named import NAMED
 from openenv_kit.datasets.split_rows import list_task_rows
 from openenv_kit.environment import Environment, get_environment, list_default_task_names
-from openenv_kit.recordings.format import RunRecorder, read_runs
+from openenv_kit.recordings.format import read_runs
+from openenv_kit.recordings.recorder import RunRecorder
 from openenv_kit.recordings.replay import iter_replayed_steps, replay_and_compare_run
 from openenv_kit.reply import observation_from_reply
 from openenv_kit.rollouts.run_policy import iter_policy_steps, run_policy
