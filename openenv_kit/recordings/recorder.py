@@ -21,6 +21,9 @@ class RunRecorder:
         reset_arguments: arguments of the reset.
         reset_observation: observation of the reset.
         environment: the environment; None for the default one.
+
+    Attributes:
+        last_observation: observation of the last recorded step; empty before the first one.
     """
 
     def __init__(
@@ -33,7 +36,7 @@ class RunRecorder:
     ) -> None:
         self._stream, self._step_count = stream, 0
         self._error_count, self._token_count = 0, 0
-        self._last_observation: Mapping[str, Any] = {}
+        self.last_observation: Mapping[str, Any] = {}
         environment = environment or get_environment()
         self._prose_fields = environment.tools.prose_fields
         self._write_event(
@@ -64,7 +67,7 @@ class RunRecorder:
         self._step_count += 1
         self._error_count += observation.get("status") == ReplyStatus.ERROR
         self._token_count += sum(map(_count_tokens_of_message, messages))
-        self._last_observation = observation
+        self.last_observation = observation
         extra = {"messages": list(messages)} if messages else {}
         self._write_event(
             event="step",
@@ -114,7 +117,7 @@ class RunRecorder:
     def _determine_outcome(self, score: float | None) -> RolloutOutcome:
         if score is None:
             return RolloutOutcome.FAILED
-        last = self._last_observation
+        last = self.last_observation
         is_graded = bool(last.get("done")) and not EndInfo.from_info(last.get("metadata")).reason
         return RolloutOutcome.COMPLETED if is_graded else RolloutOutcome.NO_REPORT
 

@@ -29,7 +29,8 @@ from openenv_kit.rollouts.run_policy import iter_policy_steps, run_policy
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings
 from openenv_kit.trainers.openenv_harness import collect_episodes
-from openenv_kit.trainers.tool_episode import ToolEpisode, get_next_scripted_call
+from openenv_kit.trainers.scripted_calls import get_next_scripted_call
+from openenv_kit.trainers.tool_episode import ToolEpisode
 from openenv_kit.trainers.trl import environment_class
 from research.scripted_endpoint import ScriptedEndpoint
 from support.command_line import run_cli

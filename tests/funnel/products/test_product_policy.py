@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from metric_tracker_rl.products.named_products import NAMED_PRODUCTS
 
 from metric_tracker_rl.engine.certification.plannable_families import list_plannable_families
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
@@ -27,7 +28,6 @@ from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.engine.definitions.names import BaselineKind
 from metric_tracker_rl.engine.definitions.thresholds import get_policy_limits
 from metric_tracker_rl.products.field_reader import ProductRefused
-from metric_tracker_rl.products.named_products import NAMED_PRODUCTS
 from metric_tracker_rl.products.product import Product, ProductLevel
 from openenv_kit.errors import InvalidValueError, UnknownNameError
 from openenv_kit.own_data.stage_counts import Grain
