@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from metric_tracker_rl.engine.certification.certify import certify_episode
+from metric_tracker_rl.engine.certification.plannable_families import list_plannable_families
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.definitions.anomaly_types import MIXED
 from metric_tracker_rl.products.product import Product, ProductLevel
@@ -26,6 +27,7 @@ MIN_CERTIFIED = 95
 """Smallest number of certified seeds of a level that is on."""
 MAX_ANOMALIES = 5
 """Largest number of anomalies of the certified episodes, which have 0 to 5 in turn."""
+TOO_CLOSE_REASON = "changes that pass one threshold leave other series close to theirs"
 MAX_REASON_CHARACTERS = 200
 """Longest reason that a product file can have."""
 
@@ -91,16 +93,7 @@ def with_certified_levels(
         show_progress: wraps the iterator over all results.
         certify: certifies one seed. It has to be picklable.
     """
-    families = list_possible_families_by_level(product)
-    levels = {
-        name: ProductLevel(
-            is_on=len(families[name]) >= MIN_FAMILIES,
-            families=families[name],
-            certified=0,
-            reason=_shorten(explain_missing_families(product, factor)),
-        )
-        for name, factor in LEVEL_FACTORS.items()
-    }
+    levels = find_playable_levels(product)
     while True:
         candidate = replace(product, levels=levels)
         names = [name for name, level in levels.items() if level.is_on]
@@ -116,6 +109,36 @@ def with_certified_levels(
             )
         if not failed:
             return replace(product, levels=levels)
+
+
+def find_playable_levels(product: Product) -> dict[str, ProductLevel]:
+    """Return the levels before certification: on if at least two families can be planned.
+
+    Args:
+        product: product with thresholds.
+    """
+    families = list_possible_families_by_level(product)
+    with_room = {
+        name: _build_level(families[name], explain_missing_families(product, factor))
+        for name, factor in LEVEL_FACTORS.items()
+    }
+    candidate = replace(product, levels=with_room)
+    return {
+        name: _build_level(list_plannable_families(candidate, name), TOO_CLOSE_REASON)
+        if level.is_on
+        else level
+        for name, level in with_room.items()
+    }
+
+
+def _build_level(families: tuple[str, ...], reason_if_off: str) -> ProductLevel:
+    is_on = len(families) >= MIN_FAMILIES
+    return ProductLevel(
+        is_on=is_on,
+        families=families,
+        certified=0,
+        reason="" if is_on else _shorten(reason_if_off),
+    )
 
 
 def _certify_all_levels(
