@@ -11,7 +11,9 @@ A recording is a JSON Lines file with one line per event. It contains one or mor
 ```
 
 `reset` contains the arguments that start the same episode again. Episodes are deterministic, so a
-replay gives the same replies. Replies are not stored. Each `digest` is the digest of a reply (see
+replay gives the same replies. If the episode was generated from a product of a user's own table,
+`reset` contains the product's name, and the start has `product` and `product_digest`; a replay
+needs the file of that product. Replies are not stored. Each `digest` is the digest of a reply (see
 `openenv_kit.recordings.digest`), which a replay is compared with.
 
 If a model played, `messages` of a step contains the messages that it received and sent since the
@@ -35,8 +37,11 @@ from pydantic import Field, StrictBool, TypeAdapter, ValidationError
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import ConfigurationError, truncated_repr
 from openenv_kit.json_text import compact_json
+from openenv_kit.own_data.product_argument import require_product_of_episode
+from openenv_kit.own_data.product_support import LoadedProduct
 from openenv_kit.recordings.digest import compute_reply_digest
 from openenv_kit.reply import EVIDENCE_SHARE_KEY, EndInfo
+from openenv_kit.reset_arguments import PRODUCT
 
 RECORDING_FORMAT = "run/2"
 MAX_RECORDING_BYTES = 1 << 30
@@ -82,6 +87,7 @@ class RecordedRun:
         score: final score in [0, 1]; None if the episode failed or has no recorded end.
         evidence_share: share of correct rows whose data the player had requested; None if it is
             not recorded.
+        product: product that the episode was generated from; None if there is none.
     """
 
     player: str
@@ -91,6 +97,7 @@ class RecordedRun:
     steps: list[RecordedStep] = field(default_factory=list)
     score: FiniteNumber | None = None
     evidence_share: FiniteNumber | None = None
+    product: LoadedProduct | None = None
 
     @property
     def task_name(self) -> str:
@@ -141,12 +148,19 @@ class RunRecorder:
         self._stream, self._step_count = stream, 0
         environment = environment or get_environment()
         self._prose_fields = environment.tools.prose_fields
+        reset_arguments = dict(reset_arguments)
+        product_fields = {}
+        if reset_arguments.get(PRODUCT.name) is not None:
+            product = require_product_of_episode(environment, reset_arguments, reset_observation)
+            product_fields = product.row_columns
+            reset_arguments[PRODUCT.name] = product.name
         self._write_event(
             event="start",
             format=RECORDING_FORMAT,
             player=player_name,
-            reset=dict(reset_arguments),
+            reset=reset_arguments,
             versions=dict(environment.versions),
+            **product_fields,
             digest=compute_reply_digest(reset_observation, self._prose_fields),
         )
 
@@ -287,6 +301,8 @@ def _add_event_line_to_runs(runs: list[RecordedRun], line: str) -> None:
         if event["format"] != RECORDING_FORMAT:
             raise RecordingError(f"format {event['format']!r}; allowed: {RECORDING_FORMAT!r}.")
         start = {name: event[name] for name in _RUN_START_FIELDS}
+        if "product_digest" in event:
+            start["product"] = (event["product"], event["product_digest"])
         runs.append(_get_cached_type_adapter(RecordedRun).validate_python(start))
     elif kind == "step":
         step = {name: event[name] for name in _STEP_FIELDS}
