@@ -24,12 +24,12 @@ from openenv_kit.reset_arguments import (
     SEED,
     SPLIT,
     TASK_ID,
-    index_reset_arguments_by_name,
+    index_arguments_by_name,
 )
 from openenv_kit.rewards import COMMON_REWARDS, Reward
 from openenv_kit.session import Session
 
-RESET_ARGUMENTS = index_reset_arguments_by_name(
+RESET_ARGUMENTS = index_arguments_by_name(
     EPISODE_ID, TASK_ID, DIFFICULTY, SEED, SPLIT, INDEX, REWARD
 )
 

@@ -116,7 +116,7 @@ class Environment(Protocol):
 
     @property
     def reset_arguments(self) -> Mapping[str, ResetArgument]:
-        """The arguments that a reset accepts, by name; see `index_reset_arguments_by_name`."""
+        """The arguments that a reset accepts, by name; see `index_arguments_by_name`."""
 
     @property
     def episode_limits(self) -> EpisodeLimits:

@@ -3,7 +3,7 @@
 An environment declares its arguments once:
 
 ```python
-reset_arguments = index_reset_arguments_by_name(
+reset_arguments = index_arguments_by_name(
     EPISODE_ID, SEED, SPLIT, INDEX,
     ResetArgument("wind", ArgumentRole.DATA, "string", "`calm` or `storm`"),
 )
@@ -105,7 +105,7 @@ EPISODE_SELECTORS = TASK_SELECTORS | SINGLE_TASK_SELECTORS
 """Names of the arguments that select an episode in any environment."""
 
 
-def index_reset_arguments_by_name(*arguments: ResetArgument) -> dict[str, ResetArgument]:
+def index_arguments_by_name(*arguments: ResetArgument) -> dict[str, ResetArgument]:
     """Return a dictionary of reset arguments by name, in the same order."""
     return {argument.name: argument for argument in arguments}
 

@@ -13,7 +13,7 @@ from openenv_kit.catalogue import Catalogue
 from openenv_kit.environment import Environment
 from openenv_kit.episode_clients.protocol import ObservationJson
 from openenv_kit.episode_clients.replaying_websocket import ReplayingWebSocketEpisode
-from openenv_kit.recordings.format import RunRecorder
+from openenv_kit.recordings.recorder import RunRecorder
 from openenv_kit.reply import ReplyStatus
 
 
@@ -104,6 +104,8 @@ class PlayerEpisode:
     def log_rejected_call(self, tool_name: str, arguments: Any, error: str) -> None:
         """Print a STEP line with reward 0 for a tool call that cannot be converted to an action."""
         self.task_log.write_step_line(format_action_field(tool_name, arguments), 0.0, False, error)
+        if self.recorder is not None:
+            self.recorder.count_rejected_call()
 
     def record_end_of_episode(self, score: float | None, error: str = "") -> None:
         """Record how the episode ended.

@@ -29,7 +29,7 @@ from openenv_kit.own_data.product_argument import (
     find_product_of_reset,
     require_expected_product,
 )
-from openenv_kit.recordings.format import RunRecorder
+from openenv_kit.recordings.recorder import RunRecorder
 from openenv_kit.reply import EndInfo
 from openenv_kit.sealed_split import is_sealed_split
 

@@ -19,6 +19,7 @@ from openenv_kit.cli.collect import collect
 from openenv_kit.cli.common import report_usage_errors
 from openenv_kit.cli.compare import compare
 from openenv_kit.cli.export import atif, export
+from openenv_kit.cli.import_table import import_table
 from openenv_kit.cli.leaderboard import attestation_key, leaderboard, submit
 from openenv_kit.cli.replay import replay
 from openenv_kit.cli.seal import seal
@@ -43,6 +44,9 @@ COMMANDS = (
     budgets,
 )
 """The kit's commands, in the order in which the help lists them."""
+
+TABLE_COMMANDS = {"import": import_table}
+"""Commands for a user's own table, by name."""
 
 
 class PluginCommandGroup(TyperGroup):
@@ -76,6 +80,8 @@ app = typer.Typer(
 )
 for command in COMMANDS:
     app.command()(report_usage_errors()(command))
+for name, command in TABLE_COMMANDS.items():
+    app.command(name)(report_usage_errors()(command))
 
 
 def _print_version_and_exit(is_requested: bool) -> None:

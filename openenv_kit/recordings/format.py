@@ -3,12 +3,17 @@
 A recording is a JSON Lines file with one line per event. It contains one or more runs:
 
 ```
-{"event": "start", "format": "run/2", "player": …, "reset": {…}, "versions": {…},
- "digest": …}
+{"event": "start", "format": "run/2", "player": …, "environment": …, "reset": {…},
+ "versions": {…}, "digest": …}
 {"event": "step", "n": 1, "action": {…}, "status": …, "reward": 0.0, "done": false,
  "digest": …, "elapsed_s": 0.004}
-{"event": "end", "score": 1.0, "steps": 9}
+{"event": "end", "score": 1.0, "steps": 9, "errors": 0, "tokens": 8120, "outcome": "completed"}
 ```
+
+The start and the end contain everything that a list of rollouts shows, so listing needs no replay.
+`errors` is the number of rejected tool calls, and `tokens` the number of tokens that a model read
+and wrote, if its endpoint counted them. Recordings from before these fields are read too. A start
+with `private: true` marks a recording whose data must not be shown or exported.
 
 `reset` contains the arguments that start the same episode again. Episodes are deterministic, so a
 replay gives the same replies. If the episode was generated from a product of a user's own table,
@@ -26,29 +31,37 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import IO, Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, StrictBool, TypeAdapter, ValidationError
 
-from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import ConfigurationError, truncated_repr
-from openenv_kit.json_text import compact_json
-from openenv_kit.own_data.product_argument import require_product_of_episode
 from openenv_kit.own_data.product_support import LoadedProduct
-from openenv_kit.recordings.digest import compute_reply_digest
-from openenv_kit.reply import EVIDENCE_SHARE_KEY, EndInfo
-from openenv_kit.reset_arguments import PRODUCT
+from openenv_kit.reply import EVIDENCE_SHARE_KEY
 
 RECORDING_FORMAT = "run/2"
 MAX_RECORDING_BYTES = 1 << 30
 """Largest recording that is read, in bytes after decompression."""
 
 FiniteNumber = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+StrictCount = Annotated[int, Field(strict=True, ge=0)]
 NonNegativeSeconds = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+
+
+class RolloutOutcome(StrEnum):
+    """How a recorded rollout ended."""
+
+    COMPLETED = "completed"
+    """The episode ended with a report, or with the environment's own end."""
+    NO_REPORT = "no report"
+    """The player stopped, or the episode reached a limit, before anything was graded."""
+    FAILED = "failed"
+    """The server, the model's endpoint or the player failed, so there is no score."""
 
 
 class RecordingError(ConfigurationError):
@@ -88,6 +101,13 @@ class RecordedRun:
         evidence_share: share of correct rows whose data the player had requested; None if it is
             not recorded.
         product: product that the episode was generated from; None if there is none.
+        environment: name of the environment; empty in older recordings.
+        error_count: number of rejected tool calls; None if it is not recorded.
+        token_count: number of tokens that a model read and wrote; None if it is not recorded.
+        outcome: a `RolloutOutcome`; empty if it is not recorded or the run has no end.
+        error: reason why the episode failed, or a note about how it ended; may be empty.
+        has_end: whether the recording contains the end of the run.
+        is_private: whether the recording must not be shown or exported.
     """
 
     player: str
@@ -98,6 +118,13 @@ class RecordedRun:
     score: FiniteNumber | None = None
     evidence_share: FiniteNumber | None = None
     product: LoadedProduct | None = None
+    environment: str = ""
+    error_count: StrictCount | None = None
+    token_count: StrictCount | None = None
+    outcome: str = ""
+    error: str = ""
+    has_end: bool = False
+    is_private: bool = False
 
     @property
     def task_name(self) -> str:
@@ -124,103 +151,6 @@ class ParsedRuns(NamedTuple):
 
 _RUN_START_FIELDS = ("player", "reset", "versions", "digest")
 _STEP_FIELDS = tuple(step_field.name for step_field in fields(RecordedStep))
-
-
-class RunRecorder:
-    """Writes a run to a stream, event by event, while it is played.
-
-    Args:
-        stream: text stream to write to.
-        player_name: name of the policy or model. It must not contain an API key.
-        reset_arguments: arguments of the reset.
-        reset_observation: observation of the reset.
-        environment: the environment; None for the default one.
-    """
-
-    def __init__(
-        self,
-        stream: IO[str],
-        player_name: str,
-        reset_arguments: Mapping[str, Any],
-        reset_observation: Mapping[str, Any],
-        environment: Environment | None = None,
-    ) -> None:
-        self._stream, self._step_count = stream, 0
-        environment = environment or get_environment()
-        self._prose_fields = environment.tools.prose_fields
-        reset_arguments = dict(reset_arguments)
-        product_fields = {}
-        if reset_arguments.get(PRODUCT.name) is not None:
-            product = require_product_of_episode(environment, reset_arguments, reset_observation)
-            product_fields = product.row_columns
-            reset_arguments[PRODUCT.name] = product.name
-        self._write_event(
-            event="start",
-            format=RECORDING_FORMAT,
-            player=player_name,
-            reset=reset_arguments,
-            versions=dict(environment.versions),
-            **product_fields,
-            digest=compute_reply_digest(reset_observation, self._prose_fields),
-        )
-
-    def record_step(
-        self,
-        action: Mapping[str, Any],
-        observation: Mapping[str, Any],
-        elapsed_s: float = 0.0,
-        messages: Sequence[Mapping[str, Any]] = (),
-    ) -> None:
-        """Write an action and the reply to it.
-
-        Args:
-            action: the action as it was sent.
-            observation: observation of the reply.
-            elapsed_s: seconds until the reply arrived.
-            messages: messages that a model received and sent since the previous step.
-        """
-        self._step_count += 1
-        extra = {"messages": list(messages)} if messages else {}
-        self._write_event(
-            event="step",
-            n=self._step_count,
-            action=dict(action),
-            status=observation.get("status", ""),
-            reward=observation.get("reward") or 0.0,
-            done=bool(observation.get("done")),
-            digest=compute_reply_digest(observation, self._prose_fields),
-            elapsed_s=round(elapsed_s, 6),
-            **extra,
-        )
-
-    def record_end(
-        self,
-        score: float | None,
-        last_observation: Mapping[str, Any] | None = None,
-        messages: Sequence[Mapping[str, Any]] = (),
-        error: str = "",
-    ) -> None:
-        """Write the end of the run.
-
-        Args:
-            score: final score in [0, 1]; None if the episode failed.
-            last_observation: observation of the last step; its evidence share is written.
-            messages: messages that a model received and sent since the last step.
-            error: reason why the episode failed, or a note about how it ended.
-        """
-        end_info = EndInfo.from_info((last_observation or {}).get("metadata"))
-        extra: dict[str, Any] = {}
-        if end_info.evidence_share is not None:
-            extra[EVIDENCE_SHARE_KEY] = end_info.evidence_share
-        if messages:
-            extra["messages"] = list(messages)
-        if error:
-            extra["error"] = error
-        self._write_event(event="end", score=score, steps=self._step_count, **extra)
-
-    def _write_event(self, **event: Any) -> None:
-        self._stream.write(compact_json(event) + "\n")
-        self._stream.flush()
 
 
 def read_runs(path: Path | str, max_bytes: int = MAX_RECORDING_BYTES) -> list[RecordedRun]:
@@ -303,6 +233,8 @@ def _add_event_line_to_runs(runs: list[RecordedRun], line: str) -> None:
         start = {name: event[name] for name in _RUN_START_FIELDS}
         if "product_digest" in event:
             start["product"] = (event["product"], event["product_digest"])
+        start["environment"] = event.get("environment", "")
+        start["is_private"] = bool(event.get("private"))
         runs.append(_get_cached_type_adapter(RecordedRun).validate_python(start))
     elif kind == "step":
         step = {name: event[name] for name in _STEP_FIELDS}
@@ -310,8 +242,17 @@ def _add_event_line_to_runs(runs: list[RecordedRun], line: str) -> None:
     elif kind == "end":
         end = {"score": event["score"], EVIDENCE_SHARE_KEY: event.get(EVIDENCE_SHARE_KEY)}
         values = _get_cached_type_adapter(dict[str, FiniteNumber | None]).validate_python(end)
+        counts = {"errors": event.get("errors"), "tokens": event.get("tokens")}
+        counts = _get_cached_type_adapter(dict[str, StrictCount | None]).validate_python(counts)
         runs[-1] = replace(
-            runs[-1], score=values["score"], evidence_share=values[EVIDENCE_SHARE_KEY]
+            runs[-1],
+            score=values["score"],
+            evidence_share=values[EVIDENCE_SHARE_KEY],
+            error_count=counts["errors"],
+            token_count=counts["tokens"],
+            outcome=str(event.get("outcome") or ""),
+            error=str(event.get("error") or ""),
+            has_end=True,
         )
     else:
         raise RecordingError(f"unknown event {truncated_repr(kind)}.")

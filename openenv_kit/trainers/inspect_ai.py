@@ -48,6 +48,7 @@ def episodes(
     message_limit: int | None = None,
     reset: dict[str, Any] | None = None,
     level: str | None = None,
+    record: str | None = None,
 ) -> Task:
     """Return a task whose samples are episodes of a split, scored by the environment.
 
@@ -61,6 +62,7 @@ def episodes(
             step of an episode, with two messages per step.
         reset: additional arguments of every reset, such as `-T 'reset={"profile": "lean"}'`.
         level: level of the tasks; None for all levels.
+        record: folder in which every episode is recorded; None to record nothing.
     """
     resolved_environment = get_environment(environment)
     split = DEFAULT_EVALUATION_SPLIT if split is None else split
@@ -78,7 +80,7 @@ def episodes(
     ]
     return Task(
         dataset=MemoryDataset(samples, name=f"{resolved_environment.name}_{split}"),
-        solver=play_episode(base_url, resolved_environment.name),
+        solver=play_episode(base_url, resolved_environment.name, record),
         scorer=[report_score(), rewards()],
         message_limit=message_limit or 32 + 2 * resolved_environment.episode_limits.max_steps,
     )
@@ -87,15 +89,17 @@ def episodes(
 class EpisodeSolver:
     """Plays the episode of a sample; see `play_episode`."""
 
-    def __init__(self, base_url: str | None, environment: str) -> None:
-        self.base_url, self.environment = base_url, environment
+    def __init__(self, base_url: str | None, environment: str, record: str | None = None) -> None:
+        self.base_url, self.environment, self.record = base_url, environment, record
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Inspect adds closures, which cannot be pickled, so unpickling creates a new solver.
-        return play_episode, (self.base_url, self.environment)
+        return play_episode, (self.base_url, self.environment, self.record)
 
     async def __call__(self, state: TaskState, generate: Generate) -> TaskState:
-        episode = ToolEpisode(self.base_url, self.environment)
+        episode = ToolEpisode(
+            self.base_url, self.environment, record=self.record, player_name=str(state.model)
+        )
         try:
             state.user_prompt.text = episode.reset(state.metadata)
             state.messages.insert(0, ChatMessageSystem(content=episode.system_prompt))
@@ -112,13 +116,15 @@ class EpisodeSolver:
 
 
 @solver
-def play_episode(base_url: str | None = None, environment: str | None = None) -> Solver:
+def play_episode(
+    base_url: str | None = None, environment: str | None = None, record: str | None = None
+) -> Solver:
     """Return a solver that starts the sample's episode and lets the model call tools until its end.
 
     A sample without reset arguments in its metadata starts a different task of the train split
-    each time.
+    each time. `record` names a folder in which every episode is recorded.
     """
-    return EpisodeSolver(base_url, get_environment(environment).name)
+    return EpisodeSolver(base_url, get_environment(environment).name, record)
 
 
 class ReportScorer:
@@ -172,8 +178,9 @@ def _build_score_storing_tool(tool: KitTool, episode: ToolEpisode, state: TaskSt
     """Build an Inspect tool that also stores the score and the metrics for the scorers."""
 
     async def call_and_store_score(**arguments: Any) -> str:
+        model_text = state.messages[-1].text if state.messages else ""
         result = episode.call_tool(
-            tool.name, drop_empty_arguments_added_by_library(tool, arguments)
+            tool.name, drop_empty_arguments_added_by_library(tool, arguments), model_text
         )
         state.store.set(SCORE_KEY, episode.reward)
         state.store.set(METRICS_KEY, episode.metrics)

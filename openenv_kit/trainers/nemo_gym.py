@@ -36,10 +36,11 @@ SessionResult: TypeAlias = dict[str, Any]
 
 
 class EpisodeServerConfig(BaseResourcesServerConfig):
-    """Settings in the YAML file: name of the environment, and address of its server."""
+    """Settings in the YAML file: environment, address of its server, and folder for recordings."""
 
     environment: str | None = None
     base_url: str | None = None
+    record: str | None = None
 
 
 class SeedRequest(BaseSeedSessionRequest):
@@ -95,7 +96,9 @@ class EpisodeServer(SimpleResourcesServer):
         session_id = request.session[SESSION_ID_KEY]
         self._pop_and_close_episode(session_id)
         self._results.pop(session_id, None)
-        episode = ToolEpisode(self.config.base_url, self.config.environment)
+        episode = ToolEpisode(
+            self.config.base_url, self.config.environment, record=self.config.record
+        )
         row = body.model_dump()
         offered_tools = (row.get("responses_create_params") or {}).get("tools") or ()
         try:

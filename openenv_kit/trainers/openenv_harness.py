@@ -41,7 +41,8 @@ from openenv_kit.datasets.task_sampling import has_task_selector, sample_task_re
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import InvalidValueError, require_integer, require_name
 from openenv_kit.trainers.chat_messages import list_message_texts_of_role
-from openenv_kit.trainers.tool_episode import ToolEpisode, get_next_scripted_call
+from openenv_kit.trainers.scripted_calls import get_next_scripted_call
+from openenv_kit.trainers.tool_episode import ToolEpisode
 
 HarnessMessage = dict[str, Any]
 
@@ -54,8 +55,9 @@ class ToolSession(ResourceSession):
         row: Mapping[str, Any] | None = None,
         base_url: str | None = None,
         environment: str | None = None,
+        record: Path | str | None = None,
     ) -> None:
-        self._episode = ToolEpisode(base_url, environment)
+        self._episode = ToolEpisode(base_url, environment, record=record)
         try:
             self._first_user_message = self._episode.reset(row)
         except Exception:
@@ -106,11 +108,17 @@ class ToolSessionFactory(ResourceSessionFactory[ToolSession]):
 
     A task is a row of reset arguments, such a row as a JSON string, a task id, or a chat whose last
     message contains one of these. If the task is None, a different task of the train split is drawn
-    each time; a seed makes the draw repeatable.
+    each time; a seed makes the draw repeatable. `record` names a folder in which every episode is
+    recorded.
     """
 
-    def __init__(self, base_url: str | None = None, environment: str | None = None) -> None:
-        self._base_url, self._environment = base_url, environment
+    def __init__(
+        self,
+        base_url: str | None = None,
+        environment: str | None = None,
+        record: Path | str | None = None,
+    ) -> None:
+        self._base_url, self._environment, self._record = base_url, environment, record
 
     def create(
         self, task: Any = None, seed: int | None = None, episode_id: str | None = None
@@ -124,7 +132,7 @@ class ToolSessionFactory(ResourceSessionFactory[ToolSession]):
             )
         elif seed is not None:
             row["seed"] = seed
-        return ToolSession(row, self._base_url, self._environment)
+        return ToolSession(row, self._base_url, self._environment, self._record)
 
 
 def parse_task_row(task: Any) -> Mapping[str, Any]:

@@ -52,7 +52,7 @@ class TextEpisode(BaseTextEnv):
 
     Args:
         env_config: SkyRL's configuration of this environment; `base_url` is the URL of the server
-            to play on.
+            to play on, and `record` a folder in which every episode is recorded.
         extras: other columns of the dataset row; `reset` contains the reset arguments as JSON.
             SkyRL adds `max_turns`.
         environment: name of the environment.
@@ -66,10 +66,12 @@ class TextEpisode(BaseTextEnv):
     ) -> None:
         super().__init__()
         self._row = convert_row_to_mapping(convert_to_python_value(extras))
-        base_url = convert_to_python_value(
-            convert_row_to_mapping(convert_to_python_value(env_config)).get("base_url")
+        settings = convert_row_to_mapping(convert_to_python_value(env_config))
+        self._episode = ToolEpisode(
+            convert_to_python_value(settings.get("base_url")),
+            environment,
+            record=convert_to_python_value(settings.get("record")),
         )
-        self._episode = ToolEpisode(base_url, environment)
         max_turns = convert_whole_number_to_int(self._row.get("max_turns"))
         if isinstance(max_turns, str) and max_turns.isdecimal():
             max_turns = int(max_turns)
@@ -121,9 +123,11 @@ class TextEpisode(BaseTextEnv):
             return self._store_done_and_build_output([], done=True)
         self.turns += 1
         parsed = parse_tool_calls_in_text(action)
+        if not parsed.calls:
+            self._episode.record_text_without_call(action)
         if parsed.calls:
             call = parsed.calls[-1]
-            result = self._episode.call_tool(call.name, call.arguments)
+            result = self._episode.call_tool(call.name, call.arguments, action)
         elif parsed.has_unreadable_call:
             result = _format_error_result(
                 'The tool call cannot be read; allowed: one JSON object {"name": …, "arguments": '

@@ -5,10 +5,9 @@ The environment defines the tools and their descriptions. A tool result is one l
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import closing, suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from openenv_kit.catalogue import Catalogue
@@ -29,13 +28,12 @@ from openenv_kit.errors import (
     ServerError,
     ToolArgumentError,
     UnknownNameError,
-    require_name,
 )
 from openenv_kit.json_text import compact_json
+from openenv_kit.recordings.rollout_recorder import DEFAULT_PLAYER_NAME, RolloutRecorder
 from openenv_kit.reply import EVIDENCE_SHARE_KEY, EndInfo, ReplyStatus
 from openenv_kit.reset_arguments import drop_task_seed_and_level
 from openenv_kit.rewards import COMMON_REWARDS
-from openenv_kit.tool import ToolCall
 
 EPISODE_OVER_RESULT = {
     "status": "completed",
@@ -62,6 +60,9 @@ class ToolEpisode:
         base_url: URL of the server to play on; None to play in this process.
         environment: name of the environment; None for the name in the variable ENVIRONMENT.
         default_reset_arguments: reset arguments for rows that name no task, such as `split`.
+        record: folder in which every episode is recorded with its messages when it ends; None to
+            record nothing.
+        player_name: name of the player in the recordings, such as the checkpoint that plays.
 
     Attributes:
         system_prompt: system prompt of the episode; empty before the first reset.
@@ -77,7 +78,13 @@ class ToolEpisode:
         base_url: str | None = None,
         environment: str | None = None,
         default_reset_arguments: Mapping[str, Any] | None = None,
+        *,
+        record: Path | str | None = None,
+        player_name: str = DEFAULT_PLAYER_NAME,
     ) -> None:
+        self._record_folder = Path(record) if record else None
+        self._player_name = player_name
+        self._recorder: RolloutRecorder | None = None
         self.environment = get_environment(environment)
         self._default_reset_arguments = dict(default_reset_arguments or {})
         self._client: EpisodeClient
@@ -151,6 +158,7 @@ class ToolEpisode:
             allowed = f"{environment_name!r}, which the player was made for"
             raise InvalidValueError("the row's environment", row_environment, allowed)
         with self._lock:
+            self._write_unfinished_recording()
             started = self._start_given_or_drawn_episode(
                 reset_arguments_from_row(row, environment_name)
             )
@@ -168,7 +176,9 @@ class ToolEpisode:
             self.tool_call_count = 0
             self._server_error = None
             self.info = {}
-        return self.environment.tools.first_user_message(observation)
+            first_user_message = self.environment.tools.first_user_message(observation)
+            self._start_recording(started, first_user_message)
+        return first_user_message
 
     def _start_given_or_drawn_episode(self, row_arguments: Mapping[str, Any]) -> _StartedEpisode:
         """Start an episode with the arguments of a row; draw a task if they name no task."""
@@ -234,8 +244,13 @@ class ToolEpisode:
         self.tools = self.environment.tools.select_for_episode(self._reset_observation)
         self._lock = threading.Lock()
 
-    def call_tool(self, name: str, arguments: object) -> str:
+    def call_tool(self, name: str, arguments: object, model_text: str = "") -> str:
         """Call a tool and return its result, or an error result if the call is not valid.
+
+        Args:
+            name: name of the tool.
+            arguments: arguments of the call, as the model wrote them.
+            model_text: text that the model wrote with the call, for the recording.
 
         Raises:
             ServerError: the server was lost.
@@ -244,60 +259,63 @@ class ToolEpisode:
             self.tool_call_count += 1
             if self.is_done:
                 return compact_json(EPISODE_OVER_RESULT)
+            recorder = self._recorder
+            if recorder is not None:
+                recorder.start_call(name, arguments, model_text)
             try:
                 action = self.tools.build_action(name, arguments)
             except ToolArgumentError as problem:
-                return compact_json({"status": ReplyStatus.ERROR, "message": str(problem)})
+                error_result = compact_json({"status": ReplyStatus.ERROR, "message": str(problem)})
+                if recorder is not None:
+                    recorder.record_rejected_call(error_result)
+                return error_result
             try:
                 observation = self._client.step(action)
             except ServerError as problem:
                 self._server_error = problem
                 raise
+            result = compact_json(self.tools.format_tool_result(observation))
+            if recorder is not None:
+                recorder.record_executed_call(action, observation, result)
             if observation["done"]:
                 self.is_done = True
                 self._reward = float(observation["reward"] or 0.0)
                 self.info = observation.get("metadata") or {}
-            return compact_json(self.tools.format_tool_result(observation))
+                if recorder is not None:
+                    recorder.write_rollout(self._reward)
+            return result
+
+    def record_text_without_call(self, text: str) -> None:
+        """Add a response of the model without a tool call to the recording, if there is one."""
+        if self._recorder is not None and not self.is_done:
+            self._recorder.add_model_text(text)
 
     def close(self) -> None:
-        """Close the connection to the server, if one is open."""
+        """Close the connection to the server, if one is open, and write the recording."""
+        self._write_unfinished_recording()
         self._client.close()
 
+    def _start_recording(self, started: _StartedEpisode, first_user_message: str) -> None:
+        if self._record_folder is None:
+            return
+        self._recorder = RolloutRecorder(
+            self._record_folder,
+            self._player_name,
+            self.environment,
+            started.arguments,
+            started.reset_observation,
+            [
+                {"role": "system", "content": self.system_prompt},
+                {"role": "user", "content": first_user_message},
+            ],
+        )
 
-def get_next_scripted_call(
-    policy: str,
-    tool_results: Sequence[str],
-    environment: str | None = None,
-    first_user_message: str = "",
-) -> ToolCall | None:
-    """Return the next tool call of a scripted policy that replaces a model.
-
-    Every call of this function restarts the policy and replays the results of its earlier tool
-    calls.
-
-    Args:
-        policy: name of the policy.
-        tool_results: results of the policy's tool calls so far, in order.
-        environment: name of the environment.
-        first_user_message: the episode's first user message, which some policies read.
-
-    Returns:
-        The tool call; None if the policy has finished.
-
-    Raises:
-        UnknownNameError: there is no such policy.
-    """
-    resolved_environment = get_environment(environment)
-    tools = resolved_environment.tools
-    scripted = resolved_environment.policies[
-        require_name("policy", policy, resolved_environment.policies)
-    ]
-    observation = tools.observation_from_messages(first_user_message, None)
-    with closing(scripted.generate_actions(observation)) as steps, suppress(StopIteration):
-        action = next(steps)
-        for result in tool_results:
-            action = steps.send(
-                tools.observation_from_messages(first_user_message, json.loads(result))
-            )
-        return tools.tool_call_of_action(action)
-    return None
+    def _write_unfinished_recording(self) -> None:
+        """Write the recording of an episode that the player left before its end."""
+        if self._recorder is None or self.is_done:
+            return
+        if self._server_error is not None:
+            self._recorder.write_rollout(None, str(self._server_error))
+        else:
+            self._recorder.write_rollout(0.0, "No report was submitted.")
+        self._recorder = None

@@ -66,11 +66,17 @@ class ToolEnvironment(metaclass=EnvironmentType):
     """Names of the tools, which are the methods of the class."""
     _default_reset_arguments: Mapping[str, Any]
     """Reset arguments for a row that names no task."""
+    _base_url: str | None = None
+    """URL of the server to play on; None for the variable `OPENENV_KIT_BASE_URL`."""
+    _record: str | None = None
+    """Folder in which every episode is recorded; None to record nothing."""
 
     def __init__(self, base_url: str | None = None) -> None:
-        """Create an environment. TRL passes no URL, so `OPENENV_KIT_BASE_URL` is the default."""
-        base_url = base_url or os.environ.get(BASE_URL_VARIABLE)
-        self._episode = ToolEpisode(base_url, self.environment, self._default_reset_arguments)
+        """Create an environment. TRL passes no URL; the default is that of the class."""
+        base_url = base_url or self._base_url or os.environ.get(BASE_URL_VARIABLE)
+        self._episode = ToolEpisode(
+            base_url, self.environment, self._default_reset_arguments, record=self._record
+        )
 
     def reset(self, **row: Any) -> str:
         """Start the episode of a dataset row and return the text that TRL appends to its prompt.
@@ -129,6 +135,9 @@ def environment_class(
     split: str | None = None,
     reset: Mapping[str, Any] | None = None,
     level: str | None = None,
+    *,
+    base_url: str | None = None,
+    record: str | None = None,
 ) -> type[ToolEnvironment]:
     """Return a class whose public methods, except `reset` and `get_reward`, are the tools.
 
@@ -139,6 +148,10 @@ def environment_class(
         split: split of the dataset, or of the drawn tasks if there is no dataset; by default train.
         reset: additional reset arguments of the dataset.
         level: level of the dataset; None for all levels.
+        base_url: URL of the server to play on; None for the variable `OPENENV_KIT_BASE_URL` or,
+            if it is not set, for this process.
+        record: folder in which every episode is recorded with its messages; None to record
+            nothing.
 
     Raises:
         UnknownNameError: there is no such environment or reset argument.
@@ -149,12 +162,17 @@ def environment_class(
     defaults = {name: value for name, value in arguments.items() if value is not None}
     for name in defaults:
         require_name("reset argument", name, resolved_environment.reset_arguments)
-    return _build_environment_class(resolved_environment.name, json.dumps(defaults))
+    return _build_environment_class(
+        resolved_environment.name, json.dumps(defaults), base_url, record
+    )
 
 
 @cache
 def _build_environment_class(
-    environment: str, default_reset_arguments_json: str
+    environment: str,
+    default_reset_arguments_json: str,
+    base_url: str | None = None,
+    record: str | None = None,
 ) -> type[ToolEnvironment]:
     """Return the class for an environment and default reset arguments in JSON.
 
@@ -174,8 +192,10 @@ def _build_environment_class(
         "_offered_tool_names": tools.tool_names,
         "_default_reset_arguments": defaults,
         "_class_recipe": ClassRecipe(
-            _build_environment_class, (environment, default_reset_arguments_json)
+            _build_environment_class, (environment, default_reset_arguments_json, base_url, record)
         ),
+        "_base_url": base_url,
+        "_record": record,
         "__doc__": resolved_environment.description,
         "__module__": __name__,
     }

@@ -67,10 +67,19 @@ class CurriculumCallback(TrainerCallback):
         curriculum: curriculum whose stages are reset arguments, all with the same tools. If a stage
             has a `split`, the number is an index in this split; otherwise it is a seed.
         environment: name of the environment.
+        base_url, record: see `openenv_kit.trainers.trl.environment_class`.
     """
 
-    def __init__(self, curriculum: Curriculum, environment: str | None = None) -> None:
+    def __init__(
+        self,
+        curriculum: Curriculum,
+        environment: str | None = None,
+        *,
+        base_url: str | None = None,
+        record: str | None = None,
+    ) -> None:
         self.curriculum = curriculum
+        self._base_url, self._record = base_url, record
         self._environment = get_environment(environment)
         self._finished_rollouts: list[_FinishedRollout] = []
         self._environment_class: type[ToolEnvironment] | None = None
@@ -107,10 +116,15 @@ class CurriculumCallback(TrainerCallback):
             self._finished_rollouts.append(_FinishedRollout(group, reward))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"curriculum": self.curriculum, "environment": self._environment.name}
+        return {
+            "curriculum": self.curriculum,
+            "environment": self._environment.name,
+            "base_url": self._base_url,
+            "record": self._record,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        CurriculumCallback.__init__(self, state["curriculum"], state["environment"])
+        CurriculumCallback.__init__(self, **state)
         self._is_copy = True
 
     def build_reset_arguments_of_task(self, task_number: int) -> dict[str, Any]:
@@ -157,7 +171,10 @@ class CurriculumCallback(TrainerCallback):
 def _build_curriculum_class(callback: CurriculumCallback) -> type[ToolEnvironment]:
     """Return a class that plays tasks of the callback's current stage and reports rewards to it."""
     base = environment_class(
-        callback._environment.name, reset=callback.build_reset_arguments_of_task(0)
+        callback._environment.name,
+        reset=callback.build_reset_arguments_of_task(0),
+        base_url=callback._base_url,
+        record=callback._record,
     )
 
     class CurriculumEnvironment(base):  # type: ignore[misc, valid-type]

@@ -60,13 +60,15 @@ class EpisodeToolsetConfig(vf.ToolsetConfig):
     """Settings of the tool server, under `--env.taskset.task.tools.*`.
 
     Without a `base_url`, episodes are played in the tool server's process. `split` and `reset`
-    determine the tools; the taskset sets them to its own values.
+    determine the tools; the taskset sets them to its own values. `record` names a folder in which
+    every episode is recorded.
     """
 
     environment: str | None = None
     split: str | None = None
     reset: dict[str, Any] = Field(default_factory=dict)
     base_url: str | None = None
+    record: str | None = None
 
 
 class EpisodeToolset(vf.Toolset[EpisodeToolsetConfig, EpisodeState]):
@@ -77,7 +79,9 @@ class EpisodeToolset(vf.Toolset[EpisodeToolsetConfig, EpisodeState]):
     async def setup_task(self, task: EpisodeData) -> None:
         """Start the task's episode."""
         defaults = {"split": self.config.split, **self.config.reset}
-        self._episode = ToolEpisode(self.config.base_url, self.config.environment, defaults)
+        self._episode = ToolEpisode(
+            self.config.base_url, self.config.environment, defaults, record=self.config.record
+        )
         # An exception would end this process, and verifiers would wait for its port for minutes.
         self._failure_message = ""
         try:

@@ -21,14 +21,16 @@ from firewatch_env.tasks.book import split_task
 from firewatch_env.tasks.named import NAMED
 from openenv_kit.datasets.split_rows import list_task_rows
 from openenv_kit.environment import Environment, get_environment, list_default_task_names
-from openenv_kit.recordings.format import RunRecorder, read_runs
+from openenv_kit.recordings.format import read_runs
+from openenv_kit.recordings.recorder import RunRecorder
 from openenv_kit.recordings.replay import iter_replayed_steps, replay_and_compare_run
 from openenv_kit.reply import observation_from_reply
 from openenv_kit.rollouts.run_policy import iter_policy_steps, run_policy
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings
 from openenv_kit.trainers.openenv_harness import collect_episodes
-from openenv_kit.trainers.tool_episode import ToolEpisode, get_next_scripted_call
+from openenv_kit.trainers.scripted_calls import get_next_scripted_call
+from openenv_kit.trainers.tool_episode import ToolEpisode
 from openenv_kit.trainers.trl import environment_class
 from research.scripted_endpoint import ScriptedEndpoint
 from support.command_line import run_cli

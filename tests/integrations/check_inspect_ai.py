@@ -22,7 +22,7 @@ from openenv_kit.errors import ServerError
 from openenv_kit.reply import observation_from_reply
 from openenv_kit.rollouts.run_policy import run_policy
 from openenv_kit.trainers.inspect_ai import episodes, play_episode, report_score
-from openenv_kit.trainers.tool_episode import get_next_scripted_call
+from openenv_kit.trainers.scripted_calls import get_next_scripted_call
 from research.scripted_endpoint import MODEL, ScriptedEndpoint
 from support.integration_guides import ENVIRONMENTS, run_blocks
 from support.integration_server import NO_SERVER, NOWHERE, address, episodes_served

@@ -14,9 +14,12 @@ from nemo_gym.server_utils import ServerClient
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.datasets.split_rows import write_rows
-from openenv_kit.trainers.nemo_gym import EpisodeServer, EpisodeServerConfig
-from openenv_kit.trainers.nemo_gym_data import iter_data_rows
-from openenv_kit.trainers.tool_episode import get_next_scripted_call
+from openenv_kit.trainers.nemo_gym import (
+    EpisodeServer,
+    EpisodeServerConfig,
+    iter_data_rows,
+)
+from openenv_kit.trainers.scripted_calls import get_next_scripted_call
 from support.integration_guides import ENVIRONMENTS, run_blocks
 from support.integration_server import NO_SERVER, NOWHERE, address, episodes_served
 

@@ -13,8 +13,8 @@ from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.datasets.split_rows import write_rows
 from openenv_kit.episode_clients import retry
 from openenv_kit.errors import ConfigurationError, ServerError
+from openenv_kit.trainers.scripted_calls import get_next_scripted_call
 from openenv_kit.trainers.skyrl import build_dataset_rows, register_environment
-from openenv_kit.trainers.tool_episode import get_next_scripted_call
 from support.integration_guides import ENVIRONMENTS, run_blocks
 from support.integration_server import NO_SERVER, NOWHERE, address, episodes_served
 

@@ -26,7 +26,7 @@ from openenv_kit.environment import get_environment
 from openenv_kit.errors import ServerError
 from openenv_kit.rollouts.curriculum import Curriculum
 from openenv_kit.rollouts.run_policy import run_policy
-from openenv_kit.trainers.tool_episode import get_next_scripted_call
+from openenv_kit.trainers.scripted_calls import get_next_scripted_call
 from openenv_kit.trainers.trl import (
     build_dataset,
     build_eval_datasets,

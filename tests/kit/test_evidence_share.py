@@ -13,7 +13,8 @@ import pytest
 from firewatch_env.policies.own_play import reference_changes
 from firewatch_env.tasks.book import find
 from openenv_kit.environment import get_environment
-from openenv_kit.recordings.format import RunRecorder, read_runs
+from openenv_kit.recordings.format import read_runs
+from openenv_kit.recordings.recorder import RunRecorder
 from openenv_kit.reply import observation_from_reply
 from openenv_kit.results.player_summary import summarize_player
 from openenv_kit.results.scored_episodes import PlayerResults, scored_episode_from_run

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from metric_tracker_rl.engine.configuration.modes import PlayMode
-from openenv_kit.trainers.tool_episode import get_next_scripted_call
+from openenv_kit.trainers.scripted_calls import get_next_scripted_call
 
 RAW_TOOL_NAMES = [
     "task_overview",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from openenv_kit.environment import Environment, get_environment
-from openenv_kit.recordings.format import RunRecorder
+from openenv_kit.recordings.recorder import RunRecorder
 from openenv_kit.reply import observation_from_reply
 from openenv_kit.rollouts.run_policy import iter_policy_steps
 

@@ -8,13 +8,10 @@ from datetime import date
 
 import numpy as np
 
-from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
-from metric_tracker_rl.engine.definitions.anomaly_types import ANOMALY_TYPES, MIX_SHIFT
-from metric_tracker_rl.engine.definitions.levels import LEVELS
-from metric_tracker_rl.engine.generation.generate import generate_episode
+from metric_tracker_rl.engine.certification.plannable_families import list_plannable_families
 from metric_tracker_rl.products.fit import fit_product
 from metric_tracker_rl.products.product import Product, ProductLevel
-from openenv_kit.errors import GenerationError
+from metric_tracker_rl.products.room import list_possible_families_by_level
 from openenv_kit.own_data.stage_counts import DayStatus, Grain, StageCounts
 
 STAGE_NAMES = (
@@ -24,7 +21,6 @@ STAGE_NAMES = (
 STEP_RATES = (0.62, 0.55, 0.48, 0.7, 0.8, 0.85, 0.93)
 WEEKDAY_FACTORS = (1.0, 1.02, 1.0, 0.98, 1.05, 0.85, 0.8)
 HOUR_WEIGHTS = np.array([2, 1, 1, 1, 1, 2, 3, 5, 7, 8, 8, 9, 9, 8, 8, 8, 7, 7, 7, 6, 6, 5, 4, 3.0])
-TRIAL_SEEDS = range(3)
 
 
 @dataclass(frozen=True)
@@ -72,17 +68,14 @@ def simulate_table(shape: TableShape, days: int = 196) -> StageCounts:
 
 @functools.cache
 def build_product(shape: TableShape) -> Product:
-    """Return a product with the families of each level that can be generated."""
+    """Return a product with the families of each level that can be planned."""
     fitted = fit_product(simulate_table(shape), f"product_{shape.stages}_{shape.grain.value}")
-    families = tuple(
-        name for name in ANOMALY_TYPES if name != MIX_SHIFT or shape.grain == Grain.HOUR
-    )
-    trial = _with_levels(fitted, dict.fromkeys(LEVELS, families))
-    possible = {
-        level: tuple(name for name in families if _can_be_generated(trial, level, name))
-        for level in LEVELS
+    with_room = _with_levels(fitted, list_possible_families_by_level(fitted))
+    plannable = {
+        name: list_plannable_families(with_room, name) if level.is_on else ()
+        for name, level in with_room.levels.items()
     }
-    return _with_levels(fitted, possible)
+    return _with_levels(fitted, plannable)
 
 
 def _with_levels(product: Product, families: dict[str, tuple[str, ...]]) -> Product:
@@ -98,12 +91,3 @@ def _with_levels(product: Product, families: dict[str, tuple[str, ...]]) -> Prod
             for name, each in families.items()
         },
     )
-
-
-def _can_be_generated(product: Product, level: str, family: str) -> bool:
-    try:
-        for seed in TRIAL_SEEDS:
-            generate_episode(EpisodeConfig(seed, family, level, anomaly_count=1, product=product))
-    except GenerationError:
-        return False
-    return True

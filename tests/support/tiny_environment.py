@@ -21,7 +21,7 @@ from openenv_kit.reset_arguments import (
     TASK_ID,
     ArgumentRole,
     ResetArgument,
-    index_reset_arguments_by_name,
+    index_arguments_by_name,
 )
 from openenv_kit.rollouts.policies import Policy
 from openenv_kit.tool import ToolArguments, Tools
@@ -151,7 +151,7 @@ class Tiny(kit.Environment):
     tools = Catalogue(
         tuple(TOOLS.values()), answer_of, first_user_message=lambda opening: str(opening["story"])
     )
-    reset_arguments = index_reset_arguments_by_name(
+    reset_arguments = index_arguments_by_name(
         EPISODE_ID,
         TASK_ID,
         ResetArgument("number", ArgumentRole.DATA, "integer", "a digit"),

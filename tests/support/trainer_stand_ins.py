@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from openenv_kit.trainers.tool_episode import get_next_scripted_call
+from openenv_kit.trainers.scripted_calls import get_next_scripted_call
 from openenv_kit.trainers.trl import ToolEnvironment, environment_class
 
 MODULES = ("openenv_kit.trainers.trl_monitor", "openenv_kit.trainers.trl_curriculum")

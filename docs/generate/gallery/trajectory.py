@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from openenv_kit.environment import Environment, full_observation_from_reply
 from openenv_kit.json_text import compact_json
-from openenv_kit.recordings.format import RunRecorder
+from openenv_kit.recordings.recorder import RunRecorder
 from openenv_kit.reply import observation_from_reply
 from openenv_kit.rollouts.run_policy import iter_policy_steps
 

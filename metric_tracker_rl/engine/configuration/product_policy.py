@@ -20,6 +20,8 @@ from metric_tracker_rl.products.thresholds import (
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.own_data.stage_counts import Grain
 
+WEEKS_PER_ANOMALY = 4
+"""Number of values in a weekday's median for each anomaly that falls on the weekday."""
 CACHE_SIZE = 64
 
 
@@ -117,6 +119,9 @@ def require_product_level(product: Product, level_name: str) -> None:
 
 
 def _count_days_to_change(product: Product, level: FunnelLevel) -> int:
-    """Return the largest number of anomalies: half of the open days that are free of decoys."""
+    """Return the largest number of anomalies that leaves the weekdays' medians in place.
+
+    It is one anomaly for each four days of an open weekday.
+    """
     open_weekdays = DAYS_PER_WEEK - len(product.closed_weekdays)
-    return max(0, open_weekdays * (level.days // DAYS_PER_WEEK) // 2 - level.decoys)
+    return open_weekdays * (level.days // DAYS_PER_WEEK // WEEKS_PER_ANOMALY)

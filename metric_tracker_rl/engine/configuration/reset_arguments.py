@@ -17,11 +17,11 @@ from openenv_kit.reset_arguments import (
     TASK_ID,
     ArgumentRole,
     ResetArgument,
-    index_reset_arguments_by_name,
+    index_arguments_by_name,
     select_argument_names_by_role,
 )
 
-RESET_ARGUMENTS = index_reset_arguments_by_name(
+RESET_ARGUMENTS = index_arguments_by_name(
     EPISODE_ID,
     TASK_ID,
     replace(SEED, description="0 to 2⁶⁴ − 1; default: the task's seed"),

@@ -9,11 +9,14 @@ from metric_tracker_rl.engine.configuration.episode_config import (
     EpisodeConfig,
 )
 from metric_tracker_rl.engine.configuration.modes import GUIDED_MODE, MODES
-from metric_tracker_rl.engine.configuration.product_policy import list_product_levels
+from metric_tracker_rl.engine.configuration.product_policy import (
+    build_product_level,
+    list_product_levels,
+)
 from metric_tracker_rl.engine.definitions.anomaly_types import MIXED, RATE_SPIKE
 from metric_tracker_rl.engine.definitions.levels import ANOMALY_COUNT_BY_DENSITY
 from metric_tracker_rl.engine.definitions.names import PolicySource
-from metric_tracker_rl.engine.definitions.rungs import DEFAULT_ANOMALY_COUNTS
+from metric_tracker_rl.engine.definitions.rungs import DEFAULT_ANOMALY_COUNTS, EVERY_LEVEL
 from metric_tracker_rl.products.product_registry import find_product
 from metric_tracker_rl.wire_models import TaskSpec
 from openenv_kit.errors import InvalidValueError, require_name
@@ -131,6 +134,9 @@ def resolve_named_or_custom_task(
     if anomaly_density is not None:
         density = require_name("anomaly_density", anomaly_density, ANOMALY_COUNT_BY_DENSITY)
         default_count = ANOMALY_COUNT_BY_DENSITY[density]
+    if used_product is not None and level in EVERY_LEVEL:
+        limit = build_product_level(used_product, level).max_anomalies
+        default_count = min(default_count, limit)
     config = EpisodeConfig(
         seed=task.seed if seed is None else seed,
         scenario_family=task.scenario_family if scenario_family is None else scenario_family,

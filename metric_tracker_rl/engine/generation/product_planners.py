@@ -114,7 +114,7 @@ def plan_mix_shift(stream: BitStream, day: CleanDay) -> PlannedAnomaly | None:
     if not signs:
         return None
     sign = stream.choose(signs)
-    size = day.draw_deviation_size_past_threshold(stream, threshold, ranges[sign].largest)
+    size = _draw_size(stream, day, ranges[sign])
     root = PlannedRoot(HOURLY_MIX, day.funnel.daytime_share_name, MIX_SHIFT)
     effect = SetDaytimeShare(day.funnel.daytime, baseline + sign * size)
     return PlannedAnomaly(day.day, effect, root)
@@ -172,6 +172,18 @@ def _build_excess_effect(
     return AddImpossibleCounts(stage, excess)
 
 
+def _draw_size(stream: BitStream, day: CleanDay, sizes: SizeRange) -> float:
+    """Draw the size of a deviation within the level's separation from the threshold.
+
+    If there is too little room for this separation, the size is drawn from all possible sizes.
+    """
+    threshold = sizes.smallest / MIN_PLANNED_MULTIPLE
+    nearest = max(threshold * day.level.separation.nearest, sizes.smallest)
+    if nearest >= sizes.largest:
+        return stream.uniform(*sizes)
+    return stream.uniform(nearest, min(threshold * day.level.separation.farthest, sizes.largest))
+
+
 def _plan_rate_change(
     stream: BitStream, day: CleanDay, direction: float, anomaly_type: str
 ) -> PlannedAnomaly | None:
@@ -192,8 +204,7 @@ def _plan_rate_change(
     if leak_ends and (not stages or stream.uniform() < LEAK_PROBABILITY):
         return _plan_leak(stream, room, direction, stream.choose(leak_ends), anomaly_type)
     stage = stream.choose(stages)
-    threshold = room.step_thresholds[stage - 1]
-    size = day.draw_deviation_size_past_threshold(stream, threshold, sizes_by_stage[stage].largest)
+    size = _draw_size(stream, day, sizes_by_stage[stage])
     deviations = {
         each: direction * stream.uniform(*OTHER_STEPS_SHARE) * room.step_thresholds[each - 1]
         for each in day.funnel.step_stage_indices
@@ -237,11 +248,7 @@ def _plan_count_change(
     if not stages or not day.values[0]:
         return None
     stage = stream.choose(stages)
-    sizes = sizes_by_stage[stage]
-    # The smallest size divided by its multiple is the threshold that decides for the stage.
-    size = day.draw_deviation_size_past_threshold(
-        stream, sizes.smallest / MIN_PLANNED_MULTIPLE, sizes.largest
-    )
+    size = _draw_size(stream, day, sizes_by_stage[stage])
     target = round(day.baselines[stage] * (1.0 + direction * size))
     totals = [round(value) for value in day.values[: day.funnel.columns.count_total]]
     if stage == 0:

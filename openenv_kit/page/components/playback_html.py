@@ -21,7 +21,7 @@ from openenv_kit.page.environment_view import (
     tool_result_from_observation,
 )
 from openenv_kit.page.playback import Playback, PlaybackStep
-from openenv_kit.recordings.format import RunRecorder
+from openenv_kit.recordings.recorder import RunRecorder
 from openenv_kit.reply import EndInfo, ReplyStatus
 
 STANDALONE_CSS = (

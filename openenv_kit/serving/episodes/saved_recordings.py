@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from openenv_kit.environment import Environment, Reply
-from openenv_kit.recordings.format import RunRecorder
+from openenv_kit.recordings.recorder import RunRecorder
 from openenv_kit.reply import observation_from_reply
 from openenv_kit.sealed_split import is_sealed_split
 from openenv_kit.serving.settings import Settings

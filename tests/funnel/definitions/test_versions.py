@@ -10,7 +10,8 @@ import pytest
 from metric_tracker_rl.engine.definitions.versions import VERSIONS
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
-from openenv_kit.recordings.format import RecordingError, RunRecorder, read_runs
+from openenv_kit.recordings.format import RecordingError, read_runs
+from openenv_kit.recordings.recorder import RunRecorder
 from openenv_kit.recordings.replay import replay_and_compare_run
 from openenv_kit.rollouts.run_policy import observation_from_reply
 

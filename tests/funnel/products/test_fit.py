@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 
 from metric_tracker_rl.products.fit import fit_product, fit_table
-from metric_tracker_rl.products.fit_dependence import compute_correlation, compute_lag1_correlation
+from metric_tracker_rl.products.fit_dependence import (
+    compute_correlation,
+    compute_lag1_correlation,
+    fit_dependence,
+)
 from metric_tracker_rl.products.fit_levels import find_unusual_days, fit_residual_points
 from metric_tracker_rl.products.product_file import (
     Product,
@@ -151,10 +155,11 @@ def test_holidays_and_days_without_data_are_set_aside(table: StageCounts) -> Non
 
 
 def test_block_with_few_days_takes_the_level_of_its_neighbours(table: StageCounts) -> None:
-    block = list(range(5 * 28, 6 * 28))
+    block = list(range(2 * 28, 3 * 28))
     emptied = set_status(table, block[:20], DayStatus.MISSING)
     levels = fit_product(set_counts(emptied, block[20:], 0.9), "shop").count_series.levels
-    assert levels[5] == pytest.approx((levels[4] + levels[6]) / 2, rel=1e-5)
+    assert levels[2] == pytest.approx((levels[1] + levels[3]) / 2, rel=1e-5)
+    assert levels[1] < levels[2] < levels[3]
 
 
 def test_closed_weekday_has_a_factor_of_zero_in_every_series() -> None:
@@ -226,6 +231,13 @@ def test_outermost_residuals_are_means_of_three_days() -> None:
     assert points[-1] / points[8] == pytest.approx(0.34 / np.quantile(ordinary, 0.841345), rel=1e-3)
 
 
+def test_outermost_residual_of_a_long_table_is_the_mean_as_well() -> None:
+    ordinary = np.concatenate([np.linspace(-0.1, 0.1, 1000), [0.1, 0.1, 0.7]])
+    points = fit_residual_points(ordinary)
+    # The quantile at the score 3 is about 0.1, and the mean of the three largest days is 0.3.
+    assert points[-1] / points[-2] == pytest.approx(3.0, rel=0.05)
+
+
 def test_residuals_of_twins_have_mean_and_deviation_of_the_table() -> None:
     skewed = np.random.default_rng(1).exponential(0.1, 400) - 0.08
     points = fit_residual_points(skewed)
@@ -252,3 +264,40 @@ def test_correlation_of_two_series_uses_common_days() -> None:
     second[3] = np.nan
     assert compute_correlation(first, second) == pytest.approx(-1.0)
     assert compute_correlation(first, np.ones(20)) == 0.0
+
+
+def test_innovations_of_series_with_different_lags_are_correlated_more() -> None:
+    random = np.random.default_rng(5)
+    lags = np.array([0.1, 0.8])
+    innovations = random.standard_normal((20_000, 2)) @ np.array([[1.0, 0.6], [0.0, 0.8]])
+    latents = innovations.copy()
+    for day in range(1, len(latents)):
+        latents[day] = lags * latents[day - 1] + np.sqrt(1.0 - lags**2) * innovations[day]
+    points = [np.linspace(-0.3, 0.3, 13)] * 2
+    dependence = fit_dependence(0.1 * latents, points)
+    assert dependence.lag1 == pytest.approx(lags, abs=0.03)
+    assert dependence.noise_factor[1, 0] == pytest.approx(0.6, abs=0.03)
+
+
+def test_skewed_residuals_need_latents_that_depend_more() -> None:
+    random = np.random.default_rng(5)
+    latents = random.standard_normal(20_000)
+    for day in range(1, len(latents)):
+        latents[day] = 0.8 * latents[day - 1] + 0.6 * latents[day]
+    points = np.array([2.0**place for place in range(13)])
+    residuals = compute_residuals(latents, tuple(points.tolist()))
+    assert compute_lag1_correlation(residuals) < 0.7
+    dependence = fit_dependence(residuals[:, np.newaxis], [points])
+    assert dependence.lag1[0] == pytest.approx(0.8, abs=0.03)
+
+
+def test_correlations_that_contradict_each_other_are_repaired() -> None:
+    random = np.random.default_rng(5)
+    common = random.standard_normal(300)
+    residuals = np.full((900, 3), np.nan)
+    residuals[:300, 0] = residuals[:300, 1] = common
+    residuals[300:600, 1] = residuals[300:600, 2] = common
+    residuals[600:, 0], residuals[600:, 2] = common, -common
+    dependence = fit_dependence(residuals, [np.linspace(-3.0, 3.0, 13)] * 3)
+    assert (dependence.noise_factor**2).sum(axis=1) == pytest.approx([1.0] * 3)
+    assert dependence.noise_factor[1, 0] > 0.3

@@ -143,7 +143,13 @@ def test_gain_needs_rates_that_can_rise() -> None:
 
 @pytest.mark.parametrize(
     ("share", "threshold", "has_room"),
-    [(0.6, 0.499, True), (0.6, 0.501, False), (0.99, 0.8, True), (0.5, 0.42, False)],
+    [
+        (0.6, 0.499, True),
+        (0.6, 0.501, False),
+        (0.99, 0.8, True),
+        (0.3, 0.4, True),
+        (0.5, 0.42, False),
+    ],
 )
 def test_daytime_share_can_shift_in_one_direction(
     share: float, threshold: float, has_room: bool

@@ -92,6 +92,16 @@ def test_hours_without_weight_stay_empty_unless_the_share_needs_them() -> None:
     assert hours[1, :8].sum() + hours[1, 20:].sum() == 250
 
 
+def test_noise_that_would_empty_every_hour_loses_no_event() -> None:
+    days = 3000
+    totals = np.full(days, 5)
+    hours = draw_first_stage_hours(
+        BitStream("hours"), totals, np.ones(days), EVEN_WEIGHTS, HourRange(8, 10)
+    )
+    # On one day in 300, both hours would get less than nothing.
+    assert hours.sum(axis=1).tolist() == totals.tolist()
+
+
 def test_daytime_of_the_whole_day_takes_every_event() -> None:
     hours = draw_first_stage_hours(
         BitStream("hours"), np.array([500]), np.array([1.0]), EVEN_WEIGHTS, HourRange(0, 24)

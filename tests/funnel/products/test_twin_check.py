@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 
 from metric_tracker_rl.products.fit import fit_product
@@ -17,7 +18,7 @@ from metric_tracker_rl.products.twin_check import (
     TwinStatistic,
     check_twin_tables,
 )
-from openenv_kit.own_data.stage_counts import DayStatus, StageCounts
+from openenv_kit.own_data.stage_counts import DayStatus, Grain, StageCounts
 from support.stage_tables import MONDAY, Simulation, simulate_table
 
 TWIN_TABLES = 60
@@ -131,3 +132,34 @@ def test_comparison_uses_the_tolerance_of_its_statistic(
 ) -> None:
     comparison = TwinComparison(StatisticKey(statistic, "visits"), table_value, twin_value)
     assert comparison.is_within_tolerance == is_within
+
+
+def test_closed_weekdays_are_not_compared() -> None:
+    factors = (1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0)
+    table = simulate_table(Simulation(weekday_factors=factors))
+    comparisons = check_twin_tables(table, fit_product(table, "shop"), twin_tables=2)
+    weekdays = [
+        each.key.subject
+        for each in comparisons
+        if each.key.statistic == TwinStatistic.MEAN_COUNT_OF_WEEKDAY
+    ]
+    assert weekdays == ["0", "1", "2", "3", "4"]
+
+
+def test_binomial_counts_have_a_variance_ratio_of_one() -> None:
+    random = np.random.default_rng(3)
+    first = np.full(364, 2000)
+    second = random.binomial(first, 0.5)
+    third = random.binomial(second, 0.2)
+    table = replace(
+        simulate_table(Simulation(grain=Grain.DAY)),
+        counts=np.stack([first, second, third], axis=-1)[:, np.newaxis],
+    )
+    comparisons = check_twin_tables(table, fit_product(table, "shop"), twin_tables=2)
+    ratios = [
+        each.table_value
+        for each in comparisons
+        if each.key.statistic == TwinStatistic.BINOMIAL_RATIO
+    ]
+    # Levels and weekday factors follow the noise a little.
+    assert ratios == pytest.approx([0.95, 0.95], abs=0.15)

@@ -13,7 +13,8 @@ from openenv_kit.episode_clients import retry
 from openenv_kit.episode_clients.http import HttpEpisode
 from openenv_kit.episode_clients.in_process import InProcessEpisode
 from openenv_kit.errors import ConfigurationError, ServerError
-from openenv_kit.trainers.tool_episode import ToolEpisode, get_next_scripted_call
+from openenv_kit.trainers.scripted_calls import get_next_scripted_call
+from openenv_kit.trainers.tool_episode import ToolEpisode
 from openenv_kit.trainers.trl import BASE_URL_VARIABLE, environment_class
 from support.stub_episode_server import FRAME, HANG_UP, OPENING, STEPPED, StubServer
 

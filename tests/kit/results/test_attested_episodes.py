@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from openenv_kit.environment import get_environment
-from openenv_kit.recordings.format import RunRecorder
+from openenv_kit.recordings.recorder import RunRecorder
 from openenv_kit.reply import observation_from_reply
 from openenv_kit.results.leaderboard_site import (
     group_into_boards,

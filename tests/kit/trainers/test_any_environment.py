@@ -9,7 +9,8 @@ from openenv_kit.datasets.split_rows import list_task_rows
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.trainers.openenv_harness import collect_episodes, iter_sft_examples
-from openenv_kit.trainers.tool_episode import ToolEpisode, get_next_scripted_call
+from openenv_kit.trainers.scripted_calls import get_next_scripted_call
+from openenv_kit.trainers.tool_episode import ToolEpisode
 from openenv_kit.trainers.trl import build_reward_components, environment_class
 from research.scripted_endpoint import ScriptedEndpoint
 from support.command_line import run_cli

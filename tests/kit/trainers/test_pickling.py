@@ -22,7 +22,8 @@ from openenv_kit.trainers.openenv_harness import (
     build_run_limits,
     build_scripted_model_step,
 )
-from openenv_kit.trainers.tool_episode import ToolEpisode, get_next_scripted_call
+from openenv_kit.trainers.scripted_calls import get_next_scripted_call
+from openenv_kit.trainers.tool_episode import ToolEpisode
 from openenv_kit.trainers.trl import build_reward_components, environment_class
 from openenv_kit.variables import SERVER_TOKEN_VARIABLE
 from support.paths import TESTS
@@ -130,7 +131,7 @@ def test_environment_class_in_another_process_plays_with_the_same_tools() -> Non
 def test_started_episode_in_another_process_goes_on_to_the_same_score() -> None:
     code = (
         "import pickle, sys\n"
-        "from openenv_kit.trainers.tool_episode import get_next_scripted_call\n"
+        "from openenv_kit.trainers.scripted_calls import get_next_scripted_call\n"
         "episode, answers, opening = pickle.load(sys.stdin.buffer)\n"
         "while call := get_next_scripted_call('reference', answers, 'drilldown', opening):\n"
         "    answers.append(episode.call_tool(*call))\n"

@@ -22,7 +22,8 @@ from openenv_kit.trainers.openenv_harness import (
     ToolSessionFactory,
     collect_episodes,
 )
-from openenv_kit.trainers.tool_episode import ToolEpisode, get_next_scripted_call
+from openenv_kit.trainers.scripted_calls import get_next_scripted_call
+from openenv_kit.trainers.tool_episode import ToolEpisode
 from openenv_kit.trainers.trl import environment_class
 from support.tool_episodes import task_of
 
@@ -211,7 +212,7 @@ def test_skyrl_row_is_played_as_before_and_a_wrong_one_is_refused(stand_ins: Any
 async def test_nemo_gym_session_without_a_reset_starts_another_task_and_gives_the_rules(
     stand_ins: Any,
 ) -> None:
-    config = SimpleNamespace(base_url=None, environment=None)
+    config = SimpleNamespace(base_url=None, environment=None, record=None)
     server = stand_ins.nemo_gym.EpisodeServer(config=config, _episodes={}, _results={})
     tasks = []
     for number, body in enumerate(({}, {"reset": None}, {"reset": {}}, {"reset": "{}", "uid": 1})):

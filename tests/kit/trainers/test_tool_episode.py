@@ -9,7 +9,8 @@ from metric_tracker_rl.policies import POLICIES, get_policy
 from openenv_kit.datasets.split_rows import list_task_rows, reset_arguments_from_row
 from openenv_kit.errors import ConfigurationError, ToolArgumentError
 from openenv_kit.rollouts.run_policy import run_policy
-from openenv_kit.trainers.tool_episode import ToolEpisode, get_next_scripted_call
+from openenv_kit.trainers.scripted_calls import get_next_scripted_call
+from openenv_kit.trainers.tool_episode import ToolEpisode
 
 TASK = {"task_id": "hard_mixed_multi"}
 
