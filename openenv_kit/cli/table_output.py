@@ -7,13 +7,14 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
+from statistics import median
 
 import typer
 
-from openenv_kit.environment import Environment
-from openenv_kit.errors import ConfigurationError, KitError
+from openenv_kit.errors import KitError
 from openenv_kit.own_data.cleaned_table import WHAT_FITS, CleanedTable
-from openenv_kit.own_data.support import OwnDataSupport, SummaryLine
+from openenv_kit.own_data.stage_counts import DayStatus, StageCounts
+from openenv_kit.own_data.support import SummaryLine
 
 TITLE_WIDTH = 12
 MIN_WIDTH, MAX_WIDTH = 60, 110
@@ -46,17 +47,6 @@ def report_refusals() -> Iterator[None]:
         raise typer.Exit(TableExitCode.REFUSED) from None
 
 
-def require_own_data(environment: Environment) -> OwnDataSupport:
-    """Return the object that makes an environment's tasks from a user's table.
-
-    Raises:
-        ConfigurationError: the environment has none.
-    """
-    if environment.own_data is None:
-        raise ConfigurationError(f"{environment.name} makes no tasks from a table.")
-    return environment.own_data
-
-
 def print_lines(lines: Iterable[SummaryLine]) -> None:
     """Print lines with their titles in a column of their own; long texts are wrapped."""
     columns = shutil.get_terminal_size((MAX_WIDTH, 24)).columns
@@ -80,7 +70,7 @@ def print_table_description(table: CleanedTable) -> None:
         [
             SummaryLine("Read", f"{table.description}; {counts.days} days from {counts.start}"),
             *(SummaryLine("Note", note) for note in table.description.notes),
-            SummaryLine("Stages", describe_stages(table)),
+            SummaryLine("Stages", describe_stages(counts)),
             *(
                 SummaryLine("Renamed", f"{old} → {new}")
                 for new, old in table.renamed_stages.items()
@@ -91,15 +81,12 @@ def print_table_description(table: CleanedTable) -> None:
     )
 
 
-def describe_stages(table: CleanedTable) -> str:
-    """Return the median of the first count, and the share of each stage that reaches the next."""
-    counts = table.stage_counts
-    is_counted = [status == "counted" for status in counts.day_status]
-    totals = sorted(counts.daily_counts[is_counted, 0].tolist())
-    median = totals[len(totals) // 2] if totals else 0
-    sums = counts.daily_counts[is_counted].sum(axis=0).tolist()
-    parts = [f"{counts.stages[0]} {median:,} a day"]
+def describe_stages(counts: StageCounts) -> str:
+    """Return the medians of the first count by day, and of each step rate."""
+    is_counted = [status == DayStatus.COUNTED for status in counts.day_status]
+    totals = counts.daily_counts[is_counted].tolist()
+    parts = [f"{counts.stages[0]} {median(day[0] for day in totals):,.0f} a day"]
     for stage in range(1, len(counts.stages)):
-        rate = sums[stage] / sums[stage - 1] if sums[stage - 1] else 0.0
+        rate = median(day[stage] / day[stage - 1] if day[stage - 1] else 0.0 for day in totals)
         parts.append(f"{counts.stages[stage]} {100.0 * rate:.1f} %")
     return " → ".join(parts)

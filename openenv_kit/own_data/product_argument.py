@@ -9,12 +9,13 @@ from typing import Any
 from openenv_kit.environment import Environment, find_environment_entry_points
 from openenv_kit.errors import ConfigurationError, InvalidValueError
 from openenv_kit.own_data.product_paths import read_environment_name
-from openenv_kit.own_data.product_support import LoadedProduct, ProductSupport
+from openenv_kit.own_data.product_support import LoadedProduct
+from openenv_kit.own_data.support import OwnDataSupport
 from openenv_kit.reset_arguments import PRODUCT
 from openenv_kit.splits import Splits
 
 
-def require_own_data(environment: Environment) -> ProductSupport:
+def require_own_data(environment: Environment) -> OwnDataSupport:
     """Return the support for products of an environment.
 
     Raises:
