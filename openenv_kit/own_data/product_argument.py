@@ -88,28 +88,51 @@ def get_splits_of_reset(environment: Environment, reset_arguments: Mapping[str, 
     return require_own_data(environment).get_product_splits(value)
 
 
+def require_product_of_episode(
+    environment: Environment,
+    reset_arguments: Mapping[str, Any],
+    reset_observation: Mapping[str, Any],
+) -> LoadedProduct:
+    """Return the product that an episode was generated from.
+
+    Args:
+        environment: environment of the episode.
+        reset_arguments: arguments of the reset, with a product.
+        reset_observation: observation of the reset, which names the product. If a sealed episode
+            names none, the product of the arguments is returned.
+
+    Raises:
+        ConfigurationError: the product is unknown.
+    """
+    own_data = require_own_data(environment)
+    played = own_data.read_product_of_reset(reset_observation)
+    return played or own_data.find_product(reset_arguments[PRODUCT.name])
+
+
 def require_expected_product(
-    expected: LoadedProduct | None, environment: Environment, reset_observation: Mapping[str, Any]
+    environment: Environment,
+    expected_digest: str | None,
+    reset_observation: Mapping[str, Any],
 ) -> None:
-    """Check that an episode was generated from a product.
+    """Check that an episode was generated from the product that its player expects.
 
     A server may have another product under the same name, for example of an earlier import.
 
     Args:
-        expected: the product that the client knows; None to check nothing.
         environment: environment of the episode.
+        expected_digest: digest of the expected product; None to check nothing.
         reset_observation: observation of the episode's reset.
 
     Raises:
         ConfigurationError: the episode belongs to another product. The message has both digests.
     """
-    if expected is None:
+    if expected_digest is None:
         return
     played = require_own_data(environment).read_product_of_reset(reset_observation)
-    if played != expected:
+    if played is None or played.digest != expected_digest:
         raise ConfigurationError(
-            f"The episode was generated from {describe_product(played)}; expected: "
-            f"{describe_product(expected)}. Use the same product file on both sides."
+            f"The episode was generated from {describe_product(played)}; expected: the digest "
+            f"{expected_digest}. Use the same product file on both sides."
         )
 
 
