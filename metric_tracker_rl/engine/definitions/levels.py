@@ -110,7 +110,7 @@ class FunnelLevel:
 
     @property
     def policy_version_with_suffixes(self) -> str:
-        """Policy version, with a suffix for thresholds by series, a calendar and drawn parameters."""
+        """Policy version, with suffixes for series thresholds, a calendar and drawn parameters."""
         series = "" if self.series_thresholds is None else "+series"
         calendar = "+calendar" if self.decoys else ""
         drawn = f"+varied{DRAWN_POLICIES_VERSION}" if self.has_drawn_policy else ""
