@@ -111,7 +111,7 @@ def test_daytime_of_the_whole_day_takes_every_event() -> None:
 
 @pytest.mark.parametrize("rate", [0.0, 0.03, 0.5, 0.98, 1.0])
 def test_later_stage_stays_within_the_previous_one(rate: float) -> None:
-    previous = BitStream("previous").raw_words(24 * 50).reshape(50, 24).astype(np.int64) % 40
+    previous = BitStream("previous").read_raw_words(24 * 50).reshape(50, 24).astype(np.int64) % 40
     previous = np.abs(previous)
     totals = np.rint(previous.sum(axis=1) * rate).astype(np.int64)
     hours = draw_later_stage_hours(BitStream("later"), totals, previous)
