@@ -81,9 +81,9 @@ def detect_shape(source: TableSource, options: ImportOptions) -> ColumnRoles:
     """
     profiles = profile_columns(source, options.date_format)
     date_headers = _find_date_headers(profiles, options)
+    _refuse_missing_header(source, date_headers)
     if len(date_headers) >= MIN_DATE_HEADERS:
         return _pivoted_roles(source, profiles, date_headers, options)
-    _refuse_missing_header(source, date_headers)
     date = _choose_date_column(profiles, options)
     time = _choose_time_column(profiles, date, options)
     others = tuple(profile for profile in profiles if profile.name and profile not in (date, time))
@@ -134,12 +134,15 @@ def _refuse_missing_header(source: TableSource, date_headers: tuple[int, ...]) -
     """
     if source.text_format is None:
         return
-    has_number = any(re.fullmatch(r"[-+]?[\d.,]+%?", name) for name in source.columns)
-    if date_headers or has_number:
+    has_number = any(
+        re.search(r"\d", name) and not re.search(r"[^\W\d_]", name)
+        for position, name in enumerate(source.columns)
+        if position not in date_headers
+    )
+    if has_number or 0 < len(date_headers) < MIN_DATE_HEADERS:
         raise TableRefused(
-            f"{source.header_place}: {'a date' if date_headers else 'a number'} in place of a "
-            f"column's name; the first line must name the columns, or at least "
-            f"{MIN_DATE_HEADERS} of them must be dates."
+            f"{source.header_place}: a number or date in place of a column's name; the first line "
+            f"must name the columns, or at least {MIN_DATE_HEADERS} of them must be dates."
         )
 
 
@@ -160,8 +163,8 @@ def _pivoted_roles(
     else:
         listed = list_columns([profile.name for profile in names])
         raise TableRefused(
-            f"{source.header_place}: {len(date_headers)} headers are dates, but the column of the stages is not "
-            f"evident; pass --metric-column. {listed}"
+            f"{source.header_place}: {len(date_headers)} headers are dates, but the column of the "
+            f"stages is not evident; pass --metric-column. {listed}"
         )
     return ColumnRoles(
         shape=TableShape.PIVOTED,
