@@ -175,3 +175,10 @@ def test_outage_is_reported() -> None:
         InvestigationRequest(),
     )
     assert "visits" in [row.entity_name for row in investigation.policy_rows]
+
+
+@pytest.mark.parametrize("profile", ["standard", "lean"])
+def test_reference_finds_the_rows_of_the_policy(folder: Path, profile: str) -> None:
+    result = run_cli(*("investigate", "shop.csv", "--product", "shop.toml", "--profile", profile))
+    assert result.exit_code == 0, result.output
+    assert "both have 1; score 1.0000" in result.stdout
