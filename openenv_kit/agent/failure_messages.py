@@ -1,6 +1,7 @@
 """Builds error messages for failed requests to a model's endpoint.
 
-Each message names the setting to change."""
+Each message names the setting to change.
+"""
 
 from __future__ import annotations
 

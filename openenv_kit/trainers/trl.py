@@ -15,6 +15,7 @@ import os
 from abc import ABCMeta
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from openenv_kit.datasets.row_values import convert_to_python_value, parse_json_object_of_column
@@ -27,6 +28,11 @@ from openenv_kit.datasets.split_rows import (
 from openenv_kit.datasets.task_sampling import add_default_split, has_task_selector
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import InvalidValueError, require_name
+from openenv_kit.own_data.product_argument import (
+    find_product_of_reset,
+    get_product_reset_arguments,
+)
+from openenv_kit.own_data.product_support import PRODUCT_DIGEST_COLUMN
 from openenv_kit.reply import EndInfo
 from openenv_kit.tool import Tool
 from openenv_kit.trainers import explain_missing_package
@@ -75,7 +81,11 @@ class ToolEnvironment(metaclass=EnvironmentType):
         """Create an environment. TRL passes no URL; the default is that of the class."""
         base_url = base_url or self._base_url or os.environ.get(BASE_URL_VARIABLE)
         self._episode = ToolEpisode(
-            base_url, self.environment, self._default_reset_arguments, record=self._record
+            base_url,
+            self.environment,
+            self._default_reset_arguments,
+            record=self._record,
+            is_bound_to_product=True,
         )
 
     def reset(self, **row: Any) -> str:
@@ -106,7 +116,12 @@ class ToolEnvironment(metaclass=EnvironmentType):
                 unless they are empty.
         """
         first_user_message = self._episode.reset(
-            {"environment": row.get("environment"), "reset": arguments}, self._offered_tool_names
+            {
+                "environment": row.get("environment"),
+                "reset": arguments,
+                PRODUCT_DIGEST_COLUMN: row.get(PRODUCT_DIGEST_COLUMN),
+            },
+            self._offered_tool_names,
         )
         prompt_text = _extract_prompt_text(row.get("prompt"))
         system_prompt = self._episode.system_prompt
@@ -136,18 +151,22 @@ def environment_class(
     reset: Mapping[str, Any] | None = None,
     level: str | None = None,
     *,
+    product: Path | str | None = None,
     base_url: str | None = None,
     record: str | None = None,
 ) -> type[ToolEnvironment]:
     """Return a class whose public methods, except `reset` and `get_reward`, are the tools.
 
-    The class can be pickled and loaded in another process.
+    The class can be pickled and loaded in another process. A class is made for one product, because
+    its tools name the product's stages; rows of another product are refused.
 
     Args:
         environment: name of the environment.
         split: split of the dataset, or of the drawn tasks if there is no dataset; by default train.
         reset: additional reset arguments of the dataset.
         level: level of the dataset; None for all levels.
+        product: product of the dataset: path of its file, or its name if the variable PRODUCTS
+            lists the file; None for the environment's own episodes.
         base_url: URL of the server to play on; None for the variable `OPENENV_KIT_BASE_URL` or,
             if it is not set, for this process.
         record: folder in which every episode is recorded with its messages; None to record
@@ -155,15 +174,26 @@ def environment_class(
 
     Raises:
         UnknownNameError: there is no such environment or reset argument.
+        ConfigurationError: the product cannot be used.
     """
     resolved_environment = get_environment(convert_to_python_value(environment))
-    arguments = {"split": split, "difficulty": level, **parse_json_object_of_column("reset", reset)}
+    arguments = {
+        "split": split,
+        "difficulty": level,
+        **parse_json_object_of_column("reset", reset),
+        **get_product_reset_arguments(resolved_environment, product),
+    }
     arguments = {name: convert_to_python_value(value) for name, value in arguments.items()}
     defaults = {name: value for name, value in arguments.items() if value is not None}
     for name in defaults:
         require_name("reset argument", name, resolved_environment.reset_arguments)
+    used_product = find_product_of_reset(resolved_environment, defaults)
     return _build_environment_class(
-        resolved_environment.name, json.dumps(defaults), base_url, record
+        resolved_environment.name,
+        json.dumps(defaults),
+        base_url,
+        record,
+        None if used_product is None else used_product.digest,
     )
 
 
@@ -173,16 +203,25 @@ def _build_environment_class(
     default_reset_arguments_json: str,
     base_url: str | None = None,
     record: str | None = None,
+    product_digest: str | None = None,
 ) -> type[ToolEnvironment]:
     """Return the class for an environment and default reset arguments in JSON.
 
     Equal arguments return the same class, so that unpickling a class in the same process returns
     the original class.
+
+    Raises:
+        InvalidValueError: the product of this process has another digest, for example because the
+            class was pickled in a process with another file.
     """
     resolved_environment, defaults = (
         get_environment(environment),
         json.loads(default_reset_arguments_json),
     )
+    used_product = find_product_of_reset(resolved_environment, defaults)
+    if used_product is not None and used_product.digest != product_digest:
+        allowed = f"{product_digest}, for which the class was made"
+        raise InvalidValueError("the product's digest", used_product.digest, allowed)
     tools = resolved_environment.tools.select_for_episode(
         add_default_split(resolved_environment, defaults)
     )
@@ -192,7 +231,8 @@ def _build_environment_class(
         "_offered_tool_names": tools.tool_names,
         "_default_reset_arguments": defaults,
         "_class_recipe": ClassRecipe(
-            _build_environment_class, (environment, default_reset_arguments_json, base_url, record)
+            _build_environment_class,
+            (environment, default_reset_arguments_json, base_url, record, product_digest),
         ),
         "_base_url": base_url,
         "_record": record,
@@ -259,13 +299,14 @@ def build_dataset(
     environment: str | None = None,
     reset: Mapping[str, Any] | None = None,
     level: str | None = None,
+    product: Path | str | None = None,
 ) -> datasets.Dataset:
     """Return a dataset with a column `prompt` and the columns of `list_task_rows`.
 
     `list_task_rows` also describes the parameters.
     """
     return build_dataset_from_rows(
-        list_task_rows(split, first, count, environment, reset, level), environment
+        list_task_rows(split, first, count, environment, reset, level, product), environment
     )
 
 
@@ -303,6 +344,7 @@ def build_eval_datasets(
     environment: str | None = None,
     reset: Mapping[str, Any] | None = None,
     levels: Sequence[str] | None = None,
+    product: Path | str | None = None,
 ) -> dict[str, datasets.Dataset]:
     """Build a dataset for each level, for `GRPOTrainer(eval_dataset=…)`.
 
@@ -315,15 +357,19 @@ def build_eval_datasets(
         environment: name of the environment.
         reset: additional arguments of every reset.
         levels: names of levels; None for every level of the split.
+        product: see `list_task_rows`.
 
     Raises:
         UnknownNameError, InvalidValueError: see `list_task_rows`.
     """
     split = "validation" if split is None else split
     if levels is None:
-        rows = list_task_rows(split, 0, None, environment)
+        rows = list_task_rows(split, 0, None, environment, product=product)
         levels = list(dict.fromkeys(row["level"] for row in rows if "level" in row))
-    return {level: build_dataset(split, 0, count, environment, reset, level) for level in levels}
+    return {
+        level: build_dataset(split, 0, count, environment, reset, level, product)
+        for level in levels
+    }
 
 
 def _extract_prompt_text(prompt: Any) -> str:
