@@ -7,6 +7,7 @@ from typing import Any
 
 from metric_tracker_rl.engine.configuration.modes import MODES
 from metric_tracker_rl.engine.configuration.play_rules import DEFAULT_PLAY_RULES, PlayRules
+from metric_tracker_rl.engine.definitions.funnel import Funnel
 from metric_tracker_rl.engine.definitions.names import BaselineKind
 from metric_tracker_rl.engine.definitions.severity import severity_bounds_to_lists
 from metric_tracker_rl.engine.definitions.thresholds import get_thresholds_by_public_name
@@ -68,6 +69,12 @@ class EpisodeView:
         else:
             self.policy_numbers = build_series_policy_numbers(episode.series, episode.dates[0])
         self.objective = MODES[rules.mode].objective
+
+    @property
+    def product_funnel(self) -> Funnel | None:
+        """Funnel of the episode's product; None for the built-in funnel."""
+        config = self.episode.config
+        return None if config.product is None else config.funnel_with_policy_daytime
 
     @property
     def names_and_thresholds_of_product(self) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from metric_tracker_rl.engine.definitions.entity_types import DATA_QUALITY
+from metric_tracker_rl.engine.definitions.funnel import Funnel, FunnelStage, HourRange
 from metric_tracker_rl.engine.definitions.thresholds import SEVERITY_MULTIPLES
 from metric_tracker_rl.engine.reporting_policy.baselines import get_weekday_name_of_date
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
@@ -61,3 +63,26 @@ def build_series_policy_numbers(series: DailySeries, first_date: str) -> dict[st
         "leak_reports": level.leak_reports.value,
         "first_weekday": get_weekday_name_of_date(first_date),
     }
+
+
+def rebuild_funnel_from_numbers(numbers: Mapping[str, Any]) -> Funnel:
+    """Return the funnel that public parameters describe, without a model of its counts.
+
+    Args:
+        numbers: result of `build_series_policy_numbers`, or a configuration that contains it.
+
+    Raises:
+        KeyError, TypeError, ValueError: a parameter is missing or has the wrong type.
+    """
+    daytime = None
+    if "daytime_hours" in numbers:
+        first_hour, last_hour = numbers["daytime_hours"]
+        daytime = HourRange(first_hour, last_hour + 1)
+    return Funnel(
+        name=str(numbers.get("funnel", "")),
+        stages=tuple(FunnelStage(name, name) for name in numbers["stages"]),
+        composite_ends=tuple(numbers["composite_rates"].values()),
+        daytime=daytime,
+        hours_per_day=numbers["hours_per_day"],
+        compares_daily_totals=numbers["compares_daily_totals"],
+    )

@@ -232,7 +232,9 @@ class EpisodeSession(Session):
     def _run_analysis_or_submit_ids(
         self, view: EpisodeView, method_name: str, raw_arguments: Mapping[str, Any]
     ) -> Reply:
-        tools = select_analysis_tools(view.rules, has_drawn_policy=view.has_drawn_policy)
+        tools = select_analysis_tools(
+            view.rules, has_drawn_policy=view.has_drawn_policy, product_funnel=view.product_funnel
+        )
         tool = tools.find(method_name)
         result = tool.call(view, raw_arguments, "analysis_args")
         if method_name == SUBMIT_TOOL:
@@ -301,12 +303,14 @@ class EpisodeSession(Session):
 
     def _build_reset_observation_fields(self, view: EpisodeView) -> dict[str, Any]:
         """Return the observation fields of a reset reply, which include the catalogues of tools."""
-        tools = select_analysis_tools(view.rules, has_drawn_policy=view.has_drawn_policy)
+        tools = select_analysis_tools(
+            view.rules, has_drawn_policy=view.has_drawn_policy, product_funnel=view.product_funnel
+        )
         funnel = view.episode.config.funnel_with_policy_daytime
         fields: dict[str, Any] = {
             "instruction": view.objective_and_policy_text,
             "config": view.public_config,
-            "available_methods": list(build_method_specs(tools, funnel.name)),
+            "available_methods": list(build_method_specs(tools, funnel)),
             "expected_row_count": self._get_expected_row_count_if_visible(view),
         }
         if not view.rules.has_lean_profile:
