@@ -16,15 +16,10 @@ from abc import ABCMeta
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from openenv_kit.datasets.row_values import convert_to_python_value, parse_json_object_of_column
-from openenv_kit.datasets.split_rows import (
-    DEFAULT_SPLIT,
-    TaskRow,
-    list_task_rows,
-    reset_arguments_from_row,
-)
+from openenv_kit.datasets.split_rows import reset_arguments_from_row
 from openenv_kit.datasets.task_sampling import add_default_split, has_task_selector
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import InvalidValueError, require_name
@@ -35,14 +30,15 @@ from openenv_kit.own_data.product_argument import (
 from openenv_kit.own_data.product_support import PRODUCT_DIGEST_COLUMN
 from openenv_kit.reply import EndInfo
 from openenv_kit.tool import Tool
-from openenv_kit.trainers import explain_missing_package
 from openenv_kit.trainers.chat_messages import list_message_texts
 from openenv_kit.trainers.tool_episode import ToolEpisode
 from openenv_kit.trainers.tool_functions import set_tool_signature
-from openenv_kit.variables import BASE_URL_VARIABLE
 
-if TYPE_CHECKING:
-    import datasets
+# Re-exported: these names are part of this module's interface.
+from openenv_kit.trainers.trl_datasets import build_dataset as build_dataset
+from openenv_kit.trainers.trl_datasets import build_dataset_from_rows as build_dataset_from_rows
+from openenv_kit.trainers.trl_datasets import build_eval_datasets as build_eval_datasets
+from openenv_kit.variables import BASE_URL_VARIABLE
 
 
 class EnvironmentType(ABCMeta):
@@ -290,86 +286,6 @@ def build_reward_components(*names: str) -> list[RewardComponent]:
     are 0 without a report.
     """
     return [RewardComponent(name) for name in names]
-
-
-def build_dataset(
-    split: str | None = DEFAULT_SPLIT,
-    first: int | None = 0,
-    count: int | None = None,
-    environment: str | None = None,
-    reset: Mapping[str, Any] | None = None,
-    level: str | None = None,
-    product: Path | str | None = None,
-) -> datasets.Dataset:
-    """Return a dataset with a column `prompt` and the columns of `list_task_rows`.
-
-    `list_task_rows` also describes the parameters.
-    """
-    return build_dataset_from_rows(
-        list_task_rows(split, first, count, environment, reset, level, product), environment
-    )
-
-
-def build_dataset_from_rows(
-    rows: Sequence[TaskRow],
-    environment: str | None = None,
-    system_prompt_reset: Mapping[str, Any] | None = None,
-) -> datasets.Dataset:
-    """Build a dataset from rows, such as a subset of the rows of `list_task_rows`.
-
-    All rows get the same system prompt.
-
-    Args:
-        rows: rows of the dataset.
-        environment: name of the environment.
-        system_prompt_reset: reset arguments of the episode whose system prompt is used; None for
-            the first row.
-
-    Raises:
-        InvalidValueError: there are no rows.
-    """
-    with explain_missing_package("openenv-metric-tracker-rl[trl]"):
-        from datasets import Dataset
-
-    if not rows:
-        raise InvalidValueError("rows", rows, "at least one row")
-    system_prompt = get_environment(environment).build_system_prompt(system_prompt_reset or rows[0])
-    prompt = [{"role": "system", "content": system_prompt}, {"role": "user", "content": ""}]
-    return Dataset.from_list([{"prompt": prompt, **row} for row in rows])
-
-
-def build_eval_datasets(
-    split: str | None = "validation",
-    count: int | None = None,
-    environment: str | None = None,
-    reset: Mapping[str, Any] | None = None,
-    levels: Sequence[str] | None = None,
-    product: Path | str | None = None,
-) -> dict[str, datasets.Dataset]:
-    """Build a dataset for each level, for `GRPOTrainer(eval_dataset=…)`.
-
-    TRL logs `eval_reward` under one name for all datasets. `RolloutMonitor` adds the mean score of
-    each level, such as `eval_rollouts/mean_score/easy`.
-
-    Args:
-        split: name of the split.
-        count: number of tasks of each level; None for all.
-        environment: name of the environment.
-        reset: additional arguments of every reset.
-        levels: names of levels; None for every level of the split.
-        product: see `list_task_rows`.
-
-    Raises:
-        UnknownNameError, InvalidValueError: see `list_task_rows`.
-    """
-    split = "validation" if split is None else split
-    if levels is None:
-        rows = list_task_rows(split, 0, None, environment, product=product)
-        levels = list(dict.fromkeys(row["level"] for row in rows if "level" in row))
-    return {
-        level: build_dataset(split, 0, count, environment, reset, level, product)
-        for level in levels
-    }
 
 
 def _extract_prompt_text(prompt: Any) -> str:
