@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metric_tracker_rl.products.funnel_products import FunnelProducts
+from metric_tracker_rl.own_metrics.funnel_products import FunnelProducts
 from metric_tracker_rl.products.product_file import format_product, read_product
 from openenv_kit.own_data.support import (
     DriftResult,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from openenv_kit.cli.common import EnvironmentOption, WorkersOption
 from openenv_kit.cli.table_options import with_table_options
 from openenv_kit.cli.table_output import (
     TableExitCode,
+    is_person_present,
     print_lines,
     print_table_description,
     report_refusals,
@@ -127,7 +127,7 @@ def _confirm_unless_skipped(product_path: Path, report_path: Path, *, skip: bool
     Raises:
         typer.Abort: the answer is no.
     """
-    if not skip and sys.stdin.isatty():
+    if not skip and is_person_present():
         typer.confirm(f"Write {product_path} and {report_path}?", default=True, abort=True)
 
 

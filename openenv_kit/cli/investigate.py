@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
-import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +21,7 @@ from openenv_kit.cli.common import EnvironmentOption
 from openenv_kit.cli.table_options import with_table_options
 from openenv_kit.cli.table_output import (
     TableExitCode,
+    is_person_present,
     print_lines,
     print_table_description,
     report_refusals,
@@ -183,6 +183,6 @@ def _ask_before_numbers_leave(settings: AgentSettings) -> None:
         typer.Abort: the answer is no.
     """
     host = urlsplit(settings.api_base_url or "").hostname or OPENAI_HOST
-    if not sys.stdin.isatty():
+    if not is_person_present():
         raise ConfigurationError(f"Numbers of your table would be sent to {host}; pass --yes.")
     typer.confirm(f"Send numbers of your table to {host}?", abort=True)

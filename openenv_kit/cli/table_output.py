@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -45,6 +46,11 @@ def report_refusals() -> Iterator[None]:
     except (KitError, OSError, ModuleNotFoundError) as problem:
         typer.echo(f"{WHAT_FITS}\n{problem}", err=True)
         raise typer.Exit(TableExitCode.REFUSED) from None
+
+
+def is_person_present() -> bool:
+    """Return whether standard input is a terminal, so that a question can be answered."""
+    return sys.stdin.isatty()
 
 
 def print_lines(lines: Iterable[SummaryLine]) -> None:

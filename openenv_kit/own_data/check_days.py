@@ -55,7 +55,9 @@ def keep_selected_days(grid: DayGrid, options: ImportOptions) -> None:
     last_kept = min(options.until_date or last, last)
     if first_kept > last_kept:
         raise TableRefused(
-            f"No day is left: the table has {grid.start} to {last}; change --from and --until."
+            f"No day is left: the table starts on {grid.start}; change --until."
+            if last_kept < grid.start
+            else f"No day is left: the table ends on {last}; change --from."
         )
     grid.keep_days((first_kept - grid.start).days, (last_kept - grid.start).days + 1)
 
@@ -73,8 +75,8 @@ def refuse_weekly_data(grid: DayGrid) -> None:
     if distance >= 7:
         kind = "weekly" if distance < 28 else "monthly"
         raise TableRefused(
-            f"{distance} days lie between rows, such as {grid.get_date(int(days[0]))} and "
-            f"{grid.get_date(int(days[1]))}: {kind} data; export one row per day or hour."
+            f"{distance} days lie between rows, as after {grid.get_date(int(days[0]))}: {kind} "
+            "data; export one row per day or hour."
         )
 
 

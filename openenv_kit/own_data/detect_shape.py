@@ -82,7 +82,8 @@ def detect_shape(source: TableSource, options: ImportOptions) -> ColumnRoles:
     profiles = profile_columns(source, options.date_format)
     date_headers = _find_date_headers(profiles, options)
     if len(date_headers) >= MIN_DATE_HEADERS:
-        return _pivoted_roles(profiles, date_headers, options)
+        return _pivoted_roles(source, profiles, date_headers, options)
+    _refuse_missing_header(source, date_headers)
     date = _choose_date_column(profiles, options)
     time = _choose_time_column(profiles, date, options)
     others = tuple(profile for profile in profiles if profile.name and profile not in (date, time))
@@ -125,8 +126,28 @@ def _find_date_headers(
     return tuple(profile.position for profile in profiles if is_date(profile.name))
 
 
+def _refuse_missing_header(source: TableSource, date_headers: tuple[int, ...]) -> None:
+    """Refuse a text file whose first line has values, which messages must not quote as names.
+
+    Raises:
+        TableRefused: a column's name is a date or a number.
+    """
+    if source.text_format is None:
+        return
+    has_number = any(re.fullmatch(r"[-+]?[\d.,]+%?", name) for name in source.columns)
+    if date_headers or has_number:
+        raise TableRefused(
+            f"{source.header_place}: {'a date' if date_headers else 'a number'} in place of a "
+            f"column's name; the first line must name the columns, or at least "
+            f"{MIN_DATE_HEADERS} of them must be dates."
+        )
+
+
 def _pivoted_roles(
-    profiles: tuple[ColumnProfile, ...], date_headers: tuple[int, ...], options: ImportOptions
+    source: TableSource,
+    profiles: tuple[ColumnProfile, ...],
+    date_headers: tuple[int, ...],
+    options: ImportOptions,
 ) -> ColumnRoles:
     names = tuple(profile for profile in profiles if profile.position not in date_headers)
     texts = [profile for profile in names if profile.has_few_texts and profile.name]
@@ -139,7 +160,7 @@ def _pivoted_roles(
     else:
         listed = list_columns([profile.name for profile in names])
         raise TableRefused(
-            f"line 1: {len(date_headers)} headers are dates, but the column of the stages is not "
+            f"{source.header_place}: {len(date_headers)} headers are dates, but the column of the stages is not "
             f"evident; pass --metric-column. {listed}"
         )
     return ColumnRoles(

@@ -140,10 +140,13 @@ def _order_stages(
     # Columns are usually written in funnel order, so a later one with more events is a warning.
     is_evident = (np.diff(totals) <= 0).all() if roles.metric is None else not is_tied
     if not is_evident:
+        # Texts of a column may be anything, such as customers; messages must not list them.
         largest_first = ",".join(stage_texts[stage] for stage in order)
+        example = (
+            f", such as --stages {largest_first}" if roles.metric is None else " with --stages"
+        )
         raise TableRefused(
-            "The order of the stages is not evident; pass them in funnel order, such as "
-            f"--stages {largest_first}."
+            f"The order of the stages is not evident; pass them in funnel order{example}."
         )
     if roles.metric is not None:
         grid.counts = grid.counts[:, :, order]

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from metric_tracker_rl.products.named_products import NAMED_PRODUCTS
 
 from metric_tracker_rl.engine.certification.plannable_families import list_plannable_families
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig

@@ -225,8 +225,7 @@ def test_where_with_an_unknown_column_is_refused(path: Path) -> None:
 def test_weekly_data_is_refused(path: Path) -> None:
     rows = [f"{START + timedelta(days=7 * week)},50,30,10" for week in range(90)]
     assert refusal_message(write_lines(path, [LINES[0], *rows])) == (
-        "7 days lie between rows, such as 2024-01-01 and 2024-01-08: weekly data; export one row "
-        "per day or hour."
+        "7 days lie between rows, as after 2024-01-01: weekly data; export one row per day or hour."
     )
 
 

@@ -124,7 +124,7 @@ def test_last_day_with_less_than_60_percent_of_its_weekday_is_dropped(path: Path
 
 
 def test_last_day_of_a_log_that_always_ends_early_is_kept(path: Path) -> None:
-    counts = funnel_counts(hours=24, visits=8)
+    counts = funnel_counts(84, hours=24, visits=4)
     counts[:, 20:] = 0
     table = load(write_lines(path, event_lines(counts)))
     assert np.array_equal(table.stage_counts.counts, counts)
@@ -143,9 +143,13 @@ def test_from_and_until_select_days(path: Path) -> None:
     assert table.stage_counts.start == date(2024, 1, 4)
 
 
-def test_from_after_the_table_is_refused(path: Path) -> None:
-    assert refusal_message(write_lines(path, LINES), from_date=date(2025, 1, 1)) == (
-        "No day is left: the table has 2024-01-01 to 2024-04-07; change --from and --until."
+def test_from_or_until_outside_the_table_is_refused(path: Path) -> None:
+    write_lines(path, LINES)
+    assert refusal_message(path, from_date=date(2025, 1, 1)) == (
+        "No day is left: the table ends on 2024-04-07; change --from."
+    )
+    assert refusal_message(path, until_date=date(2023, 1, 1)) == (
+        "No day is left: the table starts on 2024-01-01; change --until."
     )
 
 

@@ -166,20 +166,20 @@ def test_unknown_stage_names_the_nearest_column(path: Path) -> None:
 
 
 def test_unknown_stage_of_an_event_log_names_the_nearest_event(path: Path) -> None:
-    lines = event_lines(funnel_counts(hours=24, visits=8))
+    lines = event_lines(funnel_counts(84, hours=24, visits=4))
     assert refusal_message(write_lines(path, lines), stages=("visits", "cart")) == (
         "--stages cart: not in the column event. Did you mean 'carts'?"
     )
 
 
 def test_stages_of_an_event_log_can_be_selected(path: Path) -> None:
-    counts = funnel_counts(hours=24, visits=8)
+    counts = funnel_counts(84, hours=24, visits=4)
     table = load(write_lines(path, event_lines(counts)), stages=("visits", "orders"))
     assert np.array_equal(table.stage_counts.counts, counts[:, :, [0, 2]])
 
 
 def test_flag_above_1_in_a_row_per_case_is_not_a_case(path: Path) -> None:
-    lines = case_lines(funnel_counts(hours=24, visits=8))
+    lines = case_lines(funnel_counts(84, hours=24, visits=4))
     lines[-1] = lines[-1][:-1] + "2"
     assert refusal_message(write_lines(path, lines)) == (
         f"line {len(lines)}: a count above 1 in orders, but a row per case has only 0 and 1."
