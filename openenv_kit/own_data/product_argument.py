@@ -46,20 +46,27 @@ def load_product_file(environment: Environment, path: Path) -> LoadedProduct:
     return own_data.load_product(path)
 
 
-def get_product_reset_arguments(environment: Environment, path: Path | None) -> dict[str, Any]:
-    """Load the product of the option `--product` and return the reset arguments that select it.
+def get_product_reset_arguments(
+    environment: Environment, product: Path | str | None
+) -> dict[str, Any]:
+    """Return the reset arguments that select a product; load its file if it is given by its path.
 
     Args:
         environment: environment of the product.
-        path: product file; None to select no product.
+        product: path of a product file, as of the option `--product`; the name of a product that
+            this process knows; or None to select no product.
 
     Returns:
         `{"product": NAME}`; empty without a product.
 
     Raises:
-        ConfigurationError: see `load_product_file`.
+        ConfigurationError: there is no such product; see also `load_product_file`.
     """
-    return {} if path is None else {PRODUCT.name: load_product_file(environment, path).name}
+    if product is None:
+        return {}
+    if isinstance(product, Path):
+        return {PRODUCT.name: load_product_file(environment, product).name}
+    return {PRODUCT.name: require_own_data(environment).find_product(product).name}
 
 
 def find_product_of_reset(

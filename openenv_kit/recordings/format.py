@@ -41,8 +41,9 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Field, StrictBool, TypeAdapter, ValidationError
 
 from openenv_kit.errors import ConfigurationError, truncated_repr
-from openenv_kit.own_data.product_support import LoadedProduct
+from openenv_kit.own_data.product_support import PRODUCT_DIGEST_COLUMN, LoadedProduct
 from openenv_kit.reply import EVIDENCE_SHARE_KEY
+from openenv_kit.reset_arguments import PRODUCT
 
 RECORDING_FORMAT = "run/2"
 MAX_RECORDING_BYTES = 1 << 30
@@ -231,8 +232,8 @@ def _add_event_line_to_runs(runs: list[RecordedRun], line: str) -> None:
         if event["format"] != RECORDING_FORMAT:
             raise RecordingError(f"format {event['format']!r}; allowed: {RECORDING_FORMAT!r}.")
         start = {name: event[name] for name in _RUN_START_FIELDS}
-        if "product_digest" in event:
-            start["product"] = (event["product"], event["product_digest"])
+        if PRODUCT_DIGEST_COLUMN in event:
+            start["product"] = (event[PRODUCT.name], event[PRODUCT_DIGEST_COLUMN])
         start["environment"] = event.get("environment", "")
         start["is_private"] = bool(event.get("private"))
         runs.append(_get_cached_type_adapter(RecordedRun).validate_python(start))

@@ -24,11 +24,6 @@ from openenv_kit.errors import InvalidValueError
 from support.products import build_product_mapping
 
 
-@pytest.fixture(autouse=True)
-def no_products(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PRODUCTS", "")
-
-
 def write_product_file(path: Path, **changes: Any) -> Path:
     write_product(parse_product({**build_product_mapping(), **changes}), path)
     return path
@@ -75,7 +70,7 @@ def test_missing_file_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_file_of_another_environment_is_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "other.toml").write_text('environment = "drilldown_env"\nname = "shop"\n')
+    (tmp_path / "other.toml").write_text('environment = "drilldown"\nname = "shop"\n')
     monkeypatch.setenv("PRODUCTS", str(tmp_path))
     require_usable_product_files()
     assert not get_registered_products().by_name
