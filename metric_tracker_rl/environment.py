@@ -28,7 +28,7 @@ from openenv_kit.rollouts.policies import Policies
 from openenv_kit.sealed_split import is_sealed_split
 
 if TYPE_CHECKING:
-    from openenv_kit.own_data.product_support import ProductSupport
+    from openenv_kit.own_data.support import OwnDataSupport
     from openenv_kit.page.environment_view import EnvironmentView
     from openenv_kit.trust.audit import Audit
     from openenv_kit.trust.certify import Certifier
@@ -67,10 +67,10 @@ class MetricTracker(Environment):
         return certify
 
     @cached_property
-    def own_data(self) -> ProductSupport:
-        from metric_tracker_rl.products.funnel_products import FunnelProducts
+    def own_data(self) -> OwnDataSupport:
+        from metric_tracker_rl.own_metrics.own_data import MetricTrackerOwnData
 
-        return FunnelProducts()
+        return MetricTrackerOwnData()
 
     @cached_property
     def wire_models(self) -> WireModels:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from openenv.core.rubrics import Rubric
 
     from openenv_kit.catalogue import Catalogue
-    from openenv_kit.own_data.product_support import ProductSupport
+    from openenv_kit.own_data.support import OwnDataSupport
     from openenv_kit.page.environment_view import EnvironmentView
     from openenv_kit.reset_arguments import ResetArgument
     from openenv_kit.rollouts.policies import Policy
@@ -154,7 +154,7 @@ class Environment(Protocol):
         return None
 
     @property
-    def own_data(self) -> ProductSupport | None:
+    def own_data(self) -> OwnDataSupport | None:
         """Support for tasks from users' own tables; None (the default) if there are none."""
         return None
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from metric_tracker_rl.engine.certification.certify import certify_episode
+from metric_tracker_rl.engine.certification.plannable_families import list_plannable_families
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.definitions.anomaly_types import MIXED
 from metric_tracker_rl.products.product import Product, ProductLevel
@@ -19,12 +20,14 @@ from metric_tracker_rl.products.room import (
 )
 from metric_tracker_rl.products.thresholds import LEVEL_FACTORS
 from openenv_kit.errors import GenerationError
+from openenv_kit.own_data.support import ShowProgress
 
 CERTIFIED_SEEDS = range(100)
 MIN_CERTIFIED = 95
 """Smallest number of certified seeds of a level that is on."""
 MAX_ANOMALIES = 5
 """Largest number of anomalies of the certified episodes, which have 0 to 5 in turn."""
+TOO_CLOSE_REASON = "changes that pass one threshold leave other series close to theirs"
 MAX_REASON_CHARACTERS = 200
 """Longest reason that a product file can have."""
 
@@ -54,18 +57,6 @@ class CertifySeed(Protocol):
         """Certify the episode of a seed on a level."""
 
 
-class ShowSeeds(Protocol):
-    """Shows the progress of an iterator over certified seeds."""
-
-    def __call__(self, results: Iterator[SeedResult], count: int) -> Iterator[SeedResult]:
-        """Return an iterator over the same results.
-
-        Args:
-            results: results, at most `count` of them.
-            count: number of results if no level stops early.
-        """
-
-
 def certify_seed(product: Product, level: str, seed: int) -> SeedResult:
     """Certify the episode of a seed, in which the number of anomalies depends on the seed."""
     config = EpisodeConfig(
@@ -87,7 +78,7 @@ def certify_seed(product: Product, level: str, seed: int) -> SeedResult:
 def with_certified_levels(
     product: Product,
     worker_count: int = 1,
-    show_progress: ShowSeeds | None = None,
+    show_progress: ShowProgress | None = None,
     certify: CertifySeed = certify_seed,
 ) -> Product:
     """Return the product with its levels: on or off, families, and number of certified seeds.
@@ -102,16 +93,7 @@ def with_certified_levels(
         show_progress: wraps the iterator over all results.
         certify: certifies one seed. It has to be picklable.
     """
-    families = list_possible_families_by_level(product)
-    levels = {
-        name: ProductLevel(
-            is_on=len(families[name]) >= MIN_FAMILIES,
-            families=families[name],
-            certified=0,
-            reason=_shorten(explain_missing_families(product, factor)),
-        )
-        for name, factor in LEVEL_FACTORS.items()
-    }
+    levels = find_playable_levels(product)
     while True:
         candidate = replace(product, levels=levels)
         names = [name for name, level in levels.items() if level.is_on]
@@ -129,11 +111,41 @@ def with_certified_levels(
             return replace(product, levels=levels)
 
 
+def find_playable_levels(product: Product) -> dict[str, ProductLevel]:
+    """Return the levels before certification: on if at least two families can be planned.
+
+    Args:
+        product: product with thresholds.
+    """
+    families = list_possible_families_by_level(product)
+    with_room = {
+        name: _build_level(families[name], explain_missing_families(product, factor))
+        for name, factor in LEVEL_FACTORS.items()
+    }
+    candidate = replace(product, levels=with_room)
+    return {
+        name: _build_level(list_plannable_families(candidate, name), TOO_CLOSE_REASON)
+        if level.is_on
+        else level
+        for name, level in with_room.items()
+    }
+
+
+def _build_level(families: tuple[str, ...], reason_if_off: str) -> ProductLevel:
+    is_on = len(families) >= MIN_FAMILIES
+    return ProductLevel(
+        is_on=is_on,
+        families=families,
+        certified=0,
+        reason="" if is_on else _shorten(reason_if_off),
+    )
+
+
 def _certify_all_levels(
     product: Product,
     level_names: Sequence[str],
     worker_count: int,
-    show_progress: ShowSeeds | None,
+    show_progress: ShowProgress | None,
     certify: CertifySeed,
 ) -> Mapping[str, list[SeedResult]]:
     """Return the results of each level; a level's seeds end as soon as it has failed."""

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from metric_tracker_rl.own_metrics.certify_levels import (
     CertifySeed,
-    ShowSeeds,
     certify_seed,
     with_certified_levels,
 )
 from metric_tracker_rl.products.fit import TableFit, fit_product, fit_table
 from metric_tracker_rl.products.product import Product
 from openenv_kit.own_data.stage_counts import StageCounts
+from openenv_kit.own_data.support import ShowProgress
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def import_stage_counts(
     table: StageCounts,
     name: str,
     worker_count: int = 1,
-    show_progress: ShowSeeds | None = None,
+    show_progress: ShowProgress | None = None,
     certify: CertifySeed = certify_seed,
 ) -> ImportedProduct:
     """Fit a product to a table and certify its levels.

@@ -16,8 +16,8 @@ from metric_tracker_rl.engine.episode.table_window import (
     create_table_window_episode,
 )
 from metric_tracker_rl.engine.generation.calendar import HOLIDAY, CalendarEntry
-from metric_tracker_rl.products.product import Product
-from openenv_kit.errors import ConfigurationError, InvalidValueError
+from metric_tracker_rl.products.product import DAYS_PER_WEEK, Product
+from openenv_kit.errors import ConfigurationError, InvalidValueError, require_name
 from openenv_kit.own_data.cleaned_table import CalendarEntry as UserCalendarEntry
 from openenv_kit.own_data.stage_counts import DayStatus, StageCounts
 
@@ -62,7 +62,8 @@ def build_window(
 
     Raises:
         InvalidValueError: the number of weeks is not allowed.
-        ConfigurationError: the table has other stages, is too short, or a day is missing.
+        ConfigurationError: the table has other stages, is too short, a day is missing, or the
+            calendar names an unknown series.
     """
     require_same_funnel(table, product)
     if weeks not in LEVEL_BY_WEEKS:
@@ -124,7 +125,7 @@ def _require_complete_window(table: StageCounts, first_day: int, days: int) -> N
             if table.day_status[day] == DayStatus.MISSING
         )
         problem = f"The window has no data for {table.get_date(missing)}."
-    complete = [first for first in range(table.days - days + 1) if _is_complete(table, first, days)]
+    complete = list_complete_starts(table, days // DAYS_PER_WEEK)
     if not complete:
         raise ConfigurationError(f"{problem} No window of {days} days is complete.")
     nearest = min(complete, key=lambda first: abs(first - first_day))
@@ -163,6 +164,9 @@ def _list_calendar_entries(
 
     A holiday, and an entry that names no series, explains all series of its day.
     """
+    for entry in calendar:
+        for name in entry.explains:
+            require_name("series in --calendar", name, product.column_names)
     own_entries = [
         CalendarEntry(
             day=(entry.date - start).days,

@@ -144,5 +144,5 @@ def require_slug(path: str, value: object) -> str:
 
 
 def is_plain_line(text: str) -> bool:
-    """Return whether a text has printable characters only, and so no line break."""
+    """Return whether a text consists only of printable characters, and contains no line break."""
     return text.isprintable()

@@ -184,7 +184,9 @@ def _list_count_drops(product: Product, levels: _Levels) -> Iterator[SeriesRoom]
     size = PLANNED_MULTIPLE * levels.thresholds[first]
     yield SeriesRoom(COUNT_DROP, first, _explain_drop(product, size))
     for stage in _list_inner_stages(product):
-        size = PLANNED_MULTIPLE * _find_largest_threshold_around(product, levels, stage)
+        size = PLANNED_MULTIPLE * _find_largest_threshold_of_stage_and_adjacent_rates(
+            product, levels, stage
+        )
         name, next_rate = product.stages[stage], levels.rates[stage]
         yield SeriesRoom(
             COUNT_DROP,
@@ -196,7 +198,9 @@ def _list_count_drops(product: Product, levels: _Levels) -> Iterator[SeriesRoom]
 def _list_count_spikes(product: Product, levels: _Levels) -> Iterator[SeriesRoom]:
     yield SeriesRoom(COUNT_SPIKE, product.stages[0], "")
     for stage in _list_inner_stages(product):
-        size = PLANNED_MULTIPLE * _find_largest_threshold_around(product, levels, stage)
+        size = PLANNED_MULTIPLE * _find_largest_threshold_of_stage_and_adjacent_rates(
+            product, levels, stage
+        )
         # A count that rises by d lowers the next rate by d / (1 + d) only.
         next_rate_drop = PLANNED_MULTIPLE * levels.thresholds[product.step_rate_names[stage]]
         if next_rate_drop < 1.0:
@@ -244,7 +248,9 @@ def _list_inner_stages(product: Product) -> range:
     return range(1, len(product.stages) - 1)
 
 
-def _find_largest_threshold_around(product: Product, levels: _Levels, stage: int) -> float:
+def _find_largest_threshold_of_stage_and_adjacent_rates(
+    product: Product, levels: _Levels, stage: int
+) -> float:
     """Return the largest threshold of a stage's count and of the rates into and out of it."""
     names = (
         product.stages[stage],

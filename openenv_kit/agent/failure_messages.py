@@ -1,4 +1,7 @@
-"""Builds errors for failed requests to a model's endpoint, which name the setting to change."""
+"""Builds error messages for failed requests to a model's endpoint.
+
+Each message names the setting to change.
+"""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,14 +16,16 @@ from openenv_kit.cli.common import EnvironmentOption, WorkersOption
 from openenv_kit.cli.table_options import with_table_options
 from openenv_kit.cli.table_output import (
     TableExitCode,
+    is_person_present,
     print_lines,
     print_table_description,
     report_refusals,
-    require_own_data,
 )
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError
+from openenv_kit.own_data.cleaned_table import WHAT_FITS
 from openenv_kit.own_data.options import ImportOptions
+from openenv_kit.own_data.product_argument import require_own_data
 from openenv_kit.own_data.support import ImportRequest, ImportResult, SummaryLine
 from openenv_kit.own_data.write_files import (
     PRIVATE_MODE,
@@ -36,6 +37,12 @@ from openenv_kit.own_data.write_files import (
 
 PRODUCT_SUFFIX = ".toml"
 REPORT_SUFFIX = ".html"
+
+IMPORT_HELP = (
+    f"{WHAT_FITS} Makes a product file from a table, and a report.\n\n"
+    "The product file contains aggregates only; the report contains your numbers.\n\n"
+    "Exit codes: 0 done, 2 refused, 3 imported with every level off."
+)
 
 
 @with_table_options
@@ -61,20 +68,15 @@ def import_table(
     workers: WorkersOption = 0,
     environment: EnvironmentOption = None,
 ) -> None:
-    """What fits: counts of two to eight stages, each a part of the one before it, for at least 84 \
-days. Makes a product file from a table, and a report.
-
-    The product file contains aggregates only; the report contains your numbers. Exit codes: 0 done,
-    2 refused, 3 imported with every level off.
-    """
-    with report_refusals():
+    """Make a product file and a report from a table; see `IMPORT_HELP`."""
+    with report_refusals(first_line=WHAT_FITS):
         options = replace(options, name=name, out=out, force=force)
         own_data = require_own_data(get_environment(environment))
         product_path = _choose_product_path(options)
         report_path = product_path.with_suffix(REPORT_SUFFIX)
         if not (force or check):
             refuse_existing_files((product_path, report_path))
-        from openenv_kit.own_data.load_table import load_table  # imports DuckDB
+        from openenv_kit.own_data.clean_table import load_table  # slow: imports pandas
 
         table = load_table(options)
         print_table_description(table)
@@ -125,7 +127,7 @@ def _confirm_unless_skipped(product_path: Path, report_path: Path, *, skip: bool
     Raises:
         typer.Abort: the answer is no.
     """
-    if not skip and sys.stdin.isatty():
+    if not skip and is_person_present():
         typer.confirm(f"Write {product_path} and {report_path}?", default=True, abort=True)
 
 

@@ -28,7 +28,7 @@ COLUMNS = (
         "reset", lambda result: _format_reset_arguments_without_episode_id(result), is_text=True
     ),
     Column[ReplayResult](
-        "replies", lambda result: _format_first_different_step(result), is_text=True
+        "replies", lambda result: _format_equal_or_first_difference(result), is_text=True
     ),
     Column[ReplayResult](
         "recorded score",
@@ -69,6 +69,6 @@ def _format_reset_arguments_without_episode_id(result: ReplayResult) -> str:
     )
 
 
-def _format_first_different_step(result: ReplayResult) -> str:
+def _format_equal_or_first_difference(result: ReplayResult) -> str:
     step = result.first_different_step
     return "the same" if step is None else f"differ from step {step}"

@@ -17,7 +17,11 @@ from openenv_kit.datasets.row_values import (
 )
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import InvalidValueError, UnknownNameError, require_integer, require_name
-from openenv_kit.own_data.product_argument import find_product_of_reset, get_splits_of_reset
+from openenv_kit.own_data.product_argument import (
+    find_product_of_reset,
+    get_product_reset_arguments,
+    get_splits_of_reset,
+)
 from openenv_kit.rollouts.run_policy import start_session
 from openenv_kit.splits import PerLevelSplits, Splits
 
@@ -47,6 +51,7 @@ def list_task_rows(
     environment_name: str | None = None,
     extra_reset_arguments: Mapping[str, Any] | None = None,
     level: str | None = None,
+    product: Path | str | None = None,
 ) -> list[TaskRow]:
     """Return a row for each task of a split, in order.
 
@@ -60,26 +65,28 @@ def list_task_rows(
         count: number of tasks; None for all remaining tasks. If fewer tasks remain, fewer rows are
             returned.
         environment_name: name of the environment; None for the name in the variable ENVIRONMENT.
-        extra_reset_arguments: additional arguments of every reset, such as `profile`. With
-            `product`, the tasks are those of the product's splits.
+        extra_reset_arguments: additional arguments of every reset, such as `profile`.
         level: name of the level whose tasks are returned; `first` and `count` then count the tasks
             of this level. A numbered level has its own splits, such as `train_rung_1`.
+        product: product whose splits contain the tasks: path of its file, or its name if the
+            variable PRODUCTS lists the file; None for the environment's own splits.
 
     Raises:
         UnknownNameError: there is no such environment, split, level or reset argument.
         InvalidValueError: `first` or `count` is out of range, the split is sealed and its salt is
-            not set, the product is not given by its name, or the reset of the first task with
-            `extra_reset_arguments` was rejected.
+            not set, or the reset of the first task with `extra_reset_arguments` was rejected.
+        ConfigurationError: the product cannot be used.
     """
     environment = get_environment(convert_to_python_value(environment_name))
     extra_arguments = {
         require_name("reset argument", name, environment.reset_arguments): value
         for name, value in parse_json_object_of_column("reset", extra_reset_arguments).items()
     }
+    extra_arguments |= get_product_reset_arguments(environment, product)
     split = convert_to_python_value(split)
     splits = get_splits_of_reset(environment, extra_arguments)
-    product = find_product_of_reset(environment, extra_arguments)
-    product_columns = {} if product is None else product.row_columns
+    used_product = find_product_of_reset(environment, extra_arguments)
+    product_columns = {} if used_product is None else used_product.row_columns
     tasks = find_task_indices(
         splits, DEFAULT_SPLIT if split is None else split, convert_to_python_value(level)
     )

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from openenv_kit.own_data.cleaned_table import TableRefused
+from openenv_kit.own_data.count_text import count_text
 from openenv_kit.own_data.day_grid import CLOSED_SHARE, DayGrid
 from openenv_kit.own_data.options import ImportOptions
 from openenv_kit.own_data.stage_counts import DayStatus, Grain
@@ -54,7 +55,9 @@ def keep_selected_days(grid: DayGrid, options: ImportOptions) -> None:
     last_kept = min(options.until_date or last, last)
     if first_kept > last_kept:
         raise TableRefused(
-            f"No day is left: the table has {grid.start} to {last}; change --from and --until."
+            f"No day is left: the table starts on {grid.start}; change --until."
+            if last_kept < grid.start
+            else f"No day is left: the table ends on {last}; change --from."
         )
     grid.keep_days((first_kept - grid.start).days, (last_kept - grid.start).days + 1)
 
@@ -72,8 +75,8 @@ def refuse_weekly_data(grid: DayGrid) -> None:
     if distance >= 7:
         kind = "weekly" if distance < 28 else "monthly"
         raise TableRefused(
-            f"{distance} days lie between rows, such as {grid.get_date(int(days[0]))} and "
-            f"{grid.get_date(int(days[1]))}: {kind} data; export one row per day or hour."
+            f"{distance} days lie between rows, as after {grid.get_date(int(days[0]))}: {kind} "
+            "data; export one row per day or hour."
         )
 
 
@@ -106,7 +109,9 @@ def use_differences(grid: DayGrid, options: ImportOptions, actions: list[str]) -
     differences.reshape(-1, totals.shape[1])[slots[follows + 1]] = steps[follows]
     is_present.reshape(-1, totals.shape[1])[slots[follows + 1]] = True
     grid.counts, grid.is_present = differences, is_present
-    actions.append(f"{len(follows)} differences of running totals were taken; the first has none")
+    actions.append(
+        f"{count_text(len(follows), 'difference')} of running totals taken; the first row has none"
+    )
     complete = np.flatnonzero(grid.is_present.all(axis=(1, 2)))
     if len(complete):
         grid.keep_days(int(complete[0]), grid.days)
@@ -128,12 +133,12 @@ def drop_last_days(
         reason = _find_incomplete_reason(grid, is_counted=is_counted)
         if reason:
             actions.append(
-                f"1 incomplete last day was dropped ({grid.get_date(grid.days - 1)}: {reason}); "
+                f"1 incomplete last day dropped ({grid.get_date(grid.days - 1)}: {reason}); "
                 "--keep-last keeps it"
             )
             dropped = 1
     if options.late_days:
-        actions.append(f"{options.late_days} late days were dropped")
+        actions.append(f"{count_text(options.late_days, 'late day')} dropped")
         dropped += options.late_days
     if dropped >= grid.days:
         raise TableRefused(f"No day is left after dropping the last {dropped}.")
@@ -156,7 +161,9 @@ def find_day_status(
         is_weekday = grid.weekday == weekday
         if is_weekday.any() and is_empty[is_weekday].mean() >= CLOSED_SHARE:
             status[is_weekday] = DayStatus.CLOSED
-            actions.append(f"{name} is closed: {int(is_weekday.sum())} days are not judged")
+            actions.append(
+                f"{name} is closed: {count_text(int(is_weekday.sum()), 'day')} not judged"
+            )
     is_open = status == DayStatus.COUNTED
     if not is_open.any():
         raise TableRefused("All counts are zero; check --stages and --where.")
@@ -170,11 +177,14 @@ def find_day_status(
         )
     status[is_missing] = DayStatus.MISSING
     if is_missing.any():
-        actions.append(f"{int(is_missing.sum())} days without rows or with missing hours set aside")
+        actions.append(
+            f"{count_text(int(is_missing.sum()), 'day')} without rows or with missing hours set "
+            "aside"
+        )
     is_outage = (status == DayStatus.COUNTED) & is_zero
     status[is_outage] = DayStatus.OUTAGE
     if is_outage.any():
-        actions.append(f"{int(is_outage.sum())} days of zeros set aside as outages")
+        actions.append(f"{count_text(int(is_outage.sum()), 'day')} of zeros set aside as outages")
     _set_impossible_days_aside(grid, status, stages, actions)
     return status
 
@@ -235,7 +245,9 @@ def find_level_shifts(
 def keep_recent_days(grid: DayGrid, actions: list[str]) -> None:
     """Keep the last 1,100 days."""
     if grid.days > MAX_DAYS:
-        actions.append(f"{grid.days - MAX_DAYS} days before the last {MAX_DAYS:,} were left out")
+        actions.append(
+            f"{count_text(grid.days - MAX_DAYS, 'day')} before the last {MAX_DAYS:,} left out"
+        )
         grid.keep_days(grid.days - MAX_DAYS, grid.days)
 
 
@@ -276,4 +288,6 @@ def _set_impossible_days_aside(
     if is_impossible.sum() > MAX_IMPOSSIBLE_DAY_SHARE * len(counted):
         raise TableRefused(f"{share}: an open funnel? Reorder --stages or leave one out.")
     status[counted[is_impossible]] = DayStatus.IMPOSSIBLE
-    actions.append(f"{int(is_impossible.sum())} days with impossible counts set aside ({share})")
+    actions.append(
+        f"{count_text(int(is_impossible.sum()), 'day')} with impossible counts set aside ({share})"
+    )

@@ -44,7 +44,7 @@ def load_table(options: ImportOptions, limits: TableLimits = DEFAULT_LIMITS) -> 
     status = find_day_status(grid, stage_texts, actions)
     is_impossible = has_impossible_hours(grid, status)
     if is_impossible:
-        actions.append("impossible counts are compared by day, because hours overlap")
+        actions.append("impossible counts compared by day, because hours overlap")
     check_limits(grid, status, stage_texts[0], limits)
     warnings = find_level_shifts(grid, status, stage_texts)
     stages = name_stages(stage_texts, options.rename)

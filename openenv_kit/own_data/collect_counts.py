@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from openenv_kit.own_data.cleaned_table import TableRefused
+from openenv_kit.own_data.count_text import count_text
 from openenv_kit.own_data.date_formats import DateFormat
 from openenv_kit.own_data.detect_shape import ColumnRoles, TableShape
 from openenv_kit.own_data.locked_connection import fetch_row
@@ -182,7 +183,7 @@ def merge_repeated_rows(
     if options.sum_rows:
         added = int((counts.row_count - 1).sum())
         if added:
-            actions.append(f"{added} counts were added to others of the same date")
+            actions.append(f"{count_text(added, 'count')} added to others of the same date")
         return counts.total
     is_clock_change = np.zeros(len(counts.moment), dtype=bool)
     is_pair = counts.row_count == 2
@@ -190,7 +191,7 @@ def merge_repeated_rows(
         is_clock_change = is_pair & _is_autumn_hour(counts, options.timezone)
         if is_clock_change.any():
             days = len(np.unique(counts.moment[is_clock_change].astype("datetime64[D]")))
-            actions.append(f"both rows of a repeated hour were added on {days} days")
+            actions.append(f"both rows of a repeated hour added on {count_text(days, 'day')}")
     differs = (counts.value_count > 1) & ~is_clock_change
     if differs.any():
         position = int(np.argmax(differs))
@@ -207,7 +208,7 @@ def merge_repeated_rows(
     is_repeated = (counts.row_count > 1) & ~is_clock_change
     if is_repeated.any():
         repeated = int((counts.row_count[is_repeated] - 1).sum())
-        actions.append(f"{repeated} repeated counts with equal values were left out")
+        actions.append(f"{count_text(repeated, 'repeated count')} with equal values left out")
     return np.where(is_clock_change, counts.total, counts.smallest)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from openenv_kit.own_data.collect_counts import SECONDS_PER_DAY, find_clock_changes
+from openenv_kit.own_data.count_text import count_text
 from openenv_kit.own_data.stage_counts import Grain
 
 HOURS_PER_DAY = 24
@@ -115,7 +116,10 @@ def fill_closed_hours(grid: DayGrid, actions: list[str]) -> None:
     closed = np.flatnonzero(share_absent >= CLOSED_SHARE)
     if len(closed):
         listed = ", ".join(str(hour) for hour in closed)
-        actions.append(f"hours {listed} have rows on few days or none: counted as zero elsewhere")
+        actions.append(
+            f"{count_text(len(closed), 'hour')} of the day without rows on most days counted as "
+            f"zero: {listed}"
+        )
         present = grid.is_present[:, closed]
         grid.is_present[:, closed] = present | days[:, None, None]
 
@@ -150,4 +154,4 @@ def fill_skipped_hours(grid: DayGrid, timezone: str | None, actions: list[str]) 
         hour = is_absent[day].argmax(axis=1) if len(day) else np.zeros(0, dtype=np.int64)
     if len(day):
         grid.is_present[day, hour] = True
-        actions.append(f"{len(day)} days of 23 hours were accepted")
+        actions.append(f"{count_text(len(day), 'day')} of 23 hours accepted")

@@ -75,7 +75,8 @@ def decide_numbers(
             if mark
         ]
         actions.append(
-            f"numbers: {' and '.join(marks)}, because only so all of them are whole numbers"
+            f"numbers read with {' and '.join(marks)}: the only reading with whole numbers "
+            "throughout"
         )
     if roles.shape is TableShape.CASES:
         _refuse_other_than_flags(source, forms, stage_texts)

@@ -81,8 +81,9 @@ def detect_shape(source: TableSource, options: ImportOptions) -> ColumnRoles:
     """
     profiles = profile_columns(source, options.date_format)
     date_headers = _find_date_headers(profiles, options)
+    _refuse_missing_header(source, date_headers)
     if len(date_headers) >= MIN_DATE_HEADERS:
-        return _pivoted_roles(profiles, date_headers, options)
+        return _pivoted_roles(source, profiles, date_headers, options)
     date = _choose_date_column(profiles, options)
     time = _choose_time_column(profiles, date, options)
     others = tuple(profile for profile in profiles if profile.name and profile not in (date, time))
@@ -125,8 +126,31 @@ def _find_date_headers(
     return tuple(profile.position for profile in profiles if is_date(profile.name))
 
 
+def _refuse_missing_header(source: TableSource, date_headers: tuple[int, ...]) -> None:
+    """Refuse a text file whose first line has values, which messages must not quote as names.
+
+    Raises:
+        TableRefused: a column's name is a date or a number.
+    """
+    if source.text_format is None:
+        return
+    has_number = any(
+        re.search(r"\d", name) and not re.search(r"[^\W\d_]", name)
+        for position, name in enumerate(source.columns)
+        if position not in date_headers
+    )
+    if has_number or 0 < len(date_headers) < MIN_DATE_HEADERS:
+        raise TableRefused(
+            f"{source.header_place}: a number or date in place of a column's name; the first line "
+            f"must name the columns, or at least {MIN_DATE_HEADERS} of them must be dates."
+        )
+
+
 def _pivoted_roles(
-    profiles: tuple[ColumnProfile, ...], date_headers: tuple[int, ...], options: ImportOptions
+    source: TableSource,
+    profiles: tuple[ColumnProfile, ...],
+    date_headers: tuple[int, ...],
+    options: ImportOptions,
 ) -> ColumnRoles:
     names = tuple(profile for profile in profiles if profile.position not in date_headers)
     texts = [profile for profile in names if profile.has_few_texts and profile.name]
@@ -139,8 +163,8 @@ def _pivoted_roles(
     else:
         listed = list_columns([profile.name for profile in names])
         raise TableRefused(
-            f"line 1: {len(date_headers)} headers are dates, but the column of the stages is not "
-            f"evident; pass --metric-column. {listed}"
+            f"{source.header_place}: {len(date_headers)} headers are dates, but the column of the "
+            f"stages is not evident; pass --metric-column. {listed}"
         )
     return ColumnRoles(
         shape=TableShape.PIVOTED,

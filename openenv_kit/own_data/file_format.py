@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
 from openenv_kit.own_data.cleaned_table import TableRefused
+from openenv_kit.own_data.count_text import count_text
 from openenv_kit.own_data.options import SEPARATORS, ImportOptions
 
 SAMPLE_BYTES = 64 * 1024
@@ -170,7 +171,7 @@ def detect_text_format(path: Path, options: ImportOptions) -> TextFormat:
     separator = options.separator or _detect_separator(lines[skipped:], path)
     header = _read_header(lines[skipped:], separator)
     if skipped:
-        notes.append(f"{skipped} blank or comment lines before the header were skipped.")
+        notes.append(f"{count_text(skipped, 'blank or comment line')} before the header skipped.")
     return TextFormat(
         encoding=encoding,
         bom_bytes=bom_bytes,

@@ -20,7 +20,7 @@ _AMBIGUOUS = re.compile(r"9{1,3}[.,]9{3}")
 
 
 class NumberForm(NamedTuple):
-    """A form that numbers of the table have.
+    """A number format found in the table.
 
     Attributes:
         shape: the text with 9 for each digit.

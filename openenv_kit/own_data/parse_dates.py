@@ -185,4 +185,6 @@ def _refuse_date(
 
 def _place(source: TableSource, roles: ColumnRoles, shape: DateShape) -> str:
     # The dates of a pivoted table are in its header.
-    return "line 1" if roles.shape is TableShape.PIVOTED else source.describe_row(shape.row)
+    return (
+        source.header_place if roles.shape is TableShape.PIVOTED else source.describe_row(shape.row)
+    )

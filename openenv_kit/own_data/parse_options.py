@@ -1,4 +1,4 @@
-"""Adds the options of a table to a command line, and reads them from its arguments."""
+"""Adds the options that describe a table to a command line, and reads them from its arguments."""
 
 from __future__ import annotations
 

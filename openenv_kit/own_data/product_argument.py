@@ -9,12 +9,13 @@ from typing import Any
 from openenv_kit.environment import Environment, find_environment_entry_points
 from openenv_kit.errors import ConfigurationError, InvalidValueError
 from openenv_kit.own_data.product_paths import read_environment_name
-from openenv_kit.own_data.product_support import LoadedProduct, ProductSupport
+from openenv_kit.own_data.product_support import LoadedProduct
+from openenv_kit.own_data.support import OwnDataSupport
 from openenv_kit.reset_arguments import PRODUCT
 from openenv_kit.splits import Splits
 
 
-def require_own_data(environment: Environment) -> ProductSupport:
+def require_own_data(environment: Environment) -> OwnDataSupport:
     """Return the support for products of an environment.
 
     Raises:
@@ -45,20 +46,27 @@ def load_product_file(environment: Environment, path: Path) -> LoadedProduct:
     return own_data.load_product(path)
 
 
-def get_product_reset_arguments(environment: Environment, path: Path | None) -> dict[str, Any]:
-    """Load the product of the option `--product` and return the reset arguments that select it.
+def get_product_reset_arguments(
+    environment: Environment, product: Path | str | None
+) -> dict[str, Any]:
+    """Return the reset arguments that select a product; load its file if it is given by its path.
 
     Args:
         environment: environment of the product.
-        path: product file; None to select no product.
+        product: path of a product file, as of the option `--product`; the name of a product that
+            this process knows; or None to select no product.
 
     Returns:
         `{"product": NAME}`; empty without a product.
 
     Raises:
-        ConfigurationError: see `load_product_file`.
+        ConfigurationError: there is no such product; see also `load_product_file`.
     """
-    return {} if path is None else {PRODUCT.name: load_product_file(environment, path).name}
+    if product is None:
+        return {}
+    if isinstance(product, Path):
+        return {PRODUCT.name: load_product_file(environment, product).name}
+    return {PRODUCT.name: require_own_data(environment).find_product(product).name}
 
 
 def find_product_of_reset(
@@ -87,28 +95,51 @@ def get_splits_of_reset(environment: Environment, reset_arguments: Mapping[str, 
     return require_own_data(environment).get_product_splits(value)
 
 
+def require_product_of_episode(
+    environment: Environment,
+    reset_arguments: Mapping[str, Any],
+    reset_observation: Mapping[str, Any],
+) -> LoadedProduct:
+    """Return the product that an episode was generated from.
+
+    Args:
+        environment: environment of the episode.
+        reset_arguments: arguments of the reset, with a product.
+        reset_observation: observation of the reset, which names the product. If a sealed episode
+            names none, the product of the arguments is returned.
+
+    Raises:
+        ConfigurationError: the product is unknown.
+    """
+    own_data = require_own_data(environment)
+    played = own_data.read_product_of_reset(reset_observation)
+    return played or own_data.find_product(reset_arguments[PRODUCT.name])
+
+
 def require_expected_product(
-    expected: LoadedProduct | None, environment: Environment, reset_observation: Mapping[str, Any]
+    environment: Environment,
+    expected_digest: str | None,
+    reset_observation: Mapping[str, Any],
 ) -> None:
-    """Check that an episode was generated from a product.
+    """Check that an episode was generated from the product that its player expects.
 
     A server may have another product under the same name, for example of an earlier import.
 
     Args:
-        expected: the product that the client knows; None to check nothing.
         environment: environment of the episode.
+        expected_digest: digest of the expected product; None to check nothing.
         reset_observation: observation of the episode's reset.
 
     Raises:
         ConfigurationError: the episode belongs to another product. The message has both digests.
     """
-    if expected is None:
+    if expected_digest is None:
         return
     played = require_own_data(environment).read_product_of_reset(reset_observation)
-    if played != expected:
+    if played is None or played.digest != expected_digest:
         raise ConfigurationError(
-            f"The episode was generated from {describe_product(played)}; expected: "
-            f"{describe_product(expected)}. Use the same product file on both sides."
+            f"The episode was generated from {describe_product(played)}; expected: the digest "
+            f"{expected_digest}. Use the same product file on both sides."
         )
 
 

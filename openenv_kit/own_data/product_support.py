@@ -10,9 +10,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from openenv_kit.reset_arguments import PRODUCT
+
 if TYPE_CHECKING:
     from openenv_kit.splits import Splits
     from openenv_kit.trust.audit import Audit
+
+
+PRODUCT_DIGEST_COLUMN = "product_digest"
+"""Column of a dataset row, or field of a recording's start, with the digest of the product."""
 
 
 class LoadedProduct(NamedTuple):
@@ -29,7 +35,7 @@ class LoadedProduct(NamedTuple):
     @property
     def row_columns(self) -> dict[str, str]:
         """Columns of a dataset row, or fields of a recording's start, that identify the product."""
-        return {"product": self.name, "product_digest": self.digest}
+        return {PRODUCT.name: self.name, PRODUCT_DIGEST_COLUMN: self.digest}
 
 
 class ProductSupport(Protocol):

@@ -21,6 +21,7 @@ from openenv_kit.own_data.collect_counts import (
     merge_repeated_rows,
     to_local_time,
 )
+from openenv_kit.own_data.count_text import count_text
 from openenv_kit.own_data.day_grid import (
     DayGrid,
     build_day_grid,
@@ -76,7 +77,7 @@ def read_grid(
     create_dated_rows(source, roles, options)
     dropped = count_rows_without_date(source)
     if dropped:
-        actions.append(f"{dropped} rows without a date, such as totals, were dropped")
+        actions.append(f"{count_text(dropped, 'row')} without a date, such as totals, dropped")
     stage_texts = list_stage_texts(source, roles, options, limits.max_stages)
     _check_stage_count(len(stage_texts), limits)
     create_stage_names(source, stage_texts)
@@ -86,7 +87,7 @@ def read_grid(
     create_timed_rows(source, roles, date_format)
     duplicates = create_unique_rows(source, roles)
     if duplicates:
-        actions.append(f"{duplicates} rows with a repeated id were left out")
+        actions.append(f"{count_text(duplicates, 'row')} with a repeated id left out")
     counts = collect_counts(source, roles, reading, stage_texts)
     daily = is_daily(counts, roles, date_format, options)
     notes = []
@@ -139,10 +140,13 @@ def _order_stages(
     # Columns are usually written in funnel order, so a later one with more events is a warning.
     is_evident = (np.diff(totals) <= 0).all() if roles.metric is None else not is_tied
     if not is_evident:
+        # Texts of a column may be anything, such as customers; messages must not list them.
         largest_first = ",".join(stage_texts[stage] for stage in order)
+        example = (
+            f", such as --stages {largest_first}" if roles.metric is None else " with --stages"
+        )
         raise TableRefused(
-            "The order of the stages is not evident; pass them in funnel order, such as "
-            f"--stages {largest_first}."
+            f"The order of the stages is not evident; pass them in funnel order{example}."
         )
     if roles.metric is not None:
         grid.counts = grid.counts[:, :, order]

@@ -65,6 +65,11 @@ class TableSource:
     path: Path | None = None
     text_format: TextFormat | None = None
 
+    @property
+    def header_place(self) -> str:
+        """Place of the columns' names for a message: `line 1`, or `column names`."""
+        return f"line {self.text_format.header_lines}" if self.text_format else "column names"
+
     def describe_row(self, row_number: int) -> str:
         """Return the place of a row for a message: `line 7`, or `row 6` if there are no lines."""
         if self.text_format is None or self.path is None:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from openenv_kit.own_data.cleaned_table import CleanedTable
-from openenv_kit.rollouts.policies import ObservationJson
+from openenv_kit.own_data.product_support import ProductSupport
+from openenv_kit.rollouts.run_policy import StartedSession
 from openenv_kit.session import Session
 
 ShowProgress = Callable[[Iterator[object], int], Iterator[object]]
@@ -130,28 +131,21 @@ class Investigation(Protocol):
 
     @property
     def title(self) -> str:
-        """The window in words, such as `28 days from 2013-12-04`."""
+        """The window in words, such as `28 days from 2013-12-04 to 2013-12-31`."""
 
     @property
     def policy_rows(self) -> tuple[InvestigatedRow, ...]:
-        """Rows that the reporting policy finds in the window."""
+        """Rows that the reporting policy finds in the window, sorted by date."""
 
-    def create_session(self) -> StartedInvestigation:
+    def start_session(self) -> StartedSession:
         """Start the episode in a new session."""
 
-    def compare_rows(self, observation: ObservationJson) -> Agreement:
-        """Compare the report in a player's last observation with the reporting policy's rows."""
+    def compare_report(self, session: Session) -> Agreement:
+        """Compare the report that was submitted in a session with the reporting policy's rows."""
 
 
-class StartedInvestigation(NamedTuple):
-    """A session that plays the window, and the observation of its reset."""
-
-    session: Session
-    observation: ObservationJson
-
-
-class OwnDataSupport(Protocol):
-    """Makes tasks from a user's table."""
+class OwnDataSupport(ProductSupport, Protocol):
+    """Makes products from users' tables, plays them, and investigates tables."""
 
     def import_table(self, table: CleanedTable, request: ImportRequest) -> ImportResult:
         """Make a product from a table.

@@ -18,7 +18,7 @@ IS_DROPPED = "lower(date_text) IN (" + ", ".join(f"'{text}'" for text in DROPPED
 
 
 def create_dated_rows(source: TableSource, roles: ColumnRoles, options: ImportOptions) -> None:
-    """Create the view `dated_rows`: the selected rows, with the column `date_text`.
+    """Create the view or table `dated_rows`: the selected rows, with the column `date_text`.
 
     The rows of a pivoted table appear once for each date, with the column `value`.
 
@@ -60,7 +60,9 @@ def create_dated_rows(source: TableSource, roles: ColumnRoles, options: ImportOp
             time = f"coalesce(trim(c{roles.time}), '')"
             date = f"CASE WHEN {date} = '' THEN '' ELSE trim({date} || ' ' || {time}) END"
         query = f"SELECT *, {date} AS date_text FROM source_rows WHERE {selected}"
-    connection.execute(f"CREATE TEMP VIEW dated_rows AS {query}")
+    # Planning a query over thousands of columns takes longer than reading them once.
+    kind = "TABLE" if roles.shape is TableShape.PIVOTED else "VIEW"
+    connection.execute(f"CREATE TEMP {kind} dated_rows AS {query}")
 
 
 def list_role_columns(roles: ColumnRoles) -> list[str]:

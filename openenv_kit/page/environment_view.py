@@ -27,7 +27,9 @@ from openenv_kit.page.components.elements import bar_html, definition_list_html,
 from openenv_kit.page.components.row_editor import Choices, EditorColumn, EditorRow
 from openenv_kit.page.components.tool_result import tool_result_html
 from openenv_kit.page.playback import Playback, PlaybackStep, playback_of_policy
+from openenv_kit.page.row_outcomes import RowOutcome
 from openenv_kit.page.visitor import Visitor
+from openenv_kit.reply import ReplyStatus
 from openenv_kit.tool import format_tool_call_for_display
 
 PlaybackSteps = Sequence[PlaybackStep]
@@ -214,6 +216,27 @@ class EnvironmentView:
         except (TypeError, ValueError, AttributeError, LookupError):
             return truncated_repr(action)
 
+    def finding_text(self, observation: Mapping[str, Any]) -> str:
+        """Return what a reply contained, in a few words, such as "28 rows"."""
+        if observation.get("status") == ReplyStatus.ERROR:
+            return str(observation.get("message") or "rejected")
+        answer = tool_result_from_observation(self.environment, observation)
+        result = answer.get("result", answer)
+        if isinstance(result, Mapping):
+            for name, value in result.items():
+                if isinstance(value, list) and value:
+                    return f"{len(value)} {humanize(name)}"
+        return str(observation.get("message") or "")
+
+    def row_outcomes(self, steps: PlaybackSteps, reset: Mapping[str, Any]) -> Sequence[RowOutcome]:
+        """Return what became of each expected and each reported row of a recorded rollout.
+
+        Args:
+            steps: all steps of the rollout, which may have ended without a report.
+            reset: reset arguments of the episode, from which the expected rows are computed.
+        """
+        return ()
+
     def reply_html_without_status_and_message(self, observation: Mapping[str, Any]) -> str:
         """Return the HTML of a reply, excluding its status and message."""
         answer = tool_result_from_observation(self.environment, observation).items()
@@ -232,12 +255,10 @@ def tool_result_from_observation(
 
 
 def read_page_and_environment_css(environment_view: EnvironmentView) -> str:
-    """Return the CSS of the page's style sheet, followed by the environment's CSS."""
-    folders = [
-        Path(__file__).with_name("static"),
-        *([environment_view.style_folder] if environment_view.style_folder else []),
-    ]
-    files = [each / "style.css" for each in folders]
+    """Return the CSS of the page's style sheets, followed by the environment's CSS."""
+    files = sorted(Path(__file__).with_name("static").glob("*.css"))
+    if environment_view.style_folder:
+        files.append(environment_view.style_folder / "style.css")
     return "\n".join(each.read_text(encoding="utf-8") for each in files if each.exists())
 
 

@@ -20,7 +20,7 @@ from openenv_kit.page.page_address import (
     build_query_parameters_of_reset,
     restore_or_start_episode_on_page_load,
 )
-from openenv_kit.page.tabs import episodes, play, watch
+from openenv_kit.page.tabs import episodes, play, runs, watch
 from openenv_kit.page.visitor import Visitor
 
 SCRIPTS = [Path(__file__).with_name("static") / name for name in ("recordings.js", "bridge.js")]
@@ -69,6 +69,8 @@ def build_page(
             play.build_play_tab(page)
         with gr.Tab("Episodes", id="episodes"):
             episodes.build_episodes_tab(page)
+        with gr.Tab("Runs", id="runs"):
+            runs.build_runs_tab()
         with gr.Tab("Watch", id="watch"):
             watch.build_watch_tab(page)
     arrival = gr.Textbox(visible=False)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from openenv_kit.environment import Environment, get_environment
+from openenv_kit.own_data.product_argument import describe_product, require_own_data
+from openenv_kit.own_data.product_support import LoadedProduct
 from openenv_kit.recordings.digest import compute_reply_digest
 from openenv_kit.recordings.format import RecordedRun, RecordingError
 from openenv_kit.reply import Reply, observation_from_reply
@@ -57,8 +59,8 @@ def replay_and_compare_run(
         environment: the environment; None for the default one.
 
     Raises:
-        RecordingError: the run was recorded with another version of the environment, so its
-            episode or its score may differ.
+        RecordingError: the run was recorded with another version of the environment or another
+            product, so its episode or its score may differ.
     """
     environment = environment or get_environment()
     for name, version in environment.versions.items():
@@ -83,8 +85,14 @@ def iter_replayed_steps(
     Args:
         run: the recorded run.
         environment: the environment that it was recorded in; None for the default one.
+
+    Raises:
+        RecordingError: this process does not know the product of the run, or another one under its
+            name.
     """
     environment = environment or get_environment()
+    if run.product is not None:
+        _require_recorded_product(run.product, environment)
     prose_fields = environment.tools.prose_fields
     session = environment.create_session()
     reset = {name: value for name, value in run.reset.items() if name != "episode_id"}
@@ -100,4 +108,19 @@ def iter_replayed_steps(
     for step in run.steps:
         yield compare_reply_with_recorded_digest(
             step.action, session.step(step.action), step.digest
+        )
+
+
+def _require_recorded_product(recorded: LoadedProduct, environment: Environment) -> None:
+    """Raise a RecordingError if the product of a run's name is not the recorded one."""
+    own_data = require_own_data(environment)
+    if recorded.name not in own_data.list_product_names():
+        raise RecordingError(
+            f"The run was recorded with {describe_product(recorded)}. Pass its file with --product."
+        )
+    known = own_data.find_product(recorded.name)
+    if known != recorded:
+        raise RecordingError(
+            f"The run was recorded with {describe_product(recorded)}, but the file has the digest "
+            f"{known.digest}. Pass the file that was used for the recording."
         )

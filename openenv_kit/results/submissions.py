@@ -38,8 +38,12 @@ from openenv_kit.results.attested_episodes import (
 
 # Re-exported: these names are part of this module's interface.
 from openenv_kit.results.submission_folder import CARD_FILENAME as CARD_FILENAME
+from openenv_kit.results.submission_folder import (
+    OWN_PRODUCTS_REFUSED,
+    SCRIPTED_PREFIX,
+    is_own_product_run,
+)
 from openenv_kit.results.submission_folder import RUNS_FILENAME as RUNS_FILENAME
-from openenv_kit.results.submission_folder import SCRIPTED_PREFIX
 from openenv_kit.results.submission_folder import Submission as Submission
 from openenv_kit.results.submission_folder import SubmissionCard as SubmissionCard
 from openenv_kit.results.submission_folder import SubmissionError as SubmissionError
@@ -113,6 +117,9 @@ def find_submission_problems(submission: Submission, min_tasks: int = MIN_TASKS)
     if card.first + card.count > size:
         last = card.first + card.count - 1
         yield f"The card names tasks {card.first} to {last} of {size}; allowed: 0 to {size - 1}."
+        return
+    if any(map(is_own_product_run, submission.runs)):
+        yield f"A run was played on a product: {OWN_PRODUCTS_REFUSED}."
         return
     required_tasks = min(min_tasks, size)
     if card.count < required_tasks:

@@ -80,7 +80,11 @@ class EpisodeToolset(vf.Toolset[EpisodeToolsetConfig, EpisodeState]):
         """Start the task's episode."""
         defaults = {"split": self.config.split, **self.config.reset}
         self._episode = ToolEpisode(
-            self.config.base_url, self.config.environment, defaults, record=self.config.record
+            self.config.base_url,
+            self.config.environment,
+            defaults,
+            record=self.config.record,
+            is_bound_to_product=True,
         )
         # An exception would end this process, and verifiers would wait for its port for minutes.
         self._failure_message = ""

@@ -100,7 +100,7 @@ def test_generator_uses_no_clock_and_no_other_random_source(
             patch.setattr(np.random, name, explode)
         patch.setattr(os, "urandom", explode)
         patch.setattr(builtins, "hash", explode)  # of text, it differs from run to run
-        patch.setattr("metric_tracker_rl.engine.generation.generate.dt.date", NoClock)
+        patch.setattr("metric_tracker_rl.engine.generation.clean_data.dt.date", NoClock)
         after = generate_episode(config)
     assert after.hourly.tobytes() == before.hourly.tobytes()
     assert after.dates == before.dates

@@ -116,8 +116,8 @@ def certificate_from_dict(certificate_fields: dict[str, Any]) -> FunnelCertifica
         ProductRefused: the product is not valid.
     """
     config_fields = certificate_fields["config"]
-    product = config_fields.get("product")
-    product = None if product is None else find_product(product)
+    product_fields = config_fields.get("product")
+    product = None if product_fields is None else find_product(product_fields)
     config = EpisodeConfig(**{**config_fields, "anomalies": (), "product": product})
     rows = tuple(RowMargin(**row) for row in certificate_fields["rows"])
     return FunnelCertificate(**{**certificate_fields, "config": config, "rows": rows})

@@ -114,6 +114,10 @@ class Funnel:
     compares_daily_totals: bool = False
     clean_counts: CleanCountsModel | None = None
 
+    def __hash__(self) -> int:
+        """Return the hash of the name, because caches are looked up often."""
+        return self.name.__hash__()
+
     @cached_property
     def event_count_names(self) -> tuple[str, ...]:
         """Names of the event counts, in funnel order."""

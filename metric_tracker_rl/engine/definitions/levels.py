@@ -94,6 +94,10 @@ class FunnelLevel:
     product_threshold_factor: float = 1.0
     series_thresholds: SeriesThresholds | None = None
 
+    def __hash__(self) -> int:
+        """Return the hash of the name, because caches are looked up often."""
+        return self.name.__hash__()
+
     @cached_property
     def severity_bounds_by_entity_type(self) -> dict[str, SeverityBounds]:
         """Severity bounds by entity type."""
@@ -106,10 +110,7 @@ class FunnelLevel:
 
     @property
     def policy_version_with_suffixes(self) -> str:
-        """Policy version, with suffixes for the form of the policy.
-
-        They tell of thresholds by series, a calendar rule and drawn parameters.
-        """
+        """Policy version, with suffixes for series thresholds, a calendar and drawn parameters."""
         series = "" if self.series_thresholds is None else "+series"
         calendar = "+calendar" if self.decoys else ""
         drawn = f"+varied{DRAWN_POLICIES_VERSION}" if self.has_drawn_policy else ""

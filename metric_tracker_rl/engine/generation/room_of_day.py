@@ -55,7 +55,7 @@ class RoomOfDay:
         return SizeRange(MIN_PLANNED_MULTIPLE * threshold, min(MAX_DROP, below_break))
 
     def get_rate_rise(self, stage: int) -> SizeRange:
-        """Return the sizes of a rise of the step rate into a stage."""
+        """Return the allowed sizes of an increase in the rate of the step into a stage."""
         threshold, rate = self.step_thresholds[stage - 1], self.rates[stage - 1]
         largest = MAX_RATE_FRACTION / rate - 1.0 if rate else 0.0
         return SizeRange(MIN_PLANNED_MULTIPLE * threshold, largest)

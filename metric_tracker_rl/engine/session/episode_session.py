@@ -75,6 +75,7 @@ class EpisodeSession(Session):
         view: the current episode, running or finished, with its play rules; None before the first
             reset.
         submission_count: number of reports that were graded in the current episode.
+        last_report: the last of these reports; None if there was none.
     """
 
     state_model = FunnelProgress
@@ -84,6 +85,7 @@ class EpisodeSession(Session):
         self.debug = debug
         self.view: EpisodeView | None = None
         self.submission_count = 0
+        self.last_report: SubmittedReport | None = None
         self._shown_dates: set[str] = set()
         self._listed_ids: set[int] = set()
 
@@ -119,6 +121,7 @@ class EpisodeSession(Session):
         self.max_steps = view.rules.max_steps
         self.view = view
         self.submission_count = 0
+        self.last_report = None
         self.steps = 0
         self.done = False
         self._shown_dates = set()
@@ -223,7 +226,7 @@ class EpisodeSession(Session):
         if generators:
             if reason := explain_why_row_generators_are_rejected(view.rules):
                 raise ReportError(f"{reason} Nothing was graded.")
-            return self._submit_generated_rows_of_shown_dates(view, generators)
+            return self._submit_generated_rows_and_list_all_generated_rows(view, generators)
         return self._grade_practice_or_final_submission(view, parse_report(rows, view.episode))
 
     def _run_analysis_or_submit_ids(
@@ -248,7 +251,7 @@ class EpisodeSession(Session):
             ANALYZED, f"{method_name} done.", observation_fields={"analysis_result": analysis}
         )
 
-    def _submit_generated_rows_of_shown_dates(
+    def _submit_generated_rows_and_list_all_generated_rows(
         self, view: EpisodeView, generators: Sequence[Any]
     ) -> Reply:
         validate_row_generator_calls(generators)
@@ -268,6 +271,7 @@ class EpisodeSession(Session):
     ) -> Reply:
         grade = grade_report(report, view.episode.expected_rows, include_expected_rows=self.debug)
         self.submission_count += 1
+        self.last_report = report
         if self.submission_count < view.rules.max_submissions and grade.score < 1.0:
             return build_practice_submission_reply(self.submission_count, view, grade.breakdown)
         components = compute_reward_of_each_mode_and_score_components(report, grade, view.episode)

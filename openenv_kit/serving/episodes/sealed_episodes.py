@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import ConfigurationError, InvalidValueError, truncated_repr
+from openenv_kit.own_data.product_argument import find_product_of_reset, get_splits_of_reset
 from openenv_kit.reset_arguments import drop_task_selectors
 from openenv_kit.sealed_split import SEALED_SPLIT, has_sealed_salt, is_sealed_split
 from openenv_kit.serving import messages
@@ -216,20 +217,24 @@ def build_sealed_start_request(
     if settings.episode_store in ("", MEMORY_STORE):
         raise ConfigurationError(PERSISTENT_STORE_REQUIRED)
     split, index = reset_arguments["split"], get_requested_task_index_or_zero(reset_arguments)
-    task_count = count_offered_sealed_tasks(environment, split, settings)
+    splits = get_splits_of_reset(environment, reset_arguments)
+    task_count = min(settings.sealed_tasks, splits.size(split))
     if type(index) is not int or not 0 <= index < task_count:
         allowed = f"an integer from 0 to {task_count - 1}, the sealed tasks of this server"
         raise InvalidValueError("index", index, allowed)
+    task_set_key = build_task_set_key_of_sealed_split(environment, split)
+    if (product := find_product_of_reset(environment, reset_arguments)) is not None:
+        task_set_key = f"{task_set_key}/product/{product.digest}"
     return SealedStartRequest(
         client_identity.CURRENT_PARTICIPANT.get(),
-        build_task_set_key_of_sealed_split(environment, split),
+        task_set_key,
         index,
         settings.sealed_plays,
     )
 
 
 def count_offered_sealed_tasks(environment: Environment, split: str, settings: Settings) -> int:
-    """Return how many tasks of a sealed split this server offers."""
+    """Return how many tasks of a sealed split of the environment this server offers."""
     return min(settings.sealed_tasks, environment.splits.size(split))
 
 

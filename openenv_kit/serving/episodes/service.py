@@ -212,6 +212,11 @@ class EpisodeService:
         ).get_progress_with_episode_id()
         return {**state, "episode_id": None} if access.player_id else state
 
+    async def get_tool_selection_fields(self, access: EpisodeAccess) -> JsonObject:
+        """Return what the tools of an episode depend on; see `LiveEpisode`."""
+        live_episode = await self.get_live_episode_updated_from_store(access)
+        return live_episode.get_tool_selection_fields()
+
     async def get_trainer_record(self, episode_id: str) -> Any:
         """Return the record of an episode for its trainer; see `EndedEpisode`."""
         cached_episode = self._loader.cache.get_or_add_entry_within_max_episodes(episode_id)

@@ -64,7 +64,8 @@ class NewEpisode:
     Attributes:
         transport: transport that started the episode: `ws`, `http`, `mcp` or `page`.
         start_json, actions, player_id, slow_results: see `StoredEpisode`.
-        client_address: address of the client, for its limit; empty for a caller that has no limit.
+        client_address: address of the client, used for the limit per client; empty if there is no
+            limit.
         sealed_start: participant and task, if the task is sealed; else None.
     """
 

@@ -24,11 +24,6 @@ from openenv_kit.errors import InvalidValueError
 from support.products import build_product_mapping
 
 
-@pytest.fixture(autouse=True)
-def no_products(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PRODUCTS", "")
-
-
 def write_product_file(path: Path, **changes: Any) -> Path:
     write_product(parse_product({**build_product_mapping(), **changes}), path)
     return path
@@ -49,7 +44,7 @@ def test_find_product_names_the_known_products_and_how_to_add_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PRODUCTS", str(write_product_file(tmp_path / "a.toml", name="shop")))
-    with pytest.raises(UnknownProductError, match="Did you mean 'shop'.*server --product FILE"):
+    with pytest.raises(UnknownProductError, match=r"Did you mean 'shop'.*server --product FILE"):
         find_product("shpo")
 
 
@@ -75,7 +70,7 @@ def test_missing_file_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_file_of_another_environment_is_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "other.toml").write_text('environment = "drilldown_env"\nname = "shop"\n')
+    (tmp_path / "other.toml").write_text('environment = "drilldown"\nname = "shop"\n')
     monkeypatch.setenv("PRODUCTS", str(tmp_path))
     require_usable_product_files()
     assert not get_registered_products().by_name

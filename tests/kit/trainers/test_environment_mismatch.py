@@ -158,5 +158,5 @@ def test_reset_arguments_allowed_beside_a_split_are_accepted() -> None:
     assert named is not None
     values = {"policy": "varied", "max_steps": 9, "max_submissions": 1, "feedback": "score"}
     values |= {"profile": "lean", "disclosure": "raw", "reward": "key_f1"}
-    assert set(named[1].split(", ")) == set(values)
+    assert set(named[1].split(", ")) == {*values, "product"}
     assert list_task_rows("train", count=1, extra_reset_arguments=values)
