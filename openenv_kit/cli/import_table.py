@@ -69,7 +69,7 @@ def import_table(
     environment: EnvironmentOption = None,
 ) -> None:
     """Make a product file and a report from a table; see `IMPORT_HELP`."""
-    with report_refusals():
+    with report_refusals(first_line=WHAT_FITS):
         options = replace(options, name=name, out=out, force=force)
         own_data = require_own_data(get_environment(environment))
         product_path = _choose_product_path(options)

@@ -13,11 +13,11 @@ from statistics import median
 import typer
 
 from openenv_kit.errors import KitError
-from openenv_kit.own_data.cleaned_table import WHAT_FITS, CleanedTable
+from openenv_kit.own_data.cleaned_table import CleanedTable
 from openenv_kit.own_data.stage_counts import DayStatus, StageCounts
 from openenv_kit.own_data.support import SummaryLine
 
-TITLE_WIDTH = 12
+MIN_TITLE_WIDTH = 12
 MIN_WIDTH, MAX_WIDTH = 60, 110
 
 
@@ -31,10 +31,11 @@ class TableExitCode(IntEnum):
 
 
 @contextmanager
-def report_refusals() -> Iterator[None]:
-    """Print what fits and why a table was refused, and exit with code 2.
+def report_refusals(first_line: str = "") -> Iterator[None]:
+    """Print why a table or an option was refused, without a traceback, and exit with code 2.
 
-    A configuration error is a refusal too, because it says that the table cannot be used.
+    Args:
+        first_line: line before the reason.
 
     Raises:
         typer.Exit: the table or an option was refused.
@@ -44,7 +45,9 @@ def report_refusals() -> Iterator[None]:
     except BrokenPipeError:  # A closed output pipe is no refusal.
         raise
     except (KitError, OSError, ModuleNotFoundError) as problem:
-        typer.echo(f"{WHAT_FITS}\n{problem}", err=True)
+        if first_line:
+            typer.echo(first_line, err=True)
+        typer.echo(str(problem), err=True)
         raise typer.Exit(TableExitCode.REFUSED) from None
 
 
@@ -55,14 +58,16 @@ def is_person_present() -> bool:
 
 def print_lines(lines: Iterable[SummaryLine]) -> None:
     """Print lines with their titles in a column of their own; long texts are wrapped."""
+    printed = list(lines)
     columns = shutil.get_terminal_size((MAX_WIDTH, 24)).columns
     width = min(MAX_WIDTH, max(MIN_WIDTH, columns))
-    for title, text in lines:
+    title_width = max([MIN_TITLE_WIDTH, *(len(line.title) + 2 for line in printed)])
+    for title, text in printed:
         wrapped = textwrap.wrap(
             text,
             width,
-            initial_indent=title.ljust(TITLE_WIDTH),
-            subsequent_indent=" " * TITLE_WIDTH,
+            initial_indent=title.ljust(title_width),
+            subsequent_indent=" " * title_width,
             break_long_words=False,
             break_on_hyphens=False,
         )
@@ -88,11 +93,12 @@ def print_table_description(table: CleanedTable) -> None:
 
 
 def describe_stages(counts: StageCounts) -> str:
-    """Return the medians of the first count by day, and of each step rate."""
+    """Return the median of the first count by day, and the step rates of all counts together."""
     is_counted = [status == DayStatus.COUNTED for status in counts.day_status]
-    totals = counts.daily_counts[is_counted].tolist()
-    parts = [f"{counts.stages[0]} {median(day[0] for day in totals):,.0f} a day"]
+    by_day = counts.daily_counts[is_counted]
+    sums = by_day.sum(axis=0).tolist()
+    parts = [f"{counts.stages[0]} {median(by_day[:, 0].tolist()):,.0f} a day"]
     for stage in range(1, len(counts.stages)):
-        rate = median(day[stage] / day[stage - 1] if day[stage - 1] else 0.0 for day in totals)
+        rate = sums[stage] / sums[stage - 1] if sums[stage - 1] else 0.0
         parts.append(f"{counts.stages[stage]} {100.0 * rate:.1f} %")
     return " → ".join(parts)

@@ -121,3 +121,8 @@ def test_seed_without_an_episode_is_not_certified(monkeypatch: pytest.MonkeyPatc
     result = certify_levels.certify_seed(build_small_product(), "easy", 3)
     assert result == SeedResult(3, "no episode could be generated")
     assert not result.is_certified
+
+
+@pytest.mark.parametrize("seed", [0, 4])
+def test_seed_of_a_simulated_product_is_certified(seed: int) -> None:
+    assert certify_levels.certify_seed(build_small_product(), "easy", seed) == SeedResult(seed)
