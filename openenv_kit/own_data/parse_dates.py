@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from openenv_kit.errors import truncated_repr
 from openenv_kit.own_data.cleaned_table import TableRefused
+from openenv_kit.own_data.column_roles import ColumnRoles, TableShape
 from openenv_kit.own_data.date_formats import (
     DAY_FIRST,
     FIRST_YEAR,
@@ -17,7 +18,6 @@ from openenv_kit.own_data.date_formats import (
     moment_sql,
     quote_text,
 )
-from openenv_kit.own_data.detect_shape import ColumnRoles, TableShape
 from openenv_kit.own_data.locked_connection import fetch_row
 from openenv_kit.own_data.options import ImportOptions
 from openenv_kit.own_data.read_table import TableSource
