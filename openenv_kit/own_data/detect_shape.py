@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from enum import StrEnum
 
 from openenv_kit.own_data.cleaned_table import TableRefused
 from openenv_kit.own_data.column_profiles import (
@@ -13,6 +11,7 @@ from openenv_kit.own_data.column_profiles import (
     list_columns,
     profile_columns,
 )
+from openenv_kit.own_data.column_roles import ColumnRoles, TableShape
 from openenv_kit.own_data.date_formats import DateFormat, find_date_format, format_from_directives
 from openenv_kit.own_data.locked_connection import fetch_row
 from openenv_kit.own_data.options import ImportOptions
@@ -27,50 +26,6 @@ _METRIC_WORDS = re.compile(r"metric|measure|event|stage|step|action|name|series|
 _VALUE_WORDS = re.compile(r"value|count|total|number|amount|^n$|anzahl|wert|events|users", re.I)
 _HOUR_WORDS = re.compile(r"^(hour|time|hr|stunde|uhrzeit|heure|hora)(_?of_?day)?$", re.I)
 _ID_WORDS = re.compile(r"(^|_)(id|uuid|insert_id|key)$", re.I)
-
-
-class TableShape(StrEnum):
-    """What a row of a table is."""
-
-    WIDE = "wide"
-    LONG = "long"
-    PIVOTED = "pivoted"
-    EVENTS = "event log"
-    CASES = "one row per case"
-
-    @property
-    def is_counted(self) -> bool:
-        """Whether rows are counted, instead of having counts."""
-        return self in (TableShape.EVENTS, TableShape.CASES)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ColumnRoles:
-    """The shape of a table and the positions of its columns.
-
-    Attributes:
-        shape: what a row is.
-        date: column of dates; None if the headers are dates.
-        time: column of hours.
-        metric: column that names the stage of a row.
-        value: column of counts, of a long table.
-        id: column that identifies rows.
-        stages: columns of counts or flags, of a wide table or one of cases.
-        date_headers: columns whose headers are dates, of a pivoted table.
-        other_texts: columns of few texts without a role.
-        notes: what was assumed.
-    """
-
-    shape: TableShape
-    date: int | None = None
-    time: int | None = None
-    metric: int | None = None
-    value: int | None = None
-    id: int | None = None
-    stages: tuple[int, ...] = ()
-    date_headers: tuple[int, ...] = ()
-    other_texts: tuple[int, ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 def detect_shape(source: TableSource, options: ImportOptions) -> ColumnRoles:
