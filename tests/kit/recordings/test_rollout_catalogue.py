@@ -143,7 +143,7 @@ def test_packaged_rollouts_replay_and_include_a_failing_player(name: str) -> Non
     )
     scores_by_player = {run.player: run.score for run in runs}
     assert scores_by_player["reference"] == 1.0
-    assert min(run.score or 0.0 for run in runs) < 0.1
+    assert min(run.score or 0.0 for run in runs) < 0.5
 
 
 def test_step_messages_skip_values_that_are_no_messages() -> None:
