@@ -52,6 +52,7 @@ def build_submission_card(
     notes: str,
     commitment: str,
     attestation: Attestation | None = None,
+    date: str = "",
 ) -> SubmissionCard:
     """Create the submission card for a player's runs.
 
@@ -65,6 +66,7 @@ def build_submission_card(
         notes: remarks, shown on the leaderboard.
         commitment: published commitment to the sealed split; empty to use the attestation's value.
         attestation: the server's signed record of sealed play.
+        date: ISO date of the submission; empty for no date.
 
     Raises:
         SubmissionError: the runs differ in player, split, reset arguments or versions, or the tasks
@@ -100,6 +102,7 @@ def build_submission_card(
             "commitment": commitment or (attestation.commitment if attestation else ""),
             "by": by,
             "notes": notes,
+            "date": date,
         }
     )
 
