@@ -90,7 +90,7 @@ def mount_debugger(
     # Routes are matched in order, so this one comes before the page, which is below /web too.
     pages = {
         link.environment_view.environment.name: EnvironmentPage(
-            link.environment_view.environment.title, link.href or "./"
+            link.environment_view.link_title, link.href or "./"
         )
         for link in build_environment_links(
             get_environment_view_or_default(environment), environments
