@@ -173,7 +173,7 @@ def test_daily_product_rejects_hourly_methods_and_raw_hours() -> None:
 
 def test_texts_of_a_daily_product_mention_no_hours() -> None:
     for mode in MODES:
-        session, reply = start(TableShape(3, Grain.DAY), mode, seed=5)
+        _session, reply = start(TableShape(3, Grain.DAY), mode, seed=5)
         config = reply.observation_fields["config"]
         texts = [
             ENVIRONMENT.build_system_prompt({"config": config}),
