@@ -270,7 +270,7 @@ def visit(browser: BrowserContext, web: WebServer) -> Iterator[Callable[..., Vis
         ends.callback(leave, new)
         ends.callback(listen(new))
         page.goto(f"{url}{path}")
-        new.sees("#mt-opening", "Play one yourself")
+        new.sees("#mt-first", "Play an easy episode")
         return new
 
     with ends:
