@@ -36,7 +36,8 @@ FLAGS = [
 ]
 SERVER = ("-m", "server.app", "--host", "127.0.0.1", "--port")
 CUT_OFF = """[...document.querySelectorAll('body :is(div, p, li, dl, dd, section, button)')]
-  .filter((each) => each.checkVisibility() && !each.closest('.mt-scroll, .mt-unseen, .tab-wrapper, pre'))
+  .filter((each) => each.checkVisibility())
+  .filter((each) => !each.closest('.mt-scroll, .mt-unseen, .tab-wrapper, pre'))
   .filter((each) => each.getBoundingClientRect().right > innerWidth + 1)
   .map((each) => each.outerHTML.slice(0, 200))"""
 """What is cut off at the right: the page clips instead of scrolling sideways."""
