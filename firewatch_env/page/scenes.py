@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from firewatch_env.page import panels
-from firewatch_env.page.graph import graph_html, harm_html, metrics_html
+from firewatch_env.page.graph import graph_html, harm_html, health_of_service, metrics_html
 from firewatch_env.page.score import courses_of, over, score_html
 from firewatch_env.page.story import Story, action_text
 from firewatch_env.tools import CATALOGUE, GROUPS, TARGET
@@ -154,7 +154,8 @@ class FirewatchScenes(EnvironmentView):
         if changed and not play.now["user_impact_active"]:
             text = "Customers are well again. Will it last? Then declare it over."
             return NextStepHint(text, "Declare it over", "ask", json.dumps([DECLARE, {}]))
-        unwell = [n for n in play.services if play.now["services"][n]["status"] != "healthy"]
+        services = play.now["services"]
+        unwell = [n for n in play.services if health_of_service(services[n]) != "healthy"]
         if not play.chosen:
             first = (unwell or play.services)[0]
             return NextStepHint(

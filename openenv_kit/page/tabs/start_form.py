@@ -50,7 +50,7 @@ def build_start_form_schemas_by_name(
         if name not in (*EPISODE_ARGUMENTS, *other)
     }
     named = {"task": {"enum": list(environment.reset_arguments_by_task_id)}, "seed": seed}
-    return {"named": {"properties": named, "required": ["task"]}, "other": {"properties": other}}
+    return {"named": {"properties": named, "required": ["task", "seed"]}, "other": {"properties": other}}
 
 
 def start_form_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
