@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from firewatch_env.page import panels
 from firewatch_env.page.graph import graph_html, harm_html, health_of_service, metrics_html
@@ -48,6 +48,9 @@ class FirewatchScenes(EnvironmentView):
     """See `openenv_kit.page.environment_view.EnvironmentView`."""
 
     style_folder = Path(__file__).parent
+    tool_groups: ClassVar[Mapping[str, Sequence[str]]] = {
+        TITLES[group].partition(":")[0].partition(" ·")[0]: names for group, names in GROUPS.items()
+    }
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
