@@ -90,7 +90,7 @@ def mount_debugger(
     # Routes are matched in order, so this one comes before the page, which is below /web too.
     pages = {
         link.environment_view.environment.name: EnvironmentPage(
-            link.environment_view.environment.title, link.href or "./"
+            link.environment_view.link_title, link.href or "./"
         )
         for link in build_environment_links(
             get_environment_view_or_default(environment), environments
@@ -119,7 +119,11 @@ def mount_debugger(
 
     with gr.Blocks(title=scenes.environment.title, analytics_enabled=False) as page:
         build_page(
-            scenes, page, build_environment_links(scenes, environments), create_episode_client
+            scenes,
+            page,
+            build_environment_links(scenes, environments),
+            create_episode_client,
+            is_debug=settings.debug,
         )
     # Twice the limit, because handling an event of a session that is being removed creates a state.
     page.state_session_capacity = 2 * settings.max_visitors

@@ -171,6 +171,23 @@ def test_daily_product_rejects_hourly_methods_and_raw_hours() -> None:
     assert not HOURLY_TOOLS & set(listed)
 
 
+def test_texts_of_a_daily_product_mention_no_hours() -> None:
+    for mode in MODES:
+        _session, reply = start(TableShape(3, Grain.DAY), mode, seed=5)
+        config = reply.observation_fields["config"]
+        texts = [
+            ENVIRONMENT.build_system_prompt({"config": config}),
+            reply.observation_fields["instruction"],
+            *(spec.description for spec in reply.observation_fields["available_methods"]),
+        ]
+        for text in texts:
+            assert "hour" not in text, text
+        hourly = start(TableShape(3), mode, seed=5)[1].observation_fields["config"]
+        assert ("hour" in ENVIRONMENT.build_system_prompt({"config": hourly})) == (
+            mode.has_raw_disclosure
+        )
+
+
 @pytest.mark.parametrize("name", SHAPES)
 def test_every_method_without_arguments_answers_on_a_product(name: str) -> None:
     for mode in MODES:

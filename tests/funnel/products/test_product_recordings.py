@@ -55,7 +55,7 @@ def test_recording_contains_name_and_digest_and_not_the_product(
 
 
 def test_recording_without_a_product_has_no_further_field() -> None:
-    session, reply = start_session(ENVIRONMENT, {"seed": 3})
+    _session, reply = start_session(ENVIRONMENT, {"seed": 3})
     stream = io.StringIO()
     RunRecorder(stream, "x", {"seed": 3}, observation_from_reply(reply))
     fields = {"event", "format", "player", "environment", "reset", "versions", "digest"}

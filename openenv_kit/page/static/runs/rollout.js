@@ -2,6 +2,8 @@
 import { fetchRollout, fetchStep } from './server.js';
 import { element, formatScore } from './table.js';
 
+const TITLE_ARGUMENTS = ['task_id', 'split', 'index'];
+
 // A pane shows a rollout. `root` is its element, `lines` are those of an opened file or null.
 export class RolloutPane {
   constructor(root, id, lines) {
@@ -18,7 +20,7 @@ export class RolloutPane {
     const reason = element('div', {});
     reason.innerHTML = summary;
     const banner = notice ? [element('p', { className: 'mt-note bad', textContent: notice })] : [];
-    const arguments_ = element('p', { className: 'mt-hint mt-runs-reset', textContent: Object.entries(reset).map(([name, value]) => `${name} ${typeof value === 'string' ? value : JSON.stringify(value)}`).join(' · ') });
+    const arguments_ = element('p', { className: 'mt-hint mt-runs-reset', textContent: Object.entries(reset).filter(([name]) => !TITLE_ARGUMENTS.includes(name)).map(([name, value]) => `${name} ${typeof value === 'string' ? value : JSON.stringify(value)}`).join(' · ') });
     this.talk = element('section', { className: 'mt-runs-talk', tabIndex: 0 });
     this.talk.setAttribute('aria-label', 'Transcript');
     this.talk.innerHTML = transcript;
@@ -30,7 +32,7 @@ export class RolloutPane {
     this.unreadLabel = element('label', { className: 'mt-runs-unread', hidden: true }, this.unreadBox, ' Show what the player had not read');
     this.unreadBox.addEventListener('change', () => { this.unread = this.unreadBox.checked; this.drawStep(); });
     const facts = element('section', { className: 'mt-runs-facts' }, element('header', {}, this.chartsTitle, this.unreadLabel), this.charts, this.replyTitle, this.reply);
-    this.root.replaceChildren(title, arguments_, ...banner, reason, element('div', { className: 'mt-runs-columns' }, this.talk, facts));
+    this.root.replaceChildren(title, ...(arguments_.textContent ? [arguments_] : []), ...banner, reason, element('div', { className: 'mt-runs-columns' }, this.talk, facts));
   }
 
   get lastStep() {
