@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import csv
 import importlib.metadata
-from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 
-from openenv_kit.errors import find_nearest_name, truncated_repr
+from openenv_kit.errors import truncated_repr
 from openenv_kit.own_data.cleaned_table import CalendarEntry, TableRefused
 from openenv_kit.own_data.locked_connection import missing_package_error
 
@@ -33,18 +32,19 @@ def list_public_holidays(country: str, first: date, last: date) -> dict[date, st
     except ModuleNotFoundError as problem:
         raise missing_package_error(problem) from None
     code, _, subdivision = country.partition("-")
-    supported = holidays.list_supported_countries(include_aliases=True)
+    supported = holidays.list_supported_countries(include_aliases=False)
     if code not in supported:
         raise TableRefused(
-            f"--country {country}: no holidays are known; allowed: {_list_codes(code, supported)}."
+            f"--country {country}: no holidays are known for this code; allowed: ISO codes of "
+            "countries, such as US, DE or GB."
         )
     if subdivision and subdivision not in supported[code]:
+        allowed = ", ".join(sorted(supported[code])) or "none"
         raise TableRefused(
-            f"--country {country}: {code} has no subdivision {subdivision}; allowed: "
-            f"{_list_codes(subdivision, supported[code])}."
+            f"--country {country}: {code} has no subdivision {subdivision}; allowed: {allowed}."
         )
     # Names in English where they exist, so that messages do not mix languages.
-    language = holidays.list_localized_countries(include_aliases=True).get(code, [])
+    language = holidays.list_localized_countries(include_aliases=False).get(code, [])
     days = holidays.country_holidays(
         code,
         subdiv=subdivision or None,
@@ -121,10 +121,3 @@ def _parse_entry(row: dict[str, str | None], place: str) -> CalendarEntry:
         raise TableRefused(f"{place}: the title is empty.")
     explained = (row.get("explains") or "").split(";")
     return CalendarEntry(day, title, tuple(name.strip() for name in explained if name.strip()))
-
-
-def _list_codes(code: str, allowed: Iterable[str]) -> str:
-    names = sorted(allowed)
-    nearest = find_nearest_name(code, names)
-    hint = f"; did you mean {nearest}?" if nearest else ""
-    return f"{', '.join(names)}{hint}"

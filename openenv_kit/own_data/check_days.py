@@ -44,8 +44,11 @@ class TableLimits:
     min_daily_median: int = 10
 
 
-def keep_selected_days(grid: DayGrid, options: ImportOptions) -> None:
+def keep_selected_days(grid: DayGrid, options: ImportOptions) -> bool:
     """Keep the days from `--from` to `--until`.
+
+    Returns:
+        Whether the table's last day was kept.
 
     Raises:
         TableRefused: no day is left.
@@ -60,6 +63,7 @@ def keep_selected_days(grid: DayGrid, options: ImportOptions) -> None:
             else f"No day is left: the table ends on {last}; change --from."
         )
     grid.keep_days((first_kept - grid.start).days, (last_kept - grid.start).days + 1)
+    return last_kept == last
 
 
 def refuse_weekly_data(grid: DayGrid) -> None:
@@ -118,18 +122,24 @@ def use_differences(grid: DayGrid, options: ImportOptions, actions: list[str]) -
 
 
 def drop_last_days(
-    grid: DayGrid, options: ImportOptions, *, is_counted: bool, actions: list[str]
+    grid: DayGrid,
+    options: ImportOptions,
+    *,
+    has_last_day: bool,
+    is_counted: bool,
+    actions: list[str],
 ) -> None:
     """Drop the last day if it looks incomplete, and the late days.
 
     Args:
         grid: the days; the last one has rows.
-        options: `--keep-last`, `--late-days` and `--until`.
+        has_last_day: whether the grid ends with the table's last day; others are complete.
+        options: `--keep-last` and `--late-days`.
         is_counted: whether rows are events, so that late hours without events are ordinary.
         actions: list to which dropped days are added.
     """
     dropped = 0
-    if not options.keep_last and grid.days > 1:
+    if has_last_day and not options.keep_last and grid.days > 1:
         reason = _find_incomplete_reason(grid, is_counted=is_counted)
         if reason:
             actions.append(

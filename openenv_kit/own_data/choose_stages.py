@@ -5,7 +5,7 @@ from __future__ import annotations
 from openenv_kit.errors import find_nearest_name
 from openenv_kit.own_data.cleaned_table import TableRefused
 from openenv_kit.own_data.column_profiles import MAX_METRICS
-from openenv_kit.own_data.detect_shape import ColumnRoles
+from openenv_kit.own_data.column_roles import ColumnRoles
 from openenv_kit.own_data.options import ImportOptions
 from openenv_kit.own_data.read_table import TableSource
 from openenv_kit.own_data.table_views import IS_DROPPED

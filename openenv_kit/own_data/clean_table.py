@@ -13,7 +13,7 @@ from openenv_kit.own_data.check_days import (
     keep_recent_days,
 )
 from openenv_kit.own_data.cleaned_table import CleanedTable, TableDescription
-from openenv_kit.own_data.detect_shape import TableShape
+from openenv_kit.own_data.column_roles import TableShape
 from openenv_kit.own_data.options import ImportOptions
 from openenv_kit.own_data.read_grid import read_grid
 from openenv_kit.own_data.read_table import open_table
@@ -40,7 +40,13 @@ def load_table(options: ImportOptions, limits: TableLimits = DEFAULT_LIMITS) -> 
     with open_table(options) as source:
         read = read_grid(source, options, limits, actions)
     grid, stage_texts = read.grid, read.stage_texts
-    drop_last_days(grid, options, is_counted=read.roles.shape.is_counted, actions=actions)
+    drop_last_days(
+        grid,
+        options,
+        has_last_day=read.has_last_day,
+        is_counted=read.roles.shape.is_counted,
+        actions=actions,
+    )
     status = find_day_status(grid, stage_texts, actions)
     is_impossible = has_impossible_hours(grid, status)
     if is_impossible:

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from openenv_kit.own_data.cleaned_table import TableRefused
+from openenv_kit.own_data.column_roles import ColumnRoles, TableShape
 from openenv_kit.own_data.count_text import count_text
 from openenv_kit.own_data.date_formats import DateFormat
-from openenv_kit.own_data.detect_shape import ColumnRoles, TableShape
 from openenv_kit.own_data.locked_connection import fetch_row
 from openenv_kit.own_data.number_formats import NumberReading, count_sql
 from openenv_kit.own_data.options import ImportOptions

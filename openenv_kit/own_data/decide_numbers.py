@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from openenv_kit.errors import truncated_repr
 from openenv_kit.own_data.cleaned_table import TableRefused
-from openenv_kit.own_data.detect_shape import ColumnRoles, TableShape
+from openenv_kit.own_data.column_roles import ColumnRoles, TableShape
 from openenv_kit.own_data.number_formats import (
     MAX_COUNT,
     NumberForm,
@@ -88,7 +88,7 @@ def _list_number_forms(source: TableSource, roles: ColumnRoles) -> list[NumberFo
     found = source.connection.execute(
         "SELECT shape, is_zero, min(row) AS first, arg_min(text, row), arg_min(metric, row) FROM ("
         "SELECT row, metric, text, regexp_matches(text, '[.,]0+$') AS is_zero, "
-        "regexp_replace(left(text, 60), '[0-9]', '9', 'g') AS shape FROM ("
+        "translate(left(text, 60), '0123456789', '9999999999') AS shape FROM ("
         f"SELECT row, metric, {trimmed_sql('cell')} AS text FROM "
         f"({cells_sql(roles, kept_rows, ('row',))})) WHERE text IS NOT NULL) "
         f"GROUP BY shape, is_zero ORDER BY first, shape LIMIT {MAX_FORMS}"

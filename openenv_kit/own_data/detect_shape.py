@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from enum import StrEnum
 
 from openenv_kit.own_data.cleaned_table import TableRefused
 from openenv_kit.own_data.column_profiles import (
@@ -13,6 +11,7 @@ from openenv_kit.own_data.column_profiles import (
     list_columns,
     profile_columns,
 )
+from openenv_kit.own_data.column_roles import ColumnRoles, TableShape
 from openenv_kit.own_data.date_formats import DateFormat, find_date_format, format_from_directives
 from openenv_kit.own_data.locked_connection import fetch_row
 from openenv_kit.own_data.options import ImportOptions
@@ -29,50 +28,6 @@ _HOUR_WORDS = re.compile(r"^(hour|time|hr|stunde|uhrzeit|heure|hora)(_?of_?day)?
 _ID_WORDS = re.compile(r"(^|_)(id|uuid|insert_id|key)$", re.I)
 
 
-class TableShape(StrEnum):
-    """What a row of a table is."""
-
-    WIDE = "wide"
-    LONG = "long"
-    PIVOTED = "pivoted"
-    EVENTS = "event log"
-    CASES = "one row per case"
-
-    @property
-    def is_counted(self) -> bool:
-        """Whether rows are counted, instead of having counts."""
-        return self in (TableShape.EVENTS, TableShape.CASES)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ColumnRoles:
-    """The shape of a table and the positions of its columns.
-
-    Attributes:
-        shape: what a row is.
-        date: column of dates; None if the headers are dates.
-        time: column of hours.
-        metric: column that names the stage of a row.
-        value: column of counts, of a long table.
-        id: column that identifies rows.
-        stages: columns of counts or flags, of a wide table or one of cases.
-        date_headers: columns whose headers are dates, of a pivoted table.
-        other_texts: columns of few texts without a role.
-        notes: what was assumed.
-    """
-
-    shape: TableShape
-    date: int | None = None
-    time: int | None = None
-    metric: int | None = None
-    value: int | None = None
-    id: int | None = None
-    stages: tuple[int, ...] = ()
-    date_headers: tuple[int, ...] = ()
-    other_texts: tuple[int, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
 def detect_shape(source: TableSource, options: ImportOptions) -> ColumnRoles:
     """Return the roles of a table's columns, from the options and its first rows.
 
@@ -81,9 +36,9 @@ def detect_shape(source: TableSource, options: ImportOptions) -> ColumnRoles:
     """
     profiles = profile_columns(source, options.date_format)
     date_headers = _find_date_headers(profiles, options)
+    _refuse_missing_header(source, date_headers)
     if len(date_headers) >= MIN_DATE_HEADERS:
         return _pivoted_roles(source, profiles, date_headers, options)
-    _refuse_missing_header(source, date_headers)
     date = _choose_date_column(profiles, options)
     time = _choose_time_column(profiles, date, options)
     others = tuple(profile for profile in profiles if profile.name and profile not in (date, time))
@@ -134,12 +89,15 @@ def _refuse_missing_header(source: TableSource, date_headers: tuple[int, ...]) -
     """
     if source.text_format is None:
         return
-    has_number = any(re.fullmatch(r"[-+]?[\d.,]+%?", name) for name in source.columns)
-    if date_headers or has_number:
+    has_number = any(
+        re.search(r"\d", name) and not re.search(r"[^\W\d_]", name)
+        for position, name in enumerate(source.columns)
+        if position not in date_headers
+    )
+    if has_number or 0 < len(date_headers) < MIN_DATE_HEADERS:
         raise TableRefused(
-            f"{source.header_place}: {'a date' if date_headers else 'a number'} in place of a "
-            f"column's name; the first line must name the columns, or at least "
-            f"{MIN_DATE_HEADERS} of them must be dates."
+            f"{source.header_place}: a number or date in place of a column's name; the first line "
+            f"must name the columns, or at least {MIN_DATE_HEADERS} of them must be dates."
         )
 
 
@@ -160,8 +118,8 @@ def _pivoted_roles(
     else:
         listed = list_columns([profile.name for profile in names])
         raise TableRefused(
-            f"{source.header_place}: {len(date_headers)} headers are dates, but the column of the stages is not "
-            f"evident; pass --metric-column. {listed}"
+            f"{source.header_place}: {len(date_headers)} headers are dates, but the column of the "
+            f"stages is not evident; pass --metric-column. {listed}"
         )
     return ColumnRoles(
         shape=TableShape.PIVOTED,

@@ -75,6 +75,8 @@ def open_locked_connection(
     with connection:
         paths = [str(form) for path in allowed_files for form in (path, path.absolute())]
         connection.execute("SET TimeZone = 'UTC'")
+        # The bar would be written to the user's standard output.
+        connection.execute("SET enable_progress_bar = false")
         connection.execute("SET allowed_paths = $1", [paths])
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")

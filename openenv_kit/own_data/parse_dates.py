@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from openenv_kit.errors import truncated_repr
 from openenv_kit.own_data.cleaned_table import TableRefused
+from openenv_kit.own_data.column_roles import ColumnRoles, TableShape
 from openenv_kit.own_data.date_formats import (
     DAY_FIRST,
     FIRST_YEAR,
@@ -17,7 +18,6 @@ from openenv_kit.own_data.date_formats import (
     moment_sql,
     quote_text,
 )
-from openenv_kit.own_data.detect_shape import ColumnRoles, TableShape
 from openenv_kit.own_data.locked_connection import fetch_row
 from openenv_kit.own_data.options import ImportOptions
 from openenv_kit.own_data.read_table import TableSource
@@ -61,8 +61,8 @@ def decide_date_format(
         TableRefused: a date has no known format or no day, there are several formats, or day and
             month can be swapped in every row.
     """
-    shapes = _list_date_shapes(source)
     own_format = format_from_directives(options.date_format) if options.date_format else None
+    shapes = _list_date_shapes(source, own_format)
     first_by_format: dict[DateFormat, DateShape] = {}
     for shape in shapes:
         if own_format is not None:
@@ -95,7 +95,7 @@ def refuse_missing_timezone(
         TableRefused: the time zone is needed.
     """
     if date_format.is_absolute and options.timezone is None:
-        first = _list_date_shapes(source)[0]
+        first = _find_first_date(source)
         what = "Unix times" if "u" in date_format.groups else "times with an offset from UTC"
         raise TableRefused(
             f"{_place(source, roles, first)}: {what}; pass --timezone, such as "
@@ -126,15 +126,28 @@ def create_timed_rows(source: TableSource, roles: ColumnRoles, date_format: Date
         _refuse_date(source, roles, DateShape(*faulty), date_format)
 
 
-def _list_date_shapes(source: TableSource) -> list[DateShape]:
-    """Return one example of each form of a date, in the order of rows."""
-    found = source.connection.execute(
+def _find_first_date(source: TableSource) -> DateShape:
+    rows = source.connection.execute(
+        f"SELECT row, date_text FROM dated_rows WHERE NOT {IS_DROPPED} ORDER BY row LIMIT 1"
+    ).fetchall()
+    return DateShape(*rows[0])
+
+
+def _list_date_shapes(source: TableSource, own_format: DateFormat | None) -> list[DateShape]:
+    """Return the first date and one example of each form of dates in another format."""
+    first = _find_first_date(source)
+    date_format = own_format or find_date_format(first.example)
+    if date_format is None:
+        return [first]
+    # Comparing with one format takes a tenth of the time of reducing each date to its form.
+    others = source.connection.execute(
         "SELECT min(row) AS first, arg_min(date_text, row) FROM (SELECT row, date_text, "
         "regexp_replace(regexp_replace(left(date_text, 60), '[0-9]', '9', 'g'), "
-        f"'[A-Za-z]', 'a', 'g') AS shape FROM dated_rows WHERE NOT {IS_DROPPED}) "
+        f"'[A-Za-z]', 'a', 'g') AS shape FROM dated_rows WHERE NOT {IS_DROPPED} "
+        f"AND NOT regexp_full_match(date_text, {quote_text(date_format.pattern)})) "
         f"GROUP BY shape ORDER BY first LIMIT {MAX_SHAPES}"
     ).fetchall()
-    return [DateShape(*row) for row in found]
+    return [first, *(DateShape(*row) for row in others)]
 
 
 def _decide_order(source: TableSource, roles: ColumnRoles, date_format: DateFormat) -> DateFormat:

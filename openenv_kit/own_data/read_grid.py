@@ -21,6 +21,7 @@ from openenv_kit.own_data.collect_counts import (
     merge_repeated_rows,
     to_local_time,
 )
+from openenv_kit.own_data.column_roles import ColumnRoles
 from openenv_kit.own_data.count_text import count_text
 from openenv_kit.own_data.day_grid import (
     DayGrid,
@@ -30,7 +31,7 @@ from openenv_kit.own_data.day_grid import (
     fill_uncounted_hours,
 )
 from openenv_kit.own_data.decide_numbers import decide_numbers
-from openenv_kit.own_data.detect_shape import ColumnRoles, detect_shape
+from openenv_kit.own_data.detect_shape import detect_shape
 from openenv_kit.own_data.options import ImportOptions
 from openenv_kit.own_data.parse_dates import (
     count_rows_without_date,
@@ -50,12 +51,14 @@ class ReadGrid:
         grid: the counts.
         stage_texts: names of the stages, as the table writes them.
         roles: shape of the table and roles of its columns.
+        has_last_day: whether the grid ends with the table's last day.
         notes: what was assumed.
     """
 
     grid: DayGrid
     stage_texts: tuple[str, ...]
     roles: ColumnRoles
+    has_last_day: bool
     notes: tuple[str, ...]
 
 
@@ -104,7 +107,7 @@ def read_grid(
     grid = build_day_grid(
         moments, counts.metric, values, stage_count=len(stage_texts), is_daily=daily
     )
-    keep_selected_days(grid, options)
+    has_last_day = keep_selected_days(grid, options)
     refuse_weekly_data(grid)
     if roles.shape.is_counted:
         fill_uncounted_hours(grid)
@@ -113,7 +116,7 @@ def read_grid(
         fill_closed_hours(grid, actions)
         use_differences(grid, options, actions)
     ordered_texts = _order_stages(grid, stage_texts, roles, options)
-    return ReadGrid(grid, ordered_texts, roles, tuple(notes))
+    return ReadGrid(grid, ordered_texts, roles, has_last_day, tuple(notes))
 
 
 def _check_stage_count(count: int, limits: TableLimits) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from openenv_kit.own_data.cleaned_table import TableRefused
 from openenv_kit.own_data.column_profiles import list_columns
-from openenv_kit.own_data.detect_shape import ColumnRoles, TableShape
+from openenv_kit.own_data.column_roles import ColumnRoles, TableShape
 from openenv_kit.own_data.options import ImportOptions
 from openenv_kit.own_data.read_table import TableSource
 

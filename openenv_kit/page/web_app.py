@@ -31,6 +31,7 @@ from openenv_kit.page.environment_view import (
     read_page_and_environment_css,
 )
 from openenv_kit.page.layout import EnvironmentLink, build_page
+from openenv_kit.page.runs_app import EnvironmentPage, build_runs_app, parse_runs_folders
 from openenv_kit.page.visitor import create_limited_in_process_client
 from openenv_kit.page.visitor_limits import VisitorLimits
 from openenv_kit.serving.http.middleware import get_route_path
@@ -86,6 +87,21 @@ def mount_debugger(
 
     for path in ("/", DEBUGGER_PATH):
         app.add_api_route(path, redirect_to_debugger, include_in_schema=False)
+    # Routes are matched in order, so this one comes before the page, which is below /web too.
+    pages = {
+        link.environment_view.environment.name: EnvironmentPage(
+            link.environment_view.link_title, link.href or "./"
+        )
+        for link in build_environment_links(
+            get_environment_view_or_default(environment), environments
+        )
+    }
+    app.mount(
+        f"{DEBUGGER_PATH}/runs",
+        build_runs_app(
+            get_environment_view_or_default(environment), parse_runs_folders(settings.runs), pages
+        ),
+    )
     # Gradio must not send analytics. It reads this variable while a page is built.
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     scenes = get_environment_view_or_default(environment)
@@ -103,7 +119,11 @@ def mount_debugger(
 
     with gr.Blocks(title=scenes.environment.title, analytics_enabled=False) as page:
         build_page(
-            scenes, page, build_environment_links(scenes, environments), create_episode_client
+            scenes,
+            page,
+            build_environment_links(scenes, environments),
+            create_episode_client,
+            is_debug=settings.debug,
         )
     # Twice the limit, because handling an event of a session that is being removed creates a state.
     page.state_session_capacity = 2 * settings.max_visitors

@@ -139,6 +139,12 @@ class Settings(BaseModel):
     data_folder: str = ""
     """folder on persistent storage, such as `/data` in a Space, for recordings of finished episodes
     and for the episode store unless OPENENV_KIT_EPISODE_STORE is set; empty to record nothing"""
+    runs: str = ""
+    """folders of recordings that the debugger lists, with their subfolders, separated by commas;
+    everybody who may open the debugger can read them"""
+    board: str = ""
+    """file that the debugger's leaderboard is drawn from, `board.json` of a leaderboard's site;
+    empty for the one in the package"""
     episode_ttl_s: int = _build_integer_field(3600, 1, 2_592_000)
     """seconds after its last use at which a stored episode expires"""
     max_stored_episodes: int = _build_integer_field(100_000, 1, 10_000_000)

@@ -91,21 +91,31 @@ class LineChart:
 
 
 def chart_group_html(
-    title: str, charts: Sequence[LineChart], dates: Sequence[str], selected_day: int | None = None
+    title: str,
+    charts: Sequence[LineChart],
+    dates: Sequence[str],
+    selected_day: int | None = None,
+    flags: Mapping[int, str] | None = None,
+    *,
+    has_table: bool = True,
 ) -> str:
     """Return a column of charts below each other, with one axis of dates and a table on request.
 
     Args:
-        title: heading of the group.
+        title: heading of the group; empty for a group without heading.
         charts: the charts, from top to bottom.
         dates: ISO dates of the days.
         selected_day: index of the selected day; None if no day is selected.
+        flags: descriptions of days that have a flag on the axis, by day index.
+        has_table: whether the values are also offered as a table.
     """
     figures = "".join(line_chart_html(chart, dates, selected_day) for chart in charts)
+    name = escape(title or charts[0].title)
+    heading = f"<h3>{escape(title)}</h3>" if title else ""
+    table = _values_table_html(title, charts, dates) if has_table else ""
     return (
-        f'<section class="mt-charts" aria-label="{escape(title)}"><h3>{escape(title)}</h3>'
-        f"<div>{figures}</div>{_date_axis_html(dates)}{_values_table_html(title, charts, dates)}"
-        "</section>"
+        f'<section class="mt-charts" aria-label="{name}">{heading}'
+        f"<div>{figures}</div>{_date_axis_html(dates, flags or {})}{table}</section>"
     )
 
 
@@ -232,12 +242,19 @@ def _list_runs(values: Sequence[ValueT | None]) -> list[_Run[ValueT]]:
     return runs
 
 
-def _date_axis_html(dates: Sequence[str]) -> str:
+def _date_axis_html(dates: Sequence[str], flags: Mapping[int, str]) -> str:
+    def left_of(day: int) -> str:
+        return f"left:{100 * (day + 0.5) / len(dates):.2f}%"
+
     ticks = "".join(
-        f'<span style="left:{100 * (day + 0.5) / len(dates):.2f}%">{_tick_text(dates[day])}</span>'
+        f'<span style="{left_of(day)}">{_tick_text(dates[day])}</span>'
         for day in range(0, len(dates), DAYS_BETWEEN_TICKS)
     )
-    return f'<p class="mt-axis" aria-hidden="true">{ticks}</p>'
+    marks = "".join(
+        f'<b style="{left_of(day)}" title="{escape(f"{_tick_text(dates[day])}: {text}")}">⚑</b>'
+        for day, text in sorted(flags.items())
+    )
+    return f'<p class="mt-axis" aria-hidden="true">{ticks}{marks}</p>'
 
 
 def _tick_text(iso_date: str) -> str:

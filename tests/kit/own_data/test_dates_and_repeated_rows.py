@@ -215,6 +215,12 @@ def test_sum_adds_the_rows_of_a_date(path: Path) -> None:
     assert table.actions[0] == "294 counts added to others of the same date"
 
 
+def test_line_of_a_selected_row_is_that_of_the_file(path: Path) -> None:
+    write_lines(path, [*with_countries(), "yesterday,5,5,5,DE"])
+    message = refusal_message(path, where=(ColumnFilter("country", "DE"),))
+    assert message.startswith("line 198: 'yesterday' is no date")
+
+
 def test_where_with_an_unknown_column_is_refused(path: Path) -> None:
     message = refusal_message(write_lines(path, LINES), where=(ColumnFilter("land", "DE"),))
     assert message == (

@@ -143,6 +143,11 @@ def test_from_and_until_select_days(path: Path) -> None:
     assert table.stage_counts.start == date(2024, 1, 4)
 
 
+def test_last_day_before_until_is_not_judged(path: Path) -> None:
+    lines = [*LINES[:-1], f"{day_text(97)},20,10,5", f"{day_text(98)},50,30,10"]
+    assert load(write_lines(path, lines), until_date=date(2024, 4, 7)).stage_counts.days == 98
+
+
 def test_from_or_until_outside_the_table_is_refused(path: Path) -> None:
     write_lines(path, LINES)
     assert refusal_message(path, from_date=date(2025, 1, 1)) == (

@@ -149,7 +149,9 @@ def load_mutations(valid_files: dict[str, bytes], folder: Path, seeds: range) ->
         except TableRefused as refusal:
             refused += 1
             message = str(refusal)
-            assert SECRET not in message, (seed, message)
+            # A line that damage moved to the top is the header, and messages list column names.
+            named = re.findall(SECRET + r"\d+", data.decode("latin-1").partition("\n")[0])
+            assert set(re.findall(SECRET + r"\d+", message)) <= set(named), (seed, message)
             assert len(re.findall(r"7,?6\d\d,?\d{3}", message)) <= 1, (seed, message)
             assert len(message) < 900, (seed, message)
         except Exception as problem:

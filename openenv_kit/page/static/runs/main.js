@@ -1,0 +1,377 @@
+// The Runs tab: a list of rollouts, one rollout, or two side by side. The address holds all state.
+import { readFiles } from './files.js';
+import { RolloutPane, firstDifference, markDifference } from './rollout.js';
+import { fetchList } from './server.js';
+import { FILTERS, drawFilters, drawSummary, drawTable, drawTaskGrid, element, filterAndSort, formatScore } from './table.js';
+
+const REFRESH_MS = 5000;
+const OWN_PARAMETERS = ['id', 'step', 'with', 'player', 'level', 'score', 'outcome', 'search', 'sort', 'view'];
+const NOT_HERE = 404;
+
+export function start(root) {
+  const tab = new RunsTab(root);
+  tab.open();
+  return tab;
+}
+
+class RunsTab {
+  constructor(root) {
+    Object.assign(this, { root, server: null, opened: [], openedProblems: [], ticked: [], panes: [], rows: 0, loading: 0 });
+    this.find = (selector) => root.querySelector(selector);
+    this.state = readAddress();
+    this.listen();
+  }
+
+  async open() {
+    await this.refreshList();
+    setInterval(() => { if (this.isVisible && !this.state.id) this.refreshList(); }, REFRESH_MS);
+    this.draw();
+  }
+
+  get isVisible() {
+    return this.root.checkVisibility();
+  }
+
+  // Rollouts of this environment. A rollout that is both on the server and opened is listed once.
+  get rollouts() {
+    const ids = new Set(this.opened.map(({ id }) => id));
+    const all = [...this.opened, ...(this.server?.rollouts || []).filter(({ id }) => !ids.has(id))];
+    return all.filter(({ environment }) => !environment || environment === this.server?.environment);
+  }
+
+  get shown() {
+    return filterAndSort(this.rollouts, this.state);
+  }
+
+  linesOf(id) {
+    return this.opened.find((rollout) => rollout.id === id)?.lines || null;
+  }
+
+  async refreshList() {
+    try {
+      const found = await fetchList();
+      if (!found) return;
+      this.server = found;
+      if (!this.state.id) this.drawList();
+    } catch (problem) {
+      this.find('.mt-runs-problems').replaceChildren(message(`The list of rollouts cannot be read: ${problem.message}`, 'bad'));
+    }
+  }
+
+  // Changes the state, and writes it to the address.
+  go(changes, { replace = false } = {}) {
+    Object.assign(this.state, changes);
+    writeAddress(this.state, replace);
+    this.draw();
+  }
+
+  href(changes) {
+    const query = new URLSearchParams(location.search);
+    writeParameters(query, { ...this.state, ...changes });
+    return `?${query}`;
+  }
+
+  draw() {
+    const isOpen = Boolean(this.state.id);
+    this.find('.mt-runs-list').hidden = isOpen;
+    this.find('.mt-runs-open').hidden = !isOpen;
+    if (isOpen) this.drawRollouts();
+    else this.drawList();
+  }
+
+  drawList() {
+    if (!this.server) return;
+    const { shown } = this;
+    drawFilters(this.root, this.rollouts, this.state);
+    drawSummary(this.find('.mt-runs-summary'), shown, this.server.levels);
+    const view = { sort: this.state.sort, ticked: this.ticked, rows: this.rows, href: (id) => this.href({ id, step: '', with: '' }) };
+    if (shown.length && this.state.view === 'tasks') drawTaskGrid(this.find('.mt-runs-table'), shown, view);
+    else if (shown.length) drawTable(this.find('.mt-runs-table'), shown, view);
+    else this.find('.mt-runs-table').replaceChildren(this.emptyMessage());
+    this.find('[name=tasks]').checked = this.state.view === 'tasks';
+    this.find('.mt-runs-count').textContent = `${shown.length.toLocaleString('en')} of ${this.rollouts.length.toLocaleString('en')} rollouts`;
+    this.drawCompareButton();
+    this.drawProblems();
+  }
+
+  emptyMessage() {
+    if (this.rollouts.length) {
+      const button = element('button', { type: 'button', className: 'mt-btn', textContent: 'Clear filters' });
+      button.addEventListener('click', () => this.clearFilters());
+      return element('div', { className: 'mt-runs-empty' }, element('p', { textContent: 'No rollout matches these filters.' }), button);
+    }
+    return this.find('template.mt-runs-none').content.cloneNode(true);
+  }
+
+  clearFilters() {
+    this.go(Object.fromEntries([...FILTERS, 'search'].map((name) => [name, ''])));
+  }
+
+  drawProblems() {
+    const { problems, private: hidden, omitted, rollouts, pages, environment } = this.server;
+    const lines = [...this.openedProblems, ...problems].map((text) => message(text, 'bad'));
+    if (hidden) lines.push(message(`${hidden} private ${hidden === 1 ? 'recording is' : 'recordings are'} not shown.`));
+    if (omitted) lines.push(message(`${omitted.toLocaleString('en')} further rollouts are not listed.`));
+    const others = new Map();
+    [...this.opened, ...rollouts].forEach((each) => {
+      if (each.environment && each.environment !== environment) others.set(each.environment, (others.get(each.environment) || 0) + 1);
+    });
+    others.forEach((count, name) => {
+      const note = message(`${count} ${count === 1 ? 'rollout' : 'rollouts'} of ${pages[name]?.title || name}. `);
+      if (pages[name]) note.append(element('a', { href: `${pages[name].href}?tab=runs`, textContent: 'Open its page' }));
+      lines.push(note);
+    });
+    this.find('.mt-runs-problems').replaceChildren(...lines);
+  }
+
+  drawCompareButton() {
+    const button = this.find('[name=compare]');
+    button.disabled = this.ticked.length !== 2;
+    button.textContent = this.ticked.length ? `Compare ${this.ticked.length}` : 'Compare';
+    button.title = this.ticked.length === 2 ? '' : 'Tick two rollouts to compare them';
+  }
+
+  async drawRollouts() {
+    const ids = [this.state.id, this.state.with].filter(Boolean);
+    const area = this.find('.mt-runs-panes');
+    if (this.panes.map(({ id }) => id).join() !== ids.join()) {
+      this.loading += 1;
+      const mine = this.loading;
+      this.panes = ids.map((id) => new RolloutPane(element('article', { className: 'mt-runs-pane' }), id, this.linesOf(id)));
+      area.replaceChildren(...this.panes.map(({ root }) => root));
+      area.classList.toggle('two', ids.length === 2);
+      const loaded = await Promise.all(this.panes.map((pane) => this.loadOrExplain(pane)));
+      if (mine !== this.loading) return;
+      this.panes.forEach((pane, at) => { pane.isLoaded = loaded[at]; });
+      this.drawDifference();
+    }
+    const panes = this.panes.filter(({ isLoaded }) => isLoaded);
+    const last = Math.max(0, ...panes.map(({ lastStep }) => lastStep));
+    const step = this.state.step === '' ? last : Math.min(Number(this.state.step) || 0, last);
+    this.drawSteps(step, last);
+    await Promise.all(panes.map((pane) => pane.show(step).catch((problem) => pane.charts.replaceChildren(message(problem.message, 'bad')))));
+  }
+
+  async loadOrExplain(pane) {
+    try {
+      await pane.load();
+      return true;
+    } catch (problem) {
+      const note = message(problem.message, 'bad');
+      if (problem.href) note.append(' ', element('a', { href: `${problem.href}?tab=runs&id=${pane.id}`, textContent: 'Open it there' }));
+      const parts = [note];
+      if (problem.status === NOT_HERE) {
+        const button = element('button', { type: 'button', className: 'mt-btn primary', textContent: 'Open the file that holds it' });
+        button.addEventListener('click', () => this.find('input[type=file]:not([webkitdirectory])').click());
+        parts.push(element('p', { textContent: 'A recording on your machine can be opened here; the address then leads to it.' }), button);
+      }
+      pane.root.replaceChildren(element('div', { className: 'mt-runs-empty' }, ...parts));
+      return false;
+    }
+  }
+
+  drawSteps(step, last) {
+    this.shownStep = step;
+    this.find('.mt-runs-at').textContent = `step ${step} of ${last}`;
+    const slider = this.find('[name=step]');
+    Object.assign(slider, { max: last, value: step });
+    slider.setAttribute('aria-valuetext', `step ${step} of ${last}`);
+    const [first] = this.panes;
+    const errors = first?.isLoaded ? first.rollout.errors : [];
+    this.find('[name=error]').disabled = !errors.length;
+    const marks = errors.map((at) => { const mark = element('i', {}); mark.style.left = `${last ? (100 * at) / last : 0}%`; return mark; });
+    this.find('.mt-runs-marks').replaceChildren(...marks);
+    this.drawOthers();
+  }
+
+  // Fills the drop-down of rollouts to compare with; those of the same task come first.
+  drawOthers() {
+    const select = this.find('select[name=with]');
+    const { rollouts } = this;
+    const own = rollouts.find(({ id }) => id === this.state.id);
+    const others = rollouts.filter(({ id }) => id !== this.state.id);
+    const same = others.filter(({ episode }) => episode === own?.episode);
+    const rest = others.filter(({ episode }) => episode !== own?.episode).slice(0, 300);
+    const options = (group) => group.map((rollout) => element('option', { value: rollout.id, textContent: `${rollout.player}, ${rollout.task}: ${formatScore(rollout.score)}`, selected: rollout.id === this.state.with }));
+    const groups = [['Same task', same], ['Other tasks', rest]].filter(([, group]) => group.length);
+    select.replaceChildren(element('option', { value: '', textContent: 'nothing' }), ...groups.map(([label, group]) => element('optgroup', { label }, ...options(group))));
+    select.disabled = !groups.length;
+    const at = this.shown.findIndex(({ id }) => id === this.state.id);
+    this.find('[name=previous]').disabled = at <= 0;
+    this.find('[name=next]').disabled = at < 0 || at >= this.shown.length - 1;
+  }
+
+  drawDifference() {
+    const line = this.find('.mt-runs-difference');
+    const both = this.panes.filter(({ isLoaded }) => isLoaded);
+    line.hidden = both.length < 2;
+    if (both.length < 2) return;
+    const step = firstDifference(both[0].rollout, both[1].rollout);
+    both.forEach((pane) => markDifference(pane, step));
+    if (!step) { line.textContent = 'Both make the same calls.'; return; }
+    const link = element('a', { href: this.href({ step }), textContent: `step ${step}` });
+    link.dataset.step = step;
+    const call = (pane) => element('code', { textContent: pane.rollout.calls[step - 1] || 'no further step' });
+    line.replaceChildren('First difference: ', link, '. ', call(both[0]), ' or ', call(both[1]));
+  }
+
+  moveStep(by) {
+    this.go({ step: String(Math.max(0, (this.shownStep || 0) + by)) }, { replace: true });
+  }
+
+  moveRollout(by) {
+    const { shown } = this;
+    const next = shown[shown.findIndex(({ id }) => id === this.state.id) + by];
+    if (next) this.go({ id: next.id, step: '', with: '' });
+  }
+
+  goToNextError() {
+    const [first] = this.panes;
+    const step = first?.isLoaded ? first.nextError() : undefined;
+    if (step !== undefined) this.go({ step: String(step) }, { replace: true });
+  }
+
+  async copyLink() {
+    const button = this.find('[name=copy]');
+    try {
+      await navigator.clipboard.writeText(location.href);
+      button.textContent = 'Copied';
+    } catch {
+      // Without HTTPS, browsers do not let pages write to the clipboard.
+      window.prompt('Copy this address:', location.href);
+    }
+    setTimeout(() => { button.textContent = 'Copy link'; }, 1500);
+  }
+
+  async openFiles(files) {
+    const status = this.find('.mt-runs-reading');
+    const { rollouts, problems } = await readFiles(files, (text) => { status.textContent = text; });
+    const known = new Set(rollouts.map(({ id }) => id));
+    this.opened = [...rollouts, ...this.opened.filter(({ id }) => !known.has(id))];
+    this.openedProblems = problems;
+    status.textContent = `${rollouts.length} ${rollouts.length === 1 ? 'rollout' : 'rollouts'} opened; ${rollouts.length === 1 ? 'it stays' : 'they stay'} in this browser until you reload the page.`;
+    this.panes = [];
+    if (this.state.id && !known.has(this.state.id) && rollouts.length) this.go({ id: '', with: '', step: '' });
+    else this.draw();
+  }
+
+  listen() {
+    const { root } = this;
+    root.addEventListener('click', (event) => this.onClick(event));
+    root.addEventListener('change', ({ target }) => this.onChange(target));
+    root.addEventListener('input', ({ target }) => {
+      if (target.name === 'search') this.go({ search: target.value }, { replace: true });
+      if (target.name === 'step') this.go({ step: target.value }, { replace: true });
+    });
+    document.addEventListener('keydown', (event) => this.onKey(event));
+    window.addEventListener('popstate', () => { this.state = readAddress(); if (this.isVisible) this.draw(); });
+    // Another tab's address contains nothing of this one; coming back restores it.
+    new IntersectionObserver(() => {
+      if (this.isVisible) writeAddress(this.state, true);
+      else if (!isRunsAddress()) clearAddress();
+    }).observe(root);
+  }
+
+  onClick(event) {
+    const { target } = event;
+    const plain = !event.ctrlKey && !event.metaKey && !event.shiftKey;
+    const open = target.closest('[data-open]');
+    const step = target.closest('[data-step]');
+    if (target.closest('a[data-step]') && plain) {
+      event.preventDefault();
+      this.go({ step: step.dataset.step }, { replace: true });
+    } else if (step && step.tagName === 'LI' && !target.closest('details, a, blockquote')) {
+      this.go({ step: step.dataset.step }, { replace: true });
+    } else if (open && plain && !target.closest('input, td.tick')) {
+      event.preventDefault();
+      this.go({ id: open.dataset.open, step: '', with: '' });
+    } else if (target.dataset.sort !== undefined) this.go({ sort: target.dataset.sort }, { replace: true });
+    else if (target.dataset.more) { this.rows = Number(target.dataset.more); this.drawList(); }
+    else this.onButton(target.closest('button')?.name, event);
+  }
+
+  onButton(name, event) {
+    const actions = {
+      back: () => this.go({ id: '', with: '', step: '' }),
+      compare: () => this.go({ id: this.ticked[0], with: this.ticked[1], step: '' }),
+      earlier: () => this.moveStep(-1),
+      later: () => this.moveStep(1),
+      error: () => this.goToNextError(),
+      previous: () => this.moveRollout(-1),
+      next: () => this.moveRollout(1),
+      copy: () => this.copyLink(),
+      keys: () => this.find('dialog').showModal(),
+      files: () => this.find('input[type=file]:not([webkitdirectory])').click(),
+      folder: () => this.find('input[webkitdirectory]').click(),
+    };
+    if (!actions[name]) return;
+    event.preventDefault();
+    actions[name]();
+  }
+
+  onChange(target) {
+    if (target.type === 'file') {
+      const files = [...target.files].filter(({ name }) => /\.jsonl(\.gz)?$/.test(name));
+      if (target.files.length) this.openFiles(files);
+      target.value = '';  // allows the same file to be opened again
+    } else if (target.dataset.tick) {
+      const id = target.dataset.tick;
+      this.ticked = target.checked ? [...this.ticked, id].slice(-2) : this.ticked.filter((each) => each !== id);
+      this.root.querySelectorAll('[data-tick]').forEach((box) => { box.checked = this.ticked.includes(box.dataset.tick); });
+      this.drawCompareButton();
+    } else if (target.name === 'with') this.go({ with: target.value });
+    else if (FILTERS.includes(target.name)) this.go({ [target.name]: target.value }, { replace: true });
+    else if (target.name === 'tasks') this.go({ view: target.checked ? 'tasks' : '' });
+  }
+
+  onKey(event) {
+    const isField = event.target.closest('textarea, select, [contenteditable], [role=tab], input:not([type=checkbox], [type=range])');
+    if (isField || event.ctrlKey || event.metaKey || event.altKey || !this.isVisible || this.find('dialog').open) return;
+    const isSlider = event.target.type === 'range' && event.key.startsWith('Arrow');
+    const open = {
+      j: () => this.moveStep(1), k: () => this.moveStep(-1), ArrowRight: () => this.moveStep(1), ArrowLeft: () => this.moveStep(-1),
+      e: () => this.goToNextError(), n: () => this.moveRollout(1), p: () => this.moveRollout(-1),
+      c: () => this.find('select[name=with]').focus(), y: () => this.copyLink(), Escape: () => this.go({ id: '', with: '', step: '' }),
+    };
+    const list = { '/': () => this.find('input[name=search]').focus(), c: () => { if (this.ticked.length === 2) this.onButton('compare', event); } };
+    const both = { '?': () => this.find('dialog').showModal() };
+    const action = { ...both, ...(this.state.id ? open : list) }[event.key];
+    if (!action || isSlider) return;
+    event.preventDefault();
+    action();
+  }
+}
+
+function message(text, css = '') {
+  return element('p', { className: `mt-note ${css}`, textContent: text });
+}
+
+function readAddress() {
+  const query = new URLSearchParams(location.search);
+  return Object.fromEntries(OWN_PARAMETERS.map((name) => [name, query.get(name) || '']));
+}
+
+const isRunsAddress = () => new URLSearchParams(location.search).get('tab') === 'runs';
+
+function writeParameters(query, state) {
+  query.set('tab', 'runs');
+  OWN_PARAMETERS.forEach((name) => { if (state[name] !== '') query.set(name, state[name]); else query.delete(name); });
+}
+
+function writeAddress(state, replace) {
+  const query = new URLSearchParams(location.search);
+  writeParameters(query, state);
+  change(query, replace);
+}
+
+function clearAddress() {
+  const query = new URLSearchParams(location.search);
+  OWN_PARAMETERS.forEach((name) => query.delete(name));
+  change(query, true);
+}
+
+function change(query, replace) {
+  const search = query.size ? `?${query}` : '';
+  if (search === location.search) return;
+  history[replace ? 'replaceState' : 'pushState'](history.state, '', location.pathname + search + location.hash);
+}
