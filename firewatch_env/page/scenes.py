@@ -48,16 +48,17 @@ class FirewatchScenes(EnvironmentView):
     """See `openenv_kit.page.environment_view.EnvironmentView`."""
 
     style_folder = Path(__file__).parent
-    link_description = "What failed, and how is it mended?"
-    icon = '<path d="M12 3v6M12 9 6 15M12 9l6 6"/><circle cx="12" cy="4" r="2"/>\
-<circle cx="6" cy="17" r="3"/><circle cx="18" cy="17" r="3"/>'
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         self.link_title = "Firewatch"
-        self.objective = (
-            "Services are failing and customers notice. Find what is wrong, mend it, and declare "
-            "the incident over: the score is the harm you spared."
+        self.headline = "Can an AI agent end this incident?"
+        self.sentences = (
+            "Each episode is a simulated incident: services that call each other are failing, "
+            "and customers notice.",
+            "The player, a language model or you, looks at metrics and logs, repairs what is "
+            "broken, and declares the incident over. Time passes with every action.",
+            "The score from 0 to 1 is the share of the customers’ harm that was spared.",
         )
 
     def overview_html(
@@ -143,7 +144,7 @@ class FirewatchScenes(EnvironmentView):
         known = f"<p>Outside probes: {status}. Tools with settings are at the bottom.</p>"
         return QuestionPanel(play.chosen, groups, known, suggested)
 
-    def next_step_hint_for_empty_report(self, visitor: Visitor) -> NextStepHint:
+    def suggest_next_step(self, visitor: Visitor) -> NextStepHint:
         play = story(visitor.playback_steps, visitor.selection)
         if play is None:
             return NextStepHint(str(visitor.last_observation.get("message") or ""))

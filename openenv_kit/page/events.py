@@ -52,7 +52,8 @@ def run_or_ask_before_ending_episode(
     Raises:
         ConfirmationRequired: the visitor has taken a step or entered a row in a running episode.
     """
-    if visitor.is_done or not (visitor.step_count or visitor.report_rows):
+    has_own_steps = visitor.step_count > visitor.opening_step_count
+    if visitor.is_done or not (has_own_steps or visitor.report_rows):
         action(visitor)
         return
     text = (
@@ -233,15 +234,17 @@ DOWNLOAD_JS = """([name, text]) => {
 }"""
 
 
-def add_download_on_click(
-    button: gr.Button, state: gr.State, create_file: Callable[[Visitor], FilenameAndText]
+def add_download(
+    trigger: Callable[..., Any],
+    state: gr.State,
+    create_file: Callable[[Visitor], FilenameAndText],
 ) -> None:
-    """Make a button download a file that is created when it is clicked."""
+    """Download a file that is created when an event is triggered, such as `button.click`."""
     file = gr.JSON(visible=False)
 
     async def create_file_for_visitor(visitor: Visitor) -> list[Any]:
         require_unexpired_visitor_state(visitor)
         return await run_in_thread_one_at_a_time(visitor, create_file)
 
-    click = button.click(create_file_for_visitor, state, file, **PRIVATE_EVENT_OPTIONS)
+    click = trigger(create_file_for_visitor, state, file, **PRIVATE_EVENT_OPTIONS)
     click.then(None, file, js=DOWNLOAD_JS, api_visibility="private")

@@ -1,4 +1,4 @@
-"""Opens the page: restores the saved episode, starts the URL's episode or shows the example."""
+"""Opens the page: restores the saved episode, or starts the episode that the URL names."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from openenv_kit.environment import Environment
+from openenv_kit.page.begin_episode import begin_episode
 from openenv_kit.page.environment_view import EnvironmentView
 from openenv_kit.page.events import run_or_ask_before_ending_episode
-from openenv_kit.page.visitor import Visitor
+from openenv_kit.page.visitor import ConfirmationRequired, Visitor
+from openenv_kit.sealed_split import is_sealed_split
 
 READ_ADDRESS_JS = """(state) => {
   const query = Object.fromEntries(new URLSearchParams(location.search));
@@ -29,7 +31,7 @@ EPISODE_PARAMETERS = ("task", "seed", "reset")
 def restore_or_start_episode_on_page_load(
     environment_view: EnvironmentView, visitor: Visitor, browser_state_json: object
 ) -> None:
-    """Restore the visitor's saved episode, start the episode in the URL, or show the example.
+    """Restore the visitor's saved episode, start the episode in the URL, or show the first screen.
 
     Args:
         environment_view: view of the environment.
@@ -38,7 +40,8 @@ def restore_or_start_episode_on_page_load(
             `kept`, the saved episode. Any other value is ignored.
 
     Raises:
-        ConfirmationRequired: the URL selects another episode than the restored one.
+        ConfirmationRequired: the URL selects another episode than the restored one, or a sealed
+            task.
     """
     query, kept = _parse_browser_state(browser_state_json)
     visitor.close_episode_and_clear()
@@ -47,19 +50,22 @@ def restore_or_start_episode_on_page_load(
     back = bool(kept) and visitor.restore_saved_episode(kept)
     here = build_query_parameters_of_reset(environment_view.environment.name, visitor.reset)
     same = back and all(query.get(name, here[name]) == here[name] for name in EPISODE_PARAMETERS)
+    if asked and is_sealed_split(asked.get("split")):
+        raise ConfirmationRequired(
+            "This link starts a sealed task, and every start is counted.",
+            "Start the sealed task",
+            lambda v: v.start_episode(**asked),
+        )
     if asked and not back:
-        visitor.start_episode(**asked)
-    if not visitor.has_episode:
-        visitor.example_episode = (
-            environment_view.example_episode.copy_at_last_step()
-            if environment_view.example_episode
-            else None
-        )
-    elif asked and back and not same:
+        begin_episode(environment_view, visitor, asked)
+        visitor.selection = query.get("place") or visitor.selection
+    elif asked and not same:
         run_or_ask_before_ending_episode(
-            visitor, "This link starts another one, which", lambda v: v.start_episode(**asked)
+            visitor,
+            "This link starts another one, which",
+            lambda v: begin_episode(environment_view, v, asked),
         )
-    else:
+    elif back:
         visitor.selection = query.get("place", visitor.selection)
 
 
@@ -92,12 +98,7 @@ def choose_unseen_task_reset(
     Named tasks come first. After the last one, the tasks of the first split follow in order.
     """
     environment = environment_view.environment
-    shown = (
-        environment_view.example_episode.reset.get("task_id")
-        if environment_view.example_episode
-        else None
-    )
-    seen = {*visitor.finished_task_ids, shown, visitor.task_id}
+    seen = {*visitor.finished_task_ids, environment_view.example_task_id, visitor.task_id}
     fresh = [name for name in environment.reset_arguments_by_task_id if name not in seen]
     splits = environment.splits
     if fresh or not splits.list_playable_split_names():

@@ -70,11 +70,14 @@ class Visitor:
         episode_state: `task_id` and `max_steps`, as reported by the server.
         selection: key of the item that is selected in the overview; empty if no item is selected.
         selected_tool: name of the tool whose form is open; empty for the first tool.
+        opening_step_count: number of steps that the page made by itself after the reset.
+        shown_step: index of the step whose reply is shown; None for the last one.
         report_rows: rows of the unfinished report.
+        is_guided: whether the page suggests the next step.
+        may_read_data: whether the page makes the opening calls after a reset.
         finished_task_ids: ids of the tasks that the visitor has finished.
         problem: error message in the status line; empty if there is no error.
         pending_confirmation: action that the visitor has to confirm; None if no action is waiting.
-        example_episode: example that the page shows first; None once the visitor plays.
         playback: episode on the Watch tab; None if the tab shows no episode.
     """
 
@@ -105,7 +108,6 @@ class Visitor:
             self.playback.is_finished = True  # Stops a running replay.
         self.is_page_loaded = False
         self.playback = None
-        self.example_episode: Playback | None = None
         self.problem = ""
         self.pending_confirmation: ConfirmationRequired | None = None
         self.finished_task_ids: list[str] = []
@@ -113,6 +115,10 @@ class Visitor:
         self.playback_steps: list[PlaybackStep] = []
         self.episode_state: ObservationJson = {}
         self.selection = self.selected_tool = ""
+        self.shown_step: int | None = None
+        self.opening_step_count = 0
+        self.is_guided = False
+        self.may_read_data = True
         self.report_rows: list[EditorRow] = []
 
     @property
@@ -153,10 +159,11 @@ class Visitor:
             return reply
         if self._client is not None:
             self._client.close()
-        self._client, self.reset, self.example_episode = link, reset_arguments, None
+        self._client, self.reset = link, reset_arguments
         self.episode_state = link.state()
         self.playback_steps = [PlaybackStep({}, reply)]
         self.selection, self.report_rows, self.pending_confirmation, self.problem = "", [], None, ""
+        self.shown_step, self.opening_step_count = None, 0
         return reply
 
     def call_tool(self, tool: str, arguments: Mapping[str, Any]) -> ObservationJson:
@@ -177,7 +184,7 @@ class Visitor:
         """
         if self._client is None:
             raise ServerError("No episode is running.")
-        self.pending_confirmation = None
+        self.pending_confirmation = self.shown_step = None
         if self.is_done:
             self.problem = "This episode is over."
             return dict(self.last_observation)
@@ -216,6 +223,7 @@ class Visitor:
                 "place": self.selection,
                 "rows": self.report_rows,
                 "finished": self.finished_task_ids,
+                "opening": self.opening_step_count,
                 "said": f"score {score:.2f}" if self.is_done else f"step {self.step_count}",
             },
             separators=(",", ":"),
@@ -237,6 +245,7 @@ class Visitor:
             reset, actions = dict(said["reset"]), [dict(each) for each in said["actions"]]
             place, rows = str(said["place"]), [dict(each) for each in said["rows"]]
             finished = [str(each) for each in said["finished"]]
+            opening_step_count = int(said.get("opening", 0))
         except (ValueError, TypeError, LookupError, RecursionError):
             return False
         self.finished_task_ids = finished
@@ -251,4 +260,5 @@ class Visitor:
                 break
             self.take_step(action)
         self.selection, self.report_rows, self.problem = place, rows, ""
+        self.opening_step_count = opening_step_count
         return True

@@ -119,7 +119,12 @@ def mount_debugger(
 
     with gr.Blocks(title=scenes.environment.title, analytics_enabled=False) as page:
         build_page(
-            scenes, page, build_environment_links(scenes, environments), create_episode_client
+            scenes,
+            page,
+            build_environment_links(scenes, environments),
+            create_episode_client,
+            is_debug=settings.debug,
+            board_path=settings.board,
         )
     # Twice the limit, because handling an event of a session that is being removed creates a state.
     page.state_session_capacity = 2 * settings.max_visitors

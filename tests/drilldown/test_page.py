@@ -34,7 +34,7 @@ def started(product: str = LOST[0], seed: int = LOST[1]) -> Visitor:
 def test_the_guide_leads_from_an_alert_to_its_root(product: str, seed: int) -> None:
     visitor = started(product, seed)
     for _ in range(8):
-        move = SCENES.next_step_hint_for_empty_report(visitor)
+        move = SCENES.suggest_next_step(visitor)
         if move.event == "ask":
             play._call_suggested_tool_or_ask_before_end(SCENES, visitor, move.value)
         elif move.event == "pick":

@@ -21,7 +21,7 @@ from firewatch_env.tasks.task import AFTER
 from firewatch_env.tools import GROUPS, RUNBOOK
 from openenv_kit.environment import list_default_task_names
 from openenv_kit.page.playback import PlaybackStep, playback_of_policy
-from openenv_kit.page.tabs.play import question_panel_html
+from openenv_kit.page.tabs.play_views import question_panel_html
 from openenv_kit.page.visitor import Visitor
 
 SCENES = FirewatchScenes(ENVIRONMENT)
@@ -254,17 +254,17 @@ def test_each_factor_has_its_sentence(policy: str, task: str, sentences: list[st
 
 def test_the_guide_leads_from_the_failing_service_to_the_declaration() -> None:
     visitor = started()
-    first = SCENES.next_step_hint_for_empty_report(visitor)
+    first = SCENES.suggest_next_step(visitor)
     assert (first.event, story_of(visitor).now["services"][first.value]["status"]) != (
         "pick",
         "healthy",
     )
     visitor.selection = ROOT
-    assert "fetch_logs" in SCENES.next_step_hint_for_empty_report(visitor).value
+    assert "fetch_logs" in SCENES.suggest_next_step(visitor).value
     visitor.call_tool("restart_service", {"target_service": ROOT})
     while story_of(visitor).now["user_impact_active"]:
         look(visitor, ROOT)
-    assert "declare_resolved" in SCENES.next_step_hint_for_empty_report(visitor).value
+    assert "declare_resolved" in SCENES.suggest_next_step(visitor).value
 
 
 def test_every_tool_is_a_question_or_takes_settings() -> None:

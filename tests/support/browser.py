@@ -36,7 +36,7 @@ FLAGS = [
 ]
 SERVER = ("-m", "server.app", "--host", "127.0.0.1", "--port")
 CUT_OFF = """[...document.querySelectorAll('body :is(div, p, li, dl, dd, section, button)')]
-  .filter((each) => each.checkVisibility() && !each.closest('.mt-scroll, .mt-unseen, pre'))
+  .filter((each) => each.checkVisibility() && !each.closest('.mt-scroll, .mt-unseen, .tab-wrapper, pre'))
   .filter((each) => each.getBoundingClientRect().right > innerWidth + 1)
   .map((each) => each.outerHTML.slice(0, 200))"""
 """What is cut off at the right: the page clips instead of scrolling sideways."""
@@ -270,7 +270,7 @@ def visit(browser: BrowserContext, web: WebServer) -> Iterator[Callable[..., Vis
         ends.callback(leave, new)
         ends.callback(listen(new))
         page.goto(f"{url}{path}")
-        new.sees("#mt-opening", "Play one yourself")
+        new.sees("#mt-first", "Play an easy episode")
         return new
 
     with ends:

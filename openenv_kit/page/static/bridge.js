@@ -1,14 +1,16 @@
 // Script of the page's header component. It sends clicks on HTML buttons to Python as events of
 // that component, with the function `trigger` that Gradio provides. EVENTS must list every event
 // name, because Gradio only supports events whose quoted name occurs in this script.
-const EVENTS = ['pick_frame', 'next_episode', 'replay', 'watch_play', 'pick', 'ask', 'add_row',
-  'edit_rows', 'submit', 'yes', 'no', 'open_run', 'run', 'choose_tool', 'start', 'watch_policy'];
+const EVENTS = ['pick_frame', 'next_episode', 'watch_play', 'pick', 'ask', 'add_row', 'edit_rows',
+  'submit', 'yes', 'no', 'open_run', 'run', 'choose_tool', 'start', 'watch_policy', 'read_data',
+  'make_opening_calls', 'suggest', 'stop_guide', 'show_step', 'draft', 'apply_report', 'preview',
+  'save_play'];
 // Events that are handled in the browser.
 const HERE = {
   theme: () => remember('localStorage', 'mt-theme', document.body.classList.toggle('dark') ? 'dark' : 'light'),
   pick: (place) => pickPlace(place),
   go: (place) => goTo(place),
-  replay: (last) => replay(Number(last)),
+  open_tab: (name) => openTab(name),
   play: () => play(),
   open_number: (number) => chooseRun(Number(number)),
   run_by: (by) => chooseRun(recording?.run.number + Number(by)),
@@ -38,22 +40,10 @@ function goTo(place) {
 
 // Animations: a timer calls a function that requests the next step, until it returns false.
 const TICK_MS = 500;
-const PICTURES = 14;
 let ticking = null;
 function every(act) {
   clearInterval(ticking);
   ticking = setInterval(() => { if (!act()) ticking = clearInterval(ticking); }, TICK_MS);
-}
-function replay(last) {
-  let shown = 0;
-  const show = () => {
-    if (!document.querySelector('#mt-opening section')) return false;
-    trigger('replay', { value: String(Math.round((last * shown) / PICTURES)) });
-    shown += 1;
-    return shown <= PICTURES;
-  };
-  show();
-  every(show);
 }
 const stepsOf = () => [...document.querySelectorAll('.mt-frames li')];
 function play() {
@@ -113,7 +103,8 @@ const linked = asked.has('run') ? asked : new URLSearchParams(location.hash.slic
 const mainTabs = () => [...document.querySelectorAll('#mt-tabs > .tab-wrapper [role=tab]')];
 const nameOf = (tab) => tab.textContent.trim().toLowerCase();
 function openTab(name) {
-  const tab = mainTabs().find((each) => nameOf(each) === name);
+  const found = (wanted) => mainTabs().find((each) => nameOf(each) === wanted);
+  const tab = found(name) || (name === 'runs' && found('watch'));
   if (tab && tab.getAttribute('aria-selected') !== 'true') tab.click();
 }
 function write(parts, way) {
@@ -146,7 +137,7 @@ function doors() {
 }
 let address = '', kept = '', lastStep = '', opened = false, ended = true;
 whenever(() => {
-  const status = document.querySelector('.mt-status');
+  const status = document.querySelector('.mt-saved');
   const scene = document.querySelector('#mt-scene [data-step]');
   if (!status || !mainTabs().length) return;
   const step = scene ? scene.dataset.step : '';
@@ -159,10 +150,10 @@ whenever(() => {
     write(JSON.parse(address), 'replaceState');
   }
   if (step !== lastStep) write({ step: lastStep = step }, 'replaceState');
-  const story = document.querySelector('#mt-story .mt-outcome');
+  const story = document.querySelector('#mt-result .mt-outcome');
   if (story && !ended && story.checkVisibility()) {
     ended = true;
-    story.scrollIntoView();
+    story.scrollIntoView({ block: 'center' });
   }
   doors();
   if (opened) return;
@@ -204,12 +195,75 @@ whenever(() => {
   if (fresh.tagName === 'INPUT') fresh.value = held.value;
   fresh.focus();
 });
-// A confirmation moves the focus to its first button.
+// A confirmation is a modal dialog. Escape answers it like its first button.
 let question = null;
 whenever(() => {
-  const now = document.querySelector('.mt-question');
-  if (now && now !== question) now.querySelector('button').focus();
+  const now = document.querySelector('dialog.mt-question');
+  if (now && now !== question) {
+    now.addEventListener('cancel', (event) => {
+      event.preventDefault();
+      trigger('no', { value: '' });
+    });
+    now.showModal();
+    now.querySelector('button').focus();
+  }
   question = now;
+});
+
+// A folded element that the visitor has opened or closed stays so when it is replaced.
+const folds = new Map();
+document.addEventListener('toggle', ({ target }) => {
+  if (target.dataset?.keep && target.isConnected) folds.set(target.dataset.keep, target.open);
+}, true);
+whenever(() => {
+  document.querySelectorAll('details[data-keep]').forEach((each) => {
+    if (each.seen) return;
+    each.seen = true;
+    if (folds.has(each.dataset.keep)) each.open = folds.get(each.dataset.keep) || each.open;
+  });
+});
+// A menu closes when something else is clicked, and with Escape.
+document.addEventListener('click', ({ target }) => {
+  document.querySelectorAll('.mt-menu[open]').forEach((menu) => {
+    if (!menu.contains(target)) menu.open = false;
+  });
+});
+document.addEventListener('keydown', (event) => {
+  const menu = event.key === 'Escape' && event.target.closest('.mt-menu[open]');
+  if (!menu) return;
+  menu.open = false;
+  menu.querySelector('summary').focus();
+});
+
+// Filters the elements that a search field names, by their text.
+function filter(field) {
+  const words = field.value.trim().toLowerCase();
+  document.querySelectorAll(field.dataset.filter).forEach((each) => {
+    each.hidden = !each.dataset.text.includes(words);
+  });
+  document.querySelectorAll('.mt-toolgroups section').forEach((each) => {
+    each.hidden = !each.querySelector('li:not([hidden])');
+  });
+}
+document.addEventListener('input', ({ target }) => { if (target.dataset.filter) filter(target); });
+document.addEventListener('change', ({ target }) => {
+  if (EVENTS.includes(target.dataset.switch)) trigger(target.dataset.switch, { value: target.checked ? 'yes' : 'no' });
+});
+let filtered = null;
+whenever(() => {
+  const field = document.querySelector('[data-filter]');
+  if (field && field !== filtered && field.value) filter(field);
+  filtered = field;
+});
+
+// Screen readers hear each step.
+let progress = '';
+whenever(() => {
+  const budget = document.querySelector('.mt-budget');
+  const text = budget ? budget.textContent.trim() : '';
+  if (text === progress) return;
+  progress = text;
+  document.getElementById('mt-announcement').textContent = text;
 });
 
 // Grid: the description of the focused cell is shown below it. A click or Enter selects a cell.
@@ -252,7 +306,7 @@ document.addEventListener('keydown', (event) => {
   if (event.key === 'Escape' && !cell) {
     // Escape moves the focus from the suggested calls back to the selected cell.
     const back = document.querySelector('#mt-picture td[tabindex], #mt-picture .at');
-    if (event.target.closest('#mt-ask, #mt-answer') && back) back.focus();
+    if (event.target.closest('#mt-ask, #mt-evidence') && back) back.focus();
     return;
   }
   if (!cell) return;

@@ -26,7 +26,7 @@ from openenv_kit.page.environment_view import EnvironmentView
 from openenv_kit.page.events import (
     FilenameAndText,
     Page,
-    add_download_on_click,
+    add_download,
     unstyled_html_component,
 )
 from openenv_kit.page.page_address import reset_of_named_task
@@ -108,13 +108,13 @@ def build_watch_tab(page: Page) -> None:
     page.add_page_event_handler(
         page.bridge.pick_frame, _navigate_playback, WATCH_VIEWS, trigger_mode="multiple"
     )
-    add_download_on_click(
-        jsonl,
+    add_download(
+        jsonl.click,
         page.state,
         partial(_create_playback_download, "jsonl", convert_playback_to_recording_jsonl),
     )
-    add_download_on_click(
-        whole,
+    add_download(
+        whole.click,
         page.state,
         partial(
             _create_playback_download,
@@ -151,8 +151,8 @@ def _start_watching_policy_from_form(visitor: Visitor, form_event_json: object) 
 
 def _watch_example_or_own_steps(visitor: Visitor, _: object) -> None:
     """Play back the example, or the visitor's own steps if there is no example."""
-    seen = visitor.example_episode
-    if seen is None and visitor.playback_steps:
+    seen = None
+    if visitor.playback_steps:
         seen = Playback("you", iter(visitor.playback_steps), visitor.reset, visitor.environment)
     if seen is not None:
         seen.read_steps_to_end_and_show_last()

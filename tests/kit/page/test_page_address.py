@@ -7,16 +7,20 @@ import json
 import pytest
 
 from metric_tracker_rl.environment import ENVIRONMENT
-from metric_tracker_rl.page.funnel_view import EXAMPLE_EPISODE_FILE
 from openenv_kit.environment import get_environment
+from openenv_kit.page.components.playback_html import convert_playback_to_recording_jsonl
 from openenv_kit.page.environment_view import get_environment_view_or_default
 from openenv_kit.page.page_address import (
     build_query_parameters_of_reset,
     restore_or_start_episode_on_page_load,
 )
-from openenv_kit.page.playback import create_playback_that_checks_recording
+from openenv_kit.page.playback import (
+    create_playback_that_checks_recording,
+    parse_first_run,
+    playback_of_policy,
+)
 from openenv_kit.page.visitor import ConfirmationRequired, Visitor
-from openenv_kit.recordings.format import RecordingError, read_runs
+from openenv_kit.recordings.format import RecordingError
 
 SCENES = get_environment_view_or_default(ENVIRONMENT)
 
@@ -57,10 +61,9 @@ def test_a_link_leads_to_its_episode_and_place() -> None:
         *(sent({"reset": '{"self": 1}'}), sent({"task": "hard_mixed_mutli"})),
     ],
 )
-def test_page_with_any_address_shows_the_example_episode(text: object) -> None:
+def test_page_with_any_other_address_shows_the_first_screen(text: object) -> None:
     visitor = arrived(text)
     assert not visitor.has_episode
-    assert visitor.example_episode is not None
     assert ("hard_mixed_multi" in visitor.problem) is ("mutli" in str(text))
 
 
@@ -69,27 +72,30 @@ def test_a_link_to_another_episode_is_a_question_while_one_runs() -> None:
     one.call_tool("list_dates", {})
     here = build_query_parameters_of_reset(ENVIRONMENT.name, one.reset)
     two = arrived(sent(here, one.to_saved_json()))
-    assert (two.step_count, two.pending_confirmation) == (1, None)
+    assert (two.step_count, two.pending_confirmation) == (4, None)
     other = Visitor(ENVIRONMENT)
     with pytest.raises(ConfirmationRequired) as asked:
         restore_or_start_episode_on_page_load(
             SCENES, other, sent({"task": "medium_mixed_pair"}, one.to_saved_json())
         )
-    assert (other.step_count, other.task_id) == (1, "hard_mixed_multi")
+    assert (other.step_count, other.task_id) == (4, "hard_mixed_multi")
     asked.value.on_confirm(other)
-    assert (other.step_count, other.task_id) == (0, "medium_mixed_pair")
+    assert (other.step_count, other.task_id) == (3, "medium_mixed_pair")
 
 
-def test_example_episode_is_a_recording_that_replays() -> None:
-    (run,) = read_runs(EXAMPLE_EPISODE_FILE)
-    played = create_playback_that_checks_recording(run, ENVIRONMENT)
-    assert [frame.matches_recording for frame in played.steps] == [True] * len(played.steps)
-    assert {frame.observation["status"] for frame in played.steps} >= {"analyzed", "error"}
-    assert SCENES.result_headline(played.steps).endswith(f": {run.score:.2f}")
+def test_a_link_to_a_sealed_task_starts_nothing_without_a_click() -> None:
+    visitor = Visitor(ENVIRONMENT)
+    link = sent({"reset": '{"split": "sealed", "index": 0}'})
+    with pytest.raises(ConfirmationRequired, match="sealed"):
+        restore_or_start_episode_on_page_load(SCENES, visitor, link)
+    assert not visitor.has_episode
 
 
 def test_a_recording_is_opened_in_its_own_environment_alone() -> None:
-    (run,) = read_runs(EXAMPLE_EPISODE_FILE)
+    policy = ENVIRONMENT.policies["null"]
+    playback = playback_of_policy(policy, {"task_id": "easy_single_spike"}, ENVIRONMENT)
+    playback.read_steps_to_end_and_show_last()
+    run, _ = parse_first_run(convert_playback_to_recording_jsonl(playback))
     for name in ("firewatch", "drilldown"):
         other = get_environment_view_or_default(get_environment(name))
         with pytest.raises(RecordingError, match="It is one of Metric Tracker RL: open it there"):

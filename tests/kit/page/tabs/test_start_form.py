@@ -1,4 +1,4 @@
-"""The tab Episodes, with an environment without its own view."""
+"""The start form and the Play tab, with an environment without its own view."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import openenv_kit.environment as kit
 from openenv_kit.errors import ToolArgumentError
 from openenv_kit.page.components.forms import form_html
 from openenv_kit.page.environment_view import EnvironmentView, get_environment_view_or_default
-from openenv_kit.page.tabs import episodes, play
+from openenv_kit.page.first_screen import first_screen_html
+from openenv_kit.page.tabs import play, play_views
+from openenv_kit.page.tabs.start_form import start_episode_from_form_or_ask, start_form_html
 from openenv_kit.page.visitor import Visitor
 from support import tiny_environment
-from support.tiny_environment import STORY, Tiny
-
-STORY_ESCAPED = escape(STORY)
+from support.tiny_environment import Tiny
 
 
 @pytest.fixture
@@ -64,13 +64,33 @@ def test_every_tool_of_every_environment_has_a_form_with_every_argument() -> Non
 def test_a_task_is_solved_with_forms_alone(tiny: Tiny) -> None:
     scenes, visitor = get_environment_view_or_default(), Visitor(tiny)
     visitor.is_page_loaded = True
-    episodes._start_episode_from_form_or_ask(scenes, visitor, '["named", {"task": "three"}]')
-    assert "list_numbers" in play.tool_search_and_selected_form_html(scenes, visitor)
+    start_episode_from_form_or_ask(scenes, visitor, '["named", {"task": "three"}]')
+    assert "list numbers" in play_views.tools_html(scenes, visitor)
     play._call_tool_from_form(scenes, visitor, '["look", {"side": "above", "digit": "3"}]')
     play._call_tool_from_form(scenes, visitor, '["answer", {"digit": "3"}]')
     assert visitor.last_observation["reward"] == 1.0
-    assert "Look at your steps again (2)" in play.own_steps_link_html(scenes, visitor)
-    assert STORY_ESCAPED in episodes._reset_observation_and_system_prompt_html(scenes, visitor)
+    evidence = play_views.evidence_html(scenes, visitor)
+    assert evidence.count("<li") >= 2
+    assert "Reply of step 2" in evidence
+
+
+def test_first_screen_without_a_view_has_title_description_and_the_task_list(tiny: Tiny) -> None:
+    scenes, visitor = get_environment_view_or_default(), Visitor(tiny)
+    html = first_screen_html(scenes, ["tiny"])
+    assert escape(tiny.title) in html
+    assert escape(tiny.description) in html
+    assert "One of" not in html
+    assert "One of two environments: tiny, other." in first_screen_html(scenes, ["tiny", "other"])
+    assert 'value="three"' in start_form_html(scenes, visitor)
+
+
+def test_further_settings_offer_every_reset_argument() -> None:
+    for name in ("metric_tracker_rl", "drilldown", "firewatch"):
+        scenes = get_environment_view_or_default(kit.get_environment(name))
+        html = start_form_html(scenes, Visitor(scenes.environment))
+        offered = set(re.findall('data-arg="([^"]*)"', html))
+        wanted = set(scenes.environment.reset_arguments) - {"task_id", "episode_id"}
+        assert wanted <= offered | {"split", "index"}
 
 
 def test_a_call_that_is_not_an_action_costs_no_step(tiny: Tiny) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from metric_tracker_rl.engine.definitions.entity_types import DATA_QUALITY, HOURLY_MIX
@@ -15,18 +15,20 @@ from metric_tracker_rl.engine.definitions.report_row import (
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
 from metric_tracker_rl.engine.grading.grader import is_within_value_tolerance
 from metric_tracker_rl.engine.report.parse_report import parse_report
+from metric_tracker_rl.page.known_values import DayAndColumn
 from openenv_kit.errors import ReportError
 from openenv_kit.page.components.elements import humanize
 from openenv_kit.page.components.grid import CellVerdict
 
-VERDICT_TEXT = {
-    CellVerdict.MATCHED: "an expected row, every field right",
-    CellVerdict.WRONG_FIELD: "an expected row with a wrong field",
-    CellVerdict.CONSEQUENCE: "a consequence of a root of the same day",
-    CellVerdict.EXTRA: "the reporting policy asks for no row here",
-    CellVerdict.MISSING: "an expected row that was not reported",
+NEVER_READ, NOT_REPORTED = "never read", "read but not reported"
+OUTCOME_TEXT: dict[CellVerdict, str] = {
+    CellVerdict.MATCHED: "found",
+    CellVerdict.WRONG_FIELD: "wrong field",
+    CellVerdict.CONSEQUENCE: "consequence reported instead",
+    CellVerdict.EXTRA: "extra",
+    CellVerdict.MISSING: NOT_REPORTED,
 }
-"""Legend texts by kind of verdict."""
+"""Outcome of a row in words, by kind of verdict."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class RowVerdict:
         day: index of the row's date.
         column: column of the row's entity in the daily series.
         sentence: explanation of the verdict in one sentence.
+        is_read: whether a reply contained the row's value.
     """
 
     kind: CellVerdict
@@ -46,10 +49,20 @@ class RowVerdict:
     day: int
     column: int
     sentence: str
+    is_read: bool = True
+
+    @property
+    def outcome(self) -> str:
+        """Outcome in words, such as "found" or "never read"."""
+        if self.kind == CellVerdict.MISSING and not self.is_read:
+            return NEVER_READ
+        return OUTCOME_TEXT[self.kind]
 
 
 def judge_submitted_and_missing_rows(
-    submitted_rows: Sequence[Any], episode: FunnelEpisode
+    submitted_rows: Sequence[Any],
+    episode: FunnelEpisode,
+    read_values: Container[DayAndColumn] | None = None,
 ) -> list[RowVerdict]:
     """Return a verdict for each submitted and each missing row, sorted by date.
 
@@ -58,6 +71,7 @@ def judge_submitted_and_missing_rows(
     Args:
         submitted_rows: rows of the submitted report.
         episode: the finished episode, with its expected rows.
+        read_values: days and columns of the values that a reply contained; None if all were read.
     """
     expected_by_key = {row.key: row for row in episode.expected_rows}
     try:
@@ -76,6 +90,11 @@ def judge_submitted_and_missing_rows(
         for key, row in expected_by_key.items()
         if key not in submitted_by_key
     ]
+    if read_values is not None:
+        verdicts = [
+            replace(verdict, is_read=(verdict.day, verdict.column) in read_values)
+            for verdict in verdicts
+        ]
     return sorted(verdicts, key=lambda verdict: (verdict.day, verdict.column))
 
 

@@ -17,6 +17,7 @@ from metric_tracker_rl.engine.definitions.display import RATE_DECIMALS
 from metric_tracker_rl.engine.definitions.entity_types import (
     CONVERSION_RATE,
     EVENT_COUNT,
+    FUNNEL_STEP,
     HOURLY_MIX,
     PUBLIC_THRESHOLD_NAMES,
 )
@@ -43,9 +44,12 @@ class KnownValues:
         dates: ISO dates, in order.
         thresholds: reporting threshold of each column up to the daytime share. With raw disclosure
             it is None until the episode ends, so that the page does not show what is flagged.
+        funnel_break_drop: relative drop of a step rate from which it is a funnel break; None if the
+            thresholds are hidden.
         values: values from tool results, and values computed from known counts, by day and column.
         latest: days and columns of the values in the last reply.
         hours: hourly counts of all stages, by day and hour.
+        calendar: titles of planned events, by day.
         suspicion: known suspicion scores by day. A suspicion score is the day's largest deviation
             as a multiple of its threshold.
     """
@@ -56,9 +60,13 @@ class KnownValues:
         self.dates = [(first + timedelta(days=day)).isoformat() for day in range(config["days"])]
         is_raw = config.get("disclosure") == Disclosure.RAW
         self.thresholds = None if is_raw else _list_thresholds_by_column(config, self.funnel)
+        self.funnel_break_drop: float | None = (
+            None if is_raw else config["thresholds"][PUBLIC_THRESHOLD_NAMES[FUNNEL_STEP]]
+        )
         self.values: dict[DayAndColumn, float] = {}
         self.latest: set[DayAndColumn] = set()
         self.hours: dict[DayAndColumn, Sequence[int]] = {}
+        self.calendar: dict[int, list[str]] = {}
         self.suspicion: dict[int, float] = {}
         self._baselines: dict[DayAndColumn, float] = {}
         self._changes: dict[DayAndColumn, float] = {}
@@ -88,6 +96,34 @@ class KnownValues:
                 for hour, counts in enumerate(episode.hourly_counts_of_day(day).tolist())
             }
         return known_values
+
+    @property
+    def largest_deviation_day(self) -> int | None:
+        """Day whose known values deviate most from their baselines; None if none is known.
+
+        Deviations are compared as multiples of their thresholds, or without thresholds if those are
+        hidden.
+        """
+        sizes: dict[int, float] = {}
+        for day, column in self.values:
+            if self.funnel.columns.is_excess_column(column):
+                continue
+            measure = (
+                self.compute_deviation
+                if self.thresholds is None
+                else (self.compute_threshold_multiple)
+            )
+            sizes[day] = max(sizes.get(day, 0.0), abs(measure(day, column) or 0.0))
+        return max(sizes, key=lambda day: (sizes[day], -day)) if any(sizes.values()) else None
+
+    def excess_of_day(self, day: int) -> float | None:
+        """Return the known excess of a day's impossible counts, or None if it is unknown."""
+        known = [
+            self.values[day, column]
+            for column in self.funnel.columns.excess_columns
+            if (day, column) in self.values
+        ]
+        return sum(known) if known else None
 
     @property
     def daytime_share_column(self) -> int:
@@ -163,6 +199,9 @@ class KnownValues:
             if change is not None:
                 self._changes[day, column] = change
                 self.latest.add((day, column))
+        title = result_fields.get("title")
+        if isinstance(title, str) and title not in self.calendar.get(day, ()):
+            self.calendar.setdefault(day, []).append(title)
         if (score := _find_first_number_in_fields(result_fields, "suspicion_score")) is not None:
             self.suspicion[day] = score
         # This mapping encloses the list of issues. Set all pairs to 0 here; the issues are read

@@ -17,13 +17,17 @@ from metric_tracker_rl.engine.definitions.entity_types import (
     DATA_QUALITY,
     DETECTION_METHODS,
     EVENT_COUNT,
+    FUNNEL_STEP,
     HOURLY_MIX,
+    Entity,
 )
 from metric_tracker_rl.engine.definitions.report_row import NUMBER_FIELDS, ROW_FIELDS, RowKey
 from metric_tracker_rl.engine.definitions.severity import SEVERITIES, find_highest_severity_reached
+from metric_tracker_rl.page.day_panel import parse_selection
 from metric_tracker_rl.page.format_values import format_field_with_unit
-from metric_tracker_rl.page.metric_map.known_values import KnownValues
-from metric_tracker_rl.page.metric_map.map_html import collect_known_values_from_replies
+from metric_tracker_rl.page.known_values import KnownValues
+from metric_tracker_rl.page.visible_state import collect_known_values_from_replies
+from metric_tracker_rl.page.words import name_of_entity
 from openenv_kit.page.components.elements import format_short_date, humanize
 from openenv_kit.page.components.row_editor import EditorColumn, EditorRow
 from openenv_kit.page.environment_view import ReportEditor, dropdown_choices
@@ -69,6 +73,26 @@ class FunnelReport(ReportEditor):
     def suggested_rows(self) -> Sequence[EditorRow]:
         analysis = self.visitor.last_observation.get("analysis_result")
         return self.build_suggested_rows_from_result(analysis["result"]) if analysis else ()
+
+    def build_draft_row(self, draft_key: str) -> EditorRow | None:
+        known_values = self.known_values
+        selection = parse_selection(known_values, draft_key)
+        if selection is None:
+            return None
+        entity = find_reported_entity(known_values, selection.day, selection.column)
+        return self.fill_row_from_known_values(
+            {
+                "date": known_values.dates[selection.day],
+                "entity_type": entity.entity_type,
+                "entity_name": entity.entity_name,
+            }
+        )
+
+    def format_row_title(self, row: EditorRow) -> str:
+        if not (row.get("date") or row.get("entity_name")):
+            return "New row"
+        date = format_short_date(str(row.get("date") or "no date"))
+        return f"{date} · {name_of_entity(row) or 'no entity'}"
 
     def format_suggested_row(self, row: EditorRow) -> str:
         name = humanize(str(row["entity_name"]))
@@ -165,6 +189,23 @@ class FunnelReport(ReportEditor):
             {"date": result_fields["date"], "entity_type": kind, "entity_name": name}
         )
         return {field: row[field] for field in ROW_FIELDS} if set(ROW_FIELDS) <= set(row) else None
+
+
+def find_reported_entity(known_values: KnownValues, day: int, column: int) -> Entity:
+    """Return the entity under which a series is reported.
+
+    A step rate that is known to have dropped by the threshold of a funnel break is reported as a
+    funnel step.
+    """
+    columns = known_values.funnel.columns
+    entities = [entity for entity, place in columns.column_by_entity.items() if place == column]
+    deviation = known_values.compute_deviation(day, column)
+    limit = known_values.funnel_break_drop
+    is_break = deviation is not None and limit is not None and deviation <= -limit
+    for entity in entities:
+        if (entity.entity_type == FUNNEL_STEP) == is_break:
+            return entity
+    return entities[0]
 
 
 def _iter_mappings_with_enclosing_fields(

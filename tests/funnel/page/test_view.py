@@ -1,10 +1,11 @@
-"""The map of a funnel episode, without a browser."""
+"""Charts and verdicts of a funnel episode, without a browser."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import re
+from collections.abc import Mapping, Sequence
 from html import unescape
 from typing import Any
 
@@ -15,25 +16,21 @@ from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series_by_id
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
 from metric_tracker_rl.environment import ENVIRONMENT
-from metric_tracker_rl.page.metric_map.map_html import (
-    collect_known_values_from_replies,
-    collect_values_and_verdicts_to_show,
-    metric_map_html,
-    rebuild_episode_from_reset_arguments,
-)
-from metric_tracker_rl.page.metric_map.verdicts import (
+from metric_tracker_rl.page.verdicts import (
+    NEVER_READ,
+    NOT_REPORTED,
     format_entity_name_for_display,
     judge_submitted_and_missing_rows,
 )
+from metric_tracker_rl.page.visible_state import (
+    collect_known_values_from_replies,
+    collect_values_and_verdicts_to_show,
+    rebuild_episode_from_reset_arguments,
+)
 from openenv_kit.episode_clients.in_process import observation_json_from_reply
-from openenv_kit.page.components.grid import (
-    GLYPHS,
-    CellVerdict,
-)
-from openenv_kit.page.environment_view import (
-    get_environment_view_or_default,
-    read_page_and_environment_css,
-)
+from openenv_kit.page.begin_episode import begin_episode, make_opening_calls
+from openenv_kit.page.components.grid import GLYPHS, CellVerdict
+from openenv_kit.page.environment_view import get_environment_view_or_default
 from openenv_kit.page.playback import PlaybackStep, playback_of_policy
 from openenv_kit.page.visitor import Visitor
 
@@ -63,27 +60,21 @@ def asked(visitor: Visitor, *calls: tuple[str, dict[str, Any]]) -> Visitor:
     return visitor
 
 
-def own(visitor: Visitor) -> str:
-    return metric_map_html(
-        visitor.playback_steps, visitor.reset, visitor.selection, visitor.report_rows
-    )
+def charts(visitor: Visitor) -> str:
+    return SCENES.overview_html(visitor.playback_steps, visitor.reset, visitor.selection)
 
 
 def drawn(visitor: Visitor) -> str:
-    """All that shows what calls have told."""
-    return own(visitor) + SCENES.details_html(visitor)
+    """Everything that the page draws from replies."""
+    panel = SCENES.question_panel(visitor)
+    assert panel is not None
+    return charts(visitor) + SCENES.details_html(visitor) + panel.title + panel.known_html
 
 
-def cells(html: str) -> list[list[str]]:
-    """Text of the map's cells, by line and day."""
-    body = html.split("<tbody>")[1].split("</tbody>")[0]
-    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in body.split("<tr")[1:]]
-    return [[re.sub("<[^>]*>", "", each) for each in row] for row in rows]
-
-
-def texts(html: str) -> list[str]:
-    """The same, one after the other."""
-    return [text for row in cells(html) for text in row]
+def count_marks(html: str) -> dict[CellVerdict, int]:
+    """Number of verdict marks in the charts, by kind."""
+    signs = re.findall(r'<b class="verdict [^"]*"[^>]*>(.)</b>', html)
+    return {kind: signs.count(GLYPHS[kind]) for kind in CellVerdict if GLYPHS[kind] in signs}
 
 
 def calls_for(
@@ -121,7 +112,7 @@ def calls_for(
     [GUIDED, RAW, LEAN, {**LEAN, "disclosure": "raw"}, WEEKDAYS, {**WEEKDAYS, **LEAN}],
     ids=["guided", "raw", "lean", "raw lean", "varied", "varied lean"],
 )
-def test_metric_map_reads_values_from_results_correctly(reset: dict[str, Any]) -> None:
+def test_known_values_are_read_from_results_correctly(reset: dict[str, Any]) -> None:
     visitor = started(**reset)
     episode, raw = episode_of(visitor), reset.get("disclosure") == "raw"
     series = episode.series
@@ -149,19 +140,51 @@ def test_metric_map_reads_values_from_results_correctly(reset: dict[str, Any]) -
         )
 
 
-def test_metric_map_is_empty_before_a_call() -> None:
+def test_charts_are_empty_before_a_call() -> None:
     visitor = started()
     rows = [row.as_dict() for row in episode_of(visitor).expected_rows]
     asked(
         visitor, ("preview_submission", {"rows": [*rows, {**rows[0], "severity": "huge"}, rows[0]]})
     )
     asked(visitor, ("list_dates", {}))
-    assert set(texts(own(visitor))) == {""}
-    assert SCENES.details_html(visitor) == ""
-    assert (
-        collect_known_values_from_replies(visitor.playback_steps).values,
-        collect_known_values_from_replies(visitor.playback_steps).suspicion,
-    ) == ({}, {})
+    assert charts(visitor).count("not read yet</p>") == 11
+    assert 'class="line"' not in drawn(visitor)
+    known_values = collect_known_values_from_replies(visitor.playback_steps)
+    assert (known_values.values, known_values.suspicion) == ({}, {})
+
+
+def test_charts_after_the_opening_calls_show_every_count_with_its_range_and_triangles() -> None:
+    visitor = Visitor(ENVIRONMENT)
+    begin_episode(SCENES, visitor, GUIDED)
+    html = charts(visitor)
+    assert visitor.step_count == 3
+    assert html.count('class="line"') == html.count('class="range"') == 11
+    series = episode_of(visitor).series
+    flagged = sum(len(series.days_past_threshold_by_column[column]) for column in range(11))
+    assert len(re.findall("[▲▼]</b>", html)) == flagged
+    day = collect_known_values_from_replies(visitor.playback_steps).largest_deviation_day
+    assert visitor.selection == f"0/{episode_of(visitor).dates[day or 0]}"
+    assert "Hours of" in SCENES.details_html(visitor)
+
+
+@pytest.mark.parametrize(
+    ("reset", "count"), [({"max_steps": 9}, 0), ({"profile": "lean"}, 0), ({"max_steps": 10}, 3)]
+)
+def test_opening_calls_are_made_only_with_enough_steps_and_tools(
+    reset: dict[str, Any], count: int
+) -> None:
+    visitor = Visitor(ENVIRONMENT)
+    begin_episode(SCENES, visitor, {**GUIDED, **reset})
+    assert (visitor.step_count, visitor.problem) == (count, "")
+
+
+def test_opening_calls_can_be_switched_off_and_made_later() -> None:
+    visitor = Visitor(ENVIRONMENT)
+    visitor.may_read_data = False
+    begin_episode(SCENES, visitor, GUIDED)
+    assert visitor.step_count == 0
+    make_opening_calls(SCENES, visitor)
+    assert visitor.step_count == 3
 
 
 def answers(
@@ -199,7 +222,7 @@ def other_days(episode: FunnelEpisode, days: list[int]) -> FunnelEpisode:
 
 
 @pytest.mark.parametrize("reset", [GUIDED, RAW], ids=["guided", "raw"])
-def test_episodes_with_equal_results_have_equal_maps(reset: dict[str, Any]) -> None:
+def test_episodes_with_equal_results_have_equal_charts(reset: dict[str, Any]) -> None:
     """Only days that were asked for are alike; the medians, the other days and the roots differ."""
     visitor, other = started(**reset), started(**reset)
     episode = episode_of(visitor)
@@ -226,14 +249,15 @@ def page_under(reset: dict[str, Any], higher: float) -> str:
     return drawn(visitor)
 
 
-def test_map_in_raw_disclosure_does_not_depend_on_thresholds() -> None:
+def test_charts_in_raw_disclosure_do_not_depend_on_thresholds() -> None:
     low, high = page_under(RAW, 1.0), page_under(RAW, 10.0)
     assert low == high
-    assert "threshold" not in low
-    assert set(cells(low)[-1]) == {""}, "impossible counts were looked for"
+    assert 'class="range"' not in low
+    assert "▲" not in low.partition("mt-outstanding")[0]
+    assert "impossible counts" not in low
     low, high = page_under(GUIDED, 1.0), page_under(GUIDED, 10.0)
     assert low != high, "thresholds are drawn nowhere at all"
-    assert "× threshold" in low
+    assert 'class="range"' in low
 
 
 def reported(*rows: dict[str, Any], **reset: Any) -> Visitor:
@@ -243,6 +267,11 @@ def reported(*rows: dict[str, Any], **reset: Any) -> Visitor:
 
 
 ROWS = [row.as_dict() for row in episode_of(started()).expected_rows]
+WITHOUT_CHART = ("hourly_mix", "data_quality")
+
+
+def count_rows_with_chart(rows: Sequence[Mapping[str, Any]]) -> int:
+    return sum(row["entity_type"] not in WITHOUT_CHART for row in rows)
 
 
 def test_each_row_is_matched_wrong_a_consequence_extra_or_missing() -> None:
@@ -308,43 +337,52 @@ def test_consequence_names_its_root_on_a_day_with_two() -> None:
     assert date in episode.dates
 
 
-@pytest.mark.slow
-def test_after_grading_all_is_drawn_with_verdicts_and_the_call_that_shows_what_was_missed() -> None:
+def test_charts_after_grading_have_verdicts_and_missed_rows_name_the_call_that_shows_them() -> None:
     wrong = {**ROWS[0], "severity": "low" if ROWS[0]["severity"] != "low" else "high"}
     visitor = reported(wrong, *ROWS[2:])
-    picture = own(visitor)
-    assert [len(row) for row in cells(picture)] == [28] * 13
-    assert "" not in texts(picture)
-    counted = [sum(GLYPHS[kind] in each for each in texts(picture)) for kind in GLYPHS]
-    assert dict(zip(GLYPHS, counted, strict=True)) == {
-        **dict.fromkeys(GLYPHS, 0),
-        CellVerdict.MATCHED: len(ROWS) - 2,
-        CellVerdict.WRONG_FIELD: 1,
-        CellVerdict.MISSING: 1,
+    marks = {
+        CellVerdict.MATCHED: count_rows_with_chart(ROWS[2:]),
+        CellVerdict.WRONG_FIELD: count_rows_with_chart(ROWS[:1]),
+        CellVerdict.MISSING: count_rows_with_chart(ROWS[1:2]),
     }
+    assert count_marks(charts(visitor)) == {kind: n for kind, n in marks.items() if n}
+    flags = re.findall('title="([^"]*)">⚑', charts(visitor))
+    assert {each.rpartition(": ")[2] for each in flags} & {"found", "wrong field", NEVER_READ}
     headline = SCENES.result_headline(visitor.playback_steps)
-    assert headline.startswith(f"{len(ROWS) - 1} of {len(ROWS)} found, some fields wrong: 0.")
+    assert headline.startswith(
+        f"{len(ROWS) - 1} of {len(ROWS)} causes found, some fields wrong: 0."
+    )
     story = unescape(SCENES.score_explanation_html(visitor.playback_steps, visitor.reset))
-    assert f"{ROWS[1]['detection_method']}(date='{ROWS[1]['date']}'" in story
-    assert "This row was expected and not reported." in story
+    assert f'{ROWS[1]["detection_method"]}(date="{ROWS[1]["date"]}"' in story
+    assert NEVER_READ in story
     assert "its severity is wrong" in story
 
 
-def test_before_the_end_a_row_of_the_report_is_marked_and_not_judged() -> None:
+def test_missed_row_whose_value_was_read_is_not_called_unread() -> None:
     visitor = started()
+    asked(visitor, ("rows_for_date", {"date": ROWS[0]["date"]}))
+    visitor.take_step({"classifications": []})
+    verdicts = collect_values_and_verdicts_to_show(visitor.playback_steps, visitor.reset).verdicts
+    outcomes = {verdict.row.key: verdict.outcome for verdict in verdicts}
+    assert outcomes[next(key for key in outcomes if key.date == ROWS[0]["date"])] == NOT_REPORTED
+    assert NEVER_READ in outcomes.values()
+
+
+def test_row_of_the_report_is_not_judged_before_the_end() -> None:
+    visitor = started()
+    before = drawn(visitor)
     visitor.report_rows = [ROWS[0], {"date": 3}]
-    html = own(visitor)
-    assert html.count("<i></i></td>") == html.count("In the report.") == 1
-    assert 'class="v-' not in html
+    assert drawn(visitor) == before
+    assert "verdict" not in before
 
 
-def test_an_episode_that_tells_its_score_alone_keeps_its_answer() -> None:
+def test_episode_that_returns_only_its_score_keeps_its_answer() -> None:
     visitor = reported(feedback="score", **GUIDED)
     assert visitor.is_done
-    assert set(texts(own(visitor))) == {""}
-    assert "missing" not in drawn(visitor) + SCENES.score_explanation_html(
-        visitor.playback_steps, visitor.reset
-    )
+    assert 'class="line"' not in charts(visitor)
+    shown = drawn(visitor) + SCENES.score_explanation_html(visitor.playback_steps, visitor.reset)
+    assert NEVER_READ not in shown
+    assert "verdict" not in shown
 
 
 def test_steps_that_ran_out_leave_every_row_missing() -> None:
@@ -352,67 +390,52 @@ def test_steps_that_ran_out_leave_every_row_missing() -> None:
     asked(visitor, ("list_dates", {}))
     assert collect_values_and_verdicts_to_show(visitor.playback_steps, visitor.reset).verdicts == ()
     visitor.call_tool("list_dates", {})
-    kinds = {
-        each.kind
-        for each in collect_values_and_verdicts_to_show(
-            visitor.playback_steps, visitor.reset
-        ).verdicts
-    }
-    assert kinds == {CellVerdict.MISSING}
+    verdicts = collect_values_and_verdicts_to_show(visitor.playback_steps, visitor.reset).verdicts
+    assert {verdict.kind for verdict in verdicts} == {CellVerdict.MISSING}
 
 
 @pytest.mark.parametrize("reset", [GUIDED, LEAN], ids=["standard", "lean"])
-def test_a_watched_play_fills_the_map_and_ends_with_its_verdicts(reset: dict[str, Any]) -> None:
+def test_playback_fills_the_charts_and_ends_with_its_verdicts(reset: dict[str, Any]) -> None:
     playback = playback_of_policy(ENVIRONMENT.policies["reference"], reset)
-    known = []
     while not playback.is_finished:
         html = SCENES.overview_html(playback.visible_steps, playback.reset)
-        known.append(sum(each != "" for each in texts(html)))
-        assert 'class="v-' not in html
+        assert count_marks(html) == {}
         playback.show_next_step()
-    assert known[0] == 0
-    assert known == sorted(known)
     html = SCENES.overview_html(playback.visible_steps, playback.reset)
-    counted = [each.count(GLYPHS[CellVerdict.MATCHED]) for each in texts(html)]
-    assert sum(counted) == len(rebuild_episode_from_reset_arguments(reset).episode.expected_rows)
-    assert GLYPHS[CellVerdict.MISSING] not in "".join(texts(html))
+    expected = rebuild_episode_from_reset_arguments(reset).episode.expected_rows
+    count = count_rows_with_chart([row.as_dict() for row in expected])
+    assert count_marks(html) == {CellVerdict.MATCHED: count}
 
 
-def test_map_html_is_small_and_escaped() -> None:
+def test_charts_are_small_and_escaped() -> None:
     visitor = reported({**ROWS[0], "entity_name": "<img src=x>"}, ROWS[0])
     shown = drawn(visitor)
     assert "<img" not in shown
     assert len(json.dumps(shown)) < 180_000
 
 
-READABLE = 4.5
-"""Least contrast of a text to its ground that people with poor sight can read."""
+def test_selected_day_lists_what_is_outside_its_range_with_a_draft_of_its_row() -> None:
+    visitor = Visitor(ENVIRONMENT)
+    begin_episode(SCENES, visitor, GUIDED)
+    series, editor = episode_of(visitor).series, SCENES.report_editor(visitor)
+    assert editor is not None
+    day = next(iter(series.days_past_threshold_by_column[0]))
+    visitor.selection = f"0/{episode_of(visitor).dates[day]}"
+    panel = SCENES.question_panel(visitor)
+    assert panel is not None
+    drafts = re.findall('data-mt="draft" data-value="([^"]*)"', panel.known_html)
+    columns = [int(draft.partition("/")[0]) for draft in drafts]
+    assert columns == [c for c in range(11) if day in series.days_past_threshold_by_column[c]]
+    row = editor.build_draft_row(drafts[0])
+    assert row in [each.row.as_dict() for each in list_flagged_series_by_id(episode_of(visitor))]
+    assert editor.build_draft_row("99/never") is None
 
 
-def contrast(one: list[int], other: list[int]) -> float:
-    """Contrast of two colours, by WCAG."""
-
-    def light(colour: list[int]) -> float:
-        parts = [c / 255 for c in colour]
-        lin = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
-        return 0.2126 * lin[0] + 0.7152 * lin[1] + 0.0722 * lin[2]
-
-    dark, bright = sorted((light(one), light(other)))
-    return (bright + 0.05) / (dark + 0.05)
-
-
-COLOURS = re.compile(r"--([ud]\d): (#\w+); --\1-on: (#\w+)")
-
-
-def test_every_cell_of_the_map_is_readable_in_both_themes() -> None:
-    pairs = COLOURS.findall(
-        read_page_and_environment_css(get_environment_view_or_default(ENVIRONMENT))
-    )
-    assert len(pairs) == 2 * 8
-
-    def channels(colour: str) -> list[int]:
-        digits = colour[1:] if len(colour) == 7 else "".join(2 * each for each in colour[1:])
-        return [int(digits[at : at + 2], 16) for at in (0, 2, 4)]
-
-    pale = [each for each in pairs if contrast(*map(channels, each[1:])) < READABLE]
-    assert pale == []
+def test_example_on_the_first_screen_is_a_drop_between_a_normal_count_and_a_consequence() -> None:
+    html = SCENES.example_html
+    assert re.findall("<em[^>]*>(.*?)</em>", html) == [
+        "normal",
+        "cause, reported",
+        "consequence, not reported",
+    ]
+    assert [figure.count("▼</b>") for figure in html.split("<figure")[1:]] == [0, 1, 1]

@@ -1,0 +1,283 @@
+"""Line charts of daily values that share one axis of dates: inline SVG, no chart library.
+
+A group of charts is one unit: a click in any chart, or an arrow key, selects a day in all of them.
+The page's script moves the cursor and shows the values of a day; the server draws everything else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date as Date
+from html import escape
+from typing import Generic, NamedTuple, TypeVar
+
+from openenv_kit.page.components.elements import format_short_date, table_html
+
+ValueT = TypeVar("ValueT")
+
+WIDTH, HEIGHT = 100.0, 40.0
+"""Size of a chart in SVG units. The page stretches the chart to the available space."""
+MARGIN_SHARE = 0.12
+"""Free space above and below the values, as a share of their range."""
+DAYS_BETWEEN_TICKS = 7
+
+
+class ValueRange(NamedTuple):
+    """Lower and upper limit of a normal range."""
+
+    low: float
+    high: float
+
+
+class ChartMark(NamedTuple):
+    """Mark at the value of a day.
+
+    Attributes:
+        sign: character that is drawn; marks differ in it and not only in colour.
+        css_class: class of the colour, such as `out` for a value outside its normal range.
+        meaning: meaning of the mark, such as "above the normal range".
+    """
+
+    sign: str
+    css_class: str
+    meaning: str
+
+
+ABOVE = ChartMark("▲", "out", "above the normal range")
+BELOW = ChartMark("▼", "out", "below the normal range")
+
+
+@dataclass(frozen=True)
+class LineChart:
+    """A series of daily values; None is a day whose value is not known.
+
+    Attributes:
+        key: identifies the series; it is sent with a selection.
+        title: name of the series.
+        unit: unit of the values, as in "app opens, events per day".
+        values: value of each day.
+        format_value: returns a value as text, with its unit where it is not obvious.
+        usual: usual value of each day; empty if none is known.
+        ranges: normal range of each day; empty if none is known.
+        marks: marks by day index.
+        tag: short text at the right of the title, such as "cause, reported".
+        tag_class: CSS class of the tag.
+    """
+
+    key: str
+    title: str
+    unit: str
+    values: Sequence[float | None]
+    format_value: Callable[[float], str]
+    usual: Sequence[float | None] = ()
+    ranges: Sequence[ValueRange | None] = ()
+    marks: Mapping[int, ChartMark] = field(default_factory=dict)
+    tag: str = ""
+    tag_class: str = ""
+
+    def usual_value(self, day: int) -> float | None:
+        """Return the usual value of a day, or None if it is not known."""
+        return self.usual[day] if self.usual else None
+
+    def describe_day(self, day: int) -> str:
+        """Return the value of a day in words, such as "24,239, usual 24,208"."""
+        value, usual = self.values[day], self.usual_value(day)
+        text = "not read yet" if value is None else self.format_value(value)
+        if usual is not None:
+            text += f" · usual {self.format_value(usual)}"
+        return text
+
+
+def chart_group_html(
+    title: str,
+    charts: Sequence[LineChart],
+    dates: Sequence[str],
+    selected_day: int | None = None,
+    flags: Mapping[int, str] | None = None,
+    *,
+    has_table: bool = True,
+) -> str:
+    """Return a column of charts below each other, with one axis of dates and a table on request.
+
+    Args:
+        title: heading of the group; empty for a group without heading.
+        charts: the charts, from top to bottom.
+        dates: ISO dates of the days.
+        selected_day: index of the selected day; None if no day is selected.
+        flags: descriptions of days that have a flag on the axis, by day index.
+        has_table: whether the values are also offered as a table.
+    """
+    figures = "".join(line_chart_html(chart, dates, selected_day) for chart in charts)
+    name = escape(title or charts[0].title)
+    heading = f"<h3>{escape(title)}</h3>" if title else ""
+    table = _values_table_html(title, charts, dates) if has_table else ""
+    return (
+        f'<section class="mt-charts" aria-label="{name}">{heading}'
+        f"<div>{figures}</div>{_date_axis_html(dates, flags or {})}{table}</section>"
+    )
+
+
+def line_chart_html(chart: LineChart, dates: Sequence[str], selected_day: int | None = None) -> str:
+    """Return one chart: title, value of the selected day, normal range, line and marks."""
+    y_of = _build_scale(chart)
+    days = len(dates)
+
+    def x_of(day: float) -> float:
+        return WIDTH * (day + 0.5) / days
+
+    points = [
+        (day, x_of(day), y_of(value)) for day, value in enumerate(chart.values) if value is not None
+    ]
+    shapes = {
+        "range": _range_path(chart, days, y_of),
+        "usual": _usual_path(chart, days, y_of),
+        "line": _line_path(points),
+        "dots": _isolated_points_path(points),
+    }
+    paths = "".join(f'<path class="{name}" d="{path}"/>' for name, path in shapes.items() if path)
+    marks = "".join(
+        f'<b class="{mark.css_class}" style="left:{x:.2f}%;top:{100 * y / HEIGHT:.1f}%">'
+        f"{mark.sign}</b>"
+        for day, x, y in points
+        if (mark := chart.marks.get(day))
+    )
+    cursor = "" if selected_day is None else f' style="left:{x_of(selected_day):.2f}%"'
+    hidden = " hidden" if selected_day is None else ""
+    empty = "" if points else '<p class="mt-unread">not read yet</p>'
+    values = json.dumps([chart.describe_day(day) for day in range(days)], ensure_ascii=False)
+    shown = "" if selected_day is None else chart.describe_day(selected_day)
+    tag = f'<em class="{chart.tag_class}">{escape(chart.tag)}</em>' if chart.tag else ""
+    return (
+        f'<figure class="mt-chart" data-series="{escape(chart.key)}" '
+        f'data-values="{escape(values)}" data-dates="{escape(json.dumps(list(dates)))}">'
+        f'<figcaption title="{escape(f"{chart.title}, {chart.unit}")}"><b>{escape(chart.title)}</b>'
+        f"<span>{escape(shown)}</span>{tag}</figcaption>"
+        f'<div class="plot" role="img" tabindex="0" data-key="chart {escape(chart.key)}" '
+        f'aria-label="{escape(describe_chart(chart, dates))}">'
+        f'<svg viewBox="0 0 {WIDTH:g} {HEIGHT:g}" preserveAspectRatio="none" aria-hidden="true">'
+        f'{paths}</svg><i class="cursor"{cursor}{hidden}></i><i class="hover" hidden></i>'
+        f"{marks}{empty}</div></figure>"
+    )
+
+
+def describe_chart(chart: LineChart, dates: Sequence[str]) -> str:
+    """Return a sentence that describes a chart for screen readers."""
+    known = [value for value in chart.values if value is not None]
+    head = f"{chart.title}, {chart.unit}"
+    if not known:
+        return f"{head}: no day read yet."
+    low, high = chart.format_value(min(known)), chart.format_value(max(known))
+    text = f"{head}: {len(known)} of {len(dates)} days, from {low} to {high}"
+    marked = [
+        f"{format_short_date(dates[day])} {mark.meaning}"
+        for day, mark in sorted(chart.marks.items())
+        if chart.values[day] is not None
+    ]
+    if marked:
+        return f"{text}; {', '.join(marked)}."
+    return f"{text}; every day inside the normal range." if any(chart.ranges) else f"{text}."
+
+
+def _build_scale(chart: LineChart) -> Callable[[float], float]:
+    """Return a function that converts a value to its height in the chart, from the top."""
+    drawn = [value for value in (*chart.values, *chart.usual) if value is not None]
+    for limits in chart.ranges:
+        drawn += limits or ()
+    low, high = (min(drawn), max(drawn)) if drawn else (0.0, 1.0)
+    margin = MARGIN_SHARE * (high - low or abs(high) or 1.0)
+    low, high = low - margin, high + margin
+    return lambda value: HEIGHT * (high - value) / (high - low)
+
+
+def _line_path(points: Sequence[tuple[int, float, float]]) -> str:
+    """Return a line through the points, with gaps at days without a value."""
+    path, previous_day = "", -2
+    for day, x, y in points:
+        path += f"{'L' if day == previous_day + 1 else 'M'}{x:.1f} {y:.1f}"
+        previous_day = day
+    return path
+
+
+def _isolated_points_path(points: Sequence[tuple[int, float, float]]) -> str:
+    """Return a dot for each day whose neighbours are not known, which no line would show."""
+    known = {day for day, _, _ in points}
+    return "".join(f"M{x:.1f} {y:.1f}h0" for day, x, y in points if not {day - 1, day + 1} & known)
+
+
+def _range_path(chart: LineChart, days: int, y_of: Callable[[float], float]) -> str:
+    """Return a rectangle for each run of days with the same normal range."""
+    return "".join(
+        f"M{WIDTH * run.first / days:.2f} {y_of(run.value.high):.1f}H{WIDTH * run.end / days:.2f}"
+        f"V{y_of(run.value.low):.1f}H{WIDTH * run.first / days:.2f}Z"
+        for run in _list_runs(chart.ranges)
+    )
+
+
+def _usual_path(chart: LineChart, days: int, y_of: Callable[[float], float]) -> str:
+    return "".join(
+        f"M{WIDTH * run.first / days:.2f} {y_of(run.value):.1f}H{WIDTH * run.end / days:.2f}"
+        for run in _list_runs(chart.usual)
+    )
+
+
+class _Run(NamedTuple, Generic[ValueT]):
+    """Successive days with the same value: index of the first day, and after the last one."""
+
+    first: int
+    end: int
+    value: ValueT
+
+
+def _list_runs(values: Sequence[ValueT | None]) -> list[_Run[ValueT]]:
+    runs: list[_Run[ValueT]] = []
+    for day, value in enumerate(values):
+        if value is None:
+            continue
+        if runs and runs[-1].end == day and runs[-1].value == value:
+            runs[-1] = runs[-1]._replace(end=day + 1)
+        else:
+            runs.append(_Run(day, day + 1, value))
+    return runs
+
+
+def _date_axis_html(dates: Sequence[str], flags: Mapping[int, str]) -> str:
+    def left_of(day: int) -> str:
+        return f"left:{100 * (day + 0.5) / len(dates):.2f}%"
+
+    ticks = "".join(
+        f'<span style="{left_of(day)}">{_tick_text(dates[day])}</span>'
+        for day in range(0, len(dates), DAYS_BETWEEN_TICKS)
+    )
+    marks = "".join(
+        f'<b style="{left_of(day)}" title="{escape(f"{_tick_text(dates[day])}: {text}")}">⚑</b>'
+        for day, text in sorted(flags.items())
+    )
+    return f'<p class="mt-axis" aria-hidden="true">{ticks}{marks}</p>'
+
+
+def _tick_text(iso_date: str) -> str:
+    day = Date.fromisoformat(iso_date)
+    return f"{day.day} {day:%b}"
+
+
+def _values_table_html(title: str, charts: Sequence[LineChart], dates: Sequence[str]) -> str:
+    rows = []
+    for day, date in enumerate(dates):
+        cells = [escape(format_short_date(date))]
+        for chart in charts:
+            value, mark = chart.values[day], chart.marks.get(day)
+            text = "–" if value is None else chart.format_value(value)
+            cells.append(escape(f"{text} {mark.sign}" if mark and value is not None else text))
+        rows.append(cells)
+    table = table_html(
+        ["day", *(chart.title for chart in charts)],
+        rows,
+        title,
+        numeric_columns=range(1, len(charts) + 1),
+    )
+    return (
+        f'<details class="mt-astable" data-keep="table {escape(title)}">'
+        f"<summary>Show as table</summary>{table}</details>"
+    )
