@@ -33,6 +33,7 @@ from metric_tracker_rl.page.day_panel import (
 from metric_tracker_rl.page.format_values import format_field_with_unit
 from metric_tracker_rl.page.known_values import KnownValues
 from metric_tracker_rl.page.report import FunnelReport
+from metric_tracker_rl.page.row_outcomes import list_row_outcomes
 from metric_tracker_rl.page.score import score_waterfall_html
 from metric_tracker_rl.page.suggestion import (
     NO_SUGGESTION,
@@ -66,6 +67,7 @@ from openenv_kit.page.environment_view import (
     QuestionPanel,
     SuggestedCall,
 )
+from openenv_kit.page.row_outcomes import RowOutcome
 from openenv_kit.page.suggest_step import build_action_key
 from openenv_kit.page.visitor import Visitor
 from openenv_kit.tool import format_tool_call_for_display
@@ -290,6 +292,9 @@ class FunnelView(EnvironmentView):
             rows = arguments.get("rows")
         count = len(rows) if isinstance(rows, list) else 0
         return f"submit {count} row{'' if count == 1 else 's'}"
+
+    def row_outcomes(self, steps: PlaybackSteps, reset: Mapping[str, Any]) -> Sequence[RowOutcome]:
+        return list_row_outcomes(steps, reset)
 
     def reply_html_without_status_and_message(self, observation: Mapping[str, Any]) -> str:
         analysis = observation.get("analysis_result")

@@ -124,6 +124,7 @@ def mount_debugger(
             build_environment_links(scenes, environments),
             create_episode_client,
             is_debug=settings.debug,
+            board_path=settings.board,
         )
     # Twice the limit, because handling an event of a session that is being removed creates a state.
     page.state_session_capacity = 2 * settings.max_visitors

@@ -81,7 +81,7 @@ def _add_events(page: Page) -> None:
     on = page.add_page_event_handler
     on(bridge.start, partial(start_episode_from_form_or_ask, view), page.views)
     on(bridge.next_episode, partial(start_unseen_episode_or_ask, view), page.views)
-    on(bridge.read_data, switch_opening_calls, ())
+    on(bridge.read_data, switch_opening_calls, ["saved"])
     on(bridge.make_opening_calls, partial(_make_opening_calls, view), VIEWS_OF_STEP)
     on(bridge.pick, _set_overview_selection, VIEWS_OF_SELECTION)
     on(bridge.suggest, partial(_set_guided, is_guided=True), ["guide"])
