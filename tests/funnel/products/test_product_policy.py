@@ -203,3 +203,9 @@ def test_family_without_room_is_given_up_after_a_limited_number_of_days(
     with pytest.raises(GenerationError, match="Use another seed"):
         generate.generate_episode(EpisodeConfig(1, FUNNEL_BREAK, "hard", "low", 5, product=changed))
     assert len(tried_days) == generate.MAX_UNPLANNED_DAYS
+
+
+def test_text_form_of_a_product_contains_no_numbers_of_the_table() -> None:
+    product = build_product(TableShape(4))
+    assert repr(product) == f"Product({product.name!r}, digest {product.digest[:12]})"
+    assert "levels" not in str(EpisodeConfig(1, product=product))
