@@ -33,6 +33,7 @@ from metric_tracker_rl.page.day_panel import (
 from metric_tracker_rl.page.format_values import format_field_with_unit
 from metric_tracker_rl.page.known_values import KnownValues
 from metric_tracker_rl.page.report import FunnelReport
+from metric_tracker_rl.page.row_outcomes import list_row_outcomes
 from metric_tracker_rl.page.score import score_waterfall_html
 from metric_tracker_rl.page.suggestion import (
     NO_SUGGESTION,
@@ -40,7 +41,7 @@ from metric_tracker_rl.page.suggestion import (
     hint_of_report,
     hint_of_submitted_ids,
 )
-from metric_tracker_rl.page.verdicts import RowVerdict, format_entity_name_for_display
+from metric_tracker_rl.page.verdicts import RowVerdict
 from metric_tracker_rl.page.visible_state import (
     collect_known_values_from_replies,
     collect_values_and_verdicts_to_show,
@@ -66,6 +67,7 @@ from openenv_kit.page.environment_view import (
     QuestionPanel,
     SuggestedCall,
 )
+from openenv_kit.page.row_outcomes import RowOutcome
 from openenv_kit.page.suggest_step import build_action_key
 from openenv_kit.page.visitor import Visitor
 from openenv_kit.tool import format_tool_call_for_display
@@ -291,6 +293,9 @@ class FunnelView(EnvironmentView):
         count = len(rows) if isinstance(rows, list) else 0
         return f"submit {count} row{'' if count == 1 else 's'}"
 
+    def row_outcomes(self, steps: PlaybackSteps, reset: Mapping[str, Any]) -> Sequence[RowOutcome]:
+        return list_row_outcomes(steps, reset)
+
     def reply_html_without_status_and_message(self, observation: Mapping[str, Any]) -> str:
         analysis = observation.get("analysis_result")
         return tool_result_html(analysis["result"], _tool_result_cell_html) if analysis else ""
@@ -318,7 +323,7 @@ def _verdict_item_html(verdict: RowVerdict) -> str:
     return (
         f'<li class="{verdict_class(kind)}"><b>{GLYPHS[kind]} {escape(verdict.outcome)}</b>'
         f"<span>{escape(format_short_date(row.date))}, "
-        f"{escape(format_entity_name_for_display(row))}. {escape(verdict.sentence)}{call}</span>"
+        f"{escape(words.name_of_entity(row.as_dict()))}. {escape(verdict.sentence)}{call}</span>"
         "</li>"
     )
 

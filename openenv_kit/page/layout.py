@@ -21,7 +21,7 @@ from openenv_kit.page.page_address import (
     build_query_parameters_of_reset,
     restore_or_start_episode_on_page_load,
 )
-from openenv_kit.page.tabs import play, runs, watch
+from openenv_kit.page.tabs import leaderboard, play, runs, watch
 from openenv_kit.page.tabs.play_views import saved_state_html
 from openenv_kit.page.visitor import Visitor
 
@@ -53,6 +53,7 @@ def build_page(
     connect: Callable[[], EpisodeClient] | None = None,
     *,
     is_debug: bool = False,
+    board_path: str = "",
 ) -> Page:
     """Build the page with its header, tabs and events.
 
@@ -62,6 +63,7 @@ def build_page(
         environment_links: links to the pages of all environments of this server.
         connect: creates a client for a visitor's episode; None to play in this process.
         is_debug: whether the server sends the answers, which the header then states.
+        board_path: path of the leaderboard's `board.json`; empty for the one in the package.
     """
     links = list(environment_links) or [EnvironmentLink(environment_view)]
     bridge = unstyled_html_component(
@@ -79,6 +81,8 @@ def build_page(
             play.build_play_tab(page, lambda view, _: first_screen_html(view, titles))
         with gr.Tab("Runs", id="runs"):
             runs.build_runs_tab()
+        with gr.Tab("Leaderboard", id="leaderboard"):
+            leaderboard.build_leaderboard_tab(environment_view.environment, board_path)
         with gr.Tab("Watch", id="watch"):
             watch.build_watch_tab(page)
     arrival = gr.Textbox(visible=False)
@@ -112,8 +116,11 @@ def header_html(
     *,
     is_debug: bool = False,
 ) -> str:
-    """Return the header: name, environment switch and theme. The tabs are placed inside it."""
-    title = escape(environment_view.environment.title)
+    """Return the header: name of the server, environment switch and theme.
+
+    The style sheet places the tabs inside it.
+    """
+    title = escape(environment_links[0].environment_view.environment.title)
     badge = '<em class="mt-badge">debug mode</em>' if is_debug else ""
     theme = button_html(
         "theme", "", "Theme", hint="Switch between light and dark", css_class="link"

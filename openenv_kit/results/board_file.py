@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -163,7 +163,7 @@ def _build_entry(board: Leaderboard, entry: LeaderboardEntry) -> BoardEntry:
     )
 
 
-def _compute_mean_by_level(board: Leaderboard, entry: LeaderboardEntry) -> Mapping[str, float]:
+def _compute_mean_by_level(board: Leaderboard, entry: LeaderboardEntry) -> dict[str, float]:
     scores: defaultdict[str, list[float]] = defaultdict(list)
     for rollout in list_rollouts_with_zero_for_missing_attested(entry.submission):
         level = board.environment.build_result_labels(rollout.reset).get("level")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from urllib.parse import urlencode
@@ -11,6 +12,7 @@ from openenv_kit.environment import Environment
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.page.components.elements import heading_html
 from openenv_kit.page.events import unstyled_html_component
+from openenv_kit.recordings.rollout_catalogue import list_levels_in_order
 from openenv_kit.results.board_file import PACKAGED_BOARD, Board, BoardEntry, read_board_file
 
 SUBTITLE = "Every score was computed by replaying the submitted rollouts."
@@ -22,7 +24,7 @@ TASKS_OF_AN_ENTRY = 24
 EXPLANATION = (
     "Attested: the server of a sealed split signed a record of every rollout that the player "
     "started. Self-reported: further rollouts may have been left out, so pass^k is given for k = 1 "
-    "only. Mean with 95 % interval."
+    "only. The bar marks the mean and its 95 % interval."
 )
 
 logger = logging.getLogger("openenv_kit.page")
@@ -56,7 +58,8 @@ def leaderboard_html(environment: Environment, boards: list[Board], problem: str
     html = heading_html("Leaderboard", SUBTITLE)
     if problem:
         html += f'<p class="mt-note bad">{escape(problem)}</p>'
-    html += "".join(_board_html(board) for board in boards)
+    level_order = list_levels_in_order(environment)
+    html += "".join(_board_html(board, level_order) for board in boards)
     if boards:
         html += f'<p class="mt-hint">{escape(EXPLANATION)}</p>'
     entries = [entry for board in boards for entry in board.entries]
@@ -72,8 +75,9 @@ def leaderboard_html(environment: Environment, boards: list[Board], problem: str
     return html
 
 
-def _board_html(board: Board) -> str:
-    levels = list(dict.fromkeys(level for entry in board.entries for level in entry.levels))
+def _board_html(board: Board, level_order: Sequence[str]) -> str:
+    found = {level for entry in board.entries for level in entry.levels}
+    levels = [level for level in dict.fromkeys([*level_order, *sorted(found)]) if level in found]
     k_values = sorted({1, *(k for entry in board.entries for k in entry.pass_rates)})
     titles = ["", "Player", "Verification", "Mean score", "", *levels]
     titles += ["pass@1" if k == 1 else f"pass^{k}" for k in k_values]
