@@ -22,6 +22,7 @@ from openenv_kit.recordings.format import (
     RecordingError,
     parse_runs_until_error,
 )
+from openenv_kit.recordings.replay import require_replayable_run
 from openenv_kit.reply import ReplyStatus
 from openenv_kit.reset_limits import reset_within_server_limits
 from openenv_kit.rollouts.policies import Policy
@@ -167,7 +168,8 @@ def create_playback_that_checks_recording(
     """Return a playback that replays a recorded run and compares each reply with the recording.
 
     Raises:
-        RecordingError: the run belongs to another environment, or its reset is rejected.
+        RecordingError: the run belongs to another environment or product, is private, or its reset
+            is rejected.
     """
     chosen = environment or get_environment()
     if not set(run.versions) <= set(chosen.versions):
@@ -175,6 +177,7 @@ def create_playback_that_checks_recording(
         home = [each.title for each in fitting if set(run.versions) <= set(each.versions)]
         where = f"It is one of {' or '.join(home)}: open it there." if home else ""
         raise RecordingError(f"This is not a run of {chosen.title}. {where}".strip())
+    require_replayable_run(run, chosen)
     reset = {name: value for name, value in run.reset.items() if name != "episode_id"}
     try:
         session, opening = start_unsealed_playback_session(reset, chosen)
