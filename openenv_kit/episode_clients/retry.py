@@ -22,6 +22,8 @@ CAPACITY_RETRY_PAUSE_S = 0.5
 """Pause between two attempts to get a session on a full server, in seconds."""
 UNAVAILABLE_STATUSES = (502, 503, 504)
 """HTTP statuses that a proxy returns while the server behind it is down or starting."""
+FULL_STATUSES = (429, 503)
+"""HTTP statuses with which a server that has no room returns the header `Retry-After`."""
 
 
 class RetryTimer:

@@ -13,7 +13,6 @@ import pytest
 from openenv_kit.datasets import task_sampling
 from support.trainer_stand_ins import MODULES, Columns
 
-
 ONE_RANK = {
     "gather_object": lambda objects: objects,
     "broadcast_object_list": lambda objects: objects,

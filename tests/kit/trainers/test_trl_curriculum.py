@@ -161,9 +161,7 @@ def test_on_train_begin_edited_file_takes_precedence(
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"groups": [[0, 0], [0, 0]]}'])
-def test_on_train_begin_unreadable_file_is_error(
-    callbacks: Any, tmp_path: Path, text: str
-) -> None:
+def test_on_train_begin_unreadable_file_is_error(callbacks: Any, tmp_path: Path, text: str) -> None:
     (tmp_path / "checkpoint-1").mkdir()
     (tmp_path / "checkpoint-1" / "curriculum.json").write_text(text)
     with pytest.raises(ConfigurationError, match="contains no state of a curriculum"):
