@@ -268,7 +268,7 @@ class HttpEpisode:
             ServerError: the server had no room until the timer expired.
         """
         detail = _extract_error_detail(_parse_json_object(reply.body))
-        retry_after_s = max(reply.retry_after_s or 0.0, retry.CAPACITY_RETRY_PAUSE_S)
+        retry_after_s = reply.retry_after_s or 0.0
         if not self._should_wait_when_full:
             raise ServerFullError(f"{self._address} is full: {detail}", retry_after_s)
         if capacity_timer.remaining_s <= 0:
@@ -284,7 +284,7 @@ class HttpEpisode:
                 detail,
             )
         self._connection.close()  # another client may need it in the meantime
-        time.sleep(min(retry_after_s, capacity_timer.remaining_s))
+        time.sleep(retry.compute_capacity_pause_s(retry_after_s))
 
     @property
     def _unreachable_server_hint(self) -> str:

@@ -254,7 +254,7 @@ class AsyncToolEpisode:
                 if not is_logged:
                     logger.warning("waiting for room on the server (%s)", problem)
                     is_logged = True
-                await asyncio.sleep(min(problem.retry_after_s, timer.remaining_s))
+                await asyncio.sleep(retry.compute_capacity_pause_s(problem.retry_after_s))
 
     def _release_slot_if_held(self) -> None:
         if self._has_slot:

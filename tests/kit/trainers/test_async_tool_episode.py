@@ -117,7 +117,7 @@ def full_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_full_server_delays_episodes_and_scores_none_of_them_zero(
     full_server: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(retry, "CAPACITY_RETRY_PAUSE_S", 0.05)
+    monkeypatch.setattr(retry, "MAX_RETRY_PAUSE_S", 0.05)
     rows = list_task_rows("train", count=6, extra_reset_arguments=LEAN)
 
     async def play_all() -> list[float]:
