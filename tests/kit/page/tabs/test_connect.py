@@ -18,7 +18,7 @@ from openenv_kit.page.tabs.connect import SNIPPETS, build_snippets
 from openenv_kit.recordings.format import read_runs
 from openenv_kit.trainers.scripted_calls import next_scripted_call
 from research.scripted_endpoint import MODEL, ScriptedEndpoint
-from support.browser import browser  # noqa: F401
+from support.browser import PATIENCE_MS, browser  # noqa: F401
 from support.live_server import served
 from support.paths import ROOT
 
@@ -59,7 +59,7 @@ def server(request: pytest.FixtureRequest, browser: BrowserContext) -> Iterator[
         page = browser.new_page()
         query = f"token={token}&tab=connect" if token else "tab=connect"
         page.goto(f"{url}{prefix}{environment_path}/web/?{query}")
-        page.wait_for_selector(".mt-snippet code")
+        page.wait_for_selector(".mt-snippet code", timeout=PATIENCE_MS)
         page.wait_for_function(
             "url => document.querySelector('.mt-snippet code').textContent.includes(url)", arg=url
         )
