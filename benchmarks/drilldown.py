@@ -19,7 +19,7 @@ from drilldown_env.levels import LEVELS
 from drilldown_env.session import DrillSession, episode_of
 from drilldown_env.tasks import SPLITS
 from openenv_kit.cli.common import exit_with_result
-from openenv_kit.splits import indices_of_level
+from openenv_kit.splits import find_task_indices_of_level
 
 MAX_RESET_MS_BY_LEVEL = {"drill_sql": 150.0}
 MAX_RESET_MS = 50.0
@@ -57,7 +57,8 @@ class ResetMeasurement(NamedTuple):
 def measure_resets(level: str, episodes: int) -> ResetMeasurement:
     """Measure the resets of a level's episodes of the train split."""
     configs = [
-        SPLITS.task("train", n).config for n in indices_of_level(SPLITS, "train", level)[:episodes]
+        SPLITS.task("train", n).config
+        for n in find_task_indices_of_level(SPLITS, "train", level)[:episodes]
     ]
     build_episode(configs[0])
     times_ms = [measure_cpu_ms(partial(build_episode, config)) for config in configs]
@@ -75,7 +76,7 @@ def measure_resets(level: str, episodes: int) -> ResetMeasurement:
 
 def measure_episode_memory(level: str) -> Figure:
     """Measure the memory of one episode."""
-    config = SPLITS.task("train", indices_of_level(SPLITS, "train", level)[1]).config
+    config = SPLITS.task("train", find_task_indices_of_level(SPLITS, "train", level)[1]).config
     build_episode(config)
     gc.collect()
     tracemalloc.start()
@@ -101,7 +102,7 @@ def measure_slices(calls: int) -> Figure:
 
 def measure_queries(seconds: int) -> Figure:
     """Measure the time of a query while 256 sessions each send one per second."""
-    positions = indices_of_level(SPLITS, "train", "drill_sql")
+    positions = find_task_indices_of_level(SPLITS, "train", "drill_sql")
     tasks = [SPLITS.task("train", positions[n % 8]).config for n in range(QUERY_SESSIONS)]
     sessions = []
     for config in tasks:

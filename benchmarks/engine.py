@@ -16,9 +16,12 @@ import typer
 from rich.console import Console
 
 from metric_tracker_rl.analysis_tools import TOOLS
-from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
+from metric_tracker_rl.engine.configuration.episode_config import (
+    EpisodeConfig,
+)
 from metric_tracker_rl.engine.configuration.play_rules import MAX_STEPS_LIMIT
 from metric_tracker_rl.engine.configuration.tasks import resolve_named_or_custom_task
+from metric_tracker_rl.engine.definitions.anomaly_types import MIXED
 from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
 from metric_tracker_rl.engine.generation.generate import generate_episode

@@ -137,8 +137,8 @@ class Drilldown(Environment):
     def create_session(self, *, debug: bool = False) -> DrillSession:
         return DrillSession()
 
-    def build_result_labels(self, reset: Mapping[str, Any]) -> Mapping[str, str]:
-        return {"level": config_of(reset).difficulty}
+    def build_result_labels(self, reset_arguments: Mapping[str, Any]) -> Mapping[str, str]:
+        return {"level": config_of(reset_arguments).difficulty}
 
     def extract_score_components(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
         parts: Mapping[str, Any] | None = observation.get("score_parts")

@@ -43,7 +43,7 @@ from openenv_kit.reset_arguments import (
     TASK_ID,
     ArgumentRole,
     ResetArgument,
-    index_reset_arguments_by_name,
+    index_arguments_by_name,
 )
 from openenv_kit.rewards import COMMON_REWARDS, Reward
 from openenv_kit.session import Session
@@ -51,7 +51,7 @@ from openenv_kit.session import Session
 READY, ANSWERED = "ready", "answered"
 MAX_STEPS = 120
 CHOOSING = ("task_id", "seed", "difficulty", "product", "split", "index")
-RESET_ARGUMENTS = index_reset_arguments_by_name(
+RESET_ARGUMENTS = index_arguments_by_name(
     EPISODE_ID,
     TASK_ID,
     SEED,
@@ -203,7 +203,7 @@ class DrillSession(Session):
     def _left(self, episode: Episode) -> int:
         return episode.config.level.budget - self.calls
 
-    def episode_identity(self) -> dict[str, Any]:
+    def build_episode_identity(self) -> dict[str, Any]:
         """What makes the episode; it holds the seed. Empty before a reset."""
         if self.episode is None:
             return {}

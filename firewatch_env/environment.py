@@ -93,9 +93,9 @@ class Firewatch(Environment):
         """A new session; there is no debug mode."""
         return FirewatchSession()
 
-    def build_result_labels(self, reset: Mapping[str, Any]) -> Mapping[str, str]:
+    def build_result_labels(self, reset_arguments: Mapping[str, Any]) -> Mapping[str, str]:
         """The level of an episode."""
-        return {"level": find(reset).difficulty}
+        return {"level": find(reset_arguments).difficulty}
 
     def extract_score_components(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Impact, precision and closure, and what they were made from."""

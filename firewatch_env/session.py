@@ -24,12 +24,12 @@ from openenv_kit.reset_arguments import (
     SEED,
     SPLIT,
     TASK_ID,
-    index_reset_arguments_by_name,
+    index_arguments_by_name,
 )
 from openenv_kit.rewards import COMMON_REWARDS, Reward
 from openenv_kit.session import Session
 
-RESET_ARGUMENTS = index_reset_arguments_by_name(
+RESET_ARGUMENTS = index_arguments_by_name(
     EPISODE_ID, TASK_ID, DIFFICULTY, SEED, SPLIT, INDEX, REWARD
 )
 
@@ -86,7 +86,7 @@ class FirewatchSession(Session):
         status = ReplyStatus.COMPLETED if play.done else "running"
         return self._reply(status, play.message, self._paid(), self._info(None, feedback))
 
-    def episode_identity(self) -> dict[str, Any]:
+    def build_episode_identity(self) -> dict[str, Any]:
         """The version of the tasks and the reset that draws this one; empty before a reset."""
         if self.play is None:
             return {}

@@ -11,7 +11,9 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from metric_tracker_rl.engine.configuration.episode_config import MIXED, SCENARIO_FAMILIES
+from metric_tracker_rl.engine.configuration.episode_config import (
+    SCENARIO_FAMILIES,
+)
 from metric_tracker_rl.engine.configuration.modes import (
     LEAN_MODE,
     LEAN_RAW_MODE,
@@ -19,6 +21,7 @@ from metric_tracker_rl.engine.configuration.modes import (
     read_play_mode,
 )
 from metric_tracker_rl.engine.configuration.splits import SPLITS
+from metric_tracker_rl.engine.definitions.anomaly_types import MIXED
 from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.engine.definitions.names import Disclosure, PolicySource, Profile
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
@@ -86,7 +89,7 @@ class MetricTrackerAudit(Audit):
     """Exploit audit of the funnel; see `openenv_kit.trust.audit.Audit` for the members."""
 
     levels = tuple(LEVELS)
-    baselines = BASELINE_POLICIES
+    baseline_names = BASELINE_POLICIES
     exploits = EXPLOITS
 
     def __init__(self, environment: Environment) -> None:
@@ -122,13 +125,13 @@ class MetricTrackerAudit(Audit):
             return min(super().count_episodes(setting, level), FIRST_TRAINING_EPISODE)
         return FIRST_TRAINING_EPISODE
 
-    def reset_arguments(
+    def build_reset_arguments(
         self, level: str, episode_number: int, max_submissions: int = 1, setting: str | None = None
     ) -> dict[str, Any]:
         setting = setting or MIXED
         rules = {"max_steps": MAX_STEPS, "max_submissions": max_submissions}
         if setting in MODE_SETTINGS:
-            reset = self.reset_arguments(level, episode_number, max_submissions)
+            reset = self.build_reset_arguments(level, episode_number, max_submissions)
             reset |= MODE_SETTINGS[setting]
             # Only the graded reward allows practice submissions.
             if "reward" in MODE_SETTINGS[setting]:
@@ -149,10 +152,10 @@ class MetricTrackerAudit(Audit):
             **rules,
         }
 
-    def _build_line(
+    def _build_audit_line(
         self, setting: str, level: str, policy: str, episodes: Sequence[AuditedEpisode]
     ) -> AuditLine:
-        line = super()._build_line(setting, level, policy, episodes)
+        line = super()._build_audit_line(setting, level, policy, episodes)
         if (
             setting == MODE_PREFIX + Reward.KEY_F1
             and self.get_exploit_or_baseline(policy).ceiling is CHANCE_CEILING
@@ -172,8 +175,8 @@ class MetricTrackerAudit(Audit):
             setting = MIXED
         return _build_training_episodes(self, setting, level)
 
-    def compute_expected_answer_size(self, reset: Mapping[str, Any]) -> int:
-        return len(_reset_episode_and_get_view(reset).episode.expected_rows)
+    def compute_expected_answer_size(self, reset_arguments: Mapping[str, Any]) -> int:
+        return len(_reset_episode_and_get_view(reset_arguments).episode.expected_rows)
 
 
 @lru_cache(maxsize=2)
@@ -182,7 +185,7 @@ def _build_training_episodes(
 ) -> tuple[EpisodeView, ...]:
     numbers = range(FIRST_TRAINING_EPISODE, FIRST_TRAINING_EPISODE + TRAINING_EPISODES)
     return tuple(
-        _reset_episode_and_get_view(audit.reset_arguments(level, number, setting=setting))
+        _reset_episode_and_get_view(audit.build_reset_arguments(level, number, setting=setting))
         for number in numbers
     )
 

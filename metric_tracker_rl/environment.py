@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import metric_tracker_rl
 from metric_tracker_rl.engine.configuration.play_rules import DEFAULT_MAX_STEPS
 from metric_tracker_rl.engine.configuration.reset_arguments import RESET_ARGUMENTS
-from metric_tracker_rl.engine.configuration.splits import SPLITS, resolve_task_of_reset_arguments
+from metric_tracker_rl.engine.configuration.resolve_task import resolve_task_of_reset_arguments
+from metric_tracker_rl.engine.configuration.splits import SPLITS
 from metric_tracker_rl.engine.configuration.tasks import TASKS
 from metric_tracker_rl.engine.definitions.versions import VERSIONS
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
@@ -27,6 +28,7 @@ from openenv_kit.rollouts.policies import Policies
 from openenv_kit.sealed_split import is_sealed_split
 
 if TYPE_CHECKING:
+    from openenv_kit.own_data.support import OwnDataSupport
     from openenv_kit.page.environment_view import EnvironmentView
     from openenv_kit.trust.audit import Audit
     from openenv_kit.trust.certify import Certifier
@@ -65,6 +67,12 @@ class MetricTracker(Environment):
         return certify
 
     @cached_property
+    def own_data(self) -> OwnDataSupport:
+        from metric_tracker_rl.own_metrics.own_data import MetricTrackerOwnData
+
+        return MetricTrackerOwnData()
+
+    @cached_property
     def wire_models(self) -> WireModels:
         from metric_tracker_rl.models import (
             MetricTrackerRlAction,
@@ -90,11 +98,11 @@ class MetricTracker(Environment):
     def create_session(self, *, debug: bool = False) -> EpisodeSession:
         return EpisodeSession(debug=debug)
 
-    def build_result_labels(self, reset: Mapping[str, Any]) -> Mapping[str, str]:
+    def build_result_labels(self, reset_arguments: Mapping[str, Any]) -> Mapping[str, str]:
         """Return the level and the scenario family of an episode; empty for a sealed task."""
-        if is_sealed_split(reset.get("split")):
+        if is_sealed_split(reset_arguments.get("split")):
             return {}
-        _, config = resolve_task_of_reset_arguments(reset)
+        _, config = resolve_task_of_reset_arguments(reset_arguments)
         return {"level": config.difficulty, "family": config.scenario_family}
 
     def extract_score_components(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Action, observation and state types: the framework's base types with the funnel's fields."""
+"""Action, observation and state types, which extend the framework's base types."""
 
 from __future__ import annotations
 

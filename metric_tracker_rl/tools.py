@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from metric_tracker_rl.analysis_tools import ANALYSIS_TOOLS_BY_MODE, DRAWN_POLICY_TOOLS
+from metric_tracker_rl.analysis_tools import (
+    ANALYSIS_TOOLS_BY_MODE,
+    DRAWN_POLICY_TOOLS,
+    PRODUCT_TOOLS_CACHE_SIZE,
+    build_tools_for_product,
+)
 from metric_tracker_rl.analysis_tools.arguments import PayloadArguments
 from metric_tracker_rl.engine.configuration.modes import (
     GUIDED_MODE,
     LEAN_MODE,
     LEAN_RAW_MODE,
     MODE_ARGUMENTS,
-    MODES,
     RAW_MODE,
     PlayMode,
+    get_mode_texts,
     has_drawn_policy,
     read_play_mode,
 )
-from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
+from metric_tracker_rl.engine.configuration.product_policy import build_product_funnel
+from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP, Funnel
+from metric_tracker_rl.engine.episode.series_policy_numbers import rebuild_funnel_from_numbers
 from metric_tracker_rl.engine.report.parse_report import MAX_REPORT_ROWS
+from metric_tracker_rl.products.product_registry import find_product
 from metric_tracker_rl.wire_models import MetricSubmissionRow
 from openenv_kit.catalogue import Catalogue
+from openenv_kit.errors import ConfigurationError
 from openenv_kit.json_text import compact_json
 from openenv_kit.reply import ReplyStatus
 from openenv_kit.schema import build_arguments_schema
@@ -37,6 +47,11 @@ OVERVIEW_METHOD = "task_overview"
 
 _CONFIG_HEADING = "\n\nEpisode: "
 _FIRST_MESSAGE_FIELDS = ("start_date", "end_date", "days", "max_steps", "max_submissions")
+_PRODUCT_MESSAGE_FIELDS = (
+    *("product", "stages", "composite_rates", "daytime_share", "hours_per_day"),
+    "compares_daily_totals",
+)
+"""Fields of a product's episode from which names of series follow."""
 _GRADE_FIELDS = ("reward_breakdown", "submission_issues")
 PROSE_FIELDS = frozenset(
     {
@@ -61,7 +76,10 @@ def select_system_prompt(reset_fields: Mapping[str, Any] | None = None) -> str:
     Args:
         reset_fields: reset observation or reset arguments, or None for the default mode.
     """
-    return MODES[read_play_mode(reset_fields or {})].system_prompt
+    fields = reset_fields or {}
+    product_funnel = find_product_funnel(fields)
+    has_hours = product_funnel is None or product_funnel.hours_per_day > 1
+    return get_mode_texts(read_play_mode(fields), has_hours=has_hours).system_prompt
 
 
 def build_first_user_message(reset_observation: Mapping[str, Any]) -> str:
@@ -73,11 +91,13 @@ def build_first_user_message(reset_observation: Mapping[str, Any]) -> str:
     config = reset_observation["config"]
     fields = {name: config[name] for name in _FIRST_MESSAGE_FIELDS}
     fields |= {name: config[name] for name in MODE_ARGUMENTS if name in config}
+    fields |= {name: config[name] for name in _PRODUCT_MESSAGE_FIELDS if name in config}
     message = f"{reset_observation['instruction']}{_CONFIG_HEADING}{compact_json(fields)}."
     count = reset_observation.get("expected_row_count")
     if count:
         message += f" The right report has {count} rows."
-    if not read_play_mode(reset_observation).has_lean_profile:
+    states_thresholds = "stages" in config  # of a product, in the policy's text
+    if not states_thresholds and not read_play_mode(reset_observation).has_lean_profile:
         message += f" Thresholds: {compact_json(config['thresholds'])}."
     return message
 
@@ -186,10 +206,37 @@ TOOLS_BY_MODE: dict[PlayMode, tuple[Tool, ...]] = {
     LEAN_RAW_MODE: tuple(ANALYSIS_TOOLS_BY_MODE[LEAN_RAW_MODE].values()),
 }
 """Tools by mode."""
+SESSION_TOOLS = (SUBMIT_SOLUTION_TOOL, SUBMIT_GENERATORS_TOOL)
+"""Tools that the session executes itself."""
 DEFAULT_TOOLS = TOOLS_BY_MODE[GUIDED_MODE]
 """Tools of an episode reset without arguments: all analysis methods and two submission tools."""
 DEFAULT_VARIED_TOOLS = (*DRAWN_POLICY_TOOLS.values(), SUBMIT_SOLUTION_TOOL, SUBMIT_GENERATORS_TOOL)
 """The same tools for an episode whose reporting policy is drawn."""
+
+
+@lru_cache(maxsize=PRODUCT_TOOLS_CACHE_SIZE)
+def build_all_tools_for_product(mode: PlayMode, funnel: Funnel) -> tuple[Tool, ...]:
+    """Return the tools of a play mode for a product, including those that submit a report."""
+    submission_tools = [tool for tool in TOOLS_BY_MODE[mode] if tool in SESSION_TOOLS]
+    return (*build_tools_for_product(mode, funnel).values(), *submission_tools)
+
+
+def find_product_funnel(episode: Mapping[str, Any]) -> Funnel | None:
+    """Return the funnel of an episode's product; None without a product that can be used.
+
+    Args:
+        episode: the reset observation, the reset arguments or the state.
+    """
+    config = episode.get("config")
+    if isinstance(config, Mapping):
+        return rebuild_funnel_from_numbers(config) if "stages" in config else None
+    product = episode.get("product")
+    if product is None:
+        return None
+    try:
+        return build_product_funnel(find_product(product))
+    except ConfigurationError:
+        return None  # the reset rejects the product
 
 
 def convert_tool_call_to_action(name: str, arguments: Mapping[str, Any]) -> Action:
@@ -207,7 +254,11 @@ def select_tools_of_episode(episode: Mapping[str, Any]) -> Sequence[Tool]:
     Args:
         episode: the reset observation, the reset arguments or the state.
     """
-    tools = TOOLS_BY_MODE[read_play_mode(episode)]
+    mode = read_play_mode(episode)
+    product_funnel = find_product_funnel(episode)
+    if product_funnel is not None:
+        return build_all_tools_for_product(mode, product_funnel)
+    tools = TOOLS_BY_MODE[mode]
     return DEFAULT_VARIED_TOOLS if tools is DEFAULT_TOOLS and has_drawn_policy(episode) else tools
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from openenv.core.rubrics import Rubric
 
     from openenv_kit.catalogue import Catalogue
+    from openenv_kit.own_data.support import OwnDataSupport
     from openenv_kit.page.environment_view import EnvironmentView
     from openenv_kit.reset_arguments import ResetArgument
     from openenv_kit.rollouts.policies import Policy
@@ -115,7 +116,7 @@ class Environment(Protocol):
 
     @property
     def reset_arguments(self) -> Mapping[str, ResetArgument]:
-        """The arguments that a reset accepts, by name; see `index_reset_arguments_by_name`."""
+        """The arguments that a reset accepts, by name; see `index_arguments_by_name`."""
 
     @property
     def episode_limits(self) -> EpisodeLimits:
@@ -153,6 +154,11 @@ class Environment(Protocol):
         return None
 
     @property
+    def own_data(self) -> OwnDataSupport | None:
+        """Support for tasks from users' own tables; None (the default) if there are none."""
+        return None
+
+    @property
     def debugger_view(self) -> EnvironmentView | None:
         """The environment's views in the debugger at `/web`; None (the default): generic views."""
         return None
@@ -172,11 +178,11 @@ class Environment(Protocol):
             debug: whether replies contain the answers.
         """
 
-    def build_result_labels(self, reset: Mapping[str, Any]) -> Mapping[str, str]:
+    def build_result_labels(self, reset_arguments: Mapping[str, Any]) -> Mapping[str, str]:
         """Return the labels by which results are grouped, such as `{"level": "hard"}`.
 
         Args:
-            reset: arguments of the episode's reset.
+            reset_arguments: arguments of the episode's reset.
         """
         return {}
 

@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 
 
 @lru_cache(maxsize=256)
-def is_loopback(host: str) -> bool:
+def is_loopback_host(host: str) -> bool:
     """Return whether a host is `localhost`, a subdomain of it, or a loopback IP address."""
     if host == "localhost" or host.endswith(".localhost"):
         return True

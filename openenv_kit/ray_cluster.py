@@ -8,14 +8,19 @@ from contextlib import contextmanager
 from types import ModuleType
 
 from openenv_kit.errors import ConfigurationError
-from openenv_kit.variables import UV_HOOK_VARIABLE
+from openenv_kit.variables import PRODUCTS_VARIABLE, UV_HOOK_VARIABLE
+
+SHARED_VARIABLES = (PRODUCTS_VARIABLE,)
+"""Variables that the workers of a running cluster would otherwise not have."""
 
 
 @contextmanager
 def connect_to_ray() -> Iterator[ModuleType]:
     """Connect to a Ray cluster and yield the module `ray`; disconnect on exit.
 
-    The variable RAY_ADDRESS selects the cluster. If it is not set, a local cluster is started.
+    The variable RAY_ADDRESS selects the cluster. If it is not set, a local cluster is started. The
+    workers get the `SHARED_VARIABLES` of this process; product files must have the same path on
+    every machine of the cluster.
 
     Raises:
         ConfigurationError: Ray is not installed.
@@ -28,7 +33,12 @@ def connect_to_ray() -> Iterator[ModuleType]:
         raise ConfigurationError(
             "ray is not installed; pip install 'openenv-metric-tracker-rl[ray]'"
         ) from None
-    ray.init(ignore_reinit_error=True, log_to_driver=False)
+    variables = {name: os.environ[name] for name in SHARED_VARIABLES if os.environ.get(name)}
+    ray.init(
+        ignore_reinit_error=True,
+        log_to_driver=False,
+        runtime_env={"env_vars": variables} if variables else None,
+    )
     try:
         yield ray
     finally:

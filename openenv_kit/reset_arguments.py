@@ -3,7 +3,7 @@
 An environment declares its arguments once:
 
 ```python
-reset_arguments = index_reset_arguments_by_name(
+reset_arguments = index_arguments_by_name(
     EPISODE_ID, SEED, SPLIT, INDEX,
     ResetArgument("wind", ArgumentRole.DATA, "string", "`calm` or `storm`"),
 )
@@ -77,6 +77,12 @@ SEED = ResetArgument(
     "seed", ArgumentRole.SEED, "integer", "seed of the episode; default: the task's seed"
 )
 DIFFICULTY = ResetArgument("difficulty", ArgumentRole.LEVEL, "string", "name of a level")
+PRODUCT = ResetArgument(
+    "product",
+    ArgumentRole.DATA,
+    "object",
+    "a product made from your own table: its name on this server, or its file as an object",
+)
 REWARD = ResetArgument("reward", ArgumentRole.PLAY, "string", "what the end of the episode pays")
 MAX_STEPS = ResetArgument(
     "max_steps",
@@ -99,7 +105,7 @@ EPISODE_SELECTORS = TASK_SELECTORS | SINGLE_TASK_SELECTORS
 """Names of the arguments that select an episode in any environment."""
 
 
-def index_reset_arguments_by_name(*arguments: ResetArgument) -> dict[str, ResetArgument]:
+def index_arguments_by_name(*arguments: ResetArgument) -> dict[str, ResetArgument]:
     """Return a dictionary of reset arguments by name, in the same order."""
     return {argument.name: argument for argument in arguments}
 

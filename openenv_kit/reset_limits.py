@@ -1,4 +1,4 @@
-"""Enforces a server's limits on the reset arguments `max_steps` and `max_submissions`."""
+"""Enforces a server's limits on the arguments of a reset."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from openenv_kit.environment import Environment
 from openenv_kit.errors import ConfigurationError, InvalidValueError, UnknownNameError
 from openenv_kit.reply import Reply, ReplyStatus
-from openenv_kit.reset_arguments import EPISODE_ID, MAX_STEPS, MAX_SUBMISSIONS
+from openenv_kit.reset_arguments import EPISODE_ID, MAX_STEPS, MAX_SUBMISSIONS, PRODUCT
 from openenv_kit.serving.episodes.ids import require_valid_episode_id
 from openenv_kit.session import Session
 
@@ -16,8 +16,8 @@ CAPPED_RESET_ARGUMENTS = (MAX_STEPS.name, MAX_SUBMISSIONS.name)
 """Names of the reset arguments whose maximum is a server setting."""
 
 
-class MaxStepsAndSubmissions(Protocol):
-    """A server's limits on the reset arguments `max_steps` and `max_submissions`."""
+class ResetLimits(Protocol):
+    """A server's limits on the arguments of a reset."""
 
     @property
     def max_steps(self) -> int:
@@ -27,12 +27,16 @@ class MaxStepsAndSubmissions(Protocol):
     def max_submissions(self) -> int:
         """Largest `max_submissions` of an episode."""
 
+    @property
+    def inline_products(self) -> bool:
+        """Whether a reset may contain a product itself instead of a product's name."""
+
 
 def reset_within_server_limits(
     environment: Environment,
     session: Session,
     reset_arguments: Mapping[str, Any],
-    limits: MaxStepsAndSubmissions,
+    limits: ResetLimits,
 ) -> Reply:
     """Check reset arguments against a server's limits, then start the episode.
 
@@ -57,6 +61,11 @@ def reset_within_server_limits(
                 raise UnknownNameError("reset argument", name, known_arguments)
         if reset_arguments.get(EPISODE_ID.name) is not None:
             require_valid_episode_id(reset_arguments[EPISODE_ID.name])
+        product = reset_arguments.get(PRODUCT.name)
+        if not limits.inline_products and isinstance(product, Mapping):
+            raise InvalidValueError(
+                PRODUCT.name, product, "the name of a product; this server takes no inline products"
+            )
         arguments = {
             name: value for name, value in reset_arguments.items() if name != EPISODE_ID.name
         }

@@ -34,9 +34,9 @@ class Session:
     """Plays episodes of an environment, one at a time. Each environment has a subclass.
 
     `reset` and `step` return an error reply for bad input; they do not raise. A subclass provides
-    `start_episode`, `execute_action` and `episode_identity`. This class counts and limits steps and
-    rejects steps after the end. In every subclass, a step after the end has reward 0, and the end
-    of a sealed episode shows only the score.
+    `start_episode`, `execute_action` and `build_episode_identity`. This class counts and limits
+    steps and rejects steps after the end. In every subclass, a step after the end has reward 0, and
+    the end of a sealed episode shows only the score.
 
     Attributes:
         is_sealed: whether the episode belongs to a sealed split.
@@ -78,7 +78,7 @@ class Session:
         """
         raise NotImplementedError
 
-    def episode_identity(self) -> Mapping[str, Any]:
+    def build_episode_identity(self) -> Mapping[str, Any]:
         """Return the configuration and rules of play that determine the episode, as JSON values.
 
         They are not shown to players.

@@ -295,7 +295,9 @@ def derive_seed_from_text(text: str) -> int:
 
 
 @lru_cache(maxsize=64)
-def indices_of_level(splits: HashedSplits[Any, Any], split: str, level: str) -> tuple[int, ...]:
+def find_task_indices_of_level(
+    splits: HashedSplits[Any, Any], split: str, level: str
+) -> tuple[int, ...]:
     """Return the indices of the tasks in a split that have the given level."""
     indices = range(splits.size(split))
     return tuple(index for index in indices if splits.task(split, index).level == level)

@@ -166,14 +166,14 @@ class Tools(Registry[Tool]):
             options: additional attributes of `Tool`.
         """
 
-        def declare(function: ToolFunctionT) -> ToolFunctionT:
+        def declare_tool(function: ToolFunctionT) -> ToolFunctionT:
             name = options.pop("name", function.__name__)
             attributes = {"vocabulary": self.vocabulary, **options}
             description = get_first_docstring_line(function)
             self.add(Tool(name, description, arguments_type, function, **attributes))
             return function
 
-        return declare
+        return declare_tool
 
 
 class ToolCall(NamedTuple):

@@ -13,6 +13,8 @@ OLD_VARIABLE_PREFIX = "METRIC_TRACKER_"
 
 ENVIRONMENT_VARIABLE = "ENVIRONMENT"
 """Name of the default environment."""
+PRODUCTS_VARIABLE = "PRODUCTS"
+"""Files, or folders of files, with products of users' own tables, separated by `os.pathsep`."""
 SALT_VARIABLE = "OPENENV_KIT_SEALED_SALT"
 """Secret from which the tasks of sealed splits are generated."""
 SIGNING_KEY_VARIABLE = "OPENENV_KIT_ATTESTATION_KEY"

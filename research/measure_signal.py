@@ -27,7 +27,7 @@ from openenv_kit.results.signal import (
     measure_signal_by_level_and_mode,
 )
 from openenv_kit.rollouts.curriculum import RUNG_LEVEL_NAMES
-from openenv_kit.splits import derive_seed_from_text, indices_of_level
+from openenv_kit.splits import derive_seed_from_text, find_task_indices_of_level
 from research.benchmark_report.tables import markdown_table
 from research.graded_players import GRADED_PLAYERS, build_player, measure_rewards
 from research.tokens import count_tokens
@@ -73,7 +73,7 @@ def iter_level_cases(tasks: int) -> Iterator[SignalCase]:
     for name, levels in LEVELS.items():
         splits: Any = get_environment(name).splits
         for level in levels:
-            indices = indices_of_level(splits, SPLIT, level)[:tasks]
+            indices = find_task_indices_of_level(splits, SPLIT, level)[:tasks]
             for mode in MEASURED_MODES.get(name, ({},)):
                 resets = [{"split": SPLIT, "index": index, **mode} for index in indices]
                 yield SignalCase(name, resets)

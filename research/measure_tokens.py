@@ -13,8 +13,11 @@ import typer
 from rich.console import Console
 
 from metric_tracker_rl.audit import ANOMALY_COUNTS
-from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
+from metric_tracker_rl.engine.configuration.episode_config import (
+    EpisodeConfig,
+)
 from metric_tracker_rl.engine.configuration.splits import SPLITS
+from metric_tracker_rl.engine.definitions.anomaly_types import MIXED
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
 from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.engine.definitions.names import DISCLOSURES, PROFILES, PolicySource
@@ -25,7 +28,7 @@ from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
 from metric_tracker_rl.engine.reporting_policy.labels import compute_expected_rows
 from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.cli.common import Column, build_item_table, require_installed
-from openenv_kit.splits import indices_of_level
+from openenv_kit.splits import find_task_indices_of_level
 from research.tokens import ENCODING, count_tokens
 from research.transcript import build_transcript
 
@@ -121,7 +124,7 @@ def measure_default_policy(level: str, episodes: int) -> ResultLine:
 
 
 def _resets_of_level(level: str, episodes: int) -> Sequence[ResultLine]:
-    numbers = indices_of_level(SPLITS, SPLIT, level)[:episodes]
+    numbers = find_task_indices_of_level(SPLITS, SPLIT, level)[:episodes]
     return [{"split": SPLIT, "index": number, "max_steps": 128} for number in numbers]
 
 

@@ -22,7 +22,7 @@ from openenv_kit.environment import get_environment
 from openenv_kit.errors import require_name
 from openenv_kit.tool import ToolCall
 from openenv_kit.trainers.chat_messages import list_message_texts_of_role
-from openenv_kit.trainers.scripted_calls import next_scripted_call
+from openenv_kit.trainers.scripted_calls import get_next_scripted_call
 
 MODEL = "scripted"
 ROUTE = "/chat/completions"
@@ -59,7 +59,7 @@ class ScriptedEndpoint:
                 request = json.loads(self.rfile.read(length))
                 endpoint.requests += 1
                 messages = request["messages"]
-                call = next_scripted_call(
+                call = get_next_scripted_call(
                     policy,
                     list_message_texts_of_role(messages, "tool"),
                     environment,

@@ -28,7 +28,7 @@ from openenv_kit.rollouts.token_budgets import (
     TokenBudget,
     TokenPercentiles,
     find_token_budget,
-    token_budgets_path,
+    get_token_budgets_path,
     write_token_budgets,
 )
 from research.benchmark_report.tables import markdown_table
@@ -90,7 +90,7 @@ def measure_token_budgets(
             measured = get_environment(name)
             budgets_by_case = pool.map(partial(measure_case, tasks=tasks), list_cases(name))
             budgets = [budget for case_budgets in budgets_by_case for budget in case_budgets]
-            path = token_budgets_path(measured)
+            path = get_token_budgets_path(measured)
             write_token_budgets(
                 path,
                 budgets,

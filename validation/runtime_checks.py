@@ -10,9 +10,9 @@ from typing import Any
 
 from openenv_kit.environment import full_observation_from_reply
 from openenv_kit.json_text import compact_json
-from openenv_kit.recordings.digest import canonical_json_without_empty_fields
+from openenv_kit.recordings.digest import format_canonical_json_without_empty_fields
 from openenv_kit.recordings.format import read_runs
-from openenv_kit.recordings.replay import check_replay
+from openenv_kit.recordings.replay import replay_and_compare_run
 from openenv_kit.reply import observation_from_reply
 from openenv_kit.rollouts.run_policy import iter_policy_steps
 from validation.check_context import (
@@ -96,7 +96,7 @@ def _check_replayability(context: CheckContext) -> Measurements:
     for reset, episode in zip(context.resets, episodes, strict=True):
         plan = {"reset": reset, "actions": [step.action for step in episode[1:]]}
         replies = [
-            canonical_json_without_empty_fields(reply) for reply in context.replay_plan(plan)
+            format_canonical_json_without_empty_fields(reply) for reply in context.replay_plan(plan)
         ]
         require(replies == _observation_texts(episode), f"the replay of {reset} differs")
     return {"transcripts": len(episodes)}
@@ -162,10 +162,14 @@ def _check_episode_isolation(context: CheckContext) -> Measurements:
     session = context.environment.create_session()
     for reset, episode in zip(context.resets, context.reference_episodes, strict=True):
         replies = [
-            canonical_json_without_empty_fields(observation_from_reply(session.reset(**reset)))
+            format_canonical_json_without_empty_fields(
+                observation_from_reply(session.reset(**reset))
+            )
         ]
         replies += [
-            canonical_json_without_empty_fields(observation_from_reply(session.step(step.action)))
+            format_canonical_json_without_empty_fields(
+                observation_from_reply(session.step(step.action))
+            )
             for step in episode[1:]
         ]
         require(
@@ -244,7 +248,9 @@ def _check_solution_is_hidden(context: CheckContext) -> Measurements:
 @register_check("semantic.verifier_determinism")
 def _check_grader_determinism(context: CheckContext) -> Measurements:
     plan = next(iter(context.canary_plans.values()))
-    grades = {canonical_json_without_empty_fields(context.replay_plan(plan)[-1]) for _ in range(3)}
+    grades = {
+        format_canonical_json_without_empty_fields(context.replay_plan(plan)[-1]) for _ in range(3)
+    }
     require(len(grades) == 1, "the same actions are graded differently")
     return {"grades of one play": 3}
 
@@ -254,7 +260,7 @@ def _check_grades_of_other_machines(context: CheckContext) -> Measurements:
     folder = ROOT / "submissions" / SUBMISSION_FOLDERS[context.environment.name]
     runs = read_runs(folder / "runs.jsonl.gz")[:PLAYED_TASKS]
     for run in runs:
-        result = check_replay(run, context.environment)
+        result = replay_and_compare_run(run, context.environment)
         require(
             result.matches_recording,
             f"{run.reset} was graded {run.score} on another machine, and {result.score} here",
@@ -281,10 +287,10 @@ def _check_resource_use(context: CheckContext) -> Measurements:
 
 
 def _observation_texts(steps: Sequence[PlayedStep]) -> list[str]:
-    return [canonical_json_without_empty_fields(step.observation) for step in steps]
+    return [format_canonical_json_without_empty_fields(step.observation) for step in steps]
 
 
 def _plain_json(observation: Mapping[str, Any]) -> dict[str, Any]:
     """Return an observation with models replaced by JSON values."""
-    fields: dict[str, Any] = json.loads(canonical_json_without_empty_fields(observation))
+    fields: dict[str, Any] = json.loads(format_canonical_json_without_empty_fields(observation))
     return fields

@@ -16,13 +16,7 @@ from openenv_kit.bitstream import BitStream
 from openenv_kit.catalogue import Catalogue
 from openenv_kit.environment import Environment, EpisodeLimits, Reply, Session, WireModels
 from openenv_kit.errors import require_integer
-from openenv_kit.reset_arguments import (
-    EPISODE_ID,
-    INDEX,
-    SEED,
-    SPLIT,
-    index_reset_arguments_by_name,
-)
+from openenv_kit.reset_arguments import EPISODE_ID, INDEX, SEED, SPLIT, index_arguments_by_name
 from openenv_kit.rollouts.policies import ObservationJson, Policies
 from openenv_kit.splits import HashedSplits
 from openenv_kit.tool import ToolArguments, Tools
@@ -84,7 +78,7 @@ class PipeSession(Session):
         reply: Reply = TOOLS.find(action.get("tool")).call(self, action.get("arguments", {}))
         return reply
 
-    def episode_identity(self) -> dict[str, Any]:
+    def build_episode_identity(self) -> dict[str, Any]:
         return {"seed": self.seed}
 
     def distance_to_leak(self, segment: int) -> int:
@@ -142,7 +136,7 @@ class PipeLeak(Environment):
             name: observation.get(name) for name in ("status", "message", "reading")
         },
     )
-    reset_arguments = index_reset_arguments_by_name(EPISODE_ID, SEED, SPLIT, INDEX)
+    reset_arguments = index_arguments_by_name(EPISODE_ID, SEED, SPLIT, INDEX)
     episode_limits, splits, policies = EpisodeLimits(MAX_STEPS), SPLITS, POLICIES
 
     def build_system_prompt(self, reset_fields: Mapping[str, Any] | None = None) -> str:

@@ -80,7 +80,7 @@ def courses_of(reset: Mapping[str, Any], story: Story) -> Courses | None:
     session = FirewatchSession()
     session.reset(**reset)
     actions = [frame.action for frame in story.frames if frame.action]
-    return courses(find(session.episode_identity()["reset"]), actions)
+    return courses(find(session.build_episode_identity()["reset"]), actions)
 
 
 def score_html(story: Story, found: Courses | None, player: str) -> str:

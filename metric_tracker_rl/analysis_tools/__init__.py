@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 
 from metric_tracker_rl.analysis_tools import (
     compare,
@@ -15,6 +15,7 @@ from metric_tracker_rl.analysis_tools import (
 from metric_tracker_rl.analysis_tools.lean import LEAN_TOOLS, SUBMIT_TOOL
 from metric_tracker_rl.analysis_tools.raw import RAW_LEAN_TOOLS, RAW_TOOLS
 from metric_tracker_rl.analysis_tools.registry import (
+    HOURLY_METHODS,
     TOOLS,
     build_method_specs,
     create_empty_analysis_method_registry,
@@ -24,9 +25,10 @@ from metric_tracker_rl.engine.configuration.modes import (
     LEAN_MODE,
     LEAN_RAW_MODE,
     RAW_MODE,
+    PlayMode,
 )
 from metric_tracker_rl.engine.configuration.play_rules import PlayRules
-from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
+from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP, Funnel
 from metric_tracker_rl.engine.definitions.names import DIRECTIONS, STDDEV_SHIFT
 from metric_tracker_rl.wire_models import (
     MethodSpec,
@@ -40,6 +42,7 @@ __all__ = [
     "ANALYSIS_TOOLS_BY_MODE",
     "DRAWN_POLICY_TOOLS",
     "LEAN_TOOLS",
+    "PRODUCT_TOOLS_CACHE_SIZE",
     "RAW_LEAN_TOOLS",
     "RAW_TOOLS",
     "TOOLS",
@@ -47,6 +50,7 @@ __all__ = [
     "available_payload_generation_methods",
     "available_synthetic_generator_methods",
     "build_method_specs",
+    "build_tools_for_product",
     "compare",
     "explain_why_row_generators_are_rejected",
     "lookup",
@@ -82,17 +86,54 @@ def build_guided_tools_for_drawn_reporting_policy() -> Tools:
     return varied_tools
 
 
+PRODUCT_TOOLS_CACHE_SIZE = 64
+DESCRIPTIONS_FOR_DAILY_TOTALS = {
+    "check_impossible_counts": "List adjacent stages of which the later has more events than the "
+    "earlier on one date.",
+    "get_instrumentation_data_quality_issue_rows": "Rows of adjacent stages with impossible "
+    "counts.",
+}
+"""Descriptions of tools if impossible counts are found in the day's totals."""
+DESCRIPTIONS_WITHOUT_HOURS = {
+    "show_raw_data": "Return raw daily event counts, from the start or an offset."
+}
+"""Descriptions of tools if only the day's totals are known."""
 DRAWN_POLICY_TOOLS = build_guided_tools_for_drawn_reporting_policy()
 
 
-def select_analysis_tools(rules: PlayRules, *, has_drawn_policy: bool = False) -> Tools:
+@lru_cache(maxsize=PRODUCT_TOOLS_CACHE_SIZE)
+def build_tools_for_product(mode: PlayMode, funnel: Funnel) -> Tools:
+    """Return the analysis tools of a play mode for a product.
+
+    Their schemas list the names of the product's funnel. No description mentions the default
+    daytime hours, and if only the day's totals are known, there are no hourly tools.
+    """
+    tools = ANALYSIS_TOOLS_BY_MODE[mode]
+    product_tools = create_empty_analysis_method_registry(funnel)
+    for tool in (DRAWN_POLICY_TOOLS if tools is TOOLS else tools).values():
+        if funnel.daytime is not None or tool.name not in HOURLY_METHODS:
+            description = tool.description
+            if funnel.compares_daily_totals:
+                description = DESCRIPTIONS_FOR_DAILY_TOTALS.get(tool.name, description)
+            if funnel.hours_per_day == 1:
+                description = DESCRIPTIONS_WITHOUT_HOURS.get(tool.name, description)
+            product_tools.add(replace(tool, description=description, vocabulary=funnel))
+    return product_tools
+
+
+def select_analysis_tools(
+    rules: PlayRules, *, has_drawn_policy: bool = False, product_funnel: Funnel | None = None
+) -> Tools:
     """Return the analysis tools of an episode that is played by the given rules.
 
     Args:
         rules: the episode's rules of play.
         has_drawn_policy: whether the reporting policy is drawn at random. If so, no tool
             description mentions the level's default thresholds or hours.
+        product_funnel: funnel of the episode's product; None for the built-in funnel.
     """
+    if product_funnel is not None:
+        return build_tools_for_product(rules.mode, product_funnel)
     tools = ANALYSIS_TOOLS_BY_MODE[rules.mode]
     return DRAWN_POLICY_TOOLS if has_drawn_policy and tools is TOOLS else tools
 

@@ -137,6 +137,8 @@ def check_impossible_counts(view: EpisodeView, arguments: DateArguments) -> Impo
         if not excess_by_pair[name]:
             continue
         hourly_excess = hourly_counts[later] - hourly_counts[earlier]
+        if funnel.compares_daily_totals:
+            hourly_excess = hourly_excess[:0]  # single hours may have a larger later stage
         impossible_hours = hourly_excess[hourly_excess > 0].rename("excess")
         issues.append(
             {
@@ -175,15 +177,9 @@ def list_suspicious_dates(
     sizes = np.abs(metrics.deviation.to_numpy())
     rate_sizes = sizes[:, metrics.find_column_positions_of_entities(funnel.conversion_rate_names)]
     count_sizes = sizes[:, metrics.find_column_positions_of_entities(funnel.event_count_names)]
-    share_sizes = sizes[
-        :, metrics.find_column_positions_of_entities([funnel.daytime_share_name])[0]
-    ]
-    series_sizes = sizes[
-        :,
-        metrics.find_column_positions_of_entities(
-            [*funnel.count_and_rate_names, funnel.daytime_share_name]
-        ),
-    ]
+    share_columns = metrics.find_column_positions_of_entities(funnel.daytime_share_names)
+    share_sizes = sizes[:, share_columns].sum(axis=1)  # 0 if the funnel has no daytime share
+    series_sizes = sizes[:, metrics.find_column_positions_of_entities(funnel.daily_series_names)]
     broken_steps = flagged[
         :, metrics.find_column_positions_of_entities(funnel.funnel_step_names)
     ].sum(axis=1)

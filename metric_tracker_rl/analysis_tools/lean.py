@@ -113,6 +113,7 @@ def list_series_with_median_and_threshold(
         "columns": ["series", weekday_baselines.index.tolist() or "median", "threshold"],
         "rows": [list(row) for row in rows],
         **view.drawn_policy_numbers,
+        **view.names_and_thresholds_of_product,
     }
     if arguments.details:
         result |= {"policy": view.reporting_policy_text, "row_fields": list(ROW_FIELDS)}
@@ -231,4 +232,4 @@ def find_series_ids_in_scan_result(result: MethodResult) -> set[int]:
 def _list_daily_series_names(view: EpisodeView) -> list[str]:
     """Return the names of all event counts and conversion rates, and of the daytime share."""
     funnel = view.episode.config.funnel_with_policy_daytime
-    return [*funnel.count_and_rate_names, funnel.daytime_share_name]
+    return list(funnel.daily_series_names)

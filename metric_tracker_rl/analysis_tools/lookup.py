@@ -11,7 +11,11 @@ from metric_tracker_rl.analysis_tools.arguments import (
     RawDataArguments,
     TaskOverviewArguments,
 )
-from metric_tracker_rl.analysis_tools.registry import TOOLS, MethodResult
+from metric_tracker_rl.analysis_tools.registry import (
+    TOOLS,
+    MethodResult,
+    list_method_names_of_episode,
+)
 from metric_tracker_rl.engine.definitions.anomaly_types import MIX_SHIFT
 from metric_tracker_rl.engine.definitions.display import subtract_baseline_and_round_for_display
 from metric_tracker_rl.engine.definitions.entity_types import HOURLY_MIX
@@ -82,7 +86,7 @@ def build_task_overview(view: EpisodeView, arguments: TaskOverviewArguments) -> 
         "dates": list(episode.dates),
         "threshold_search_space": THRESHOLD_SEARCH_SPACE,
         "payload_schema": describe_report_row_fields(include_allowed_names=arguments.details),
-        "available_methods": list(TOOLS),
+        "available_methods": list_method_names_of_episode(TOOLS, view),
         "entities": _list_entity_types_and_names(view),
     }
     # The reset observation and `config` contain the same facts, so they are omitted by default.
@@ -146,6 +150,10 @@ def list_hourly_counts_and_daytime_share_of_date(
 def list_daily_or_hourly_counts(view: EpisodeView, arguments: RawDataArguments) -> EventCountsPage:
     """Return raw event counts, daily by default or hourly, from the start or an offset."""
     is_hourly = arguments.granularity == "hourly"
+    if is_hourly and view.episode.config.funnel_with_policy_daytime.hours_per_day == 1:
+        raise ToolArgumentError(
+            "granularity is 'hourly'; allowed: daily, because this episode has no counts by hour."
+        )
     counts = view.episode.hourly if is_hourly else view.episode.daily
     page = counts[arguments.offset : arguments.offset + arguments.limit]
     return {

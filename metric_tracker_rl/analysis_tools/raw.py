@@ -14,6 +14,7 @@ from metric_tracker_rl.analysis_tools.registry import (
     TOOLS,
     MethodResult,
     create_empty_analysis_method_registry,
+    list_method_names_of_episode,
 )
 from metric_tracker_rl.engine.definitions.report_row import ROW_FIELDS
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
@@ -45,7 +46,7 @@ def build_task_overview_without_flags(
     return {
         **{name: guided_result[name] for name in names},
         "row_fields": list(ROW_FIELDS),
-        "available_methods": list(RAW_TOOLS),
+        "available_methods": list_method_names_of_episode(RAW_TOOLS, view),
     }
 
 

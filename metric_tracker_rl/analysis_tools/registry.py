@@ -9,8 +9,7 @@ from typing import Any, TypeVar, cast
 import orjson
 from pydantic import BaseModel
 
-from metric_tracker_rl.engine.configuration.episode_config import FUNNELS
-from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
+from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP, Funnel
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.wire_models import MethodSpec
 from openenv_kit.schema import build_arguments_schema
@@ -21,6 +20,8 @@ MethodResult = dict[str, Any]
 ArgumentsT = TypeVar("ArgumentsT", bound=BaseModel)
 AnalysisMethod = Callable[[EpisodeView, ArgumentsT], MethodResult]
 
+HOURLY_METHODS = ("hourly_rows_for_date", "get_hourly_traffic_mix_shift_rows", "hours")
+"""Methods that an episode lacks if only the day's totals are known."""
 MAX_CACHED_BYTES = 256_000
 """Maximum size of an episode's cached results in bytes of JSON. A larger cache is emptied."""
 
@@ -77,30 +78,34 @@ def cache_results_in_episode(method: AnalysisMethod[ArgumentsT]) -> AnalysisMeth
     return run_cached
 
 
-def create_empty_analysis_method_registry() -> AnalysisMethods:
-    """Return an empty registry whose argument schemas list the entity names of the ordering app."""
-    return AnalysisMethods("analysis_method", ORDERING_APP)
+def create_empty_analysis_method_registry(funnel: Funnel = ORDERING_APP) -> AnalysisMethods:
+    """Return an empty registry whose argument schemas list the entity names of a funnel."""
+    return AnalysisMethods("analysis_method", funnel)
 
 
-def build_method_specs(
-    tools: Tools, funnel_name: str = ORDERING_APP.name
-) -> tuple[MethodSpec, ...]:
+def build_method_specs(tools: Tools, funnel: Funnel = ORDERING_APP) -> tuple[MethodSpec, ...]:
     """Return the catalogue entries of tools; their schemas list one funnel's entity names."""
-    return _build_and_cache_method_specs(tuple(tools.values()), funnel_name)
+    return _build_and_cache_method_specs(tuple(tools.values()), funnel)
 
 
 @lru_cache(maxsize=64)
 def _build_and_cache_method_specs(
-    tools: tuple[Tool, ...], funnel_name: str
+    tools: tuple[Tool, ...], funnel: Funnel
 ) -> tuple[MethodSpec, ...]:
     return tuple(
         MethodSpec(
             name=tool.name,
             description=tool.description,
-            parameters=build_arguments_schema(tool.arguments_type, FUNNELS[funnel_name]),
+            parameters=build_arguments_schema(tool.arguments_type, funnel),
         )
         for tool in tools
     )
+
+
+def list_method_names_of_episode(tools: Tools, view: EpisodeView) -> list[str]:
+    """Return the names of the tools, without hourly ones if only the day's totals are known."""
+    is_hourly = view.episode.config.funnel_with_policy_daytime.daytime is not None
+    return [name for name in tools if is_hourly or name not in HOURLY_METHODS]
 
 
 def collect_dates_of_result_rows(result: MethodResult) -> set[str]:

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
-from openenv_kit.cli.common import is_package_installed, require_installed
+from metric_tracker_rl.products.product_registry import register_product_file
+from openenv_kit.cli.common import ProductOption, is_package_installed, require_installed
 from openenv_kit.reply import ReplyStatus
 from openenv_kit.sealed_split import is_sealed_split
 
@@ -35,6 +36,7 @@ def episode(
     ] = None,
     split: Annotated[str | None, typer.Option(help="Split; requires --index.")] = None,
     index: Annotated[int | None, typer.Option(help="Position in the split, from 0.")] = None,
+    product: ProductOption = None,
 ) -> None:
     """Write the daily and the hourly counts of one episode, without its labels.
 
@@ -46,7 +48,14 @@ def episode(
     if to is EpisodeFileFormat.PARQUET and not is_package_installed("fastparquet"):
         require_installed("pyarrow", needed_for="--to parquet")
     session = EpisodeSession()
-    reply = session.reset(task_id=task, seed=seed, difficulty=difficulty, split=split, index=index)
+    reply = session.reset(
+        task_id=task,
+        seed=seed,
+        difficulty=difficulty,
+        split=split,
+        index=index,
+        product=None if product is None else register_product_file(product).name,
+    )
     if reply.status == ReplyStatus.ERROR or session.episode is None:
         raise typer.BadParameter(reply.message)
     options = [str(value) for value in (difficulty, seed) if value is not None]

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from metric_tracker_rl.engine.definitions.funnel import Funnel
 from metric_tracker_rl.page.known_values import KnownValues
-from metric_tracker_rl.page.verdicts import RowVerdict, format_entity_name_for_display
+from metric_tracker_rl.page.verdicts import RowVerdict
+from metric_tracker_rl.page.words import label_rates, name_of_entity
 from openenv_kit.page.components.elements import humanize
 from openenv_kit.page.components.grid import GLYPHS, CellVerdict, verdict_class
 from openenv_kit.page.components.line_chart import (
@@ -57,12 +58,10 @@ def list_counts(funnel: Funnel) -> list[DailySeriesName]:
 
 def list_rates(funnel: Funnel) -> list[DailySeriesName]:
     """Return the step rates, followed by the rates of the whole funnel."""
-    events = [humanize(stage.event) for stage in funnel.stages]
+    first = funnel.columns.rates.start
     return [
-        DailySeriesName(column, f"{events[below]} → {events[above]}", is_rate=True)
-        for column, (above, below) in enumerate(
-            funnel.rate_stage_indices, start=funnel.columns.rates.start
-        )
+        DailySeriesName(column, label, is_rate=True)
+        for column, label in enumerate(label_rates(funnel), start=first)
     ]
 
 
@@ -156,7 +155,7 @@ def build_flags(
             texts.setdefault(day, []).append("impossible counts")
     for verdict in verdicts:
         if verdict.column >= known_values.funnel.columns.rates.stop:
-            name = format_entity_name_for_display(verdict.row)
+            name = name_of_entity(verdict.row.as_dict())
             texts.setdefault(verdict.day, []).append(f"{name}: {verdict.outcome}")
     return {day: "; ".join(some) for day, some in texts.items()}
 

@@ -16,6 +16,7 @@ from metric_tracker_rl.engine.episode.episode import FunnelEpisode
 from metric_tracker_rl.engine.grading.grader import is_within_value_tolerance
 from metric_tracker_rl.engine.report.parse_report import parse_report
 from metric_tracker_rl.page.known_values import DayAndColumn
+from metric_tracker_rl.page.words import name_of_entity
 from openenv_kit.errors import ReportError
 from openenv_kit.page.components.elements import humanize
 from openenv_kit.page.components.grid import CellVerdict
@@ -147,7 +148,7 @@ def _judge_unexpected_row(row: ReportRow, episode: FunnelEpisode) -> RowVerdict:
         return _create_verdict(
             CellVerdict.EXTRA, row, "The reporting policy asks for no row on this day.", episode
         )
-    root = format_entity_name_for_display(find_most_likely_root(row, roots, episode))
+    root = name_of_entity(find_most_likely_root(row, roots, episode).as_dict())
     return _create_verdict(
         CellVerdict.CONSEQUENCE, row, f"Consequence of {root}: only the root is reported.", episode
     )
@@ -160,14 +161,6 @@ def _create_verdict(
         row.entity_type, row.entity_name
     )
     return RowVerdict(kind, row, episode.day_by_date[row.date], column, sentence)
-
-
-def format_entity_name_for_display(row: ReportRow) -> str:
-    """Return a readable title for the entity of a row."""
-    if row.entity_type == DATA_QUALITY:
-        below, _, above = humanize(row.entity_name).partition(" lte ")
-        return f"more {below} than {above}"
-    return humanize(row.entity_name).replace(":", ": ")
 
 
 def find_most_likely_root(

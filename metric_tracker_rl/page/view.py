@@ -41,7 +41,7 @@ from metric_tracker_rl.page.suggestion import (
     hint_of_report,
     hint_of_submitted_ids,
 )
-from metric_tracker_rl.page.verdicts import RowVerdict, format_entity_name_for_display
+from metric_tracker_rl.page.verdicts import RowVerdict
 from metric_tracker_rl.page.visible_state import (
     collect_known_values_from_replies,
     collect_values_and_verdicts_to_show,
@@ -323,7 +323,7 @@ def _verdict_item_html(verdict: RowVerdict) -> str:
     return (
         f'<li class="{verdict_class(kind)}"><b>{GLYPHS[kind]} {escape(verdict.outcome)}</b>'
         f"<span>{escape(format_short_date(row.date))}, "
-        f"{escape(format_entity_name_for_display(row))}. {escape(verdict.sentence)}{call}</span>"
+        f"{escape(words.name_of_entity(row.as_dict()))}. {escape(verdict.sentence)}{call}</span>"
         "</li>"
     )
 

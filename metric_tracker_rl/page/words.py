@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from metric_tracker_rl.engine.configuration.episode_config import FUNNELS
 from metric_tracker_rl.engine.definitions.entity_types import (
     CONVERSION_RATE,
     DATA_QUALITY,
@@ -110,9 +111,33 @@ def explain_rule_of_row(row: Mapping[str, Any], funnel: Funnel) -> str:
 
 
 def name_of_entity(row: Mapping[str, Any]) -> str:
-    """Return a readable name of a row's entity."""
-    name = humanize(str(row.get("entity_name", "")))
+    """Return a readable name of a row's entity, such as "menu open → product added to cart"."""
+    name = str(row.get("entity_name", ""))
+    if name in _RATE_LABELS:
+        return _RATE_LABELS[name]
     if row.get("entity_type") == DATA_QUALITY:
-        below, _, above = name.partition(" lte ")
+        below, _, above = humanize(name).partition(" lte ")
         return f"more {below} than {above}"
-    return name.replace(":", ": ")
+    return humanize(name).replace(":", ": ")
+
+
+def label_rates(funnel: Funnel) -> list[str]:
+    """Return a readable name of each conversion rate, in column order."""
+    events = [humanize(stage.event) for stage in funnel.stages]
+    return [f"{events[below]} → {events[above]}" for above, below in funnel.rate_stage_indices]
+
+
+def _label_rates_and_steps_by_name(funnel: Funnel) -> dict[str, str]:
+    labels = label_rates(funnel)
+    # Funnel steps have the order of the step rates, which come first among the rates.
+    return {
+        **dict(zip(funnel.funnel_step_names, labels, strict=False)),
+        **dict(zip(funnel.conversion_rate_names, labels, strict=True)),
+    }
+
+
+_RATE_LABELS = {
+    name: label
+    for funnel in FUNNELS.values()
+    for name, label in _label_rates_and_steps_by_name(funnel).items()
+}

@@ -11,7 +11,7 @@ from typing import Any
 
 from metric_tracker_rl.analysis_tools.arguments import MAX_ROWS_PER_REPLY
 from metric_tracker_rl.engine.definitions.anomaly_types import ROW_GENERATOR_NAMES
-from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
+from metric_tracker_rl.policies.funnel_names import read_funnel_names
 from openenv_kit.errors import ToolArgumentError
 from openenv_kit.rollouts.policies import Action, ObservationJson, Policies, Policy, PolicySteps
 
@@ -69,18 +69,16 @@ def request_flagged_rows(
     return list(require_analysis_result((yield action))["generated_rows"])
 
 
-def request_unexplained_flagged_rows() -> RowSteps:
+def request_unexplained_flagged_rows(reset_observation: ObservationJson) -> RowSteps:
     """Request all flagged rows and return those that the public calendar does not explain."""
     rows = yield from request_flagged_rows()
     events = require_analysis_result((yield build_analysis_action("list_calendar")))["events"]
     explained = {(event["date"], name) for event in events for name in event["explains"]}
-    # Calendar entries list the step rate, not the funnel step.
-    rate_of_step = dict(
-        zip(ORDERING_APP.funnel_step_names, ORDERING_APP.step_rate_names, strict=True)
-    )
+    names = read_funnel_names(reset_observation)
     unexplained = []
     for row in rows:
-        series_name = rate_of_step.get(row["entity_name"], row["entity_name"])
+        # Calendar entries list the step rate, not the funnel step.
+        series_name = names.convert_funnel_step_to_step_rate(row["entity_name"])
         if (row["date"], series_name) not in explained:
             unexplained.append(row)
     return unexplained

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Generator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from metric_tracker_rl.engine.configuration.modes import has_drawn_policy
 from metric_tracker_rl.policies.base import (
@@ -18,24 +18,7 @@ from metric_tracker_rl.policies.base import (
     build_analysis_action,
     require_analysis_result,
 )
-
-STAGES = (
-    "app_opens",
-    "menu_opens",
-    "product_added_to_cart",
-    "orders_placed",
-    "payment_successful",
-)
-STEP_RATES = (
-    "app_open_to_menu_open",
-    "menu_open_to_product_added_to_cart",
-    "product_added_to_cart_to_order_placed",
-    "order_placed_to_payment_successful",
-)
-FUNNEL_BREAKS = tuple(f"{below}_from_{above}" for above, below in pairwise(STAGES))
-"""Names of the funnel steps, in the order of `STEP_RATES`."""
-COMPOSITE_RATES = ("app_open_to_order_placed", "app_open_to_payment_successful")
-DAYTIME_SHARE = "app_opens:daytime_share"
+from metric_tracker_rl.policies.funnel_names import BUILT_IN_NAMES, FunnelNames, read_funnel_names
 
 
 class ListedSeries(NamedTuple):
@@ -73,20 +56,23 @@ def request_calendar_and_find_root_ids(
         flagged_series: every flagged series of the episode.
         reset_observation: observation of the reset.
     """
-    composites: Sequence[str] = COMPOSITE_RATES
+    names = read_funnel_names(reset_observation)
+    composites = names.composite_rates
     if has_drawn_policy(reset_observation):
         overview = require_analysis_result((yield build_analysis_action("overview")))
-        composites = order_composite_rates_by_leak_preference(overview)
+        composites = names.order_composite_rates_by_leak_preference(overview)
     series_by_date: dict[str, dict[str, ListedSeries]] = {}
     for series in flagged_series:
         series_by_date.setdefault(series.date, {})[series.name] = series
     explained: dict[str, list[str]] = {}
     calendar = require_analysis_result((yield build_analysis_action("calendar")))
-    for date, _title, names in calendar["rows"]:
-        explained.setdefault(date, []).extend(names)
+    for date, _title, explained_names in calendar["rows"]:
+        explained.setdefault(date, []).extend(explained_names)
     root_ids: list[int] = []
     for date, series_by_name in series_by_date.items():
-        root_ids += find_root_ids_of_date(series_by_name, explained.get(date, ()), composites)
+        root_ids += find_root_ids_of_date(
+            series_by_name, explained.get(date, ()), composites, names
+        )
     return root_ids
 
 
@@ -102,16 +88,11 @@ def scan_all_flagged_series() -> Generator[Action, ObservationJson, list[ListedS
     return flagged_series
 
 
-def order_composite_rates_by_leak_preference(policy_numbers: Mapping[str, Any]) -> Sequence[str]:
-    """Return the composite rates, sorted so that a leak is reported as the first flagged one."""
-    longest = policy_numbers.get("leak_reports") == "longest_composite"
-    return COMPOSITE_RATES[::-1] if longest else COMPOSITE_RATES
-
-
 def find_root_ids_of_date(
     flagged_series_by_name: Mapping[str, ListedSeries],
     explained_series: Collection[str] = (),
-    ordered_composite_rates: Sequence[str] = COMPOSITE_RATES,
+    ordered_composite_rates: Sequence[str] = BUILT_IN_NAMES.composite_rates,
+    names: FunnelNames = BUILT_IN_NAMES,
 ) -> list[int]:
     """Apply the reporting policy to one date and return the ids of the roots.
 
@@ -120,25 +101,28 @@ def find_root_ids_of_date(
         explained_series: names of the daily series that the calendar explains on the date.
         ordered_composite_rates: composite rates in order of preference; a leak is reported as the
             first flagged one.
+        names: names of the daily series.
     """
     impossible_counts = [
-        series.series_id for name, series in flagged_series_by_name.items() if "_lte_" in name
+        series.series_id
+        for name, series in flagged_series_by_name.items()
+        if name in names.quality_checks
     ]
     if impossible_counts:
         return impossible_counts
     unexplained = {
         name: series
         for name, series in flagged_series_by_name.items()
-        if _convert_funnel_step_name_to_step_rate_name(name) not in explained_series
+        if names.convert_funnel_step_to_step_rate(name) not in explained_series
     }
     # `scan` lists a broken step under its funnel step and any other step under its step rate.
     steps = [
         step_rate if step_rate in unexplained else funnel_break
-        for step_rate, funnel_break in zip(STEP_RATES, FUNNEL_BREAKS, strict=True)
+        for step_rate, funnel_break in zip(names.step_rates, names.funnel_breaks, strict=True)
     ]
-    roots = [DAYTIME_SHARE] if DAYTIME_SHARE in unexplained else []
+    roots = [name for name in unexplained if name == names.daytime_share]
     consequences: set[str] = set()
-    stages_with_neighbours = zip(STAGES, STAGES[1:], STAGES[2:], strict=False)
+    stages_with_neighbours = zip(names.stages, names.stages[1:], names.stages[2:], strict=False)
     for (above, stage, below), (into, out_of) in zip(
         stages_with_neighbours, pairwise(steps), strict=True
     ):
@@ -153,15 +137,6 @@ def find_root_ids_of_date(
     roots += [step for step in flagged_steps if step not in consequences]
     if not flagged_steps:
         roots += [name for name in ordered_composite_rates if name in unexplained][:1]
-    if STAGES[0] in unexplained:
-        roots.append(STAGES[0])
+    if names.stages[0] in unexplained:
+        roots.append(names.stages[0])
     return [unexplained[name].series_id for name in roots]
-
-
-def _convert_funnel_step_name_to_step_rate_name(series_name: str) -> str:
-    """Convert the name of a funnel step to its step rate; return other names unchanged."""
-    return (
-        STEP_RATES[FUNNEL_BREAKS.index(series_name)]
-        if series_name in FUNNEL_BREAKS
-        else series_name
-    )

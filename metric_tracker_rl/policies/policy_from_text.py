@@ -10,12 +10,7 @@ from collections.abc import Collection, Mapping
 from datetime import date
 from typing import Any
 
-from metric_tracker_rl.policies.lean_reference import (
-    DAYTIME_SHARE,
-    STAGES,
-    STEP_RATES,
-    order_composite_rates_by_leak_preference,
-)
+from metric_tracker_rl.policies.policy_numbers import PolicyNumbers
 
 RowFields = dict[str, Any]
 """Fields of a report row by name."""
@@ -62,22 +57,23 @@ class FunnelDay:
         self._day = iso_date
         self._values = values
         self._baselines = baselines
-        self._policy_numbers = policy_numbers
         self._explained = explained_series
-        self.deviations = {
-            name: (values[name] - baselines[name]) / (baselines[name] or 1.0) for name in values
-        }
+        self._policy = PolicyNumbers(policy_numbers)
+        self._composites = self._policy.names.order_composite_rates_by_leak_preference(
+            policy_numbers
+        )
+        self.deviations = {name: self._compute_deviation(name) for name in values}
 
     def is_flagged_and_unexplained(self, series_name: str) -> bool:
         """Return whether a series reaches its threshold and the calendar does not explain it."""
-        threshold_name = "count_relative" if series_name in STAGES else "rate_relative"
-        threshold = self._policy_numbers["thresholds"][threshold_name]
+        threshold = self._policy.get_threshold(series_name)
         return abs(self.deviations[series_name]) >= threshold and series_name not in self._explained
 
     def build_row_of_count_or_rate(self, series_name: str) -> RowFields:
         """Create the report row of a count or rate. A broken step gives a funnel step row."""
+        names = self._policy.names
         direction = "drop" if self.deviations[series_name] < 0 else "spike"
-        if series_name in STAGES:
+        if series_name in names.stages:
             return self._build_report_row_of_series(
                 series_name,
                 entity_type="event_count",
@@ -85,13 +81,14 @@ class FunnelDay:
                 anomaly_type=f"absolute_{direction}_in_event_count",
                 detection_method="compare_count_to_median",
             )
-        break_threshold = self._policy_numbers["thresholds"]["funnel_break_relative_drop"]
-        if series_name in STEP_RATES and self.deviations[series_name] <= -break_threshold:
-            stage = STEP_RATES.index(series_name) + 1
+        is_broken = series_name in names.step_rates and (
+            self.deviations[series_name] <= -self._policy.get_break_threshold(series_name)
+        )
+        if is_broken:
             return self._build_report_row_of_series(
                 series_name,
                 entity_type="funnel_step",
-                entity_name=f"{STAGES[stage]}_from_{STAGES[stage - 1]}",
+                entity_name=names.funnel_breaks[names.step_rates.index(series_name)],
                 anomaly_type="funnel_break",
                 detection_method="detect_funnel_break",
             )
@@ -105,10 +102,11 @@ class FunnelDay:
 
     def build_rows_of_root_counts_and_rates(self) -> list[RowFields]:
         """Apply rules 3 to 6 of the policy, and return the report rows of root counts and rates."""
+        stages, step_rates = self._policy.names.stages, self._policy.names.step_rates
         roots: list[str] = []
         consequences: set[str] = set()
         for above, stage, below, into, out_of in zip(
-            STAGES, STAGES[1:], STAGES[2:], STEP_RATES, STEP_RATES[1:], strict=False
+            stages, stages[1:], stages[2:], step_rates, step_rates[1:], strict=False
         ):
             are_opposite = self.deviations[into] * self.deviations[out_of] < 0
             is_neighbour_flagged = self.is_flagged_and_unexplained(
@@ -120,13 +118,13 @@ class FunnelDay:
             if are_all_flagged and are_opposite and not is_neighbour_flagged:
                 roots.append(stage)
                 consequences |= {into, out_of}
-        flagged_steps = [step for step in STEP_RATES if self.is_flagged_and_unexplained(step)]
+        flagged_steps = [step for step in step_rates if self.is_flagged_and_unexplained(step)]
         roots += [step for step in flagged_steps if step not in consequences]
         if not flagged_steps:
-            composites = order_composite_rates_by_leak_preference(self._policy_numbers)
-            roots += [name for name in composites if self.is_flagged_and_unexplained(name)][:1]
-        if self.is_flagged_and_unexplained(STAGES[0]):
-            roots.append(STAGES[0])
+            leaks = [name for name in self._composites if self.is_flagged_and_unexplained(name)]
+            roots += leaks[:1]
+        if self.is_flagged_and_unexplained(stages[0]):
+            roots.append(stages[0])
         return [self.build_row_of_count_or_rate(name) for name in roots]
 
     def _build_report_row_of_series(
@@ -141,7 +139,6 @@ class FunnelDay:
         """Create a report row with the values and the severity of a series."""
         observed = self._values[series_name]
         baseline = self._baselines[series_name]
-        lower_bounds = self._policy_numbers["severity_bands"][entity_type]
         return {
             "date": self._day,
             "entity_type": entity_type,
@@ -151,10 +148,16 @@ class FunnelDay:
             "baseline_value": baseline,
             "observed_value": observed,
             "delta_value": round(observed - baseline, 4),
-            "severity": _find_severity_of_deviation_size(
-                abs(self.deviations[series_name]), lower_bounds
+            "severity": self._policy.find_severity(
+                entity_type, series_name, abs(self.deviations[series_name])
             ),
         }
+
+    def _compute_deviation(self, series_name: str) -> float:
+        baseline = self._baselines[series_name]
+        if not baseline and not self._policy.is_zero_baseline_flagged:
+            return 0.0
+        return (self._values[series_name] - baseline) / (baseline or 1.0)
 
 
 def get_weekday_name(iso_date: str) -> str:
@@ -182,17 +185,18 @@ def build_daytime_share_row(
         baseline: baseline of the daytime share.
         policy_numbers: numbers of the reporting policy.
     """
-    lower_bounds = policy_numbers["severity_bands"]["hourly_mix"]
+    policy = PolicyNumbers(policy_numbers)
+    share_name = policy.names.daytime_share or ""
     return {
         "date": iso_date,
         "entity_type": "hourly_mix",
-        "entity_name": DAYTIME_SHARE,
+        "entity_name": share_name,
         "anomaly_type": "hourly_traffic_mix_shift",
         "detection_method": "hourly_rows_for_date",
         "baseline_value": baseline,
         "observed_value": daytime_share,
         "delta_value": round(daytime_share - baseline, 6),
-        "severity": _find_severity_of_deviation_size(abs(daytime_share - baseline), lower_bounds),
+        "severity": policy.find_severity("hourly_mix", share_name, abs(daytime_share - baseline)),
     }
 
 
@@ -207,24 +211,16 @@ def build_impossible_counts_row(
         excess_events: sum of the hourly excess of the later stage over the earlier one.
         policy_numbers: numbers of the reporting policy.
     """
-    lower_bounds = policy_numbers["severity_bands"]["data_quality"]
+    policy = PolicyNumbers(policy_numbers)
+    name = policy.names.quality_checks[later_stage_index - 1]
     return {
         "date": iso_date,
         "entity_type": "data_quality",
-        "entity_name": f"{STAGES[later_stage_index]}_lte_{STAGES[later_stage_index - 1]}",
+        "entity_name": name,
         "anomaly_type": "instrumentation_data_quality_issue",
         "detection_method": "check_impossible_counts",
         "baseline_value": 0.0,
         "observed_value": excess_events,
         "delta_value": excess_events,
-        "severity": _find_severity_of_deviation_size(excess_events, lower_bounds),
+        "severity": policy.find_severity("data_quality", name, excess_events),
     }
-
-
-def _find_severity_of_deviation_size(
-    deviation_size: float, severity_lower_bounds: list[float]
-) -> str:
-    """Return the severity of a deviation, given the lower bounds of medium, high and critical."""
-    return ("low", "medium", "high", "critical")[
-        sum(deviation_size >= bound for bound in severity_lower_bounds)
-    ]

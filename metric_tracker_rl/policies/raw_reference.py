@@ -18,12 +18,7 @@ from metric_tracker_rl.policies.base import (
     build_submit_action,
     require_analysis_result,
 )
-from metric_tracker_rl.policies.lean_reference import (
-    COMPOSITE_RATES,
-    DAYTIME_SHARE,
-    STAGES,
-    STEP_RATES,
-)
+from metric_tracker_rl.policies.funnel_names import FunnelNames, read_funnel_names
 from metric_tracker_rl.policies.policy_from_text import (
     BaselinesByName,
     FunnelDay,
@@ -32,8 +27,8 @@ from metric_tracker_rl.policies.policy_from_text import (
     get_weekday_name,
     select_baselines_for_date,
 )
+from metric_tracker_rl.policies.policy_numbers import PolicyNumbers
 
-HOURS_PER_DAY = 24
 DAYS_PER_WEEK = 7
 HourlyCounts = list[Sequence[int]]
 """Hourly counts of one date: for each hour, the counts of all stages."""
@@ -59,6 +54,11 @@ class CollectedData(NamedTuple):
     hourly_counts: Mapping[str, HourlyCounts]
     baselines: BaselinesByName
     explained: Mapping[str, set[str]]
+
+    @property
+    def names(self) -> FunnelNames:
+        """Names of the daily series."""
+        return read_funnel_names(self.policy_numbers)
 
 
 DataSteps = Generator[Action, ObservationJson, CollectedData]
@@ -86,26 +86,29 @@ def request_raw_data_with_standard_tools() -> DataSteps:
         median["metric_name"]: median.get("weekday_medians", median["median_value"])
         for median in medians
     }
-    is_by_weekday = "weekday_medians" in medians[0]
-    share_baselines = {}
-    for day in dates[: DAYS_PER_WEEK if is_by_weekday else 1]:
-        action = build_analysis_action("hourly_rows_for_date", date=day)
-        summary = require_analysis_result((yield action))["summary"]
-        share_baselines[get_weekday_name(day)] = summary["baseline_daytime_share"]
-    if is_by_weekday:
-        baselines[DAYTIME_SHARE] = share_baselines
-    else:
-        baselines[DAYTIME_SHARE] = share_baselines[get_weekday_name(dates[0])]
+    names = read_funnel_names(config)
+    if names.daytime_share is not None:
+        is_by_weekday = "weekday_medians" in medians[0]
+        share_baselines = {}
+        for day in dates[: DAYS_PER_WEEK if is_by_weekday else 1]:
+            action = build_analysis_action("hourly_rows_for_date", date=day)
+            summary = require_analysis_result((yield action))["summary"]
+            share_baselines[get_weekday_name(day)] = summary["baseline_daytime_share"]
+        baselines[names.daytime_share] = (
+            share_baselines if is_by_weekday else share_baselines[get_weekday_name(dates[0])]
+        )
     explained: dict[str, set[str]] = {}
     for event in require_analysis_result((yield build_analysis_action("list_calendar")))["events"]:
         explained.setdefault(event["date"], set()).update(event["explains"])
     hourly_counts: dict[str, HourlyCounts] = {}
-    for offset in range(0, HOURS_PER_DAY * len(dates), MAX_ROWS_PER_CALL):
+    granularity = "daily" if names.hours_per_day == 1 else "hourly"
+    for offset in range(0, names.hours_per_day * len(dates), MAX_ROWS_PER_CALL):
         action = build_analysis_action(
-            "show_raw_data", granularity="hourly", limit=MAX_ROWS_PER_CALL, offset=offset
+            "show_raw_data", granularity=granularity, limit=MAX_ROWS_PER_CALL, offset=offset
         )
         for row in require_analysis_result((yield action))["rows"]:
-            hourly_counts.setdefault(row["date"], []).append([row[stage] for stage in STAGES])
+            counts = [row[stage] for stage in names.stages]
+            hourly_counts.setdefault(row["date"], []).append(counts)
     return CollectedData(config, hourly_counts, baselines, explained)
 
 
@@ -121,14 +124,19 @@ def request_raw_data_with_lean_tools() -> DataSteps:
         }
     explained: dict[str, set[str]] = {}
     calendar = require_analysis_result((yield build_analysis_action("calendar")))
-    for day, _title, names in calendar["rows"]:
-        explained.setdefault(day, set()).update(names)
+    for day, _title, explained_names in calendar["rows"]:
+        explained.setdefault(day, set()).update(explained_names)
+    names = read_funnel_names(overview)
     hourly_counts: dict[str, HourlyCounts] = {}
     dates = list_iso_dates_from_first_to_last(overview["first_date"], overview["last_date"])
     for start in range(0, len(dates), MAX_DATES_PER_CALL):
-        action = build_analysis_action("hours", dates=dates[start : start + MAX_DATES_PER_CALL])
-        for day, hours in require_analysis_result((yield action))["rows"]:
-            hourly_counts[day] = [counts for _hour, *counts in hours]
+        tool = "day" if names.hours_per_day == 1 else "hours"
+        action = build_analysis_action(tool, dates=dates[start : start + MAX_DATES_PER_CALL])
+        for day, *values in require_analysis_result((yield action))["rows"]:
+            if names.hours_per_day == 1:
+                hourly_counts[day] = [[int(value) for value in values[: len(names.stages)]]]
+            else:
+                hourly_counts[day] = [counts for _hour, *counts in values[0]]
     return CollectedData(overview, hourly_counts, baselines, explained)
 
 
@@ -159,8 +167,11 @@ def find_root_rows_of_date(iso_date: str, data: CollectedData) -> list[RowFields
 def find_impossible_count_rows(iso_date: str, data: CollectedData) -> list[RowFields]:
     """Return one row for each pair of stages with impossible counts on a date."""
     rows = []
-    for stage in range(1, len(STAGES)):
-        excess = sum(max(0, hour[stage] - hour[stage - 1]) for hour in data.hourly_counts[iso_date])
+    hours = data.hourly_counts[iso_date]
+    if data.names.compares_daily_totals:
+        hours = [[sum(counts) for counts in zip(*hours, strict=True)]]
+    for stage in range(1, len(data.names.stages)):
+        excess = sum(max(0, hour[stage] - hour[stage - 1]) for hour in hours)
         if excess:
             rows.append(build_impossible_counts_row(iso_date, stage, excess, data.policy_numbers))
     return rows
@@ -170,14 +181,17 @@ def find_flagged_daytime_share_rows(
     iso_date: str, data: CollectedData, explained_series: Collection[str] = ()
 ) -> list[RowFields]:
     """Return a row for the daytime share of a date if it is flagged and unexplained."""
-    baseline = select_baselines_for_date(iso_date, data.baselines)[DAYTIME_SHARE]
+    share_name, policy = data.names.daytime_share, PolicyNumbers(data.policy_numbers)
+    if share_name is None or share_name in explained_series:
+        return []
+    baseline = select_baselines_for_date(iso_date, data.baselines)[share_name]
+    if not baseline and not policy.is_zero_baseline_flagged:
+        return []
     first_hour, last_hour = data.policy_numbers.get("daytime_hours", DEFAULT_DAYTIME_HOURS)
     share = compute_daytime_share_of_first_stage(
         data.hourly_counts[iso_date], first_hour, last_hour
     )
-    threshold = data.policy_numbers["thresholds"]["daytime_share_absolute"]
-    is_flagged = abs(round(share - baseline, 6)) >= threshold
-    if not is_flagged or DAYTIME_SHARE in explained_series:
+    if abs(round(share - baseline, 6)) < policy.get_threshold(share_name):
         return []
     return [build_daytime_share_row(iso_date, share, baseline, data.policy_numbers)]
 
@@ -187,7 +201,7 @@ def build_funnel_day(
 ) -> FunnelDay:
     """Return a date's counts and rates with their baselines."""
     baselines = select_baselines_for_date(iso_date, data.baselines)
-    values = compute_daily_counts_and_rates(data.hourly_counts[iso_date])
+    values = compute_daily_counts_and_rates(data.hourly_counts[iso_date], data.names)
     return FunnelDay(iso_date, values, baselines, data.policy_numbers, explained_series)
 
 
@@ -200,15 +214,16 @@ def compute_daytime_share_of_first_stage(
     return round(daytime_count / (sum(first_stage_counts) or 1), 6)
 
 
-def compute_daily_counts_and_rates(hourly_counts: HourlyCounts) -> dict[str, float]:
+def compute_daily_counts_and_rates(
+    hourly_counts: HourlyCounts, names: FunnelNames
+) -> dict[str, float]:
     """Compute a day's counts and its rates in percent, by name."""
     counts = [sum(stage_counts) for stage_counts in zip(*hourly_counts, strict=True)]
-    values: dict[str, float] = dict(zip(STAGES, counts, strict=True))
-    for stage, name in enumerate(STEP_RATES, start=1):
+    values: dict[str, float] = dict(zip(names.stages, counts, strict=True))
+    for stage, name in enumerate(names.step_rates, start=1):
         values[name] = _compute_rate_percent(counts[stage], counts[stage - 1])
-    # The composite rates run from the first stage to the fourth and to the fifth stage.
-    for stage, name in enumerate(COMPOSITE_RATES, start=3):
-        values[name] = _compute_rate_percent(counts[stage], counts[0])
+    for name, end in names.composite_ends.items():
+        values[name] = _compute_rate_percent(counts[end], counts[0])
     return values
 
 

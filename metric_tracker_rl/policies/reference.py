@@ -28,19 +28,14 @@ from metric_tracker_rl.policies.base import (
     register_policy,
     require_analysis_result,
 )
-from metric_tracker_rl.policies.lean_reference import (
-    COMPOSITE_RATES,
-    DAYTIME_SHARE,
-    STAGES,
-    STEP_RATES,
-    scan_flagged_series_and_submit_root_ids,
-)
+from metric_tracker_rl.policies.lean_reference import scan_flagged_series_and_submit_root_ids
 from metric_tracker_rl.policies.policy_from_text import (
     REPORT_ROW_FIELDS,
     FunnelDay,
     build_daytime_share_row,
     select_baselines_for_date,
 )
+from metric_tracker_rl.policies.policy_numbers import PolicyNumbers
 from metric_tracker_rl.policies.raw_reference import (
     request_lean_raw_data_and_submit_root_rows,
     request_standard_raw_data_and_submit_root_rows,
@@ -60,15 +55,14 @@ def request_guided_tool_results_and_submit_root_rows(_: ObservationJson) -> Poli
     """Submit the rows that the reporting policy asks for, with the tools of the default mode."""
     overview = require_analysis_result((yield build_analysis_action("task_overview")))
     config = overview["config"]
+    policy = PolicyNumbers(config)
     medians = require_analysis_result((yield build_analysis_action("get_metric_median")))["results"]
     baselines = {
         median["metric_name"]: median.get("weekday_medians", median["median_value"])
         for median in medians
     }
     suspicious_dates = yield from _request_suspicious_dates_past_threshold()
-    mix_rows = yield from _request_daytime_share_rows_by_date(
-        suspicious_dates, config["thresholds"]
-    )
+    mix_rows = yield from _request_daytime_share_rows_by_date(suspicious_dates, policy)
     explained_by_date: dict[str, set[str]] = {}
     if config.get("calendar"):
         calendar = require_analysis_result((yield build_analysis_action("list_calendar")))
@@ -81,12 +75,10 @@ def request_guided_tool_results_and_submit_root_rows(_: ObservationJson) -> Poli
             report += yield from _request_impossible_counts_rows(date)
             continue
         explained = explained_by_date.get(date, set())
-        if date in mix_rows and DAYTIME_SHARE not in explained:
+        if date in mix_rows and policy.names.daytime_share not in explained:
             share, baseline = mix_rows[date]["observed_value"], mix_rows[date]["baseline_value"]
             report.append(build_daytime_share_row(date, share, baseline, config))
-        if _may_have_unexplained_flagged_count_or_rate(
-            suspicious_date, explained, config["thresholds"]
-        ):
+        if _may_have_unexplained_flagged_count_or_rate(suspicious_date, explained, policy):
             action = build_analysis_action("rows_for_date", date=date)
             day_result = require_analysis_result((yield action))
             values = {**day_result["daily_metrics"], **day_result["derived_rates"]}
@@ -98,13 +90,15 @@ def request_guided_tool_results_and_submit_root_rows(_: ObservationJson) -> Poli
 
 
 def _request_daytime_share_rows_by_date(
-    suspicious_dates: Sequence[Mapping[str, Any]], thresholds: Mapping[str, float]
+    suspicious_dates: Sequence[Mapping[str, Any]], policy: PolicyNumbers
 ) -> Generator[Action, ObservationJson, dict[str, RowFields]]:
     """Request the rows of shifted daytime shares and return them by date.
 
     No request is made if no date reaches the threshold of the daytime share.
     """
-    min_delta = 100.0 * thresholds["daytime_share_absolute"]
+    if policy.names.daytime_share is None:
+        return {}
+    min_delta = 100.0 * policy.get_threshold(policy.names.daytime_share)
     if all(fields["hourly_mix_delta_pct"] < min_delta for fields in suspicious_dates):
         return {}
     action = build_analysis_action("get_hourly_traffic_mix_shift_rows", threshold_multiplier=0)
@@ -123,15 +117,17 @@ def _request_impossible_counts_rows(date: str) -> RowSteps:
 
 
 def _may_have_unexplained_flagged_count_or_rate(
-    suspicious_date: Mapping[str, Any], explained_series: Set[str], thresholds: Mapping[str, float]
+    suspicious_date: Mapping[str, Any], explained_series: Set[str], policy: PolicyNumbers
 ) -> bool:
     """Return whether a date may have a flagged count or rate that the calendar does not explain."""
-    is_count_flagged = (
-        suspicious_date["max_count_delta_pct"] >= 100.0 * thresholds["count_relative"]
-    )
-    is_rate_flagged = suspicious_date["max_rate_delta"] >= 100.0 * thresholds["rate_relative"]
-    are_counts_explained = explained_series >= {*STAGES}
-    are_rates_explained = explained_series >= {*STEP_RATES, *COMPOSITE_RATES}
+    counts = policy.names.stages
+    rates = (*policy.names.step_rates, *policy.names.composite_rates)
+    smallest_count_threshold = min(map(policy.get_threshold, counts))
+    smallest_rate_threshold = min(map(policy.get_threshold, rates))
+    is_count_flagged = suspicious_date["max_count_delta_pct"] >= 100.0 * smallest_count_threshold
+    is_rate_flagged = suspicious_date["max_rate_delta"] >= 100.0 * smallest_rate_threshold
+    are_counts_explained = explained_series >= {*counts}
+    are_rates_explained = explained_series >= {*rates}
     return (is_count_flagged and not are_counts_explained) or (
         is_rate_flagged and not are_rates_explained
     )

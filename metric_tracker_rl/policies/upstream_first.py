@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
 
-from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
 from metric_tracker_rl.policies.base import (
     ObservationJson,
     PolicySteps,
@@ -20,33 +19,40 @@ from metric_tracker_rl.policies.base import (
     request_flagged_rows,
     request_unexplained_flagged_rows,
 )
+from metric_tracker_rl.policies.funnel_names import BUILT_IN_NAMES, FunnelNames, read_funnel_names
 
-_STEP_RATE_PAIRS = tuple(
-    zip(ORDERING_APP.funnel_step_names, ORDERING_APP.step_rate_names, strict=True)
-)
-_FIRST_COUNT, *_LATER_COUNTS = ORDERING_APP.event_count_names
-_FIRST_IN_BOTH_ORDERS = (
-    *ORDERING_APP.quality_check_names,
-    ORDERING_APP.daytime_share_name,
-    _FIRST_COUNT,
-)
 
-STEPS_BEFORE_COUNTS: tuple[str, ...] = (
-    *_FIRST_IN_BOTH_ORDERS,
-    *chain.from_iterable(_STEP_RATE_PAIRS),
-    *ORDERING_APP.composite_rate_names,
-    *_LATER_COUNTS,
-)
-"""Entity names, most upstream first: whole-day anomalies, first count, steps, later counts."""
-COUNTS_BEFORE_STEPS: tuple[str, ...] = (
-    *_FIRST_IN_BOTH_ORDERS,
-    *chain.from_iterable(
-        (count, step, rate)
-        for (step, rate), count in zip(_STEP_RATE_PAIRS, _LATER_COUNTS, strict=True)
-    ),
-    *ORDERING_APP.composite_rate_names,
-)
-"""The same entity names stage by stage, each count before the step into its stage."""
+def order_steps_before_counts(names: FunnelNames) -> tuple[str, ...]:
+    """Return the entity names, most upstream first.
+
+    The order is: whole-day anomalies, first count, steps, composite rates, later counts.
+    """
+    steps = zip(names.funnel_breaks, names.step_rates, strict=True)
+    return (
+        *_list_names_first_in_both_orders(names),
+        *chain.from_iterable(steps),
+        *names.composite_rates,
+        *names.stages[1:],
+    )
+
+
+def order_counts_before_steps(names: FunnelNames) -> tuple[str, ...]:
+    """Return the same entity names stage by stage, each count before the step into its stage."""
+    stages = zip(names.stages[1:], names.funnel_breaks, names.step_rates, strict=True)
+    return (
+        *_list_names_first_in_both_orders(names),
+        *chain.from_iterable(stages),
+        *names.composite_rates,
+    )
+
+
+def _list_names_first_in_both_orders(names: FunnelNames) -> tuple[str, ...]:
+    share = () if names.daytime_share is None else (names.daytime_share,)
+    return (*names.quality_checks, *share, names.stages[0])
+
+
+STEPS_BEFORE_COUNTS = order_steps_before_counts(BUILT_IN_NAMES)
+"""Entity names of the built-in funnel, most upstream first."""
 MAX_SUBMISSIONS = 5
 
 
@@ -57,23 +63,29 @@ def submit_all_flagged_rows(_: ObservationJson) -> PolicySteps:
 
 
 @register_policy("upstream_first", is_baseline=True)
-def submit_most_upstream_row_per_date(_: ObservationJson) -> PolicySteps:
+def submit_most_upstream_row_per_date(reset_observation: ObservationJson) -> PolicySteps:
     """Submit the most upstream row of each day, ignoring rows that the calendar explains."""
-    rows = yield from request_unexplained_flagged_rows()
+    rows = yield from request_unexplained_flagged_rows(reset_observation)
+    order = order_steps_before_counts(read_funnel_names(reset_observation))
     yield build_submit_action(
-        list(_select_first_row_per_date_by_entity_order(rows, STEPS_BEFORE_COUNTS).values())
+        list(_select_first_row_per_date_by_entity_order(rows, order).values())
     )
 
 
 @register_policy("upstream_first_practice", max_submissions=MAX_SUBMISSIONS)
-def submit_upstream_rows_then_try_counts_in_practice_submissions(_: ObservationJson) -> PolicySteps:
+def submit_upstream_rows_then_try_counts_in_practice_submissions(
+    reset_observation: ObservationJson,
+) -> PolicySteps:
     """Submit the most upstream rows; try counts instead of steps in practice submissions."""
-    rows = yield from request_unexplained_flagged_rows()
+    rows = yield from request_unexplained_flagged_rows(reset_observation)
+    names = read_funnel_names(reset_observation)
     # A traffic-mix shift can share a day with another anomaly, so it does not replace another row.
-    mix_rows = [row for row in rows if row["entity_name"] == ORDERING_APP.daytime_share_name]
+    mix_rows = [row for row in rows if row["entity_name"] == names.daytime_share]
     rows = [row for row in rows if row not in mix_rows]
-    best_rows = _select_first_row_per_date_by_entity_order(rows, STEPS_BEFORE_COUNTS)
-    alternatives = _select_first_row_per_date_by_entity_order(rows, COUNTS_BEFORE_STEPS)
+    best_rows = _select_first_row_per_date_by_entity_order(rows, order_steps_before_counts(names))
+    alternatives = _select_first_row_per_date_by_entity_order(
+        rows, order_counts_before_steps(names)
+    )
     flagged_counts = Counter(row["date"] for row in rows)
     # Lost or duplicated events flag fewer rows than a changed step with all its consequences, so
     # dates with few flagged rows are tried first.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -102,9 +101,10 @@ def require_integer(path: str, value: object, low: int, high: int) -> int:
 
 
 def require_number(path: str, value: object, low: float, high: float) -> float:
-    """Return the value as a float if it is a finite number from `low` to `high`."""
-    if type(value) in (int, float) and low <= value <= high and math.isfinite(value):  # type: ignore[operator,arg-type]
-        return float(value)  # type: ignore[arg-type]
+    """Return the value as a float if it is a number from `low` to `high`; NaN is in no range."""
+    # A boolean is an instance of int, so it has to be excluded.
+    if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
+        return float(value)
     raise build_refusal(path, value, f"a number from {low:g} to {high:g}")
 
 
@@ -144,5 +144,5 @@ def require_slug(path: str, value: object) -> str:
 
 
 def is_plain_line(text: str) -> bool:
-    """Return whether a text has printable characters only, and so no line break."""
+    """Return whether a text consists only of printable characters, and contains no line break."""
     return text.isprintable()

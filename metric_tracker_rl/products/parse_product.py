@@ -87,7 +87,7 @@ def parse_product(content: Mapping[str, Any]) -> Product:
     """
     _require_format(content)
     reader = FieldReader(content, "", PRODUCT_KEYS)
-    _require_mapping_size(content)
+    serialize_within_size_limit(content)
     reader.read_choice("environment", (ENVIRONMENT_NAME,))
     grain = Grain(reader.read_choice("grain", tuple(Grain)))
     stages = _read_stages(reader, grain)
@@ -118,12 +118,18 @@ def require_size(size_bytes: int) -> None:
         )
 
 
-def _require_mapping_size(content: Mapping[str, Any]) -> None:
+def serialize_within_size_limit(content: Mapping[str, Any]) -> str:
+    """Return a product's mapping as JSON.
+
+    Raises:
+        ProductRefused: it has more than `MAX_PRODUCT_BYTES`, or a value that JSON lacks.
+    """
     try:
         text = json.dumps(content, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):
         raise ProductRefused("The product has a value that JSON cannot contain.") from None
     require_size(len(text.encode(errors="surrogatepass")))
+    return text
 
 
 def _require_format(content: object) -> None:

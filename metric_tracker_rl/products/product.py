@@ -57,6 +57,13 @@ class ProductSeries:
     lag1: float
     threshold: float
 
+    @cached_property
+    def median_level(self) -> float:
+        """Median of the levels."""
+        levels = sorted(self.levels)
+        half, is_odd = divmod(len(levels), 2)
+        return levels[half] if is_odd else (levels[half - 1] + levels[half]) / 2.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProductLevel:
@@ -107,6 +114,10 @@ class Product:
     noise_factor: tuple[tuple[float, ...], ...]
     other_thresholds: dict[str, float]
     levels: dict[str, ProductLevel]
+
+    def __hash__(self) -> int:
+        """Return a hash that equal products share; the fields contain unhashable mappings."""
+        return int(self.digest[:15], 16)
 
     @property
     def is_hourly(self) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from openenv_kit.environment import (
+    DEFAULT_TASK_COUNT,
     Environment,
     find_environment_entry_points,
     get_environment,
@@ -69,6 +70,8 @@ class CommandLineOptions:
     reset: list[NamedValue] | None
     base_url: str | None
     embedded: bool
+    product: Path | None
+    level: str | None
     record: Path | None
     output: Path
 
@@ -127,7 +130,8 @@ def _build_option_parser(environment: Environment) -> argparse.ArgumentParser:
         "--tasks",
         metavar="LIST",
         help="comma-separated task ids, or split:start-stop (stop not included), or both; "
-        f"default: {', '.join(list_default_task_names(environment))} (MetricTrackerRl_TASK)",
+        f"default: {', '.join(list_default_task_names(environment))} (MetricTrackerRl_TASK), or "
+        f"with --product or --level the first {DEFAULT_TASK_COUNT} of the first split",
     )
     parser.add_argument(
         "--episodes",
@@ -182,6 +186,18 @@ def _build_option_parser(environment: Environment) -> argparse.ArgumentParser:
         type=_parse_reset_option,
         action="append",
         help="additional argument of every reset, such as max_steps=32; may be repeated",
+    )
+    parser.add_argument(
+        "--product",
+        metavar="FILE",
+        type=Path,
+        help="play episodes of your own table, from the product file that `metric-tracker import` "
+        "wrote",
+    )
+    parser.add_argument(
+        "--level",
+        metavar="NAME",
+        help="only tasks of this level; a range of --tasks then counts the tasks of the level",
     )
     parser.add_argument(
         "--base-url", metavar="URL", help="address of the environment server (BASE_URL)"

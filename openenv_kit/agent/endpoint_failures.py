@@ -192,7 +192,7 @@ def build_failure_from_error_response(
 
 
 def parse_retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Return the pause that response headers request, in seconds; None without a request."""
+    """Return the pause that response headers request, in seconds; None if they request none."""
     units_per_second = {"retry-after-ms": 1000.0, "retry-after": 1.0}
     for name, divisor in units_per_second.items():
         try:

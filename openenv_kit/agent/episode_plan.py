@@ -6,13 +6,16 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
-from openenv_kit.environment import Environment, list_default_task_names
+from openenv_kit.datasets.split_rows import find_task_indices
+from openenv_kit.environment import DEFAULT_TASK_COUNT, Environment, list_default_task_names
 from openenv_kit.errors import ConfigurationError, require_integer, require_name
+from openenv_kit.own_data.product_argument import get_splits_of_reset
 from openenv_kit.reply import ReplyStatus
 from openenv_kit.reset_arguments import ArgumentRole, select_argument_names_by_role
 from openenv_kit.sealed_split import is_sealed_split
+from openenv_kit.splits import Splits
 
 MAX_EPISODES = 100_000
 MAX_SEED = 2**64 - 1
@@ -50,6 +53,7 @@ def plan_episodes(
     episodes_per_task: int = 1,
     first_seed: int | None = None,
     extra_reset_arguments: Mapping[str, Any] | None = None,
+    level: str | None = None,
 ) -> list[PlannedEpisode]:
     """Return the episodes of a run, in order.
 
@@ -62,7 +66,9 @@ def plan_episodes(
             seed. Tasks with a fixed seed, such as tasks of splits, are repeated unchanged.
         first_seed: seed of the first episode of each named task.
         extra_reset_arguments: additional arguments of every reset. Arguments that select an episode
-            are not allowed.
+            are not allowed. With `product`, the splits are those of the product.
+        level: name of the level whose tasks are played; the numbers of a range then count the tasks
+            of this level. None for all levels.
 
     Raises:
         ConfigurationError: a task, a split or a reset argument is unknown, a reset rejects a value,
@@ -81,9 +87,13 @@ def plan_episodes(
         require_name("--reset", name, allowed)
     entries = [part.strip() for part in task_list.split(",") if part.strip()]
     planned_by_label: dict[str, PlannedEpisode] = {}
+    splits = get_splits_of_reset(environment, extra_arguments)
+    if not entries and (level is not None or splits is not environment.splits):
+        entries = [f"{splits.list_playable_split_names()[0]}:0-{DEFAULT_TASK_COUNT}"]
+    source = _TaskSource(environment, splits, level)
     for entry in entries or list_default_task_names(environment):
         for planned in _plan_episodes_of_task_list_entry(
-            environment, entry, episodes_per_task, first_seed
+            source, entry, episodes_per_task, first_seed
         ):
             # The recording of a repeated episode would overwrite the first one's.
             if planned.unique_label in planned_by_label:
@@ -109,19 +119,39 @@ def _validate_arguments_by_trial_reset(
             raise ConfigurationError(f"--reset: {reply.message}")
 
 
+class _TaskSource(NamedTuple):
+    """Where the tasks of a run come from.
+
+    Attributes:
+        environment: environment of the named tasks.
+        splits: splits of the environment, or of a product.
+        level: name of the level whose tasks are played; None for all levels.
+    """
+
+    environment: Environment
+    splits: Splits
+    level: str | None
+
+
 def _plan_episodes_of_task_list_entry(
-    environment: Environment, entry: str, episodes_per_task: int, first_seed: int | None
+    source: _TaskSource, entry: str, episodes_per_task: int, first_seed: int | None
 ) -> Iterator[PlannedEpisode]:
     """Yield the episodes of one entry of `--tasks`: a task id or a range of a split."""
     range_match = _SPLIT_RANGE_PATTERN.fullmatch(entry)
     if range_match:
         if first_seed is not None:
             raise ConfigurationError(f"--seed was given with {entry}, but a split fixes its seeds.")
-        yield from _plan_episodes_of_split_range(environment, range_match, episodes_per_task)
+        yield from _plan_episodes_of_split_range(source, range_match, episodes_per_task)
     elif ":" in entry:
         raise ConfigurationError(f"--tasks has {entry!r}; allowed: a task id, or split:start-stop.")
+    elif source.level is not None:
+        raise ConfigurationError(
+            f"--level was given with the task {entry!r}; allowed: with split:start-stop."
+        )
     else:
-        yield from _plan_episodes_of_named_task(environment, entry, episodes_per_task, first_seed)
+        yield from _plan_episodes_of_named_task(
+            source.environment, entry, episodes_per_task, first_seed
+        )
 
 
 def _plan_episodes_of_named_task(
@@ -149,18 +179,18 @@ def derive_seed_of_repetition(task_id: str, first_seed: int, repetition: int) ->
 
 
 def _plan_episodes_of_split_range(
-    environment: Environment, range_match: re.Match[str], episodes_per_task: int
+    source: _TaskSource, range_match: re.Match[str], episodes_per_task: int
 ) -> Iterator[PlannedEpisode]:
     # The server, which has the salt, decides whether the sealed split can be played.
-    split = range_match["split"]
-    size = environment.splits.size(split)
+    tasks = find_task_indices(source.splits, range_match["split"], source.level)
+    split, size = tasks.split, len(tasks.indices)
     start = int(range_match["start"] or 0)
     stop = int(range_match["stop"] or size)
     if not 0 <= start < stop <= size:
         raise ConfigurationError(
             f"--tasks has {range_match.string!r}; allowed: 0 <= start < stop <= {size} in {split}."
         )
-    for index in range(start, stop):
+    for index in tasks.indices[start:stop]:
         for episode in range(episodes_per_task):
             reset = {"split": split, "index": index}
             yield PlannedEpisode(f"{split}-{index}", episode, reset)

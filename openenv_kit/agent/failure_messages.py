@@ -1,4 +1,7 @@
-"""Builds errors for failed requests to a model's endpoint, which name the setting to change."""
+"""Builds error messages for failed requests to a model's endpoint.
+
+Each message names the setting to change.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from openenv_kit.agent.endpoint_failures import (
 )
 from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.errors import ModelError
-from openenv_kit.network_addresses import is_loopback
+from openenv_kit.network_addresses import is_loopback_host
 
 INVALID_KEY_PATTERN = re.compile(
     r"api[ _-]?key.{0,20}(not valid|invalid)|invalid.api.key", re.IGNORECASE
@@ -143,7 +146,7 @@ def add_full_stop(text: str) -> str:
 def _build_hint_for_failed_connection(failure: EndpointFailure, endpoint_url: str) -> str:
     if WRONG_SCHEME_PATTERN.search(failure.message):
         return "check API_BASE_URL, which may have to start with http:// instead of https://"
-    if is_loopback(urlsplit(endpoint_url).hostname or ""):
+    if is_loopback_host(urlsplit(endpoint_url).hostname or ""):
         return "check API_BASE_URL, and that the model's server runs on this machine"
     return "check API_BASE_URL"
 
@@ -151,7 +154,7 @@ def _build_hint_for_failed_connection(failure: EndpointFailure, endpoint_url: st
 def _build_length_error_if_too_long(
     failure: EndpointFailure, request: FailedRequest
 ) -> ModelError | None:
-    """Build the error if the requested completion or the conversation is too long; else None."""
+    """Build the error for a completion or conversation that is too long; None if neither is."""
     detail = add_full_stop(failure.message)
     max_answer_tokens = failure.parse_or_guess_max_answer_tokens(request.max_tokens)
     if max_answer_tokens is not None and not is_prompt_plus_answer_limit_error(failure.message):

@@ -32,6 +32,7 @@ from openenv_kit.agent.settings import (
 )
 from openenv_kit.agent.stdout import EvaluationLog
 from openenv_kit.errors import ConfigurationError, KitError
+from openenv_kit.own_data.product_argument import find_product_of_reset, get_product_reset_arguments
 from openenv_kit.variables import API_KEY_VARIABLES, HF_TOKEN_VARIABLE
 
 
@@ -80,12 +81,14 @@ async def _play_episodes_and_write_results(
     for note in settings.notes:
         print_redacted_status(note)
     environment = options.environment
+    product_arguments = get_product_reset_arguments(environment, options.product)
     planned_episodes = plan_episodes(
         environment,
         task_list=settings.tasks,
         episodes_per_task=options.episodes,
         first_seed=options.seed,
-        extra_reset_arguments=dict(options.reset or ()),
+        extra_reset_arguments={**dict(options.reset or ()), **product_arguments},
+        level=options.level,
     )
     async with AsyncExitStack() as exit_stack:
         player = choose_player(
@@ -103,7 +106,12 @@ async def _play_episodes_and_write_results(
         earlier_results: list[EpisodeResult] = []
         if options.resume is not None:
             resume_file = ResumeFile(
-                options.resume, environment, player.name, player.score_settings, redact
+                options.resume,
+                environment,
+                player.name,
+                player.score_settings,
+                redact,
+                find_product_of_reset(environment, product_arguments),
             )
             exit_stack.callback(resume_file.close)
             earlier_results = resume_file.read_results_of_planned_episodes(
@@ -170,12 +178,15 @@ def load_settings_with_options(options: CommandLineOptions) -> AgentSettings:
     base_url = None if options.embedded else options.base_url or settings.base_url
     if base_url:
         require_url("BASE_URL", base_url, ("http", "https", "ws", "wss"))
+    image_name = None if options.embedded or options.base_url else settings.image_name
+    has_chosen_server = bool(base_url or image_name)
     overrides = {
         "tasks": settings.tasks if options.tasks is None else options.tasks,
         "model": options.model or settings.model,
         "base_url": base_url,
-        "image_name": None if options.embedded or options.base_url else settings.image_name,
-        "embedded": options.embedded,
+        "image_name": image_name,
+        # A server that happens to run on this machine probably does not have the product.
+        "embedded": options.embedded or bool(options.product and not has_chosen_server),
         "secrets": (*settings.secrets, extract_url_password(base_url or "")),
     }
     return settings.model_copy(update=overrides)

@@ -249,7 +249,7 @@ class _ModelEpisode:
             usage.cost = (usage.cost or 0.0) + cost_usd
 
     def _compute_cost_usd_from_price_settings(self, answer: ModelAnswer) -> float | None:
-        """Compute the cost of a response from the prices in the settings; None without prices."""
+        """Compute the cost of a response from the prices in the settings; None if none are set."""
         input_price = self.settings.input_price_per_million
         output_price = self.settings.output_price_per_million
         if input_price is None or output_price is None:

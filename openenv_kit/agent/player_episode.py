@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from openenv_kit.agent.servers import PrintStatus
 from openenv_kit.agent.stdout import TaskLog, format_action_field
 from openenv_kit.catalogue import Catalogue
 from openenv_kit.environment import Environment
 from openenv_kit.episode_clients.protocol import ObservationJson
-from openenv_kit.episode_clients.replaying_websocket import ReplayingWebSocketEpisode
 from openenv_kit.recordings.recorder import RunRecorder
 from openenv_kit.reply import ReplyStatus
 
@@ -43,6 +42,13 @@ class TokenUsage:
         return self.prompt_tokens + self.completion_tokens
 
 
+class StepClient(Protocol):
+    """Executes the actions of a running episode."""
+
+    async def step(self, action: Mapping[str, Any]) -> ObservationJson:
+        """Execute an action and return the observation."""
+
+
 @dataclass
 class PlayerEpisode:
     """A running episode, with the methods that its player calls.
@@ -62,7 +68,7 @@ class PlayerEpisode:
     """
 
     environment: Environment
-    client: ReplayingWebSocketEpisode
+    client: StepClient
     task_log: TaskLog
     reset_observation: ObservationJson
     recorder: RunRecorder | None = None
@@ -104,8 +110,6 @@ class PlayerEpisode:
     def log_rejected_call(self, tool_name: str, arguments: Any, error: str) -> None:
         """Print a STEP line with reward 0 for a tool call that cannot be converted to an action."""
         self.task_log.write_step_line(format_action_field(tool_name, arguments), 0.0, False, error)
-        if self.recorder is not None:
-            self.recorder.count_rejected_call()
 
     def record_end_of_episode(self, score: float | None, error: str = "") -> None:
         """Record how the episode ended.

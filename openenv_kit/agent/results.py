@@ -42,7 +42,7 @@ class EpisodeResult:
     Attributes:
         planned: the episode's task and reset arguments.
         status: how the episode ended.
-        score: score in [0, 1], 0 without a report; None unless the episode was played to its end.
+        score: score in [0, 1]; 0 if no report was graded, None if the episode was not finished.
         seconds: wall time, in seconds.
         breakdown: score components, if a report was graded.
         grounded: evidence share; None if unknown.

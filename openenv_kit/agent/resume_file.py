@@ -21,6 +21,7 @@ from openenv_kit.agent.results import EpisodeResult
 from openenv_kit.agent.servers import PrintStatus
 from openenv_kit.environment import Environment
 from openenv_kit.errors import ConfigurationError, truncated_repr
+from openenv_kit.own_data.product_support import LoadedProduct
 
 EPISODES_FORMAT = "metric-tracker-episodes/2"
 RESULT_ADAPTER = TypeAdapter(EpisodeResult)
@@ -35,6 +36,7 @@ class ResumeFile:
         player_name: name of the run's player.
         score_settings: settings that the player's scores depend on.
         redact: function that removes secrets from a string.
+        product: product that every episode is generated from; None if there is none.
 
     Raises:
         ConfigurationError: another run is using the file.
@@ -47,6 +49,7 @@ class ResumeFile:
         player_name: str,
         score_settings: Mapping[str, Any],
         redact: Redact,
+        product: LoadedProduct | None = None,
     ) -> None:
         self._path, self._redact = path, redact
         self._header = {
@@ -55,6 +58,7 @@ class ResumeFile:
             "player": player_name,
             "terms": dict(score_settings),
             "versions": dict(environment.versions),
+            **({} if product is None else product.row_columns),
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a+b")

@@ -25,6 +25,10 @@ from openenv_kit.agent.stdout import EvaluationLog, TaskLog
 from openenv_kit.environment import Environment
 from openenv_kit.episode_clients.replaying_websocket import ReplayingWebSocketEpisode
 from openenv_kit.errors import KitError, ModelError
+from openenv_kit.own_data.product_argument import (
+    find_product_of_reset,
+    require_expected_product,
+)
 from openenv_kit.recordings.recorder import RunRecorder
 from openenv_kit.reply import EndInfo
 from openenv_kit.sealed_split import is_sealed_split
@@ -103,6 +107,9 @@ class LocalEpisodeRunner:
         planned = result.planned
         with ExitStack() as exit_stack:
             reset_observation = await client.reset(planned.reset)
+            product = find_product_of_reset(self.environment, planned.reset)
+            if product is not None:
+                require_expected_product(self.environment, product.digest, reset_observation)
             recorder = self._open_recorder_if_enabled(planned, reset_observation, exit_stack)
             episode = PlayerEpisode(
                 self.environment,

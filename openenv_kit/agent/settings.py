@@ -12,7 +12,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from openenv_kit.agent.text_repair import repair_surrogates
 from openenv_kit.errors import ConfigurationError, InvalidValueError
-from openenv_kit.network_addresses import is_loopback, parse_url
+from openenv_kit.network_addresses import is_loopback_host, parse_url
 from openenv_kit.schema import build_arguments_schema, describe_allowed_values
 from openenv_kit.variables import (
     API_KEY_VARIABLES,
@@ -115,7 +115,7 @@ class AgentSettings(BaseModel):
     def is_local_model(self) -> bool:
         """Whether the model runs on this machine, so that its server needs no key."""
         host = urlsplit(self.api_base_url or "").hostname
-        return self.model is not None and host is not None and is_loopback(host)
+        return self.model is not None and host is not None and is_loopback_host(host)
 
     @property
     def score_settings(self) -> dict[str, Any]:

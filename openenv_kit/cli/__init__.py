@@ -18,7 +18,10 @@ from openenv_kit.cli.certify import certify
 from openenv_kit.cli.collect import collect
 from openenv_kit.cli.common import report_usage_errors
 from openenv_kit.cli.compare import compare
+from openenv_kit.cli.drift import drift
 from openenv_kit.cli.export import atif, export
+from openenv_kit.cli.import_table import IMPORT_HELP, import_table
+from openenv_kit.cli.investigate import investigate
 from openenv_kit.cli.leaderboard import attestation_key, leaderboard, submit
 from openenv_kit.cli.replay import replay
 from openenv_kit.cli.seal import seal
@@ -41,8 +44,10 @@ COMMANDS = (
     export,
     atif,
     budgets,
+    investigate,
+    drift,
 )
-"""The kit's commands, in the order in which the help lists them."""
+"""The kit's commands, in the order in which the help lists them. `import` follows at the end."""
 
 
 class PluginCommandGroup(TyperGroup):
@@ -76,6 +81,7 @@ app = typer.Typer(
 )
 for command in COMMANDS:
     app.command()(report_usage_errors()(command))
+app.command("import", help=IMPORT_HELP)(report_usage_errors()(import_table))
 
 
 def _print_version_and_exit(is_requested: bool) -> None:

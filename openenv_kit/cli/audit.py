@@ -17,12 +17,15 @@ from rich.table import Table
 from openenv_kit.cli.common import (
     Column,
     EnvironmentOption,
+    ProductOption,
     WorkersOption,
     build_item_table,
     exit_with_result,
 )
 from openenv_kit.environment import get_environment
-from openenv_kit.trust.audit import AuditLine, run_job
+from openenv_kit.own_data.product_argument import get_product_reset_arguments
+from openenv_kit.reset_arguments import PRODUCT
+from openenv_kit.trust.audit import AuditLine, find_audit, run_job
 
 TABLE_WIDTH = 152
 """Width of the table, in characters."""
@@ -48,20 +51,26 @@ def audit(
             "environment and all exploits."
         ),
     ] = None,
+    product: ProductOption = None,
     workers: WorkersOption = 0,
     out: Annotated[Path | None, typer.Option(help="Write the table to this JSON file.")] = None,
     environment: EnvironmentOption = None,
 ) -> None:
-    """Audit the scores of every exploit on every level, family and split against their limits."""
+    """Audit the scores of every exploit on every level, family and split against their limits.
+
+    With --product, only the reference policy has a limit, because the limits of the exploits were
+    measured on the environment's own episodes.
+    """
     environment_object = get_environment(environment)
-    environment_audit = environment_object.audit
+    product_arguments = get_product_reset_arguments(environment_object, product)
+    environment_audit = find_audit(environment_object, product_arguments.get(PRODUCT.name))
     jobs = environment_audit.plan_jobs(episodes, policy, difficulty, setting)
     with ProcessPoolExecutor(workers or os.cpu_count() or 1) as pool:
         futures = [pool.submit(run_job, job) for job in jobs]
         finished = track(
             as_completed(futures), "Auditing", len(futures), console=Console(stderr=True)
         )
-        lines = environment_audit.build_lines(future.result() for future in finished)
+        lines = environment_audit.build_audit_lines(future.result() for future in finished)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         document = {

@@ -13,8 +13,8 @@ from openenv_kit.errors import ConfigurationError, require_name
 from openenv_kit.rollouts.token_budgets import (
     DigitTokens,
     TokenBudget,
+    get_token_budgets_path,
     read_token_budgets,
-    token_budgets_path,
 )
 
 TABLE_WIDTH = 110
@@ -48,7 +48,7 @@ def budgets(
     Tool schemas and the chat template are included.
     """
     environment_object = get_environment(environment)
-    measured = read_token_budgets(token_budgets_path(environment_object))
+    measured = read_token_budgets(get_token_budgets_path(environment_object))
     matching = [budget for budget in measured if budget.digits == digits]
     if not matching:
         raise ConfigurationError(f"The environment {environment_object.name} has no token budgets.")

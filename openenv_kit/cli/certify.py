@@ -14,6 +14,7 @@ from rich.progress import track
 
 from openenv_kit.cli.common import (
     EnvironmentOption,
+    ProductOption,
     ResetOption,
     WorkersOption,
     build_table,
@@ -21,6 +22,7 @@ from openenv_kit.cli.common import (
 )
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import require_name
+from openenv_kit.own_data.product_argument import get_product_reset_arguments
 from openenv_kit.reset_arguments import parse_reset_argument
 from openenv_kit.trust.certify import CertificationEngine, iter_certificates, require_certifier
 
@@ -37,6 +39,7 @@ def certify(
         typer.Option(help="Only these levels; may be repeated. Default: the named levels."),
     ] = None,
     reset: ResetOption = None,
+    product: ProductOption = None,
     workers: WorkersOption = 0,
     engine: Annotated[
         str, typer.Option(help="processes, or ray (needs the extra ray).")
@@ -59,7 +62,10 @@ def certify(
         certifier.iter_configurations(
             range(first, first + seeds),
             levels=levels,
-            extra_reset_arguments=dict(map(parse_reset_argument, reset or ())),
+            extra_reset_arguments={
+                **dict(map(parse_reset_argument, reset or ())),
+                **get_product_reset_arguments(environment_object, product),
+            },
         )
     )
     worker_count = workers or os.cpu_count() or 1

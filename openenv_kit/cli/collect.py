@@ -11,12 +11,14 @@ from rich.console import Console
 from openenv_kit.cli.common import (
     EnvironmentOption,
     LevelOption,
+    ProductOption,
     ResetOption,
     exit_with_result,
 )
 from openenv_kit.datasets.split_rows import list_task_rows, write_rows
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import require_name
+from openenv_kit.own_data.product_argument import get_product_reset_arguments
 from openenv_kit.reset_arguments import parse_reset_argument
 
 SFT_FILENAME = "sft.jsonl"
@@ -37,6 +39,7 @@ def collect(
     minimum_reward: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Minimum score of an example, from 0 to 1.")
     ] = 1.0,
+    product: ProductOption = None,
     environment: EnvironmentOption = None,
 ) -> None:
     """Play episodes with a scripted policy, and write the best ones as fine-tuning examples.
@@ -46,8 +49,12 @@ def collect(
     """
     from openenv_kit.trainers.openenv_harness import collect_episodes, iter_sft_examples
 
-    require_name("policy", policy, get_environment(environment).policies)
-    extra_reset_arguments = dict(map(parse_reset_argument, reset or ()))
+    environment_object = get_environment(environment)
+    require_name("policy", policy, environment_object.policies)
+    extra_reset_arguments = {
+        **dict(map(parse_reset_argument, reset or ())),
+        **get_product_reset_arguments(environment_object, product),
+    }
     rows = list_task_rows(split, first, count, environment, extra_reset_arguments, level)
     result = collect_episodes(out, rows, policy=policy, base_url=base_url, environment=environment)
     written = write_rows(out / SFT_FILENAME, iter_sft_examples(out, minimum_reward, environment))

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Generic, TypeVar
 
 import typer
@@ -30,6 +31,14 @@ ResetOption = Annotated[
     list[str] | None,
     typer.Option(help="Extra argument of every reset, as NAME=VALUE; may be repeated."),
 ]
+ProductOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Product file of your own table, made by `import`; its episodes are played.",
+        exists=True,
+        dir_okay=False,
+    ),
+]
 WorkersOption = Annotated[int, typer.Option(min=0, help="Worker processes; 0 for one per core.")]
 
 
@@ -52,7 +61,7 @@ def report_usage_errors() -> Iterator[None]:
 
 
 def exit_with_result(*, has_failed: bool) -> None:
-    """Exit with the exit code of a failed or a successful check.
+    """Exit with the exit code for success or failure.
 
     Raises:
         typer.Exit: always.

@@ -15,6 +15,7 @@ from rich.progress import track
 from openenv_kit.cli.common import (
     EnvironmentOption,
     LevelOption,
+    ProductOption,
     ResetOption,
     WorkersOption,
 )
@@ -41,6 +42,7 @@ def export(
     ] = None,
     level: LevelOption = None,
     reset: ResetOption = None,
+    product: ProductOption = None,
     layout: Annotated[
         ExportLayout,
         typer.Option(help="rows: a file per split. harbor: a folder per task, for Harbor."),
@@ -58,16 +60,23 @@ def export(
     """
     from openenv_kit.datasets import export_rows, harbor
     from openenv_kit.datasets.split_rows import write_rows
+    from openenv_kit.own_data.product_argument import (
+        get_product_reset_arguments,
+        get_splits_of_reset,
+    )
     from openenv_kit.reset_arguments import parse_reset_argument
     from openenv_kit.sealed_split import is_sealed_split
 
     environment_object = get_environment(environment)
-    splits = environment_object.splits
     if layout is ExportLayout.ROWS and image:
         raise typer.BadParameter("--image needs --layout harbor; rows have no image")
     image = image or f"openenv-metric-tracker-rl:{environment_object.version}"
     console, progress_console = Console(), Console(stderr=True)
-    extra_reset_arguments = dict(map(parse_reset_argument, reset or ()))
+    extra_reset_arguments = {
+        **dict(map(parse_reset_argument, reset or ())),
+        **get_product_reset_arguments(environment_object, product),
+    }
+    splits = get_splits_of_reset(environment_object, extra_reset_arguments)
     names = split or [
         name for name in splits.list_playable_split_names() if not is_sealed_split(name)
     ]
@@ -100,7 +109,7 @@ def export(
             target = out / f"{name}.jsonl"
             write_rows(target, rows)
             first_rows[name] = rows[0]
-            chat_tools[name] = export_rows.get_chat_tools(environment_object, rows[0])
+            chat_tools[name] = export_rows.build_chat_tools_of_row(environment_object, rows[0])
         task_count += len(rows)
         mean_difficulty = sum(row["difficulty"] for row in rows) / len(rows)
         console.print(
@@ -109,7 +118,7 @@ def export(
             soft_wrap=True,
         )
     if layout is ExportLayout.HARBOR:
-        readme = harbor.build_readme(environment_object, image, task_count)
+        readme = harbor.build_harbor_readme(environment_object, image, task_count)
     else:
         tools_text = json.dumps(chat_tools, indent=1) + "\n"
         (out / export_rows.TOOLS_FILENAME).write_text(tools_text, encoding="utf-8")
@@ -122,17 +131,20 @@ def atif(
         list[Path], typer.Argument(help="Recordings, JSON Lines, or folders of them.", exists=True)
     ],
     out: Annotated[Path, typer.Option(help="Folder to write a TASK.json for each run to.")],
+    product: ProductOption = None,
     environment: EnvironmentOption = None,
 ) -> None:
     """Write recorded runs and their replies in the Agent Trajectory Interchange Format."""
-    from openenv_kit.recordings.atif import build_atif_trajectory, unique_run_names
+    from openenv_kit.own_data.product_argument import get_product_reset_arguments
+    from openenv_kit.recordings.atif import build_atif_trajectory, iter_uniquely_named_runs
     from openenv_kit.recordings.format import iter_recording_paths, read_runs
 
     environment_object = get_environment(environment)
+    get_product_reset_arguments(environment_object, product)
     out.mkdir(parents=True, exist_ok=True)
     runs = (run for path in iter_recording_paths(recordings) for run in read_runs(path))
     trajectory_count = 0
-    for name, run in unique_run_names(runs):
+    for name, run in iter_uniquely_named_runs(runs):
         trajectory = build_atif_trajectory(run, environment_object)
         text = json.dumps(trajectory, indent=1, ensure_ascii=False)
         (out / f"{name}.json").write_text(f"{text}\n", encoding="utf-8")

@@ -12,13 +12,15 @@ from rich.progress import track
 from openenv_kit.cli.common import (
     Column,
     EnvironmentOption,
+    ProductOption,
     build_item_table,
     exit_with_result,
 )
 from openenv_kit.cli.compare import TABLE_WIDTH
 from openenv_kit.environment import get_environment
+from openenv_kit.own_data.product_argument import get_product_reset_arguments
 from openenv_kit.recordings.format import iter_recording_paths, read_runs
-from openenv_kit.recordings.replay import ReplayResult, check_replay
+from openenv_kit.recordings.replay import ReplayResult, replay_and_compare_run
 
 COLUMNS = (
     Column[ReplayResult]("player", lambda result: result.run.player, is_text=True),
@@ -26,7 +28,7 @@ COLUMNS = (
         "reset", lambda result: _format_reset_arguments_without_episode_id(result), is_text=True
     ),
     Column[ReplayResult](
-        "replies", lambda result: _format_first_different_step(result), is_text=True
+        "replies", lambda result: _format_equal_or_first_difference(result), is_text=True
     ),
     Column[ReplayResult](
         "recorded score",
@@ -40,15 +42,20 @@ def replay(
     files: Annotated[
         list[Path], typer.Argument(help="Recordings, JSON Lines, or folders of them.", exists=True)
     ],
+    product: ProductOption = None,
     environment: EnvironmentOption = None,
 ) -> None:
-    """Replay recorded runs in this process. Fails if a reply or a score differs."""
+    """Replay recorded runs in this process. Fails if a reply or a score differs.
+
+    Runs of your own table need --product with the file that they were recorded with.
+    """
     environment_object = get_environment(environment)
+    get_product_reset_arguments(environment_object, product)
     runs = [run for file in iter_recording_paths(files) for run in read_runs(file)]
     if not runs:
         raise typer.BadParameter("the files contain no run")
     progress = track(runs, "Replaying", console=Console(stderr=True))
-    results = [check_replay(run, environment_object) for run in progress]
+    results = [replay_and_compare_run(run, environment_object) for run in progress]
     different = [result for result in results if not result.matches_recording]
     console = Console(width=TABLE_WIDTH)
     console.print(build_item_table("Replayed runs", COLUMNS, different or results))
@@ -62,6 +69,6 @@ def _format_reset_arguments_without_episode_id(result: ReplayResult) -> str:
     )
 
 
-def _format_first_different_step(result: ReplayResult) -> str:
+def _format_equal_or_first_difference(result: ReplayResult) -> str:
     step = result.first_different_step
     return "the same" if step is None else f"differ from step {step}"

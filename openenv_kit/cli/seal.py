@@ -7,8 +7,12 @@ from typing import Annotated
 
 import typer
 
-from openenv_kit.cli.common import EnvironmentOption, exit_with_result
+from openenv_kit.cli.common import EnvironmentOption, ProductOption, exit_with_result
 from openenv_kit.environment import get_environment
+from openenv_kit.own_data.product_argument import (
+    get_product_reset_arguments,
+    get_splits_of_reset,
+)
 from openenv_kit.splits import SEALED_SPLIT, HashedSplits
 from openenv_kit.variables import SALT_VARIABLE
 
@@ -17,6 +21,7 @@ def seal(
     check: Annotated[
         str, typer.Option(help="Published commitment to compare with that of the salt.")
     ] = "",
+    product: ProductOption = None,
     environment: EnvironmentOption = None,
 ) -> None:
     """Print the commitment to the sealed split, computed with OPENENV_KIT_SEALED_SALT.
@@ -24,7 +29,8 @@ def seal(
     Publish the commitment before the split is played. Use --check to compare it later.
     """
     environment_object = get_environment(environment)
-    splits = environment_object.splits
+    product_arguments = get_product_reset_arguments(environment_object, product)
+    splits = get_splits_of_reset(environment_object, product_arguments)
     if not isinstance(splits, HashedSplits):
         raise typer.BadParameter(f"{environment_object.name} has no sealed split")
     commitment = splits.compute_sealed_commitment()

@@ -19,7 +19,7 @@ SERVER_TIMEOUT_S = 60.0
 """Maximum time to wait for the server, which may have to replay episodes to create the record."""
 
 MAX_SHOWN_CHARACTERS = 500
-"""Maximum number of characters that are shown of an error response."""
+"""Maximum number of characters of an error response that are shown."""
 
 
 def sealed_record(

@@ -11,11 +11,13 @@ from rich.console import Console
 from openenv_kit.cli.common import (
     Column,
     EnvironmentOption,
+    ProductOption,
     build_item_table,
     format_optional,
 )
 from openenv_kit.cli.compare import TABLE_WIDTH, GroupSizeOption, parse_named_path
 from openenv_kit.environment import get_environment
+from openenv_kit.own_data.product_argument import get_product_reset_arguments
 from openenv_kit.results.signal import ROLLOUTS_PER_GROUP, LevelSignal
 from openenv_kit.rollouts.curriculum import MIN_REWARD_DIFFERENCE
 
@@ -46,6 +48,7 @@ def signal(
         ),
     ],
     group: GroupSizeOption = ROLLOUTS_PER_GROUP,
+    product: ProductOption = None,
     environment: EnvironmentOption = None,
 ) -> None:
     """Print the share of rollout groups with different rewards, by level and mode."""
@@ -53,6 +56,7 @@ def signal(
     from openenv_kit.results.signal import measure_signal_by_level_and_mode
 
     environment_object = get_environment(environment)
+    get_product_reset_arguments(environment_object, product)
     files = [parse_named_path(argument) for argument in results]
     players = read_and_merge_player_results(files, environment_object)
     lines = list(measure_signal_by_level_and_mode(players, environment_object, group))

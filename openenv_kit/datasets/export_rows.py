@@ -152,7 +152,7 @@ def compute_result_labels_digest(
     return digest[:GROUP_DIGEST_CHARACTERS]
 
 
-def get_chat_tools(environment: Environment, row: TaskRow) -> Sequence[Mapping[str, Any]]:
+def build_chat_tools_of_row(environment: Environment, row: TaskRow) -> Sequence[Mapping[str, Any]]:
     """Return the tool definitions of a row's episode in the format of chat-completion endpoints."""
     reset_reply = start_session(environment, row["reset"]).reset_reply
     return environment.tools.select_for_episode(observation_from_reply(reset_reply)).chat_tools

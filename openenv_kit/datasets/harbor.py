@@ -58,7 +58,7 @@ def write_harbor_task(
         for call in list_reference_tool_calls(environment, row["reset"])
     ]
     text_by_path = {
-        "instruction.md": build_instruction(row),
+        "instruction.md": build_harbor_instruction(row),
         "task.toml": build_task_toml(environment, row),
         "environment/Dockerfile": f"FROM {BASE_IMAGE}\nWORKDIR /app\n",
         "environment/docker-compose.yaml": build_docker_compose(environment, row, server_image),
@@ -76,7 +76,7 @@ def write_harbor_task(
             path.chmod(0o755)
 
 
-def build_instruction(row: TaskRow) -> str:
+def build_harbor_instruction(row: TaskRow) -> str:
     """Return the text of instruction.md: the model's prompt and the address of the tools."""
     prompt = "\n\n".join(message["content"].strip() for message in row["prompt"])
     return (
@@ -170,7 +170,7 @@ def list_reference_tool_calls(
     return [environment.tools.tool_call_of_action(step.action) for step in steps]
 
 
-def build_readme(environment: Environment, server_image: str, task_count: int) -> str:
+def build_harbor_readme(environment: Environment, server_image: str, task_count: int) -> str:
     """Return the text of the README in the folder that contains the task folders."""
     return f"""\
 # {environment.title}: {task_count} Harbor tasks

@@ -18,7 +18,7 @@ MAX_EXACT_FLOAT = 2**53
 """Limit below which a float represents every integer exactly."""
 
 
-def to_python_value(value: Any) -> Any:
+def convert_to_python_value(value: Any) -> Any:
     """Convert a value of a row to a plain Python value; return None for a missing value.
 
     Items of lists and objects are converted recursively.
@@ -30,21 +30,21 @@ def to_python_value(value: Any) -> Any:
     if isinstance(value, int):
         return int(value)
     if hasattr(value, "as_py"):  # pyarrow
-        return to_python_value(value.as_py())
+        return convert_to_python_value(value.as_py())
     if type(value).__name__ in PANDAS_MISSING_TYPE_NAMES:
         return None
     if isinstance(value, Mapping):
-        return {str(name): to_python_value(item) for name, item in value.items()}
+        return {str(name): convert_to_python_value(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [to_python_value(item) for item in value]
+        return [convert_to_python_value(item) for item in value]
     if isinstance(value, float):  # includes NumPy's float64
         return None if value != value else float(value)
     if hasattr(value, "tolist"):  # scalars of NumPy, pandas and PyTorch
-        return to_python_value(value.tolist())
+        return convert_to_python_value(value.tolist())
     return value
 
 
-def to_int_if_whole(value: Any, column_name: str = "number") -> Any:
+def convert_whole_number_to_int(value: Any, column_name: str = "number") -> Any:
     """Convert a value of a row to a plain Python value, and a float without a fraction to int.
 
     Args:
@@ -54,7 +54,7 @@ def to_int_if_whole(value: Any, column_name: str = "number") -> Any:
     Raises:
         InvalidValueError: the float is so large that it may have been rounded.
     """
-    number = to_python_value(value)
+    number = convert_to_python_value(value)
     if not isinstance(number, float) or not number.is_integer():
         return number
     if abs(number) >= MAX_EXACT_FLOAT:
@@ -79,7 +79,7 @@ def convert_row_to_mapping(row: Any) -> Mapping[str, Any]:
     return row
 
 
-def parse_json_object(column_name: str, value: Any) -> Mapping[str, Any]:
+def parse_json_object_of_column(column_name: str, value: Any) -> Mapping[str, Any]:
     """Return the JSON object in a column, parsed from a string if needed; empty if missing.
 
     Args:
@@ -89,7 +89,7 @@ def parse_json_object(column_name: str, value: Any) -> Mapping[str, Any]:
     Raises:
         InvalidValueError: the value is not an object.
     """
-    content = to_python_value(value)
+    content = convert_to_python_value(value)
     if isinstance(content, str):
         try:
             content = json.loads(content) if content.strip() else None
@@ -99,4 +99,4 @@ def parse_json_object(column_name: str, value: Any) -> Mapping[str, Any]:
         return {}
     if not isinstance(content, dict):
         raise InvalidValueError(column_name, value, "an object, or its JSON")
-    return {key: to_python_value(item) for key, item in content.items()}
+    return {key: convert_to_python_value(item) for key, item in content.items()}

@@ -11,14 +11,19 @@ from typing import Any
 
 from openenv_kit.datasets.row_values import (
     convert_row_to_mapping,
-    parse_json_object,
-    to_int_if_whole,
-    to_python_value,
+    convert_to_python_value,
+    convert_whole_number_to_int,
+    parse_json_object_of_column,
 )
-from openenv_kit.environment import Environment, get_environment
+from openenv_kit.environment import get_environment
 from openenv_kit.errors import InvalidValueError, UnknownNameError, require_integer, require_name
+from openenv_kit.own_data.product_argument import (
+    find_product_of_reset,
+    get_product_reset_arguments,
+    get_splits_of_reset,
+)
 from openenv_kit.rollouts.run_policy import start_session
-from openenv_kit.splits import PerLevelSplits
+from openenv_kit.splits import PerLevelSplits, Splits
 
 TaskRow = dict[str, Any]
 """A task as a dataset row: its names, level and reset arguments, by column."""
@@ -46,11 +51,13 @@ def list_task_rows(
     environment_name: str | None = None,
     extra_reset_arguments: Mapping[str, Any] | None = None,
     level: str | None = None,
+    product: Path | str | None = None,
 ) -> list[TaskRow]:
     """Return a row for each task of a split, in order.
 
     A row contains `environment` and `task` (their names), `level` (if the environment has levels)
-    and the arguments of the task's reset. It contains neither a seed nor a label.
+    and the arguments of the task's reset. With a product, it also contains `product_digest`. It
+    contains neither a seed nor a label.
 
     Args:
         split: name of the split, by default `train`.
@@ -61,45 +68,50 @@ def list_task_rows(
         extra_reset_arguments: additional arguments of every reset, such as `profile`.
         level: name of the level whose tasks are returned; `first` and `count` then count the tasks
             of this level. A numbered level has its own splits, such as `train_rung_1`.
+        product: product whose splits contain the tasks: path of its file, or its name if the
+            variable PRODUCTS lists the file; None for the environment's own splits.
 
     Raises:
         UnknownNameError: there is no such environment, split, level or reset argument.
         InvalidValueError: `first` or `count` is out of range, the split is sealed and its salt is
             not set, or the reset of the first task with `extra_reset_arguments` was rejected.
+        ConfigurationError: the product cannot be used.
     """
-    environment = get_environment(to_python_value(environment_name))
+    environment = get_environment(convert_to_python_value(environment_name))
     extra_arguments = {
         require_name("reset argument", name, environment.reset_arguments): value
-        for name, value in parse_json_object("reset", extra_reset_arguments).items()
+        for name, value in parse_json_object_of_column("reset", extra_reset_arguments).items()
     }
-    split = to_python_value(split)
+    extra_arguments |= get_product_reset_arguments(environment, product)
+    split = convert_to_python_value(split)
+    splits = get_splits_of_reset(environment, extra_arguments)
+    used_product = find_product_of_reset(environment, extra_arguments)
+    product_columns = {} if used_product is None else used_product.row_columns
     tasks = find_task_indices(
-        environment, DEFAULT_SPLIT if split is None else split, to_python_value(level)
+        splits, DEFAULT_SPLIT if split is None else split, convert_to_python_value(level)
     )
     end = len(tasks.indices)
-    first, count = to_int_if_whole(first), to_int_if_whole(count)
+    first, count = convert_whole_number_to_int(first), convert_whole_number_to_int(count)
     first = require_integer("first", 0 if first is None else first, 0, end - 1)
     if count is not None:
         end = min(end, first + require_integer("count", count, 1, sys.maxsize))
     rows = []
     for index in tasks.indices[first:end]:
-        task = environment.splits.task(tasks.split, index)
+        task = splits.task(tasks.split, index)
         row: TaskRow = {"environment": environment.name, "task": task.task_id}
         if task.level is not None:
             row["level"] = task.level
-        rows.append({**row, **task.reset_arguments(), **extra_arguments})
+        rows.append({**row, **task.reset_arguments(), **extra_arguments, **product_columns})
     if extra_arguments:
         start_session(environment, reset_arguments_from_row(rows[0], environment.name))
     return rows
 
 
-def find_task_indices(
-    environment: Environment, split: str, level: str | None = None
-) -> TaskIndices:
+def find_task_indices(splits: Splits, split: str, level: str | None = None) -> TaskIndices:
     """Return the indices of all tasks of a split, or of its tasks of one level.
 
     Args:
-        environment: the environment.
+        splits: splits of the environment or of a product.
         split: name of the split.
         level: name of a level; None for all tasks. If the level has its own splits, the result
             names the split of the level.
@@ -107,7 +119,6 @@ def find_task_indices(
     Raises:
         UnknownNameError: there is no such split or level.
     """
-    splits = environment.splits
     if not isinstance(split, str):
         raise UnknownNameError("split", split, splits.list_playable_split_names())
     levels_with_splits: Iterable[str] = ()
@@ -138,8 +149,10 @@ def select_rows_of_rank(rows: Sequence[TaskRow], rank: int, world_size: int) -> 
     Raises:
         InvalidValueError: the rank is out of range, or there are fewer rows than processes.
     """
-    world_size = require_integer("world_size", to_int_if_whole(world_size), 1, sys.maxsize)
-    rank = require_integer("rank", to_int_if_whole(rank), 0, world_size - 1)
+    world_size = require_integer(
+        "world_size", convert_whole_number_to_int(world_size), 1, sys.maxsize
+    )
+    rank = require_integer("rank", convert_whole_number_to_int(rank), 0, world_size - 1)
     if len(rows) < world_size:
         raise InvalidValueError(
             "number of rows", len(rows), f"at least one for each of {world_size} ranks"
@@ -166,7 +179,7 @@ def reset_arguments_from_row(
     """
     columns = convert_row_to_mapping(row)
     known_arguments = get_environment(environment_name).reset_arguments
-    reset_column = parse_json_object("reset", columns.get("reset"))
+    reset_column = parse_json_object_of_column("reset", columns.get("reset"))
     names_in_column = [name for name, value in reset_column.items() if value is not None]
     if names_in_column:
         for name in names_in_column:
@@ -176,9 +189,9 @@ def reset_arguments_from_row(
     for name, argument in known_arguments.items():
         if argument.json_type == "integer":
             # A column of integers with a missing value becomes a column of floats.
-            value = to_int_if_whole(columns.get(name), name)
+            value = convert_whole_number_to_int(columns.get(name), name)
         else:
-            value = to_python_value(columns.get(name))
+            value = convert_to_python_value(columns.get(name))
         if value is not None:
             arguments[name] = value
     return arguments

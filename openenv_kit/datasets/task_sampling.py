@@ -17,14 +17,33 @@ from typing import Any, NamedTuple
 
 from openenv_kit.datasets.split_rows import DEFAULT_SPLIT, TaskIndices, TaskRow, find_task_indices
 from openenv_kit.environment import Environment, get_environment
-from openenv_kit.reset_arguments import SINGLE_TASK_SELECTORS
+from openenv_kit.own_data.product_argument import find_product_of_reset, get_splits_of_reset
+from openenv_kit.own_data.product_support import LoadedProduct
+from openenv_kit.reset_arguments import PRODUCT, SINGLE_TASK_SELECTORS
 from openenv_kit.rollouts.curriculum import resolve_level_name
 from openenv_kit.variables import RANK_VARIABLE, WORLD_SIZE_VARIABLE
 
 LOG = logging.getLogger("openenv_kit.trainers")
 
+
+class _TaskSource(NamedTuple):
+    """Where tasks are sampled from.
+
+    Attributes:
+        environment: name of the environment.
+        product: product whose splits are used; None for those of the environment.
+        split: name of the split.
+        level: name of the level; None for all levels.
+    """
+
+    environment: str
+    product: LoadedProduct | None
+    split: str
+    level: str | None
+
+
 _lock = threading.Lock()
-_index_iterators: dict[tuple[str, str, str | None], Iterator[int]] = {}
+_index_iterators: dict[_TaskSource, Iterator[int]] = {}
 
 
 def has_task_selector(reset_arguments: Mapping[str, Any]) -> bool:
@@ -64,12 +83,14 @@ def sample_task_reset_arguments(
     Args:
         environment: the environment.
         reset_arguments: reset arguments that select no task: `split` (see `get_default_split`),
-            `difficulty` (level to sample from), and others, which are copied to the result.
+            `difficulty` (level to sample from), and others, which are copied to the result. With
+            `product`, a task of the product's splits is sampled.
         seed: seed of this sample; the same seed gives the same task. None for the next task in the
             order of this process.
 
     Raises:
         UnknownNameError: there is no such split or level.
+        ConfigurationError: the product is unknown, or not given by its name.
     """
     arguments = {
         name: value for name, value in (reset_arguments or {}).items() if value is not None
@@ -77,29 +98,34 @@ def sample_task_reset_arguments(
     split = str(arguments.pop("split", get_default_split(environment)))
     difficulty = arguments.pop("difficulty", None)
     level = None if difficulty is None else resolve_level_name(difficulty)
-    tasks = _find_task_indices_cached(environment.name, split, level)
+    splits = get_splits_of_reset(environment, arguments)
+    product = find_product_of_reset(environment, arguments)
+    source = _TaskSource(environment.name, product, split, level)
+    tasks = _find_task_indices_cached(source)
     if seed is None:
-        index = _next_task_index(environment.name, tasks, level)
+        index = _take_next_task_index(source, tasks)
     else:
         index = random.Random(seed).choice(tasks.indices)
-    return {**environment.splits.task(tasks.split, index).reset_arguments(), **arguments}
+    return {**splits.task(tasks.split, index).reset_arguments(), **arguments}
 
 
 @lru_cache(maxsize=64)
-def _find_task_indices_cached(environment_name: str, split: str, level: str | None) -> TaskIndices:
+def _find_task_indices_cached(source: _TaskSource) -> TaskIndices:
     # Finding the tasks of a level reads the whole split, which takes about a second.
-    return find_task_indices(get_environment(environment_name), split, level)
+    environment = get_environment(source.environment)
+    product_arguments = {} if source.product is None else {PRODUCT.name: source.product.name}
+    splits = get_splits_of_reset(environment, product_arguments)
+    return find_task_indices(splits, source.split, source.level)
 
 
-def _next_task_index(environment_name: str, task_indices: TaskIndices, level: str | None) -> int:
-    key = (environment_name, task_indices.split, level)
+def _take_next_task_index(source: _TaskSource, task_indices: TaskIndices) -> int:
     with _lock:
-        if key not in _index_iterators:
-            _index_iterators[key] = _iter_shuffled_indices(task_indices)
-        return next(_index_iterators[key])
+        if source not in _index_iterators:
+            _index_iterators[source] = _iter_endless_shuffled_indices(task_indices)
+        return next(_index_iterators[source])
 
 
-def _iter_shuffled_indices(task_indices: TaskIndices) -> Iterator[int]:
+def _iter_endless_shuffled_indices(task_indices: TaskIndices) -> Iterator[int]:
     """Yield the task indices of this process indefinitely, reshuffled after each pass."""
     indices = list(task_indices.indices)
     rank = _read_process_rank()
@@ -135,7 +161,7 @@ def _read_process_rank() -> _ProcessRank:
     return _ProcessRank(0, 1)
 
 
-def _discard_index_iterators() -> None:
+def _discard_index_iterators_after_fork() -> None:
     # A forked process would otherwise play the same tasks as its parent.
     global _lock
     _lock = threading.Lock()
@@ -143,4 +169,4 @@ def _discard_index_iterators() -> None:
 
 
 if hasattr(os, "register_at_fork"):  # Windows has no fork
-    os.register_at_fork(after_in_child=_discard_index_iterators)
+    os.register_at_fork(after_in_child=_discard_index_iterators_after_fork)

@@ -21,7 +21,7 @@ from openenv_kit.environment import Environment, get_environment
 from openenv_kit.episode_clients import retry
 from openenv_kit.episode_clients.protocol import ObservationJson
 from openenv_kit.errors import InvalidValueError, ServerError, truncated_repr
-from openenv_kit.network_addresses import is_loopback, parse_url
+from openenv_kit.network_addresses import is_loopback_host, parse_url
 from openenv_kit.reply import ReplyStatus
 from openenv_kit.variables import SERVER_TOKEN_VARIABLE
 
@@ -107,8 +107,8 @@ class HttpEpisode:
         Raises:
             ServerError: there is no server, it serves another environment, or it requires a token.
         """
-        self._require_served_environment()
-        reply = self._send_with_retry("/reset", arguments)
+        self._require_server_to_serve_environment()
+        reply = self._send_request_with_retry("/reset", arguments)
         observation = self._parse_observation("/reset", reply)
         # A rejected reset leaves the running episode unchanged.
         if observation["status"] != ReplyStatus.ERROR:
@@ -129,7 +129,7 @@ class HttpEpisode:
             "request_id": str(self._step_count),
             "action": action,
         }
-        reply = self._send_with_retry("/step", request)
+        reply = self._send_request_with_retry("/step", request)
         if reply.status in REJECTED_STEP_STATUSES:
             return {
                 "status": ReplyStatus.ERROR,
@@ -149,7 +149,7 @@ class HttpEpisode:
             ServerError: the server stayed unreachable, or no longer has the episode.
         """
         query = urlencode({"episode_id": self._episode_id})
-        reply = self._send_with_retry(f"/state?{query}")
+        reply = self._send_request_with_retry(f"/state?{query}")
         if reply.status != 200:
             raise self._close_and_build_error("/state", reply)
         return reply.body
@@ -158,11 +158,11 @@ class HttpEpisode:
         """Close the connection; the next request opens another one."""
         self._connection.close()
 
-    def _require_served_environment(self) -> None:
+    def _require_server_to_serve_environment(self) -> None:
         """Raise a ServerError if the server serves another environment; send only one request."""
         if self._has_checked_environment:
             return
-        reply = self._send_with_retry("/metadata")
+        reply = self._send_request_with_retry("/metadata")
         served_name = reply.body.get("name") if reply.status == 200 else None
         if served_name not in (None, self._environment.name):
             self.close()
@@ -173,7 +173,9 @@ class HttpEpisode:
             )
         self._has_checked_environment = True
 
-    def _send_with_retry(self, path: str, body: Mapping[str, Any] | None = None) -> JsonReply:
+    def _send_request_with_retry(
+        self, path: str, body: Mapping[str, Any] | None = None
+    ) -> JsonReply:
         """Send a POST request or, without a body, a GET request, and return the response.
 
         While the server cannot be reached, the request is repeated. The first repetition after a
@@ -208,7 +210,7 @@ class HttpEpisode:
                 )
                 is_logged = True
             time.sleep(timer.pause_s)
-            timer.increase_pause()
+            timer.increase_next_pause()
         try:
             json_body = json.loads(reply.body)
         except ValueError:
@@ -217,7 +219,7 @@ class HttpEpisode:
 
     @property
     def _unreachable_server_hint(self) -> str:
-        if is_loopback(self._connection.host):
+        if is_loopback_host(self._connection.host):
             start = f"Start one with `server --port {self._connection.port}`"
         else:
             start = "Check base_url, and that the server is running"

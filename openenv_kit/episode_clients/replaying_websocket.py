@@ -30,7 +30,7 @@ from openenv_kit.episode_clients.retry import (
     RetryTimer,
 )
 from openenv_kit.errors import ServerError
-from openenv_kit.network_addresses import is_loopback
+from openenv_kit.network_addresses import is_loopback_host
 from openenv_kit.recordings.digest import compute_reply_digest
 from openenv_kit.reply import ReplyStatus
 from openenv_kit.variables import SERVER_TOKEN_VARIABLE
@@ -98,10 +98,10 @@ class ReplayingWebSocketEpisode:
         """
         self._reset_arguments = arguments
         self._actions, self._observation_digests = [], []
-        observation = await self._step_or_reset_with_reconnect(None)
+        observation = await self._send_step_or_reset_with_reconnect(None)
         if observation["status"] == ReplyStatus.ERROR:
             raise ServerError(f"The server refused the reset: {observation['message']}")
-        self._observation_digests.append(self._compute_digest(observation))
+        self._observation_digests.append(self._compute_observation_digest(observation))
         return observation
 
     async def step(self, action: Mapping[str, Any]) -> ObservationJson:
@@ -111,9 +111,9 @@ class ReplayingWebSocketEpisode:
             ServerError: the connection was lost more often than the settings allow, or the
                 replayed episode differed.
         """
-        observation = await self._step_or_reset_with_reconnect(dict(action))
+        observation = await self._send_step_or_reset_with_reconnect(dict(action))
         self._actions.append(dict(action))
-        self._observation_digests.append(self._compute_digest(observation))
+        self._observation_digests.append(self._compute_observation_digest(observation))
         return observation
 
     async def close(self) -> None:
@@ -124,42 +124,45 @@ class ReplayingWebSocketEpisode:
                 await socket.send('{"type":"close"}')
                 await socket.close()
 
-    async def _step_or_reset_with_reconnect(self, action: dict[str, Any] | None) -> ObservationJson:
+    async def _send_step_or_reset_with_reconnect(
+        self, action: dict[str, Any] | None
+    ) -> ObservationJson:
         """Send an action, or the reset if it is None; reconnect if the connection is lost."""
         while True:
             try:
                 if self._socket is None:
-                    reset_observation = await self._connect_and_replay()
+                    reset_observation = await self._connect_and_replay_episode()
                     if action is None:
                         return reset_observation
                 return await self._send_step(action or {})
             except CONNECTION_ERRORS as problem:
                 await self.close()
+                error_text = _get_error_text_or_type_name(problem)
                 if self.reconnects >= self._settings.task_retries:
                     raise ServerError(
-                        f"The connection to the environment was lost ({_describe_error(problem)}) "
+                        f"The connection to the environment was lost ({error_text}) "
                         f"and {self.reconnects} retries are used up (OPENENV_TASK_RETRY_COUNT)."
                     ) from problem
                 self.reconnects += 1
                 self._print_status(
-                    f"Lost the environment ({_describe_error(problem)}); reconnecting and "
+                    f"Lost the environment ({error_text}); reconnecting and "
                     f"replaying {len(self._actions)} steps …"
                 )
 
-    async def _connect_and_replay(self) -> ResetObservationJson:
+    async def _connect_and_replay_episode(self) -> ResetObservationJson:
         """Connect, replay all previous actions and return the observation of the reset."""
-        reset_observation = await self._connect_and_reset_when_free()
-        self._require_equal_replay(0, reset_observation)
+        reset_observation = await self._connect_and_reset_when_server_has_room()
+        self._require_replay_to_equal_original(0, reset_observation)
         for step_number, action in enumerate(self._actions, start=1):
-            self._require_equal_replay(step_number, await self._send_step(action))
+            self._require_replay_to_equal_original(step_number, await self._send_step(action))
         return reset_observation
 
-    async def _connect_and_reset_when_free(self) -> ResetObservationJson:
+    async def _connect_and_reset_when_server_has_room(self) -> ResetObservationJson:
         """Connect and reset; wait for a free session if the server is full."""
         timer = RetryTimer(CAPACITY_TIMEOUT_S)
         has_printed_wait = False
         while True:
-            self._socket = await self._connect_with_retry()
+            self._socket = await self._connect_socket_with_retry()
             try:
                 return await self._send_message_and_receive("reset", self._reset_arguments)
             except RejectedMessageError as problem:
@@ -176,7 +179,7 @@ class ReplayingWebSocketEpisode:
                 has_printed_wait = True
             await asyncio.sleep(CAPACITY_RETRY_PAUSE_S)
 
-    async def _connect_with_retry(self) -> ClientConnection:
+    async def _connect_socket_with_retry(self) -> ClientConnection:
         """Open a connection; retry while the server is starting, and restart it if it has died."""
         timer = RetryTimer(self._settings.connect_timeout_s)
         address = f"{self._server.url.rstrip('/')}/ws"
@@ -196,7 +199,7 @@ class ReplayingWebSocketEpisode:
                     # Models think for minutes; an unanswered ping would close a healthy connection.
                     ping_interval=None,
                     # Proxies cannot reach loopback addresses. True uses the proxy variables.
-                    proxy=None if is_loopback(urlsplit(address).hostname or "") else True,
+                    proxy=None if is_loopback_host(urlsplit(address).hostname or "") else True,
                 )
             except CONNECTION_ERRORS as problem:
                 should_check_server = True
@@ -206,10 +209,10 @@ class ReplayingWebSocketEpisode:
                     raise ServerError(
                         f"No connection to {self._server.description} within "
                         f"{self._settings.connect_timeout_s:g} s (OPENENV_CONNECT_TIMEOUT_S): "
-                        f"{_describe_error(problem)}{hint if is_rejected else ''}"
+                        f"{_get_error_text_or_type_name(problem)}{hint if is_rejected else ''}"
                     ) from problem
             await asyncio.sleep(timer.pause_s)
-            timer.increase_pause()
+            timer.increase_next_pause()
 
     async def _send_step(self, action: dict[str, Any]) -> ObservationJson:
         try:
@@ -238,14 +241,17 @@ class ReplayingWebSocketEpisode:
             "metadata": reply_data.get("metadata") or {},
         }
 
-    def _compute_digest(self, observation: ObservationJson) -> str:
+    def _compute_observation_digest(self, observation: ObservationJson) -> str:
         return compute_reply_digest(observation, self._prose_fields)
 
-    def _require_equal_replay(self, step_number: int, observation: ObservationJson) -> None:
+    def _require_replay_to_equal_original(
+        self, step_number: int, observation: ObservationJson
+    ) -> None:
         """Raise a ServerError if a replayed observation differs from the original one."""
         if (
             step_number < len(self._observation_digests)
-            and self._compute_digest(observation) != self._observation_digests[step_number]
+            and self._compute_observation_digest(observation)
+            != self._observation_digests[step_number]
         ):
             raise ServerError(
                 "After the connection was lost, the replayed episode differed at step "
@@ -254,5 +260,5 @@ class ReplayingWebSocketEpisode:
             )
 
 
-def _describe_error(error: BaseException) -> str:
+def _get_error_text_or_type_name(error: BaseException) -> str:
     return str(error) or type(error).__name__

@@ -48,6 +48,6 @@ class RetryTimer:
         """Whether the next attempt would start after the timeout."""
         return self.pause_s >= self.remaining_s
 
-    def increase_pause(self) -> None:
+    def increase_next_pause(self) -> None:
         """Double the pause, within `FIRST_RETRY_PAUSE_S` and `MAX_RETRY_PAUSE_S`."""
         self.pause_s = min(max(FIRST_RETRY_PAUSE_S, 2 * self.pause_s), MAX_RETRY_PAUSE_S)

@@ -35,7 +35,7 @@ class WebSocketEpisode:
     """
 
     def __init__(self, environment: Environment, url: str, headers: Mapping[str, str]) -> None:
-        self._client = _build_client_class(environment)(
+        self._client = _build_typed_client_class(environment)(
             url, message_timeout_s=REPLY_TIMEOUT_S, headers=dict(headers)
         )
         _run_in_background_loop(lambda: self._client.connect())
@@ -60,10 +60,10 @@ class WebSocketEpisode:
             with suppress(Exception):  # the connection may be closed already
                 await self._client.close()
 
-        asyncio.run_coroutine_threadsafe(close_client(), _get_background_loop())
+        asyncio.run_coroutine_threadsafe(close_client(), _get_or_start_background_loop())
 
 
-def _build_client_class(environment: Environment) -> type[TypedClient[Any, Any, Any]]:
+def _build_typed_client_class(environment: Environment) -> type[TypedClient[Any, Any, Any]]:
     models = environment.wire_models
 
     class EnvironmentClient(TypedClient[Any, Any, Any]):
@@ -82,7 +82,7 @@ def _observation_json_from_result(result: StepResult[Any]) -> ObservationJson:
 
 
 @cache
-def _get_background_loop() -> asyncio.AbstractEventLoop:
+def _get_or_start_background_loop() -> asyncio.AbstractEventLoop:
     """Return the event loop of all clients, which runs in a daemon thread."""
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name="page-sockets", daemon=True).start()
@@ -100,7 +100,7 @@ def _run_in_background_loop(call: Callable[[], Awaitable[ResultT]]) -> ResultT:
         return await call()  # called here, because the client requires a running event loop
 
     try:
-        future = asyncio.run_coroutine_threadsafe(run_call(), _get_background_loop())
+        future = asyncio.run_coroutine_threadsafe(run_call(), _get_or_start_background_loop())
         return future.result(REPLY_TIMEOUT_S)
     except Exception as problem:  # errors of the socket and of the framework, or a timeout
         reason = str(problem) or type(problem).__name__

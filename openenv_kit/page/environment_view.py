@@ -347,7 +347,7 @@ def read_page_and_environment_css(environment_view: EnvironmentView) -> str:
 
 
 def get_environment_view_or_default(environment: Environment | None = None) -> EnvironmentView:
-    """Return the view of an environment, or the default view if it has none.
+    """Return the view of an environment, or the default view.
 
     Args:
         environment: the environment; None to use the variable ENVIRONMENT.

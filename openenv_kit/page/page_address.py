@@ -95,7 +95,7 @@ def choose_unseen_task_reset(
 ) -> Mapping[str, Any]:
     """Return the reset arguments of a task that the visitor has neither seen nor played.
 
-    Named tasks come first. After the last one, the tasks of the first split follow in order.
+    Named tasks come first, followed by the tasks of the first split in order.
     """
     environment = environment_view.environment
     seen = {*visitor.finished_task_ids, environment_view.example_task_id, visitor.task_id}

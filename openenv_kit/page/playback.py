@@ -95,7 +95,7 @@ class Playback:
 
     @property
     def visible_steps(self) -> list[PlaybackStep]:
-        """Steps up to and including the one that is shown."""
+        """Steps up to and including the current step."""
         return self.steps[: self.index + 1]
 
     def show_next_step(self) -> None:
@@ -114,7 +114,7 @@ class Playback:
         """Show the step that a navigation button requests.
 
         Args:
-            target: index of the step, `on` for the next step or `end` for the last one. Any other
+            target: index of the step, `on` for the next step or `end` for the last step. Any other
                 value is ignored.
         """
         if target == "on":

@@ -38,7 +38,7 @@ class AnsweredStep(NamedTuple):
 def suggest_step(
     policy: Policy, reset_observation: ObservationJson, steps: Sequence[AnsweredStep]
 ) -> Action | None:
-    """Return the first action of a policy that no stored reply answers.
+    """Return the policy's first action that has no stored reply yet.
 
     Args:
         policy: the policy, usually the reference policy.

@@ -46,7 +46,9 @@ def build_atif_trajectory(run: RecordedRun, environment: Environment) -> JsonObj
             )
             steps.append({"source": "user", "message": first_message})
             continue
-        steps.append(_build_agent_step(f"call_{number}", action, observation, tools, is_scripted))
+        steps.append(
+            _build_atif_agent_step(f"call_{number}", action, observation, tools, is_scripted)
+        )
     agent: JsonObject = {
         "name": run.player,
         "version": environment.version,
@@ -76,7 +78,7 @@ class NamedRun(NamedTuple):
     run: RecordedRun
 
 
-def unique_run_names(runs: Iterable[RecordedRun]) -> Iterator[NamedRun]:
+def iter_uniquely_named_runs(runs: Iterable[RecordedRun]) -> Iterator[NamedRun]:
     """Yield runs with unique names: the task's name, with a number for repeated tasks."""
     earlier_runs = Counter[str]()
     for run in runs:
@@ -85,7 +87,7 @@ def unique_run_names(runs: Iterable[RecordedRun]) -> Iterator[NamedRun]:
         yield NamedRun(f"{run.task_name}-e{repetition}" if repetition else run.task_name, run)
 
 
-def _build_agent_step(
+def _build_atif_agent_step(
     call_id: str,
     action: JsonObject,
     observation: JsonObject,

@@ -25,10 +25,10 @@ def compute_reply_digest(observation: Mapping[str, Any], prose_fields: Collectio
         prose_fields: names of the fields to leave out, at any depth.
     """
     data = remove_prose_fields(observation, prose_fields)
-    return hashlib.sha256(canonical_json_without_empty_fields(data).encode()).hexdigest()
+    return hashlib.sha256(format_canonical_json_without_empty_fields(data).encode()).hexdigest()
 
 
-def canonical_json_without_empty_fields(observation: Mapping[str, Any]) -> str:
+def format_canonical_json_without_empty_fields(observation: Mapping[str, Any]) -> str:
     """Serialize an observation to canonical JSON without its empty fields.
 
     Fields whose value is empty, zero or false are left out, so that a default value and a missing

@@ -16,7 +16,9 @@ and wrote, if its endpoint counted them. Recordings from before these fields are
 with `private: true` marks a recording whose data must not be shown or exported.
 
 `reset` contains the arguments that start the same episode again. Episodes are deterministic, so a
-replay gives the same replies. Replies are not stored. Each `digest` is the digest of a reply (see
+replay gives the same replies. If the episode was generated from a product of a user's own table,
+`reset` contains the product's name, and the start has `product` and `product_digest`; a replay
+needs the file of that product. Replies are not stored. Each `digest` is the digest of a reply (see
 `openenv_kit.recordings.digest`), which a replay is compared with.
 
 If a model played, `messages` of a step contains the messages that it received and sent since the
@@ -39,7 +41,9 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Field, StrictBool, TypeAdapter, ValidationError
 
 from openenv_kit.errors import ConfigurationError, truncated_repr
+from openenv_kit.own_data.product_support import PRODUCT_DIGEST_COLUMN, LoadedProduct
 from openenv_kit.reply import EVIDENCE_SHARE_KEY
+from openenv_kit.reset_arguments import PRODUCT
 
 RECORDING_FORMAT = "run/2"
 MAX_RECORDING_BYTES = 1 << 30
@@ -97,6 +101,7 @@ class RecordedRun:
         score: final score in [0, 1]; None if the episode failed or has no recorded end.
         evidence_share: share of correct rows whose data the player had requested; None if it is
             not recorded.
+        product: product that the episode was generated from; None if there is none.
         environment: name of the environment; empty in older recordings.
         error_count: number of rejected tool calls; None if it is not recorded.
         token_count: number of tokens that a model read and wrote; None if it is not recorded.
@@ -113,6 +118,7 @@ class RecordedRun:
     steps: list[RecordedStep] = field(default_factory=list)
     score: FiniteNumber | None = None
     evidence_share: FiniteNumber | None = None
+    product: LoadedProduct | None = None
     environment: str = ""
     error_count: StrictCount | None = None
     token_count: StrictCount | None = None
@@ -196,7 +202,7 @@ def parse_runs_until_error(text: str) -> ParsedRuns:
     for number, line in enumerate(text.split("\n"), start=1):
         try:
             if line.strip():
-                _apply_event_line(runs, line)
+                _add_event_line_to_runs(runs, line)
         except json.JSONDecodeError:
             problem = "not JSON."
         except AttributeError:
@@ -218,7 +224,7 @@ def parse_runs_until_error(text: str) -> ParsedRuns:
     return ParsedRuns(runs, None)
 
 
-def _apply_event_line(runs: list[RecordedRun], line: str) -> None:
+def _add_event_line_to_runs(runs: list[RecordedRun], line: str) -> None:
     """Parse a line and add its event to `runs`; raise an error if the line is invalid."""
     event = json.loads(line)
     kind = event.get("event")
@@ -226,17 +232,19 @@ def _apply_event_line(runs: list[RecordedRun], line: str) -> None:
         if event["format"] != RECORDING_FORMAT:
             raise RecordingError(f"format {event['format']!r}; allowed: {RECORDING_FORMAT!r}.")
         start = {name: event[name] for name in _RUN_START_FIELDS}
+        if PRODUCT_DIGEST_COLUMN in event:
+            start["product"] = (event[PRODUCT.name], event[PRODUCT_DIGEST_COLUMN])
         start["environment"] = event.get("environment", "")
         start["is_private"] = bool(event.get("private"))
-        runs.append(_get_type_adapter(RecordedRun).validate_python(start))
+        runs.append(_get_cached_type_adapter(RecordedRun).validate_python(start))
     elif kind == "step":
         step = {name: event[name] for name in _STEP_FIELDS}
-        runs[-1].steps.append(_get_type_adapter(RecordedStep).validate_python(step))
+        runs[-1].steps.append(_get_cached_type_adapter(RecordedStep).validate_python(step))
     elif kind == "end":
         end = {"score": event["score"], EVIDENCE_SHARE_KEY: event.get(EVIDENCE_SHARE_KEY)}
-        values = _get_type_adapter(dict[str, FiniteNumber | None]).validate_python(end)
+        values = _get_cached_type_adapter(dict[str, FiniteNumber | None]).validate_python(end)
         counts = {"errors": event.get("errors"), "tokens": event.get("tokens")}
-        counts = _get_type_adapter(dict[str, StrictCount | None]).validate_python(counts)
+        counts = _get_cached_type_adapter(dict[str, StrictCount | None]).validate_python(counts)
         runs[-1] = replace(
             runs[-1],
             score=values["score"],
@@ -252,6 +260,6 @@ def _apply_event_line(runs: list[RecordedRun], line: str) -> None:
 
 
 @cache
-def _get_type_adapter(value_type: Any) -> TypeAdapter[Any]:
+def _get_cached_type_adapter(value_type: Any) -> TypeAdapter[Any]:
     # Adapters are cached, because building one takes longer than parsing many lines.
     return TypeAdapter(value_type)

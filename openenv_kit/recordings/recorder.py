@@ -7,9 +7,11 @@ from typing import IO, Any
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.json_text import compact_json
+from openenv_kit.own_data.product_argument import require_product_of_episode
 from openenv_kit.recordings.digest import compute_reply_digest
 from openenv_kit.recordings.format import RECORDING_FORMAT, RolloutOutcome
 from openenv_kit.reply import EVIDENCE_SHARE_KEY, EndInfo, ReplyStatus
+from openenv_kit.reset_arguments import PRODUCT
 
 
 class RunRecorder:
@@ -18,7 +20,7 @@ class RunRecorder:
     Args:
         stream: text stream to write to.
         player_name: name of the policy or model. It must not contain an API key.
-        reset_arguments: arguments of the reset.
+        reset_arguments: arguments of the reset. A product in them is recorded by its name.
         reset_observation: observation of the reset.
         environment: the environment; None for the default one.
 
@@ -39,13 +41,20 @@ class RunRecorder:
         self.last_observation: Mapping[str, Any] = {}
         environment = environment or get_environment()
         self._prose_fields = environment.tools.prose_fields
+        reset_arguments = dict(reset_arguments)
+        product_fields = {}
+        if reset_arguments.get(PRODUCT.name) is not None:
+            product = require_product_of_episode(environment, reset_arguments, reset_observation)
+            product_fields = product.row_columns
+            reset_arguments[PRODUCT.name] = product.name
         self._write_event(
             event="start",
             format=RECORDING_FORMAT,
             player=player_name,
             environment=environment.name,
-            reset=dict(reset_arguments),
+            reset=reset_arguments,
             versions=dict(environment.versions),
+            **product_fields,
             digest=compute_reply_digest(reset_observation, self._prose_fields),
         )
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from openenv_kit.environment import Environment, get_environment
+from openenv_kit.own_data.product_argument import describe_product, require_own_data
+from openenv_kit.own_data.product_support import LoadedProduct
 from openenv_kit.recordings.digest import compute_reply_digest
 from openenv_kit.recordings.format import RecordedRun, RecordingError
 from openenv_kit.reply import Reply, observation_from_reply
@@ -47,7 +49,9 @@ class ReplayedStep(NamedTuple):
     matches_recording: bool
 
 
-def check_replay(run: RecordedRun, environment: Environment | None = None) -> ReplayResult:
+def replay_and_compare_run(
+    run: RecordedRun, environment: Environment | None = None
+) -> ReplayResult:
     """Replay a recorded run and compare every reply and the score.
 
     Args:
@@ -55,8 +59,8 @@ def check_replay(run: RecordedRun, environment: Environment | None = None) -> Re
         environment: the environment; None for the default one.
 
     Raises:
-        RecordingError: the run was recorded with another version of the environment, so its
-            episode or its score may differ.
+        RecordingError: the run was recorded with another version of the environment or another
+            product, so its episode or its score may differ.
     """
     environment = environment or get_environment()
     for name, version in environment.versions.items():
@@ -81,17 +85,42 @@ def iter_replayed_steps(
     Args:
         run: the recorded run.
         environment: the environment that it was recorded in; None for the default one.
+
+    Raises:
+        RecordingError: this process does not know the product of the run, or another one under its
+            name.
     """
     environment = environment or get_environment()
+    if run.product is not None:
+        _require_recorded_product(run.product, environment)
     prose_fields = environment.tools.prose_fields
     session = environment.create_session()
     reset = {name: value for name, value in run.reset.items() if name != "episode_id"}
 
-    def compare_digest(action: dict[str, Any], reply: Reply, recorded_digest: str) -> ReplayedStep:
+    def compare_reply_with_recorded_digest(
+        action: dict[str, Any], reply: Reply, recorded_digest: str
+    ) -> ReplayedStep:
         observation = observation_from_reply(reply)
         digest = compute_reply_digest(observation, prose_fields)
         return ReplayedStep(action, observation, digest == recorded_digest)
 
-    yield compare_digest({}, session.reset(**reset), run.digest)
+    yield compare_reply_with_recorded_digest({}, session.reset(**reset), run.digest)
     for step in run.steps:
-        yield compare_digest(step.action, session.step(step.action), step.digest)
+        yield compare_reply_with_recorded_digest(
+            step.action, session.step(step.action), step.digest
+        )
+
+
+def _require_recorded_product(recorded: LoadedProduct, environment: Environment) -> None:
+    """Raise a RecordingError if the product of a run's name is not the recorded one."""
+    own_data = require_own_data(environment)
+    if recorded.name not in own_data.list_product_names():
+        raise RecordingError(
+            f"The run was recorded with {describe_product(recorded)}. Pass its file with --product."
+        )
+    known = own_data.find_product(recorded.name)
+    if known != recorded:
+        raise RecordingError(
+            f"The run was recorded with {describe_product(recorded)}, but the file has the digest "
+            f"{known.digest}. Pass the file that was used for the recording."
+        )

@@ -18,7 +18,7 @@ from openenv_kit.trust.attestation import (
     Attestation,
     AttestationError,
     AttestedEpisode,
-    digest_actions,
+    compute_actions_digest,
     verify_attestation,
 )
 from openenv_kit.variables import PUBLIC_KEY_VARIABLE
@@ -105,5 +105,5 @@ def _episode_key_of_run(run: RecordedRun) -> _EpisodeKey:
         reset_json=json.dumps(drop_task_selectors(run.reset), sort_keys=True),
         step_count=len(run.steps),
         score=run.score,
-        actions_digest=digest_actions(step.action for step in run.steps),
+        actions_digest=compute_actions_digest(step.action for step in run.steps),
     )

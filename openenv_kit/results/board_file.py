@@ -151,7 +151,7 @@ def _build_entry(board: Leaderboard, entry: LeaderboardEntry) -> BoardEntry:
         mean=_round(summary.mean),
         ci_low=_round(interval.ci_low) if interval else None,
         ci_high=_round(interval.ci_high) if interval else None,
-        levels=_compute_mean_by_level(board, entry),
+        levels=dict(_compute_mean_by_level(board, entry)),
         pass_rates={
             rate.k: round(rate.probability, 6)
             for rate in summary.pass_rates

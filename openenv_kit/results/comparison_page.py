@@ -65,7 +65,7 @@ class EpisodeCell:
     """One player's rollouts of one episode.
 
     Attributes:
-        mean_score: mean score of the rollouts that have one; None if no rollout has a score.
+        mean_score: mean of the rollouts' known scores; None if no rollout has a score.
         error_count: number of rollouts that ended with an error.
     """
 

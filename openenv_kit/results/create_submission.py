@@ -16,8 +16,10 @@ from openenv_kit.recordings.format import (
 )
 from openenv_kit.reset_arguments import drop_task_selectors
 from openenv_kit.results.submission_folder import (
+    OWN_PRODUCTS_REFUSED,
     SubmissionCard,
     SubmissionError,
+    is_own_product_run,
     validate_submission_card,
 )
 from openenv_kit.trust.attestation import Attestation
@@ -69,8 +71,9 @@ def build_submission_card(
         date: ISO date of the submission; empty for no date.
 
     Raises:
-        SubmissionError: the runs differ in player, split, reset arguments or versions, or the tasks
-            do not all have the same number of runs.
+        SubmissionError: a run has a product of a user's own table, the runs differ in player,
+            split, reset arguments or versions, or the tasks do not all have the same number of
+            runs.
     """
     if not runs:
         raise SubmissionError("The recordings contain no run.")
@@ -108,6 +111,8 @@ def build_submission_card(
 
 
 def _require_split_task_and_same_setup(run: RecordedRun, first_run: RecordedRun) -> None:
+    if is_own_product_run(run):
+        raise SubmissionError(f"{run.task_name}: {OWN_PRODUCTS_REFUSED}")
     if "split" not in run.reset or "index" not in run.reset:
         raise SubmissionError(
             f"A run was reset with {run.reset}; a submission needs a split and an index."

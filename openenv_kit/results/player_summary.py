@@ -43,9 +43,8 @@ class PlayerSummary:
         pass_rates: pass^k for several k. A rate is None if no episode has k rollouts, or for k > 1
             if the rollouts may be copies of each other. For k = 1, the rate is the share of exact
             reports.
-        signal: share of groups with signal, see
-            `mean_share_of_groups_with_signal_over_tasks`; None if no episode
-            has enough rollouts for a group.
+        signal: share of groups with signal, see `mean_share_of_groups_with_signal_over_tasks`; None
+            if no episode has enough rollouts for a group.
         evidence_share: mean of the known evidence shares; None if no share is known.
         tool_calls: mean number of tool calls per rollout.
         tokens: mean number of tokens per rollout; None if the number is unknown for any rollout.

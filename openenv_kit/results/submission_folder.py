@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from openenv_kit.errors import ConfigurationError, KitError, truncated_repr
 from openenv_kit.recordings.format import RecordedRun, read_runs
-from openenv_kit.reset_arguments import EPISODE_SELECTORS
+from openenv_kit.reset_arguments import EPISODE_SELECTORS, PRODUCT
 from openenv_kit.trust.attestation import Attestation
 
 CARD_FILENAME = "card.yaml"
@@ -30,6 +30,8 @@ RUNS_FILENAME = "runs.jsonl.gz"
 ATTESTATION_FILENAME = "attestation.txt"
 SCRIPTED_PREFIX = "scripted:"
 """Prefix of the player's name if the player is a policy of the environment."""
+OWN_PRODUCTS_REFUSED = "own products are not on the public board"
+"""Reason why episodes of a user's own table cannot be submitted: nobody else could replay them."""
 MAX_CARD_BYTES = 1 << 16
 MAX_RUNS_BYTES = 1 << 28
 """Maximum uncompressed size of the recordings; about a million steps."""
@@ -107,6 +109,8 @@ class SubmissionCard(BaseModel):
     def _reject_task_selectors(cls, reset: dict[str, Any]) -> dict[str, Any]:
         if named := reset.keys() & EPISODE_SELECTORS:
             raise ValueError(f"{', '.join(sorted(named))} would select another task")
+        if PRODUCT.name in reset:
+            raise ValueError(OWN_PRODUCTS_REFUSED)
         return reset
 
     @property
@@ -119,6 +123,11 @@ class SubmissionCard(BaseModel):
         """Key of the board that the submission belongs to."""
         reset_json = json.dumps(self.reset, sort_keys=True)
         return BoardKey(self.environment, self.split, self.first, self.count, reset_json)
+
+
+def is_own_product_run(run: RecordedRun) -> bool:
+    """Return whether a run was played on a product of a user's own table."""
+    return run.product is not None or run.reset.get(PRODUCT.name) is not None
 
 
 @dataclass(frozen=True)

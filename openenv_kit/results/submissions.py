@@ -38,8 +38,12 @@ from openenv_kit.results.attested_episodes import (
 
 # Re-exported: these names are part of this module's interface.
 from openenv_kit.results.submission_folder import CARD_FILENAME as CARD_FILENAME
+from openenv_kit.results.submission_folder import (
+    OWN_PRODUCTS_REFUSED,
+    SCRIPTED_PREFIX,
+    is_own_product_run,
+)
 from openenv_kit.results.submission_folder import RUNS_FILENAME as RUNS_FILENAME
-from openenv_kit.results.submission_folder import SCRIPTED_PREFIX
 from openenv_kit.results.submission_folder import Submission as Submission
 from openenv_kit.results.submission_folder import SubmissionCard as SubmissionCard
 from openenv_kit.results.submission_folder import SubmissionError as SubmissionError
@@ -47,7 +51,7 @@ from openenv_kit.results.submission_folder import read_submission as read_submis
 from openenv_kit.results.submission_folder import write_submission as write_submission
 from openenv_kit.rollouts.policies import PolicySteps as PolicySteps
 from openenv_kit.splits import SEALED_SPLIT, HashedSplits
-from openenv_kit.trust.attestation import digest_actions
+from openenv_kit.trust.attestation import compute_actions_digest
 
 MIN_TASKS = 20
 """Minimum number of tasks in a submission, unless its split has fewer.
@@ -114,6 +118,9 @@ def find_submission_problems(submission: Submission, min_tasks: int = MIN_TASKS)
         last = card.first + card.count - 1
         yield f"The card names tasks {card.first} to {last} of {size}; allowed: 0 to {size - 1}."
         return
+    if any(map(is_own_product_run, submission.runs)):
+        yield f"A run was played on a product: {OWN_PRODUCTS_REFUSED}."
+        return
     required_tasks = min(min_tasks, size)
     if card.count < required_tasks:
         yield f"The card has {card.count} tasks; the leaderboard requires {required_tasks} or more."
@@ -164,7 +171,7 @@ def _find_version_problems(submission: Submission, environment: Environment) -> 
 
 
 def _find_player_name_problems(card: SubmissionCard, environment: Environment) -> Iterator[str]:
-    """Yield a problem if the player's name imitates a scripted policy or names an unknown one."""
+    """Yield a problem if the player's name imitates a scripted policy or is an unknown policy."""
     if card.is_scripted:
         try:
             require_name("policy", card.player.removeprefix(SCRIPTED_PREFIX), environment.policies)
@@ -197,7 +204,7 @@ def _find_copied_run_problems(submission: Submission) -> Iterator[str]:
     """
     first_runs: dict[tuple[str, str], int] = {}
     for number, run in enumerate(submission.runs, start=1):
-        key = (run.task_name, digest_actions(step.action for step in run.steps))
+        key = (run.task_name, compute_actions_digest(step.action for step in run.steps))
         first = first_runs.setdefault(key, number)
         if first != number:
             yield (

@@ -5,7 +5,7 @@ rewards:
 
 ```python
 curriculum = Curriculum([{"difficulty": "easy"}, {"difficulty": "hard"}])
-reset = curriculum.next_reset_arguments()  # {"difficulty": "easy", "seed": 0}
+reset = curriculum.take_next_reset_arguments()  # {"difficulty": "easy", "seed": 0}
 curriculum.record_reward(0.4)
 ```
 """
@@ -112,10 +112,10 @@ class Curriculum:
 
     @property
     def success_rate(self) -> float:
-        """Share of successes among the recent results of the stage; 0.0 without results."""
+        """Share of successes among the recent results of the stage; 0.0 if there are none."""
         return fmean(self._recent_successes) if self._recent_successes else 0.0
 
-    def next_reset_arguments(self) -> dict[str, Any]:
+    def take_next_reset_arguments(self) -> dict[str, Any]:
         """Return the arguments of the next reset: the current stage and a new seed."""
         self._next_seed += 1
         return {**self.stages[self.stage_index], "seed": self._next_seed - 1}
@@ -134,9 +134,9 @@ class Curriculum:
         if len(self._recent_successes) < self._window:
             return
         if self.success_rate >= self._promote_at:
-            self._change_stage(self.stage_index + 1)
+            self._move_to_stage_if_exists(self.stage_index + 1)
         elif self.success_rate < self._demote_below:
-            self._change_stage(self.stage_index - 1)
+            self._move_to_stage_if_exists(self.stage_index - 1)
 
     def record_group_rewards(
         self, rewards: Sequence[float], stage_index: int | None = None
@@ -182,7 +182,7 @@ class Curriculum:
             GroupCounts(played, with_signal) for played, with_signal in state["groups"]
         ]
 
-    def _change_stage(self, stage_index: int) -> None:
+    def _move_to_stage_if_exists(self, stage_index: int) -> None:
         if 0 <= stage_index < len(self.stages):
             self.stage_index = stage_index
             self._recent_successes.clear()

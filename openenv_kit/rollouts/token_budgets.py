@@ -62,7 +62,7 @@ class TokenBudget:
     reset: Mapping[str, Any] = field(default_factory=dict)
 
 
-def token_budgets_path(environment: Environment) -> Path:
+def get_token_budgets_path(environment: Environment) -> Path:
     """Return the path of an environment's token budget file, which may not exist."""
     return Path(getfile(type(environment))).with_name(TOKEN_BUDGETS_FILENAME)
 
@@ -72,7 +72,7 @@ def read_token_budgets(path: Path) -> tuple[TokenBudget, ...]:
     if not path.is_file():
         return ()
     lines = json.loads(path.read_text(encoding="utf-8"))["budgets"]
-    return tuple(_budget_from_json(line) for line in lines)
+    return tuple(_parse_token_budget_json(line) for line in lines)
 
 
 def write_token_budgets(
@@ -105,14 +105,14 @@ def find_token_budget(
     arguments = dict(reset_arguments or {})
     matches = [
         budget
-        for budget in read_token_budgets(token_budgets_path(environment))
+        for budget in read_token_budgets(get_token_budgets_path(environment))
         if (budget.level, budget.digits) == (level, digits)
         and budget.reset.items() <= arguments.items()
     ]
     return max(matches, key=lambda budget: len(budget.reset), default=None)
 
 
-def _budget_from_json(budget_json: Mapping[str, Any]) -> TokenBudget:
+def _parse_token_budget_json(budget_json: Mapping[str, Any]) -> TokenBudget:
     counts = {
         name: TokenPercentiles(*budget_json[name]) for name in ("prompt", "completion", "total")
     }

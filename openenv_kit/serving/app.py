@@ -12,10 +12,12 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from openenv_kit.environment import DEFAULT_ENVIRONMENT, get_environment
 from openenv_kit.errors import ConfigurationError
+from openenv_kit.own_data.served_products import load_product_files
 from openenv_kit.serving.settings import (
     Settings,
     current_settings,
@@ -223,6 +225,7 @@ def __getattr__(name: str) -> FastAPI:
 
     settings, root_environment = current_settings(), get_environment()
     others = load_and_validate_other_environments(root_environment, settings)
+    load_product_files((root_environment, *others), ())
     app = build_app(settings, root_environment, others)
     globals()["app"] = app
     return app
@@ -259,6 +262,15 @@ def _build_argument_parser(settings: Settings) -> argparse.ArgumentParser:
         metavar="NAMES",
         help="environments to serve below their names, as /NAME/ws: names separated by commas, "
         "`all` for the others of the same distribution, or `none` (ALSO_SERVE)",
+    )
+    parser.add_argument(
+        "--product",
+        action="append",
+        default=[],
+        metavar="FILE",
+        type=Path,
+        help="product of your own table, which resets name with `product`; may be repeated "
+        "(PRODUCTS)",
     )
     parser.add_argument("--host", default=settings.host, help="address to listen on (HOST)")
     parser.add_argument("--port", default=str(settings.port), help="port to listen on (PORT)")
@@ -303,7 +315,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.environ["PORT"] = options.port
         os.environ["WORKERS"] = options.workers
         settings = load_settings()
-        load_and_validate_other_environments(root_environment, settings)
+        others = load_and_validate_other_environments(root_environment, settings)
+        load_product_files((root_environment, *others), options.product)
+        settings = load_settings()  # PRODUCTS has the files now
     except ConfigurationError as error:
         parser.error(str(error))
     if options.show_settings:

@@ -74,7 +74,7 @@ class SingleTaskServer(McpEndpoint):
         self._record_model = build_trainer_record_model(environment.wire_models.state)
         self._outcome_path = outcome_path
         self._dispatch = create_rpc_dispatcher(
-            environment, self._step_and_replace_outcome_file, self._get_state
+            environment, self._step_and_replace_outcome_file, self._get_tool_selection_fields
         )
         self._step_lock = asyncio.Lock()
         self._replace_outcome_file()
@@ -104,8 +104,8 @@ class SingleTaskServer(McpEndpoint):
             self._replace_outcome_file()
         return reply
 
-    async def _get_state(self) -> Mapping[str, Any]:
-        return self._live_episode.get_progress_with_episode_id()
+    async def _get_tool_selection_fields(self) -> Mapping[str, Any]:
+        return self._live_episode.get_tool_selection_fields()
 
     def _replace_outcome_file(self) -> None:
         """Replace the outcome file atomically, so that a reader never sees an incomplete one."""

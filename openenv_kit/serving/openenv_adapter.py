@@ -61,7 +61,7 @@ class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
 
         Args:
             seed: seed of the episode; None for the seed of the task.
-            episode_id: id of the episode in `state`; None for a new one.
+            episode_id: id of the episode in `state`; None to generate an id.
             kwargs: further reset arguments of the environment.
         """
         arguments = dict(kwargs)

@@ -32,7 +32,13 @@ from openenv_kit.serving.setting_values import (
     SecretToken,
 )
 from openenv_kit.splits import SESSIONS_SPLIT
-from openenv_kit.variables import OLD_VARIABLE_PREFIX, SALT_VARIABLE, VARIABLE_PREFIX
+from openenv_kit.variables import (
+    OLD_VARIABLE_PREFIX,
+    PRODUCTS_VARIABLE,
+    SALT_VARIABLE,
+    SPACE_HOST_VARIABLE,
+    VARIABLE_PREFIX,
+)
 
 ALL_ENVIRONMENTS = "all"
 """Value of ALSO_SERVE that serves all other environments of the same Python distribution."""
@@ -49,6 +55,7 @@ VARIABLE_OF_FIELD = {
     "port": "PORT",
     "workers": "WORKERS",
     "also_serve": "ALSO_SERVE",
+    "products": PRODUCTS_VARIABLE,
     "max_sessions": "MAX_CONCURRENT_ENVS",
 }
 """Environment variables of the fields that do not use the pattern `OPENENV_KIT_<FIELD>`."""
@@ -93,6 +100,12 @@ class Settings(BaseModel):
     also_serve: str = ALL_ENVIRONMENTS
     """environments to serve below their names, separated by commas; `all` for the others of the
     same distribution, or `none`"""
+    products: str = ""
+    """files, or folders of files, with products of your own tables, separated by `:`, which resets
+    name with `product`; `--product FILE` adds one"""
+    inline_products: bool = True
+    """whether a reset may contain a product itself, as an object of at most 16 kB; in a Space the
+    default is off"""
     max_sessions: int = _build_integer_field(1024, 1, 100_000, WORKER_SCOPE)
     """maximum number of open WebSocket sessions per worker; further connections are rejected with a
     retry time"""
@@ -215,7 +228,12 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         old_name = name.replace(VARIABLE_PREFIX, OLD_VARIABLE_PREFIX)
         if old_name != name and environ.get(old_name):
             raise ConfigurationError(f"{old_name} is called {name} now. Set {name} instead.")
-    values = {name: environ[name] for name in variables if environ.get(name, "").strip()}
+    values: dict[str, Any] = {
+        name: environ[name] for name in variables if environ.get(name, "").strip()
+    }
+    if environ.get(SPACE_HOST_VARIABLE):
+        # A Space is open to everybody, and each new product has to be parsed and fitted to a level.
+        values.setdefault(f"{VARIABLE_PREFIX}INLINE_PRODUCTS", False)
     try:
         return Settings.model_validate(values)
     except ValidationError as error:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from openenv_kit.network_addresses import is_loopback
+from openenv_kit.network_addresses import is_loopback_host
 from openenv_kit.serving.settings import Settings
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def run_server(app: ASGIApp | str, settings: Settings) -> None:
 
     log_config = logs.build_log_config(settings.log_level)
     logging.config.dictConfig(log_config)
-    if not settings.token and not is_loopback(settings.host):
+    if not settings.token and not is_loopback_host(settings.host):
         fields = {
             "address": settings.host or "all addresses",
             "reason": "every client that reaches this address can start and play episodes; set "

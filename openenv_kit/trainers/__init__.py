@@ -16,11 +16,11 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def require_package(requirement: str) -> Iterator[None]:
+def explain_missing_package(pip_requirement: str) -> Iterator[None]:
     """Add the installation command to the error if an import in the `with` block fails.
 
     Args:
-        requirement: pip requirement that installs the missing module.
+        pip_requirement: requirement that installs the missing module.
 
     Raises:
         ModuleNotFoundError: a module is not installed.
@@ -29,5 +29,5 @@ def require_package(requirement: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as problem:
         raise ModuleNotFoundError(
-            f"{problem.name} is not installed: pip install '{requirement}'", name=problem.name
+            f"{problem.name} is not installed: pip install '{pip_requirement}'", name=problem.name
         ) from None

@@ -12,7 +12,7 @@ def list_message_texts_of_role(messages: Sequence[Mapping[str, Any]], role: str)
 
 
 def list_message_texts(messages: Sequence[Any]) -> list[str]:
-    """Return the text content of each message, with its parts joined; empty without text."""
+    """Return the text content of each message, with its parts joined; empty if it has none."""
     texts = []
     for message in messages:
         if isinstance(message, Mapping):

@@ -17,11 +17,14 @@ from openenv_kit.errors import ServerError
 from openenv_kit.reply import EVIDENCE_SHARE_KEY
 from openenv_kit.rewards import COMMON_REWARDS
 from openenv_kit.tool import Tool as KitTool
-from openenv_kit.trainers import require_package
+from openenv_kit.trainers import explain_missing_package
 from openenv_kit.trainers.tool_episode import ToolEpisode
-from openenv_kit.trainers.tool_functions import drop_added_empty_arguments, set_tool_signature
+from openenv_kit.trainers.tool_functions import (
+    drop_empty_arguments_added_by_library,
+    set_tool_signature,
+)
 
-with require_package("inspect-ai>=0.3.285,<0.4"):
+with explain_missing_package("inspect-ai>=0.3.285,<0.4"):
     from inspect_ai import Task, task
     from inspect_ai.dataset import MemoryDataset, Sample
     from inspect_ai.model import ChatMessageSystem
@@ -166,7 +169,7 @@ class RewardsScorer:
 def rewards() -> Scorer:
     """Return a scorer for the reward under each reward mode and for the evidence share.
 
-    All values are 0 without a report.
+    All values are 0 if no report was graded.
     """
     return RewardsScorer()
 
@@ -177,7 +180,7 @@ def _build_score_storing_tool(tool: KitTool, episode: ToolEpisode, state: TaskSt
     async def call_and_store_score(**arguments: Any) -> str:
         model_text = state.messages[-1].text if state.messages else ""
         result = episode.call_tool(
-            tool.name, drop_added_empty_arguments(tool, arguments), model_text
+            tool.name, drop_empty_arguments_added_by_library(tool, arguments), model_text
         )
         state.store.set(SCORE_KEY, episode.reward)
         state.store.set(METRICS_KEY, episode.metrics)

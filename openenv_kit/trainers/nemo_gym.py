@@ -14,11 +14,11 @@ from pydantic import ConfigDict, PrivateAttr
 
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError, ServerError
-from openenv_kit.trainers import require_package
-from openenv_kit.trainers.nemo_gym_data import format_response_tools
+from openenv_kit.trainers import explain_missing_package
+from openenv_kit.trainers.nemo_gym_data import format_tools_for_responses_api
 from openenv_kit.trainers.tool_episode import ToolEpisode
 
-with require_package("nemo-gym>=0.7,<0.8"):
+with explain_missing_package("nemo-gym>=0.7,<0.8"):
     from nemo_gym.base_resources_server import (
         BaseResourcesServerConfig,
         BaseSeedSessionRequest,
@@ -110,13 +110,13 @@ class EpisodeServer(SimpleResourcesServer):
         self._episodes[session_id] = episode
         return SeedResponse(
             instructions=f"{episode.system_prompt}\n\n{first_user_message}",
-            tools=format_response_tools(episode.tools),
+            tools=format_tools_for_responses_api(episode.tools),
         )
 
     async def verify(self, request: Request, body: VerifyRequest) -> VerifyResponse:
         """Return the environment's score, which is 0 if nothing was submitted."""
         session_id = request.session[SESSION_ID_KEY]
-        result = self._results.get(session_id) or self._close_and_store_result(session_id)
+        result = self._results.get(session_id) or self._close_episode_and_store_result(session_id)
         if result is None:  # a missing score must not be trained on as a score of 0
             result = {
                 "reward": 0.0,
@@ -144,8 +144,8 @@ class EpisodeServer(SimpleResourcesServer):
 
         app.post(f"/{tool_name}")(call_tool)
 
-    def _close_and_store_result(self, session_id: str) -> SessionResult | None:
-        """Close the session's episode; store and return its result (None without an episode)."""
+    def _close_episode_and_store_result(self, session_id: str) -> SessionResult | None:
+        """Close the session's episode; store and return its result, or None if there is none."""
         episode = self._pop_and_close_episode(session_id)
         if episode is None:
             return None

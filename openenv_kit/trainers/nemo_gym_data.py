@@ -33,7 +33,7 @@ def iter_data_rows(
         yield {
             "responses_create_params": {
                 "input": messages,
-                "tools": format_response_tools(episode.tools),
+                "tools": format_tools_for_responses_api(episode.tools),
             },
             "environment": row["environment"],
             "task": row["task"],
@@ -41,7 +41,7 @@ def iter_data_rows(
         }
 
 
-def format_response_tools(tools: Catalogue) -> list[dict[str, Any]]:
+def format_tools_for_responses_api(tools: Catalogue) -> list[dict[str, Any]]:
     """Return tools in the format of OpenAI's Responses API."""
     # Strict schemas do not allow optional arguments.
     return [{"type": "function", **tool["function"], "strict": False} for tool in tools.chat_tools]

@@ -31,13 +31,17 @@ from openenv.core.harness.collect import (
 from openenv.core.llm_client import LLMResponse, ToolCall
 
 from openenv_kit.agent.episode_plan import MAX_SEED
-from openenv_kit.datasets.row_values import parse_json_object, to_int_if_whole, to_python_value
+from openenv_kit.datasets.row_values import (
+    convert_to_python_value,
+    convert_whole_number_to_int,
+    parse_json_object_of_column,
+)
 from openenv_kit.datasets.split_rows import reset_arguments_from_row
 from openenv_kit.datasets.task_sampling import has_task_selector, sample_task_reset_arguments
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import InvalidValueError, require_integer, require_name
 from openenv_kit.trainers.chat_messages import list_message_texts_of_role
-from openenv_kit.trainers.scripted_calls import next_scripted_call
+from openenv_kit.trainers.scripted_calls import get_next_scripted_call
 from openenv_kit.trainers.tool_episode import ToolEpisode
 
 HarnessMessage = dict[str, Any]
@@ -119,7 +123,7 @@ class ToolSessionFactory(ResourceSessionFactory[ToolSession]):
     def create(
         self, task: Any = None, seed: int | None = None, episode_id: str | None = None
     ) -> ToolSession:
-        row, seed = dict(parse_task_row(task)), to_int_if_whole(seed)
+        row, seed = dict(parse_task_row(task)), convert_whole_number_to_int(seed)
         environment = get_environment(self._environment)
         arguments = reset_arguments_from_row(row, environment.name)
         if seed is not None and not arguments:
@@ -137,14 +141,16 @@ def parse_task_row(task: Any) -> Mapping[str, Any]:
     Raises:
         InvalidValueError: the value is not a task.
     """
-    task = to_python_value(task)
+    task = convert_to_python_value(task)
     if task is None or task == "":
         return {}
     if isinstance(task, Mapping):
         return task
     if isinstance(task, str):
         text = task.strip()
-        return parse_json_object("task", text) if text.startswith("{") else {"task_id": text}
+        return (
+            parse_json_object_of_column("task", text) if text.startswith("{") else {"task_id": text}
+        )
     if isinstance(task, Sequence) and task and isinstance(task[-1], Mapping):
         return parse_task_row(task[-1].get("content"))
     raise InvalidValueError(
@@ -166,7 +172,9 @@ class ScriptedModelStep:
     def __call__(self, messages: list[HarnessMessage], *_: Any, **__: Any) -> ModelStepResult:
         tool_results = list_message_texts_of_role(messages, "tool")
         first_user_message = "\n".join(list_message_texts_of_role(messages, "user"))
-        call = next_scripted_call(self.policy, tool_results, self.environment, first_user_message)
+        call = get_next_scripted_call(
+            self.policy, tool_results, self.environment, first_user_message
+        )
         if call is None:
             return ModelStepResult(LLMResponse("Done."))
         call_id = f"call_{len(tool_results)}"
@@ -211,7 +219,7 @@ def collect_episodes(
     serializer = RolloutSerializer(output_folder)
     resolved_environment = get_environment(environment)
     rows = [
-        _draw_task_if_missing(resolved_environment, row, row_number)
+        _draw_task_if_row_names_none(resolved_environment, row, row_number)
         for row_number, row in enumerate(rows)
     ]
     metadata: dict[str, Any] = {
@@ -234,7 +242,9 @@ def collect_episodes(
     return runner.run(model_step=model_step, num_episodes=len(rows))
 
 
-def _draw_task_if_missing(environment: Environment, row: Any, row_number: int) -> Mapping[str, Any]:
+def _draw_task_if_row_names_none(
+    environment: Environment, row: Any, row_number: int
+) -> Mapping[str, Any]:
     """Return the row; if it names no task, return reset arguments of a repeatable draw."""
     arguments = reset_arguments_from_row(parse_task_row(row), environment.name)
     if has_task_selector(arguments):
@@ -255,14 +265,16 @@ def _require_and_merge_stored_metadata(
     stored = json.loads(serializer.metadata_path.read_text(encoding="utf-8"))
     stored_resets = stored.pop("resets", [])
     for name, stored_value in stored.items():
-        _require_stored_value(serializer, name, metadata[name], stored_value)
+        _require_equal_stored_value(serializer, name, metadata[name], stored_value)
     resets = zip(metadata["resets"], stored_resets, strict=False)
     for episode_number, (reset, stored_reset) in enumerate(resets):
-        _require_stored_value(serializer, f"reset of episode {episode_number}", reset, stored_reset)
+        _require_equal_stored_value(
+            serializer, f"reset of episode {episode_number}", reset, stored_reset
+        )
     metadata["resets"] += stored_resets[len(metadata["resets"]) :]
 
 
-def _require_stored_value(
+def _require_equal_stored_value(
     serializer: RolloutSerializer, name: str, value: object, stored_value: object
 ) -> None:
     if value != stored_value:

@@ -11,7 +11,7 @@ from openenv_kit.errors import require_name
 from openenv_kit.tool import ToolCall
 
 
-def next_scripted_call(
+def get_next_scripted_call(
     policy: str,
     tool_results: Sequence[str],
     environment: str | None = None,

@@ -23,9 +23,9 @@ from typing import Any
 from openenv_kit.catalogue import Catalogue
 from openenv_kit.datasets.row_values import (
     convert_row_to_mapping,
-    parse_json_object,
-    to_int_if_whole,
-    to_python_value,
+    convert_to_python_value,
+    convert_whole_number_to_int,
+    parse_json_object_of_column,
 )
 from openenv_kit.datasets.split_rows import DEFAULT_SPLIT, list_task_rows, reset_arguments_from_row
 from openenv_kit.datasets.task_sampling import add_default_split, has_task_selector
@@ -33,12 +33,12 @@ from openenv_kit.environment import get_environment
 from openenv_kit.errors import require_integer
 from openenv_kit.json_text import compact_json
 from openenv_kit.reply import ReplyStatus
-from openenv_kit.trainers import require_package
+from openenv_kit.trainers import explain_missing_package
 from openenv_kit.trainers.chat_messages import list_message_texts
 from openenv_kit.trainers.text_tool_calls import parse_tool_calls_in_text
 from openenv_kit.trainers.tool_episode import ToolEpisode
 
-with require_package("openenv-metric-tracker-rl[skyrl]"):
+with explain_missing_package("openenv-metric-tracker-rl[skyrl]"):
     from skyrl_gym.envs.base_text_env import BaseTextEnv, BaseTextEnvStepOutput
     from skyrl_gym.envs.registration import register, registry
 
@@ -65,14 +65,14 @@ class TextEpisode(BaseTextEnv):
         environment: str | None = None,
     ) -> None:
         super().__init__()
-        self._row = convert_row_to_mapping(to_python_value(extras))
-        settings = convert_row_to_mapping(to_python_value(env_config))
+        self._row = convert_row_to_mapping(convert_to_python_value(extras))
+        settings = convert_row_to_mapping(convert_to_python_value(env_config))
         self._episode = ToolEpisode(
-            to_python_value(settings.get("base_url")),
+            convert_to_python_value(settings.get("base_url")),
             environment,
-            record=to_python_value(settings.get("record")),
+            record=convert_to_python_value(settings.get("record")),
         )
-        max_turns = to_int_if_whole(self._row.get("max_turns"))
+        max_turns = convert_whole_number_to_int(self._row.get("max_turns"))
         if isinstance(max_turns, str) and max_turns.isdecimal():
             max_turns = int(max_turns)
         if max_turns is None:
@@ -92,7 +92,9 @@ class TextEpisode(BaseTextEnv):
         """
         messages = [dict(message) for message in prompt or ()]
         prompt_text = "\n".join(list_message_texts(messages))
-        first_user_message = self._episode.reset(self._row, _find_offered_tool_names(prompt_text))
+        first_user_message = self._episode.reset(
+            self._row, _parse_tool_names_of_prompt(prompt_text)
+        )
         self._is_over = False
         has_task = has_task_selector(
             reset_arguments_from_row(self._row, self._episode.environment.name)
@@ -187,10 +189,14 @@ def build_dataset_rows(
     """
     resolved_environment = get_environment(environment)
     rows = list_task_rows(split, first, count, resolved_environment.name, reset, level)
-    selection = {"split": split, "difficulty": level, **parse_json_object("reset", reset)}
+    selection = {"split": split, "difficulty": level, **parse_json_object_of_column("reset", reset)}
     reset_fields = add_default_split(
         resolved_environment,
-        {name: value for name, value in selection.items() if to_python_value(value) is not None},
+        {
+            name: value
+            for name, value in selection.items()
+            if convert_to_python_value(value) is not None
+        },
     )
     system_prompt = _add_tools_to_system_prompt(
         resolved_environment.build_system_prompt(reset_fields),
@@ -208,7 +214,7 @@ def build_dataset_rows(
     ]
 
 
-def _find_offered_tool_names(prompt_text: str) -> list[str]:
+def _parse_tool_names_of_prompt(prompt_text: str) -> list[str]:
     """Return the names of the tools that a prompt lists; empty if it lists no tools."""
     tools_section = _TOOLS_PATTERN.search(prompt_text)
     if tools_section is None:

@@ -46,7 +46,7 @@ def parse_tool_calls_in_text(text: str) -> ParsedToolCalls:
     is part of the argument.
     """
     values_by_span = _find_tagged_json_values(text)
-    thinking_sections = find_thinking_sections(_blank_out(text, values_by_span))
+    thinking_sections = find_thinking_sections(_replace_spans_with_spaces(text, values_by_span))
     calls: list[ToolCall] = []
     has_unreadable_call = has_call_in_thinking = False
     for tag in OPEN_TAG_PATTERN.finditer(text):
@@ -80,7 +80,7 @@ def _find_tagged_json_values(text: str) -> dict[TextSpan, Any]:
     return values_by_span
 
 
-def _blank_out(text: str, spans: Iterable[TextSpan]) -> str:
+def _replace_spans_with_spaces(text: str, spans: Iterable[TextSpan]) -> str:
     """Replace the characters in the given spans of a text with spaces."""
     for span in spans:
         text = text[: span.start] + " " * (span.end - span.start) + text[span.end :]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from openenv_kit.catalogue import Catalogue
-from openenv_kit.datasets.row_values import convert_row_to_mapping, to_python_value
+from openenv_kit.datasets.row_values import convert_row_to_mapping, convert_to_python_value
 from openenv_kit.datasets.split_rows import reset_arguments_from_row
 from openenv_kit.datasets.task_sampling import (
     add_default_split,
@@ -30,9 +30,11 @@ from openenv_kit.errors import (
     UnknownNameError,
 )
 from openenv_kit.json_text import compact_json
+from openenv_kit.own_data.product_argument import require_expected_product
+from openenv_kit.own_data.product_support import PRODUCT_DIGEST_COLUMN
 from openenv_kit.recordings.rollout_recorder import DEFAULT_PLAYER_NAME, RolloutRecorder
 from openenv_kit.reply import EVIDENCE_SHARE_KEY, EndInfo, ReplyStatus
-from openenv_kit.reset_arguments import drop_task_seed_and_level
+from openenv_kit.reset_arguments import PRODUCT, drop_task_seed_and_level
 from openenv_kit.rewards import COMMON_REWARDS
 
 EPISODE_OVER_RESULT = {
@@ -63,6 +65,8 @@ class ToolEpisode:
         record: folder in which every episode is recorded with its messages when it ends; None to
             record nothing.
         player_name: name of the player in the recordings, such as the checkpoint that plays.
+        is_bound_to_product: whether the player is offered its tools before the reset. Rows of
+            another product than that of the default reset arguments are then refused.
 
     Attributes:
         system_prompt: system prompt of the episode; empty before the first reset.
@@ -81,12 +85,14 @@ class ToolEpisode:
         *,
         record: Path | str | None = None,
         player_name: str = DEFAULT_PLAYER_NAME,
+        is_bound_to_product: bool = False,
     ) -> None:
         self._record_folder = Path(record) if record else None
         self._player_name = player_name
         self._recorder: RolloutRecorder | None = None
         self.environment = get_environment(environment)
         self._default_reset_arguments = dict(default_reset_arguments or {})
+        self._is_bound_to_product = is_bound_to_product
         self._client: EpisodeClient
         if base_url:
             self._client = HttpEpisode(base_url, self.environment)
@@ -147,25 +153,32 @@ class ToolEpisode:
                 empty if the player gets the tools of this episode.
 
         Raises:
-            InvalidValueError: the reset was rejected, the row belongs to another environment, or
-                the player was offered different tools than the episode has.
+            InvalidValueError: the reset was rejected, the row belongs to another environment or
+                product, or the player was offered different tools than the episode has.
             ServerError: the server cannot be reached, or serves another environment.
         """
         environment_name = self.environment.name
         row = convert_row_to_mapping(row)
-        row_environment = to_python_value(row.get("environment"))
+        row_environment = convert_to_python_value(row.get("environment"))
         if row_environment not in (None, environment_name):
             allowed = f"{environment_name!r}, which the player was made for"
             raise InvalidValueError("the row's environment", row_environment, allowed)
         with self._lock:
             self._write_unfinished_recording()
-            started = self._start_given_or_drawn_episode(
-                reset_arguments_from_row(row, environment_name)
-            )
+            row_arguments = reset_arguments_from_row(row, environment_name)
+            self._require_bound_product(row_arguments)
+            started = self._start_given_or_drawn_episode(row_arguments)
             observation = started.reset_observation
+            require_expected_product(
+                self.environment,
+                convert_to_python_value(row.get(PRODUCT_DIGEST_COLUMN)),
+                observation,
+            )
             tools = self.environment.tools.select_for_episode(observation)
             if offered_tool_names:
-                self._require_offered_tools(offered_tool_names, started.arguments, tools)
+                self._require_offered_tools_to_match_episode(
+                    offered_tool_names, started.arguments, tools
+                )
             self.system_prompt = self.environment.build_system_prompt(observation)
             self.tools = tools
             self._reset_observation = observation
@@ -177,6 +190,19 @@ class ToolEpisode:
             first_user_message = self.environment.tools.first_user_message(observation)
             self._start_recording(started, first_user_message)
         return first_user_message
+
+    def _require_bound_product(self, row_arguments: Mapping[str, Any]) -> None:
+        """Raise an InvalidValueError if the row has another product than the offered tools."""
+        if not self._is_bound_to_product:
+            return
+        offered = self._default_reset_arguments.get(PRODUCT.name)
+        requested = row_arguments.get(PRODUCT.name)
+        if requested == offered or (requested is None and not has_task_selector(row_arguments)):
+            return
+        allowed = "no product" if offered is None else repr(offered)
+        raise InvalidValueError(
+            "the row's product", requested, f"{allowed}, whose tools the player was offered"
+        )
 
     def _start_given_or_drawn_episode(self, row_arguments: Mapping[str, Any]) -> _StartedEpisode:
         """Start an episode with the arguments of a row; draw a task if they name no task."""
@@ -199,7 +225,7 @@ class ToolEpisode:
             raise RefusedResetError(arguments, observation["message"])
         return _StartedEpisode(arguments, observation)
 
-    def _require_offered_tools(
+    def _require_offered_tools_to_match_episode(
         self, offered_tool_names: Sequence[str], arguments: Mapping[str, Any], tools: Catalogue
     ) -> None:
         """Raise an InvalidValueError if the offered tools do not fit the started episode."""

@@ -41,12 +41,16 @@ def set_tool_signature(
     # In Python, parameters without a default come first.
     names = sorted(schemas, key=lambda name: name not in required)
     hints = {
-        name: Annotated[_derive_python_type(schemas[name]), WithJsonSchema(schemas[name])]
+        name: Annotated[_derive_python_type_of_schema(schemas[name]), WithJsonSchema(schemas[name])]
         for name in names
     }
     parameters = [Parameter("self", Parameter.POSITIONAL_OR_KEYWORD)] if is_method else []
     for name, hint in hints.items():
-        default = Parameter.empty if name in required else _choose_default_value(schemas[name])
+        default = (
+            Parameter.empty
+            if name in required
+            else _choose_default_for_optional_argument(schemas[name])
+        )
         kind = Parameter.POSITIONAL_OR_KEYWORD
         parameters.append(Parameter(name, kind, default=default, annotation=hint))
     lines = [tool.description, ""]
@@ -64,7 +68,9 @@ def set_tool_signature(
     function.__annotations__ = {**hints, "return": str}
 
 
-def drop_added_empty_arguments(tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def drop_empty_arguments_added_by_library(
+    tool: Tool, arguments: Mapping[str, Any]
+) -> dict[str, Any]:
     """Drop empty argument values that a library added to a tool call.
 
     Libraries add a value for each optional parameter of the signature. Such a value is removed if
@@ -79,18 +85,18 @@ def drop_added_empty_arguments(tool: Tool, arguments: Mapping[str, Any]) -> dict
     }
 
 
-def _choose_default_value(schema: Mapping[str, Any]) -> Any:
+def _choose_default_for_optional_argument(schema: Mapping[str, Any]) -> Any:
     return schema.get("default", _EMPTY_VALUES.get(schema.get("type", "")))
 
 
-def _derive_python_type(schema: Mapping[str, Any]) -> Any:
+def _derive_python_type_of_schema(schema: Mapping[str, Any]) -> Any:
     """Return the closest Python type for a schema; an enum becomes a `Literal`."""
     if "enum" in schema:
         return Literal.__getitem__(tuple(schema["enum"]))
     if "anyOf" in schema:
-        return Union[tuple(_derive_python_type(each) for each in schema["anyOf"])]  # noqa: UP007
+        return Union[tuple(_derive_python_type_of_schema(each) for each in schema["anyOf"])]  # noqa: UP007
     if schema.get("type") == "array":
-        return list[_derive_python_type(schema.get("items", {}))]  # type: ignore[misc]
+        return list[_derive_python_type_of_schema(schema.get("items", {}))]  # type: ignore[misc]
     return _PYTHON_TYPES.get(schema.get("type", ""), Any)
 
 

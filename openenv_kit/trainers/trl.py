@@ -15,28 +15,30 @@ import os
 from abc import ABCMeta
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from pathlib import Path
+from typing import Any, NamedTuple, cast
 
-from openenv_kit.datasets.row_values import parse_json_object, to_python_value
-from openenv_kit.datasets.split_rows import (
-    DEFAULT_SPLIT,
-    TaskRow,
-    list_task_rows,
-    reset_arguments_from_row,
-)
+from openenv_kit.datasets.row_values import convert_to_python_value, parse_json_object_of_column
+from openenv_kit.datasets.split_rows import reset_arguments_from_row
 from openenv_kit.datasets.task_sampling import add_default_split, has_task_selector
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import InvalidValueError, require_name
+from openenv_kit.own_data.product_argument import (
+    find_product_of_reset,
+    get_product_reset_arguments,
+)
+from openenv_kit.own_data.product_support import PRODUCT_DIGEST_COLUMN
 from openenv_kit.reply import EndInfo
 from openenv_kit.tool import Tool
-from openenv_kit.trainers import require_package
 from openenv_kit.trainers.chat_messages import list_message_texts
 from openenv_kit.trainers.tool_episode import ToolEpisode
 from openenv_kit.trainers.tool_functions import set_tool_signature
-from openenv_kit.variables import BASE_URL_VARIABLE
 
-if TYPE_CHECKING:
-    import datasets
+# Re-exported: these names are part of this module's interface.
+from openenv_kit.trainers.trl_datasets import build_dataset as build_dataset
+from openenv_kit.trainers.trl_datasets import build_dataset_from_rows as build_dataset_from_rows
+from openenv_kit.trainers.trl_datasets import build_eval_datasets as build_eval_datasets
+from openenv_kit.variables import BASE_URL_VARIABLE
 
 
 class EnvironmentType(ABCMeta):
@@ -59,7 +61,7 @@ class ToolEnvironment(metaclass=EnvironmentType):
     environment: str
     """Name of the environment."""
     stage: int | None = None
-    """Stage of the curriculum that the episode belongs to; None without a curriculum."""
+    """Stage of the curriculum that the episode belongs to; None if there is no curriculum."""
     _class_recipe: ClassRecipe
     """Recipe with which pickle recreates the class in another process."""
     _offered_tool_names: Sequence[str]
@@ -75,7 +77,11 @@ class ToolEnvironment(metaclass=EnvironmentType):
         """Create an environment. TRL passes no URL; the default is that of the class."""
         base_url = base_url or self._base_url or os.environ.get(BASE_URL_VARIABLE)
         self._episode = ToolEpisode(
-            base_url, self.environment, self._default_reset_arguments, record=self._record
+            base_url,
+            self.environment,
+            self._default_reset_arguments,
+            record=self._record,
+            is_bound_to_product=True,
         )
 
     def reset(self, **row: Any) -> str:
@@ -106,9 +112,14 @@ class ToolEnvironment(metaclass=EnvironmentType):
                 unless they are empty.
         """
         first_user_message = self._episode.reset(
-            {"environment": row.get("environment"), "reset": arguments}, self._offered_tool_names
+            {
+                "environment": row.get("environment"),
+                "reset": arguments,
+                PRODUCT_DIGEST_COLUMN: row.get(PRODUCT_DIGEST_COLUMN),
+            },
+            self._offered_tool_names,
         )
-        prompt_text = _join_prompt_text(row.get("prompt"))
+        prompt_text = _extract_prompt_text(row.get("prompt"))
         system_prompt = self._episode.system_prompt
         is_dataset_prompt = has_task and ("prompt" not in row or prompt_text.strip() != "")
         if is_dataset_prompt or system_prompt in prompt_text:
@@ -136,18 +147,22 @@ def environment_class(
     reset: Mapping[str, Any] | None = None,
     level: str | None = None,
     *,
+    product: Path | str | None = None,
     base_url: str | None = None,
     record: str | None = None,
 ) -> type[ToolEnvironment]:
     """Return a class whose public methods, except `reset` and `get_reward`, are the tools.
 
-    The class can be pickled and loaded in another process.
+    The class can be pickled and loaded in another process. A class is made for one product, because
+    its tools name the product's stages; rows of another product are refused.
 
     Args:
         environment: name of the environment.
         split: split of the dataset, or of the drawn tasks if there is no dataset; by default train.
         reset: additional reset arguments of the dataset.
         level: level of the dataset; None for all levels.
+        product: product of the dataset: path of its file, or its name if the variable PRODUCTS
+            lists the file; None for the environment's own episodes.
         base_url: URL of the server to play on; None for the variable `OPENENV_KIT_BASE_URL` or,
             if it is not set, for this process.
         record: folder in which every episode is recorded with its messages; None to record
@@ -155,15 +170,26 @@ def environment_class(
 
     Raises:
         UnknownNameError: there is no such environment or reset argument.
+        ConfigurationError: the product cannot be used.
     """
-    resolved_environment = get_environment(to_python_value(environment))
-    arguments = {"split": split, "difficulty": level, **parse_json_object("reset", reset)}
-    arguments = {name: to_python_value(value) for name, value in arguments.items()}
+    resolved_environment = get_environment(convert_to_python_value(environment))
+    arguments = {
+        "split": split,
+        "difficulty": level,
+        **parse_json_object_of_column("reset", reset),
+        **get_product_reset_arguments(resolved_environment, product),
+    }
+    arguments = {name: convert_to_python_value(value) for name, value in arguments.items()}
     defaults = {name: value for name, value in arguments.items() if value is not None}
     for name in defaults:
         require_name("reset argument", name, resolved_environment.reset_arguments)
+    used_product = find_product_of_reset(resolved_environment, defaults)
     return _build_environment_class(
-        resolved_environment.name, json.dumps(defaults), base_url, record
+        resolved_environment.name,
+        json.dumps(defaults),
+        base_url,
+        record,
+        None if used_product is None else used_product.digest,
     )
 
 
@@ -173,16 +199,25 @@ def _build_environment_class(
     default_reset_arguments_json: str,
     base_url: str | None = None,
     record: str | None = None,
+    product_digest: str | None = None,
 ) -> type[ToolEnvironment]:
     """Return the class for an environment and default reset arguments in JSON.
 
     Equal arguments return the same class, so that unpickling a class in the same process returns
     the original class.
+
+    Raises:
+        InvalidValueError: the product of this process has another digest, for example because the
+            class was pickled in a process with another file.
     """
     resolved_environment, defaults = (
         get_environment(environment),
         json.loads(default_reset_arguments_json),
     )
+    used_product = find_product_of_reset(resolved_environment, defaults)
+    if used_product is not None and used_product.digest != product_digest:
+        allowed = f"{product_digest}, for which the class was made"
+        raise InvalidValueError("the product's digest", used_product.digest, allowed)
     tools = resolved_environment.tools.select_for_episode(
         add_default_split(resolved_environment, defaults)
     )
@@ -192,7 +227,8 @@ def _build_environment_class(
         "_offered_tool_names": tools.tool_names,
         "_default_reset_arguments": defaults,
         "_class_recipe": ClassRecipe(
-            _build_environment_class, (environment, default_reset_arguments_json, base_url, record)
+            _build_environment_class,
+            (environment, default_reset_arguments_json, base_url, record, product_digest),
         ),
         "_base_url": base_url,
         "_record": record,
@@ -252,83 +288,9 @@ def build_reward_components(*names: str) -> list[RewardComponent]:
     return [RewardComponent(name) for name in names]
 
 
-def build_dataset(
-    split: str | None = DEFAULT_SPLIT,
-    first: int | None = 0,
-    count: int | None = None,
-    environment: str | None = None,
-    reset: Mapping[str, Any] | None = None,
-    level: str | None = None,
-) -> datasets.Dataset:
-    """Return a dataset with a column `prompt` and the columns of `list_task_rows`.
-
-    `list_task_rows` also describes the parameters.
-    """
-    return dataset_from_rows(
-        list_task_rows(split, first, count, environment, reset, level), environment
-    )
-
-
-def dataset_from_rows(
-    rows: Sequence[TaskRow],
-    environment: str | None = None,
-    system_prompt_reset: Mapping[str, Any] | None = None,
-) -> datasets.Dataset:
-    """Build a dataset from rows, such as a subset of the rows of `list_task_rows`.
-
-    All rows get the same system prompt.
-
-    Args:
-        rows: rows of the dataset.
-        environment: name of the environment.
-        system_prompt_reset: reset arguments of the episode whose system prompt is used; None for
-            the first row.
-
-    Raises:
-        InvalidValueError: there are no rows.
-    """
-    with require_package("openenv-metric-tracker-rl[trl]"):
-        from datasets import Dataset
-
-    if not rows:
-        raise InvalidValueError("rows", rows, "at least one row")
-    system_prompt = get_environment(environment).build_system_prompt(system_prompt_reset or rows[0])
-    prompt = [{"role": "system", "content": system_prompt}, {"role": "user", "content": ""}]
-    return Dataset.from_list([{"prompt": prompt, **row} for row in rows])
-
-
-def build_eval_datasets(
-    split: str | None = "validation",
-    count: int | None = None,
-    environment: str | None = None,
-    reset: Mapping[str, Any] | None = None,
-    levels: Sequence[str] | None = None,
-) -> dict[str, datasets.Dataset]:
-    """Build a dataset for each level, for `GRPOTrainer(eval_dataset=…)`.
-
-    TRL logs `eval_reward` under one name for all datasets. `RolloutMonitor` adds the mean score of
-    each level, such as `eval_rollouts/mean_score/easy`.
-
-    Args:
-        split: name of the split.
-        count: number of tasks of each level; None for all.
-        environment: name of the environment.
-        reset: additional arguments of every reset.
-        levels: names of levels; None for every level of the split.
-
-    Raises:
-        UnknownNameError, InvalidValueError: see `list_task_rows`.
-    """
-    split = "validation" if split is None else split
-    if levels is None:
-        rows = list_task_rows(split, 0, None, environment)
-        levels = list(dict.fromkeys(row["level"] for row in rows if "level" in row))
-    return {level: build_dataset(split, 0, count, environment, reset, level) for level in levels}
-
-
-def _join_prompt_text(prompt: Any) -> str:
+def _extract_prompt_text(prompt: Any) -> str:
     """Return the text of a row's prompt; empty if the row has no prompt."""
-    messages = to_python_value(prompt)
+    messages = convert_to_python_value(prompt)
     return messages if isinstance(messages, str) else "\n".join(list_message_texts(messages or ()))
 
 

@@ -7,27 +7,36 @@ import random
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from openenv_kit.datasets.row_values import to_int_if_whole
+from openenv_kit.datasets.row_values import convert_whole_number_to_int
 from openenv_kit.datasets.split_rows import reset_arguments_from_row
 from openenv_kit.datasets.task_sampling import has_task_selector, sample_task_reset_arguments
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import require_integer
+from openenv_kit.own_data.product_argument import get_splits_of_reset
+from openenv_kit.reset_arguments import PRODUCT
 from openenv_kit.rollouts.curriculum import Curriculum
-from openenv_kit.trainers import require_package
+from openenv_kit.trainers import explain_missing_package
 from openenv_kit.trainers.trl import (
     ClassRecipe,
     ToolEnvironment,
-    dataset_from_rows,
+    build_dataset_from_rows,
     environment_class,
 )
-from openenv_kit.trainers.trl_monitor import TrainedLevel, warn_below_token_budget
+from openenv_kit.trainers.trl_monitor import TrainedLevel, warn_if_token_limit_too_small
 
-with require_package("openenv-metric-tracker-rl[trl]"):
+with explain_missing_package("openenv-metric-tracker-rl[trl]"):
     from accelerate.utils import gather_object
     from transformers import TrainerCallback
 
 if TYPE_CHECKING:
     import datasets
+    from transformers import (
+        PreTrainedTokenizerBase,
+        ProcessorMixin,
+        TrainerControl,
+        TrainerState,
+        TrainingArguments,
+    )
 
 STATE_KEY = "openenv_kit.curriculum"
 """Key of the curriculum in a checkpoint's `trainer_state.json`, under `stateful_callbacks`."""
@@ -81,7 +90,7 @@ class CurriculumCallback(TrainerCallback):
         require_integer("task_count", task_count, 1, 2**31)
         name = self._environment.name
         rows = [{"environment": name, "task_number": number} for number in range(task_count)]
-        return dataset_from_rows(rows, name, system_prompt_reset=self.curriculum.stages[0])
+        return build_dataset_from_rows(rows, name, system_prompt_reset=self.curriculum.stages[0])
 
     def environment_class(self) -> type[ToolEnvironment]:
         """Return the class for `environment_factory`, which plays tasks of the current stage.
@@ -93,14 +102,13 @@ class CurriculumCallback(TrainerCallback):
             self._environment_class = _build_curriculum_class(self)
         return self._environment_class
 
-    def draw_task_number_of_stage(self) -> int:
+    def draw_task_number_of_current_stage(self) -> int:
         """Return the number of a random task of the current stage, for a reset without a row."""
         stage = self.curriculum.stages[self.curriculum.stage_index]
         if "split" not in stage:
             return random.getrandbits(31)
-        return int(
-            sample_task_reset_arguments(self._environment, {"split": stage["split"]})["index"]
-        )
+        split_arguments = {name: stage[name] for name in ("split", PRODUCT.name) if name in stage}
+        return int(sample_task_reset_arguments(self._environment, split_arguments)["index"])
 
     def record_reward(self, group: _RolloutGroup, reward: float) -> None:
         """Store the reward of a finished rollout until the end of the step."""
@@ -124,10 +132,17 @@ class CurriculumCallback(TrainerCallback):
         stage = self.curriculum.stages[self.curriculum.stage_index]
         if "split" not in stage:
             return {**stage, "seed": task_number}
-        return {**stage, "index": task_number % self._environment.splits.size(stage["split"])}
+        splits = get_splits_of_reset(self._environment, stage)
+        return {**stage, "index": task_number % splits.size(stage["split"])}
 
     def on_train_begin(
-        self, args: Any, state: Any, control: Any, *, processing_class: Any = None, **kwargs: Any
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        *,
+        processing_class: PreTrainedTokenizerBase | ProcessorMixin | None = None,
+        **kwargs: Any,
     ) -> None:
         """Restore the curriculum from a checkpoint, and warn if the token budget is too small."""
         saved_state = (state.stateful_callbacks or {}).get(STATE_KEY)
@@ -140,9 +155,11 @@ class CurriculumCallback(TrainerCallback):
             )
         self._finished_rollouts.clear()
         levels = _list_curriculum_levels(self._environment, self.curriculum)
-        warn_below_token_budget(levels, args.max_completion_length, processing_class)
+        warn_if_token_limit_too_small(levels, args.max_completion_length, processing_class)
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """Update the curriculum with the rewards of all ranks, and store it for checkpoints."""
         finished_rollouts = gather_object(self._finished_rollouts)
         self._finished_rollouts = []
@@ -166,12 +183,12 @@ def _build_curriculum_class(callback: CurriculumCallback) -> type[ToolEnvironmen
 
         def reset(self, **row: Any) -> str:
             self.stage = self._group = None
-            number = to_int_if_whole(row.get("task_number"))
+            number = convert_whole_number_to_int(row.get("task_number"))
             arguments = reset_arguments_from_row(row, self.environment)
             if number is None and has_task_selector(arguments):
                 return str(super().reset(**row))  # a row of an evaluation dataset
             has_number = number is not None
-            number = number if has_number else callback.draw_task_number_of_stage()
+            number = number if has_number else callback.draw_task_number_of_current_stage()
             require_integer("task_number", number, 0, 2**31)
             self.stage = callback.curriculum.stage_index
             self._group = _RolloutGroup(self.stage, number)

@@ -16,21 +16,28 @@ from itertools import groupby
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from openenv_kit.datasets.row_values import to_python_value
+from openenv_kit.datasets.row_values import convert_to_python_value
 from openenv_kit.datasets.split_rows import reset_arguments_from_row
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.rollouts.curriculum import MIN_REWARD_DIFFERENCE
 from openenv_kit.rollouts.token_budgets import DigitTokens, find_token_budget
-from openenv_kit.trainers import require_package
+from openenv_kit.trainers import explain_missing_package
 from openenv_kit.trainers.trl import ToolEnvironment
 
-with require_package("openenv-metric-tracker-rl[trl]"):
+with explain_missing_package("openenv-metric-tracker-rl[trl]"):
     from accelerate.utils import gather_object
     from transformers import TrainerCallback
 
 if TYPE_CHECKING:
     import datasets
+    from transformers import (
+        PreTrainedTokenizerBase,
+        ProcessorMixin,
+        TrainerControl,
+        TrainerState,
+        TrainingArguments,
+    )
 
 TRUNCATED_SHARE_METRIC = "rollouts/truncated_share"
 """Metric: share of rollouts that reached a token or turn limit before the end of the episode.
@@ -64,17 +71,29 @@ class RolloutMonitor(TrainerCallback):
         self._end_tokens: frozenset[int] | None = None
 
     def on_init_end(
-        self, args: Any, state: Any, control: Any, *, processing_class: Any = None, **kwargs: Any
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        *,
+        processing_class: PreTrainedTokenizerBase | ProcessorMixin | None = None,
+        **kwargs: Any,
     ) -> None:
         """Store the ids of the tokens that end a turn."""
-        tokenizer = _find_tokenizer(processing_class)
+        tokenizer = _get_tokenizer_of_processor(processing_class)
         generation = getattr(kwargs.get("model"), "generation_config", None)
         token_ids = [tokenizer.eos_token_id, tokenizer.pad_token_id]
         token_ids += _convert_to_token_id_list(getattr(generation, "eos_token_id", None))
         self._end_tokens = frozenset(token for token in token_ids if token is not None)
 
     def on_train_begin(
-        self, args: Any, state: Any, control: Any, *, processing_class: Any = None, **kwargs: Any
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        *,
+        processing_class: PreTrainedTokenizerBase | ProcessorMixin | None = None,
+        **kwargs: Any,
     ) -> None:
         """Warn about settings that waste rollouts."""
         if args.world_size > 1 and args.per_device_train_batch_size % args.num_generations:
@@ -87,7 +106,7 @@ class RolloutMonitor(TrainerCallback):
             )
         dataset = getattr(kwargs.get("train_dataloader"), "dataset", None)
         if "environment" in (getattr(dataset, "column_names", None) or ()):
-            warn_below_token_budget(
+            warn_if_token_limit_too_small(
                 _list_dataset_levels(dataset), args.max_completion_length, processing_class
             )
 
@@ -113,13 +132,16 @@ class RolloutMonitor(TrainerCallback):
                 "passes environments to reward functions: TRL's asynchronous trainer does not."
             )
         levels = [
-            to_python_value(level) for level in columns.get("level") or [None] * len(completions)
+            convert_to_python_value(level)
+            for level in columns.get("level") or [None] * len(completions)
         ]
         values_by_metric: dict[str, list[float]] = defaultdict(list)
         for environment, level, messages, ids in zip(
             environments, levels, completions, completion_ids, strict=False
         ):
-            is_truncated = not environment._episode.is_done and self._is_truncated(messages, ids)
+            is_truncated = not environment._episode.is_done and self._is_rollout_truncated(
+                messages, ids
+            )
             for suffix in ("", f"/{level}") if level is not None else ("",):
                 values_by_metric[f"{TRUNCATED_SHARE_METRIC}{suffix}"].append(is_truncated)
                 values_by_metric[f"{MEAN_SCORE_METRIC}{suffix}"].append(environment.get_reward())
@@ -137,7 +159,7 @@ class RolloutMonitor(TrainerCallback):
             log_metric(STAGE_METRIC, fmean(stages))
         return [0.0] * len(completions)
 
-    def _is_truncated(
+    def _is_rollout_truncated(
         self, messages: Sequence[Mapping[str, Any]], token_ids: Sequence[int]
     ) -> bool:
         """Return whether a rollout ended in the middle of a turn, or before a tool call's result.
@@ -187,8 +209,10 @@ class TrainedLevel:
     reset_arguments: Mapping[str, Any]
 
 
-def warn_below_token_budget(
-    levels: Iterable[TrainedLevel], max_completion_length: int, processing_class: Any = None
+def warn_if_token_limit_too_small(
+    levels: Iterable[TrainedLevel],
+    max_completion_length: int,
+    processing_class: PreTrainedTokenizerBase | ProcessorMixin | None = None,
 ) -> list[str]:
     """Log and return a warning for each level whose token budget exceeds the token limit.
 
@@ -197,7 +221,7 @@ def warn_below_token_budget(
         max_completion_length: limit of a rollout, in completion tokens.
         processing_class: tokenizer of the trainer, which determines how many tokens a number has.
     """
-    digit_tokens = _detect_digit_tokens(processing_class)
+    digit_tokens = _detect_digit_tokenization(processing_class)
     warnings = []
     for trained in levels:
         environment = get_environment(trained.environment)
@@ -237,7 +261,9 @@ def _list_dataset_levels(dataset: datasets.Dataset) -> list[TrainedLevel]:
         return []
     distinct: dict[str, TrainedLevel] = {}
     for values in zip(*(dataset[name] for name in names), strict=True):
-        row = {name: to_python_value(value) for name, value in zip(names, values, strict=True)}
+        row = {
+            name: convert_to_python_value(value) for name, value in zip(names, values, strict=True)
+        }
         environment, level = row.pop("environment"), row.pop("level")
         if environment is None or level is None:
             continue
@@ -248,16 +274,22 @@ def _list_dataset_levels(dataset: datasets.Dataset) -> list[TrainedLevel]:
     return list(distinct.values())
 
 
-def _detect_digit_tokens(processing_class: Any) -> DigitTokens:
+def _detect_digit_tokenization(
+    processing_class: PreTrainedTokenizerBase | ProcessorMixin | None,
+) -> DigitTokens:
     """Return how a tokenizer splits numbers; `GROUPED` if there is no tokenizer."""
     if processing_class is None:
         return DigitTokens.GROUPED
     digits = "7" * 12
-    token_ids = _find_tokenizer(processing_class).encode(digits, add_special_tokens=False)
+    token_ids = _get_tokenizer_of_processor(processing_class).encode(
+        digits, add_special_tokens=False
+    )
     return DigitTokens.SINGLE if len(token_ids) >= len(digits) else DigitTokens.GROUPED
 
 
-def _find_tokenizer(processing_class: Any) -> Any:
+def _get_tokenizer_of_processor(
+    processing_class: PreTrainedTokenizerBase | ProcessorMixin,
+) -> PreTrainedTokenizerBase:
     """Return the tokenizer itself, or the tokenizer inside an image processor."""
     return getattr(processing_class, "tokenizer", processing_class)
 

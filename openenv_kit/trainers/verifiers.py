@@ -25,11 +25,14 @@ from openenv_kit.errors import ConfigurationError, ServerError
 from openenv_kit.json_text import compact_json
 from openenv_kit.reply import ReplyStatus
 from openenv_kit.tool import Tool
-from openenv_kit.trainers import require_package
+from openenv_kit.trainers import explain_missing_package
 from openenv_kit.trainers.tool_episode import ToolEpisode
-from openenv_kit.trainers.tool_functions import drop_added_empty_arguments, set_tool_signature
+from openenv_kit.trainers.tool_functions import (
+    drop_empty_arguments_added_by_library,
+    set_tool_signature,
+)
 
-with require_package("verifiers>=0.4,<0.5"):
+with explain_missing_package("verifiers>=0.4,<0.5"):
     import verifiers.v1 as vf
 
 __all__ = ["EpisodeTaskset"]
@@ -73,11 +76,15 @@ class EpisodeToolset(vf.Toolset[EpisodeToolsetConfig, EpisodeState]):
 
     TOOL_PREFIX = None
 
-    async def setup_task(self, task: Any) -> None:
+    async def setup_task(self, task: EpisodeData) -> None:
         """Start the task's episode."""
         defaults = {"split": self.config.split, **self.config.reset}
         self._episode = ToolEpisode(
-            self.config.base_url, self.config.environment, defaults, record=self.config.record
+            self.config.base_url,
+            self.config.environment,
+            defaults,
+            record=self.config.record,
+            is_bound_to_product=True,
         )
         # An exception would end this process, and verifiers would wait for its port for minutes.
         self._failure_message = ""
@@ -90,7 +97,7 @@ class EpisodeToolset(vf.Toolset[EpisodeToolsetConfig, EpisodeState]):
         """Add every tool to the MCP server."""
         lock = asyncio.Lock()
         for tool in self._offered_tools.tools:
-            function = _wrap_with_lock(
+            function = _wrap_function_with_lock(
                 lock, self._with_state(self._build_state_writing_function(tool))
             )
             mcp.add_tool(function, name=tool.name, description=tool.description)
@@ -106,7 +113,7 @@ class EpisodeToolset(vf.Toolset[EpisodeToolsetConfig, EpisodeState]):
 
         def call_and_write_state(**arguments: Any) -> str:
             result = self._call_tool_or_report_failure(
-                tool.name, drop_added_empty_arguments(tool, arguments)
+                tool.name, drop_empty_arguments_added_by_library(tool, arguments)
             )
             self.state.lost = self._failure_message
             if self._failure_message:  # there is no score
@@ -129,7 +136,9 @@ class EpisodeToolset(vf.Toolset[EpisodeToolsetConfig, EpisodeState]):
         return compact_json({"status": ReplyStatus.ERROR, "message": self._failure_message})
 
 
-def _wrap_with_lock(lock: asyncio.Lock, call: Callable[..., Awaitable[str]]) -> Callable[..., Any]:
+def _wrap_function_with_lock(
+    lock: asyncio.Lock, call: Callable[..., Awaitable[str]]
+) -> Callable[..., Any]:
     """Wrap a function so that calls of functions with the same lock are executed one at a time.
 
     Each call writes the whole state of the rollout when it ends. Without a lock, a call that began
@@ -175,7 +184,7 @@ class EpisodeTask(vf.Task[EpisodeData, EpisodeState, EpisodeTaskConfig]):
 
     @vf.metric
     async def components(self, trace: vf.Trace) -> dict[str, float]:
-        """Return `ToolEpisode.metrics` of the episode; empty without a tool call."""
+        """Return `ToolEpisode.metrics` of the episode; empty if no tool was called."""
         return dict(trace.state.metrics)
 
 

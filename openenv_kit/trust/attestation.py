@@ -75,7 +75,7 @@ class AttestedEpisode(BaseModel):
         is_finished: whether the episode ended, possibly by reaching its step limit.
         score: score in [0, 1]; 0 if the episode is not finished.
         steps: number of actions that the server executed.
-        actions_digest: digest of these actions, computed by `digest_actions`.
+        actions_digest: digest of these actions, computed by `compute_actions_digest`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -89,7 +89,7 @@ class AttestedEpisode(BaseModel):
     actions_digest: str = Field(pattern="^[0-9a-f]{64}$")
 
     @model_validator(mode="after")
-    def _require_zero_for_unfinished(self) -> Self:
+    def _require_zero_score_if_unfinished(self) -> Self:
         if not self.is_finished and self.score != 0.0:
             raise ValueError(f"play {self.number} is not finished, so its score must be 0")
         return self
@@ -121,7 +121,7 @@ class Attestation(BaseModel):
     plays: list[AttestedEpisode]
 
     @model_validator(mode="after")
-    def _require_consecutive_numbers(self) -> Self:
+    def _require_consecutive_episode_numbers(self) -> Self:
         if missing := find_missing_episode_numbers(self.plays):
             raise ValueError(f"plays lack the numbers {', '.join(map(str, missing[:5]))}")
         numbers = [play.number for play in self.plays]
@@ -157,7 +157,7 @@ def count_unstarted_episodes(attestation: Attestation) -> int:
     return attestation.expected_episode_count - len(attestation.plays)
 
 
-def digest_actions(actions: Iterable[Mapping[str, Any]]) -> str:
+def compute_actions_digest(actions: Iterable[Mapping[str, Any]]) -> str:
     """Return the SHA-256 of a sequence of actions, in hexadecimal.
 
     The order of the keys in an action does not affect the digest.
@@ -171,7 +171,8 @@ def digest_actions(actions: Iterable[Mapping[str, Any]]) -> str:
 def sign_attestation(attestation: Attestation, signing_key: Ed25519PrivateKey) -> str:
     """Sign a record and return it as a token: JSON and signature in base64url, joined by a dot."""
     payload = attestation.model_dump_json().encode()
-    return f"{_to_base64(payload)}.{_to_base64(signing_key.sign(_SIGNATURE_DOMAIN + payload))}"
+    signature = signing_key.sign(_SIGNATURE_DOMAIN + payload)
+    return f"{_encode_base64url(payload)}.{_encode_base64url(signature)}"
 
 
 def verify_attestation(token: str, public_key: Ed25519PublicKey) -> Attestation:
@@ -182,7 +183,7 @@ def verify_attestation(token: str, public_key: Ed25519PublicKey) -> Attestation:
     """
     payload_text, _, signature_text = token.strip().partition(".")
     try:
-        payload, signature = _from_base64(payload_text), _from_base64(signature_text)
+        payload, signature = _decode_base64url(payload_text), _decode_base64url(signature_text)
         # The content is parsed only after its signature is verified.
         public_key.verify(signature, _SIGNATURE_DOMAIN + payload)
     except (binascii.Error, ValueError):
@@ -227,7 +228,7 @@ def parse_public_key(text: str) -> Ed25519PublicKey:
         AttestationError: the string is not a public key.
     """
     try:
-        return Ed25519PublicKey.from_public_bytes(_from_base64(text.strip()))
+        return Ed25519PublicKey.from_public_bytes(_decode_base64url(text.strip()))
     except (binascii.Error, ValueError):
         raise AttestationError(
             f"The public key is {truncated_repr(text)}; allowed: the 43 characters that "
@@ -237,12 +238,12 @@ def parse_public_key(text: str) -> Ed25519PublicKey:
 
 def format_public_key(key: Ed25519PublicKey) -> str:
     """Return a public key as 43 characters of base64url."""
-    return _to_base64(key.public_bytes(Encoding.Raw, PublicFormat.Raw))
+    return _encode_base64url(key.public_bytes(Encoding.Raw, PublicFormat.Raw))
 
 
-def _to_base64(data: bytes) -> str:
+def _encode_base64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def _from_base64(text: str) -> bytes:
+def _decode_base64url(text: str) -> bytes:
     return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)

@@ -17,9 +17,10 @@ from typing import Any, NamedTuple, TypeAlias
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import require_name
+from openenv_kit.own_data.product_argument import require_own_data
 from openenv_kit.results.statistics import clipped_normal_mean_interval
 from openenv_kit.rollouts.policies import PolicySteps
-from openenv_kit.splits import indices_of_level
+from openenv_kit.splits import Splits, find_task_indices_of_level
 from openenv_kit.trust.exploits import (
     NO_CEILING,
     ZERO_CEILING,
@@ -32,7 +33,7 @@ from openenv_kit.trust.exploits import (
 REFERENCE_POLICY, NULL_POLICY = "reference", "null"
 """Names of the policy that must always score 1.0 and of the policy that must score 0."""
 LEAK_CHECK_DIVISOR = 10
-"""Outside the main setting, an exploit with `ZERO_CEILING` plays one in this many episodes."""
+"""Divisor of the episode count of exploits with `ZERO_CEILING` outside `full_settings`."""
 EPISODES_PER_JOB = 50
 """Largest number of episodes of one job."""
 SPLIT_PREFIX = "split:"
@@ -55,6 +56,7 @@ class AuditJob:
         stop_episode: end of the range (exclusive).
         setting: name of the setting.
         environment_name: name of the environment; None for the default one.
+        product: name of the product whose audit the job belongs to; None for the environment's own.
     """
 
     policy: str
@@ -63,6 +65,7 @@ class AuditJob:
     stop_episode: int
     setting: EpisodeSource
     environment_name: str | None = None
+    product: str | None = None
 
 
 class AuditJobResult(NamedTuple):
@@ -87,7 +90,7 @@ class AuditLine:
         mean, ci_low, ci_high: mean score and its 95 % confidence interval.
         perfect: share of episodes with a score of 1.0.
         calls: mean number of steps of an episode.
-        max_mean, max_perfect: ceiling of `mean` and `perfect`; None without a ceiling.
+        max_mean, max_perfect: ceiling of `mean` and `perfect`; None if there is no ceiling.
         min_mean: smallest allowed mean.
         by_interval: whether `ci_low` instead of `mean` is compared with `max_mean`.
         setting: name of the setting.
@@ -137,33 +140,40 @@ class Audit:
         main_setting: first setting, in which every policy plays all episodes.
         full_settings: settings in which every policy plays all episodes and every ceiling applies.
         policy_names: names of all scripted policies and exploits, baselines first.
+        product_name: name of the audited product; None for the environment's own episodes.
     """
 
     levels: Sequence[str] = ("all",)
     exploits: Mapping[str, Exploit] = {}
+    product_name: str | None = None
 
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
         self.main_setting = self.settings[0]
         self.full_settings = {self.main_setting}
         self.policy_names = tuple(
-            dict.fromkeys((*self.baselines, *self.exploits, *environment.policies))
+            dict.fromkeys((*self.baseline_names, *self.exploits, *environment.policies))
         )
+
+    @property
+    def splits(self) -> Splits:
+        """The splits that are audited."""
+        return self.environment.splits
 
     @property
     def settings(self) -> Sequence[EpisodeSource]:
         """Names of the settings, the main setting first."""
-        return [SPLIT_PREFIX + name for name in self.environment.splits.list_playable_split_names()]
+        return [SPLIT_PREFIX + name for name in self.splits.list_playable_split_names()]
 
     @property
-    def all_settings(self) -> Sequence[EpisodeSource]:
+    def settings_and_always_audited_splits(self) -> Sequence[EpisodeSource]:
         """Names of the settings and of the `ALWAYS_AUDITED_SPLITS` that are not among them."""
-        splits = self.environment.splits.list_playable_split_names()
+        splits = self.splits.list_playable_split_names()
         always_audited = [SPLIT_PREFIX + name for name in ALWAYS_AUDITED_SPLITS if name in splits]
         return list(dict.fromkeys((*self.settings, *always_audited)))
 
     @property
-    def baselines(self) -> Sequence[str]:
+    def baseline_names(self) -> Sequence[str]:
         """Names of the scripted policies that are not exploits."""
         return [name for name in self.environment.policies if name not in self.exploits]
 
@@ -173,12 +183,12 @@ class Audit:
 
     def list_task_indices_of_level(self, split: str, level: str) -> Sequence[int]:
         """Return the indices of the tasks in a split that have the given level."""
-        splits: Any = self.environment.splits
+        splits: Any = self.splits
         if self.levels == Audit.levels:
             return range(splits.size(split))
-        return indices_of_level(splits, split, level)
+        return find_task_indices_of_level(splits, split, level)
 
-    def reset_arguments(
+    def build_reset_arguments(
         self, level: str, episode_number: int, max_submissions: int = 1, setting: str | None = None
     ) -> dict[str, Any]:
         """Return the reset arguments of an episode.
@@ -191,7 +201,7 @@ class Audit:
         """
         split = (setting or self.main_setting).removeprefix(SPLIT_PREFIX)
         task_index = self.list_task_indices_of_level(split, level)[episode_number]
-        arguments = self.environment.splits.task(split, task_index).reset_arguments()
+        arguments = self.splits.task(split, task_index).reset_arguments()
         if max_submissions > 1:
             return {**arguments, "max_submissions": max_submissions}
         return dict(arguments)
@@ -200,7 +210,7 @@ class Audit:
         """Return the episodes on which an exploit is fitted. The audit does not play them."""
         return ()
 
-    def compute_expected_answer_size(self, reset: Mapping[str, Any]) -> int | None:
+    def compute_expected_answer_size(self, reset_arguments: Mapping[str, Any]) -> int | None:
         """Return the number of rows in the correct report; None if it is unknown."""
         return None
 
@@ -226,7 +236,7 @@ class Audit:
         Raises:
             UnknownNameError: there is no such policy, level or setting.
         """
-        all_settings = self.all_settings
+        all_settings = self.settings_and_always_audited_splits
         for setting in settings or ():
             require_name("setting", setting, all_settings)
         for level in levels or ():
@@ -241,7 +251,8 @@ class Audit:
             planned = self.count_planned_episodes(policy, setting, available)
             for first in range(0, planned, EPISODES_PER_JOB):
                 stop = min(first + EPISODES_PER_JOB, planned)
-                jobs.append(AuditJob(policy, level, first, stop, setting, self.environment.name))
+                job = AuditJob(policy, level, first, stop, setting, self.environment.name)
+                jobs.append(replace(job, product=self.product_name))
         return jobs
 
     def run_job(self, job: AuditJob) -> list[AuditedEpisode]:
@@ -254,9 +265,11 @@ class Audit:
             policy = replace(policy, generate_actions=partial(generate_actions, best=best))
         episodes = []
         for number in range(job.first_episode, job.stop_episode):
-            reset = self.reset_arguments(job.level, number, policy.max_submissions, job.setting)
-            episode = runner.run_policy_past_end(policy, reset)
-            expected_size = self.compute_expected_answer_size(reset)
+            reset_arguments = self.build_reset_arguments(
+                job.level, number, policy.max_submissions, job.setting
+            )
+            episode = runner.run_policy_beyond_episode_end(policy, reset_arguments)
+            expected_size = self.compute_expected_answer_size(reset_arguments)
             episodes.append(replace(episode, expected_answer_size=expected_size))
         return episodes
 
@@ -267,13 +280,13 @@ class Audit:
         ceiling = ZERO_CEILING if name == NULL_POLICY else NO_CEILING
         return Exploit(self.environment.policies[name], ceiling, is_played_everywhere=True)
 
-    def build_lines(self, results: Iterable[AuditJobResult]) -> list[AuditLine]:
+    def build_audit_lines(self, results: Iterable[AuditJobResult]) -> list[AuditLine]:
         """Build the lines of the audit's table from job results, which may be in any order."""
         groups: dict[tuple[str, str, str], list[AuditedEpisode]] = {}
         for job, episodes in results:
             groups.setdefault((job.setting, job.level, job.policy), []).extend(episodes)
-        ordered = product(self.all_settings, self.levels, self.policy_names)
-        return [self._build_line(*key, groups[key]) for key in ordered if key in groups]
+        ordered = product(self.settings_and_always_audited_splits, self.levels, self.policy_names)
+        return [self._build_audit_line(*key, groups[key]) for key in ordered if key in groups]
 
     def count_planned_episodes(
         self, policy_name: str, setting: EpisodeSource, max_episodes: int
@@ -289,7 +302,7 @@ class Audit:
         # A few episodes are enough to find a leak, because a single score above 0 proves it.
         return max(max_episodes // LEAK_CHECK_DIVISOR, 1) if exploit.ceiling is ZERO_CEILING else 0
 
-    def _build_line(
+    def _build_audit_line(
         self, setting: EpisodeSource, level: str, policy: str, episodes: Sequence[AuditedEpisode]
     ) -> AuditLine:
         scores = [each.score for each in episodes]
@@ -297,7 +310,7 @@ class Audit:
         ceiling = self.get_exploit_or_baseline(policy).ceiling
         if not ceiling.is_enforced_everywhere and setting not in self.full_settings:
             ceiling = NO_CEILING
-        limits = ceiling.score_limits_of(level)
+        limits = ceiling.get_score_limits_of_level(level)
         if ceiling is ZERO_CEILING:
             # In an episode with nothing to report, an empty report is correct and may score.
             share = fmean(episode.expected_answer_size == 0 for episode in episodes)
@@ -321,4 +334,16 @@ class Audit:
 
 def run_job(job: AuditJob) -> AuditJobResult:
     """Play the episodes of a job. The result depends only on the job, not on the process."""
-    return AuditJobResult(job, get_environment(job.environment_name).audit.run_job(job))
+    audit = find_audit(get_environment(job.environment_name), job.product)
+    return AuditJobResult(job, audit.run_job(job))
+
+
+def find_audit(environment: Environment, product: str | None) -> Audit:
+    """Return the audit of a product, or that of the environment's own episodes.
+
+    Raises:
+        ConfigurationError: the product is unknown, or the environment has no products.
+    """
+    if product is None:
+        return environment.audit
+    return require_own_data(environment).get_product_audit(product)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from enum import StrEnum
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import ConfigurationError
@@ -18,12 +18,26 @@ from openenv_kit.ray_cluster import connect_to_ray
 CONFIGURATIONS_PER_CHUNK = 10
 """Number of configurations that are sent to a process at a time."""
 
+EpisodeConfiguration: TypeAlias = Any
+"""Configuration of an episode. Each environment defines its own picklable type."""
+
 
 class CertificationEngine(StrEnum):
     """Where certificates are computed: in local processes or on a Ray cluster."""
 
     PROCESSES = "processes"
     RAY = "ray"
+
+
+class EpisodeCertificate(Protocol):
+    """Proof record of one episode."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the episode is proven fair."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the certificate as JSON values."""
 
 
 class CertificateTable(NamedTuple):
@@ -34,11 +48,7 @@ class CertificateTable(NamedTuple):
 
 
 class Certifier(Protocol):
-    """Certifies an environment's episodes. A module with these functions is a certifier.
-
-    A certificate has an attribute `holds`, which states whether the episode is proven fair, and a
-    method `as_dict`, which returns JSON values.
-    """
+    """Certifies an environment's episodes. A module with these functions is a certifier."""
 
     @property
     def levels(self) -> Sequence[str]:
@@ -50,14 +60,14 @@ class Certifier(Protocol):
 
     def iter_configurations(
         self, seeds: range, *, levels: Sequence[str], extra_reset_arguments: Mapping[str, Any]
-    ) -> Iterable[Any]:
+    ) -> Iterable[EpisodeConfiguration]:
         """Yield the configurations of the episodes to certify; they must be picklable.
 
         Raises:
             ConfigurationError: a reset argument is unknown.
         """
 
-    def certify_episode(self, config: Any) -> Any:
+    def certify_episode(self, config: EpisodeConfiguration) -> EpisodeCertificate:
         """Certify the episode of a configuration. The result depends only on the configuration."""
 
     def tabulate_certificates(self, certificates: Sequence[Any]) -> CertificateTable:
@@ -78,17 +88,19 @@ def require_certifier(environment: Environment) -> Certifier:
     return environment.certifier
 
 
-def certify_configuration(environment_name: str, configuration: Any) -> Any:
+def certify_configuration(
+    environment_name: str, configuration: EpisodeConfiguration
+) -> EpisodeCertificate:
     """Certify the episode of a configuration and return its certificate."""
     return require_certifier(get_environment(environment_name)).certify_episode(configuration)
 
 
 def iter_certificates(
     environment_name: str,
-    configurations: Sequence[Any],
+    configurations: Sequence[EpisodeConfiguration],
     worker_count: int,
     engine: str = CertificationEngine.PROCESSES,
-) -> Iterator[Any]:
+) -> Iterator[EpisodeCertificate]:
     """Certify the episodes of configurations in parallel and yield the certificates in order.
 
     Args:

@@ -17,8 +17,8 @@ from metric_tracker_rl.engine.certification.certificate import (
     compute_certificate_totals,
     count_distinct_drawn_policies_ignoring_wording,
 )
-from metric_tracker_rl.engine.configuration.episode_config import MIXED
 from metric_tracker_rl.engine.configuration.splits import SPLITS
+from metric_tracker_rl.engine.definitions.anomaly_types import MIXED
 from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.engine.definitions.names import PolicySource
 from metric_tracker_rl.environment import ENVIRONMENT

@@ -52,7 +52,7 @@ def measure_repeats() -> list[RepeatResult]:
     """Measure every player on every level, in the order of the report."""
     audit, levels = ENVIRONMENT.audit, list(LEVELS)
     resets = {
-        level: [audit.reset_arguments(level, number) for number in range(EPISODES_PER_LEVEL)]
+        level: [audit.build_reset_arguments(level, number) for number in range(EPISODES_PER_LEVEL)]
         for level in levels
     }
     return [

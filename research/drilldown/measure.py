@@ -20,12 +20,12 @@ from drilldown_env.grade import grade, place_of
 from drilldown_env.levels import KINDS, LEVELS
 from drilldown_env.report import ReportRow, stages_of
 from drilldown_env.tasks import SPLITS
-from openenv_kit.splits import indices_of_level
+from openenv_kit.splits import find_task_indices_of_level
 
 
 def build_training_episodes(level: str, count: int) -> Iterator[Episode]:
     """Generate training episodes of a level."""
-    for index in indices_of_level(SPLITS, "train", level)[:count]:
+    for index in find_task_indices_of_level(SPLITS, "train", level)[:count]:
         yield build_episode(SPLITS.task("train", index).config)
 
 

@@ -18,7 +18,7 @@ from firewatch_env.tasks.levels import LEVELS
 from firewatch_env.tasks.named import NAMED
 from firewatch_env.tasks.task import Task, open_world
 from openenv_kit.float_sum import sum_left_to_right
-from openenv_kit.splits import indices_of_level
+from openenv_kit.splits import find_task_indices_of_level
 from research.firewatch.players import (
     changes_from_advice,
     finish_and_score,
@@ -39,7 +39,8 @@ def list_tasks(split: str, level: str, max_tasks: int) -> list[Task]:
     if split == "named":
         return [named_task(n, n.seed) for n in NAMED.values() if n.difficulty == level][:max_tasks]
     return [
-        split_task(split, index) for index in indices_of_level(SPLITS, split, level)[:max_tasks]
+        split_task(split, index)
+        for index in find_task_indices_of_level(SPLITS, split, level)[:max_tasks]
     ]
 
 

@@ -15,7 +15,7 @@ import torch
 from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from openenv_kit.trainers.trl import ToolEnvironment, dataset_from_rows, environment_class
+from openenv_kit.trainers.trl import ToolEnvironment, build_dataset_from_rows, environment_class
 from research.learning_lm.settings import SHUFFLED, Exam, Plan, Stage
 from research.learning_lm.traces import RESET, rows_of
 
@@ -183,8 +183,8 @@ def _trainer(
     trainer = GRPOTrainer(
         model=model,
         processing_class=tokeniser,
-        train_dataset=dataset_from_rows(rows_of("train", plan.level)[plan.lessons.traces :]),
-        eval_dataset=dataset_from_rows(rows_of("validation", plan.level)[: plan.held_out]),
+        train_dataset=build_dataset_from_rows(rows_of("train", plan.level)[plan.lessons.traces :]),
+        eval_dataset=build_dataset_from_rows(rows_of("validation", plan.level)[: plan.held_out]),
         environment_factory=made,
         reward_funcs=[*rewards, examiner],
         callbacks=[examiner],

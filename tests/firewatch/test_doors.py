@@ -23,13 +23,13 @@ from openenv_kit.datasets.split_rows import list_task_rows
 from openenv_kit.environment import Environment, get_environment, list_default_task_names
 from openenv_kit.recordings.format import read_runs
 from openenv_kit.recordings.recorder import RunRecorder
-from openenv_kit.recordings.replay import check_replay, iter_replayed_steps
+from openenv_kit.recordings.replay import iter_replayed_steps, replay_and_compare_run
 from openenv_kit.reply import observation_from_reply
 from openenv_kit.rollouts.run_policy import iter_policy_steps, run_policy
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings
 from openenv_kit.trainers.openenv_harness import collect_episodes
-from openenv_kit.trainers.scripted_calls import next_scripted_call
+from openenv_kit.trainers.scripted_calls import get_next_scripted_call
 from openenv_kit.trainers.tool_episode import ToolEpisode
 from openenv_kit.trainers.trl import environment_class
 from research.scripted_endpoint import ScriptedEndpoint
@@ -188,7 +188,7 @@ def test_a_recording_replays_bit_for_bit_and_a_changed_action_shows(
 def test_recorded_runs_earn_what_they_earned_when_they_are_replayed(
     recording: Path, firewatch: Environment
 ) -> None:
-    again = [check_replay(run, firewatch) for run in read_runs(recording)]
+    again = [replay_and_compare_run(run, firewatch) for run in read_runs(recording)]
     assert all(each.matches_recording for each in again)
     assert again[0].score == 1.0 > again[1].score
     result = run_cli("replay", str(recording), "--environment", NAME)
@@ -201,7 +201,7 @@ def test_recorded_runs_earn_what_they_earned_when_they_are_replayed(
 def test_tool_calls_play_it_through_every_adapter_s_episode() -> None:
     episode, answers = ToolEpisode(environment=NAME), list[str]()
     opening = episode.reset({"split": "train", "index": 0})
-    while (call := next_scripted_call("reference", answers, NAME, opening)) is not None:
+    while (call := get_next_scripted_call("reference", answers, NAME, opening)) is not None:
         answers.append(episode.call_tool(*call))
     assert episode.is_done
     assert episode.reward >= 0.95
@@ -213,7 +213,7 @@ def test_tool_calls_play_it_through_every_adapter_s_episode() -> None:
 def test_the_words_of_the_tools_tell_the_reference_enough(task: str) -> None:
     episode, answers = ToolEpisode(environment=NAME), list[str]()
     opening = episode.reset({"task_id": task})
-    while (call := next_scripted_call("reference", answers, NAME, opening)) is not None:
+    while (call := get_next_scripted_call("reference", answers, NAME, opening)) is not None:
         answers.append(episode.call_tool(*call))
     assert episode.reward == 1.0
 

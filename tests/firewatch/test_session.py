@@ -209,4 +209,4 @@ def test_no_name_of_a_task_that_a_player_reads_holds_its_seed() -> None:
     session, reply = a_session(difficulty="hard", seed=977_123)
     everything = json.dumps([reply.observation_fields, reply.message, session.state().model_dump()])
     assert "977123" not in everything
-    assert session.episode_identity()["reset"] == {"difficulty": "hard", "seed": 977_123}
+    assert session.build_episode_identity()["reset"] == {"difficulty": "hard", "seed": 977_123}

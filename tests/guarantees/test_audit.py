@@ -72,9 +72,9 @@ def test_audit_limit_of_noise_depends_on_the_reward() -> None:
     audit = ENVIRONMENT.audit
     assert audit is not None
     allowed = {
-        setting: audit.build_lines([run_job(AuditJob("message_timing", "easy", 0, 1, setting))])[
-            0
-        ].max_mean
+        setting: audit.build_audit_lines(
+            [run_job(AuditJob("message_timing", "easy", 0, 1, setting))]
+        )[0].max_mean
         for setting in ("mixed", "mode:exact", "mode:key_f1")
     }
     assert allowed == {"mixed": 0.0019, "mode:exact": 0.0019, "mode:key_f1": 0.0085}
@@ -84,8 +84,8 @@ def test_audit_setting_of_a_mode_resets_with_its_arguments() -> None:
     audit = ENVIRONMENT.audit
     assert isinstance(audit, plan.MetricTrackerAudit)
     for setting, arguments in plan.MODE_SETTINGS.items():
-        reset = audit.reset_arguments("hard", 3, 5, setting)
-        usual = audit.reset_arguments("hard", 3, 1 if "reward" in arguments else 5)
+        reset = audit.build_reset_arguments("hard", 3, 5, setting)
+        usual = audit.build_reset_arguments("hard", 3, 1 if "reward" in arguments else 5)
         assert reset == {**usual, **arguments}
         session = EpisodeSession()
         assert session.reset(**reset).status == "ready"

@@ -15,8 +15,11 @@ import pytest
 
 from metric_tracker_rl.engine.certification.certify import certify_episode
 from metric_tracker_rl.engine.configuration import splits
-from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
+from metric_tracker_rl.engine.configuration.episode_config import (
+    EpisodeConfig,
+)
 from metric_tracker_rl.engine.configuration.tasks import DEFAULT_TASK_ORDER
+from metric_tracker_rl.engine.definitions.anomaly_types import MIXED
 from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.engine.definitions.versions import GENERATOR_VERSION
 from metric_tracker_rl.engine.grading import grader
@@ -67,10 +70,10 @@ def raw(env: OpenEnvAdapter) -> dict[str, Any]:
 
 def earned(policy: str, level: str, number: int = 0) -> float:
     player = AUDIT.get_exploit_or_baseline(policy).policy
-    reset = AUDIT.reset_arguments(level, number, player.max_submissions)
+    reset = AUDIT.build_reset_arguments(level, number, player.max_submissions)
     if policy in RAW_EXPLOITS:
         reset |= {"disclosure": "raw"}
-    return ExploitRunner(ENVIRONMENT).run_policy_past_end(player, reset).score
+    return ExploitRunner(ENVIRONMENT).run_policy_beyond_episode_end(player, reset).score
 
 
 score = cache(earned)
@@ -151,7 +154,7 @@ def test_oracle_max() -> None:
     for task in DEFAULT_TASK_ORDER:
         assert (
             ExploitRunner(ENVIRONMENT)
-            .run_policy_past_end(get_policy("reference"), {"task_id": task})
+            .run_policy_beyond_episode_end(get_policy("reference"), {"task_id": task})
             .score
             == 1.0
         )
@@ -208,7 +211,7 @@ def test_gameability_gap() -> None:
         )
         for level in LEVELS
     ]
-    table = AUDIT.build_lines(run_job(job) for job in work)
+    table = AUDIT.build_audit_lines(run_job(job) for job in work)
     assert len(table) == 16
     assert all(line.max_mean is not None for line in table)
     assert [(line.policy, line.difficulty, line.mean) for line in table if line.mean > 0.5] == []

@@ -120,11 +120,11 @@ import json
 from hashlib import sha256
 from openenv_kit.reply import observation_from_reply
 from metric_tracker_rl.policies import POLICIES
-from openenv_kit.recordings.digest import canonical_json_without_empty_fields
+from openenv_kit.recordings.digest import format_canonical_json_without_empty_fields
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 
 def digest_of(seen):
-    return sha256(canonical_json_without_empty_fields(seen).encode()).hexdigest()
+    return sha256(format_canonical_json_without_empty_fields(seen).encode()).hexdigest()
 
 results = []
 for task in ("easy_single_spike", "medium_mixed_pair", "hard_mixed_multi"):

@@ -22,7 +22,7 @@ from openenv_kit.errors import ServerError
 from openenv_kit.reply import observation_from_reply
 from openenv_kit.rollouts.run_policy import run_policy
 from openenv_kit.trainers.inspect_ai import episodes, play_episode, report_score
-from openenv_kit.trainers.scripted_calls import next_scripted_call
+from openenv_kit.trainers.scripted_calls import get_next_scripted_call
 from research.scripted_endpoint import MODEL, ScriptedEndpoint
 from support.integration_guides import ENVIRONMENTS, run_blocks
 from support.integration_server import NO_SERVER, NOWHERE, address, episodes_served
@@ -37,7 +37,7 @@ def scripted(policy, environment=None):
         seen_tools.append(tools)
         answers = [message.text for message in messages if message.role == "tool"]
         prompt = "\n".join(message.text for message in messages if message.role == "user")
-        call = next_scripted_call(policy, answers, environment, prompt) if policy else None
+        call = get_next_scripted_call(policy, answers, environment, prompt) if policy else None
         if call is None:
             output = ModelOutput.from_content("mockllm/model", "Done.")
         else:

@@ -19,7 +19,7 @@ from openenv_kit.trainers.nemo_gym import (
     EpisodeServerConfig,
     iter_data_rows,
 )
-from openenv_kit.trainers.scripted_calls import next_scripted_call
+from openenv_kit.trainers.scripted_calls import get_next_scripted_call
 from support.integration_guides import ENVIRONMENTS, run_blocks
 from support.integration_server import NO_SERVER, NOWHERE, address, episodes_served
 
@@ -53,7 +53,7 @@ def play(client, policy, row):
     """What NeMo Gym's simple agent does with a row: seed, call tools, verify."""
     assert client.post("/seed_session", json=row).status_code == 200
     prompt, answers = row["responses_create_params"]["input"][-1]["content"], []
-    while (call := next_scripted_call(policy, answers, row["environment"], prompt)) is not None:
+    while (call := get_next_scripted_call(policy, answers, row["environment"], prompt)) is not None:
         name, arguments = call
         answers.append(client.post(f"/{name}", json=arguments).text)
     reply = client.post("/verify", json={**row, "response": RESPONSE})

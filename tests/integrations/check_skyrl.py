@@ -13,7 +13,7 @@ from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.datasets.split_rows import write_rows
 from openenv_kit.episode_clients import retry
 from openenv_kit.errors import ConfigurationError, ServerError
-from openenv_kit.trainers.scripted_calls import next_scripted_call
+from openenv_kit.trainers.scripted_calls import get_next_scripted_call
 from openenv_kit.trainers.skyrl import build_dataset_rows, register_environment
 from support.integration_guides import ENVIRONMENTS, run_blocks
 from support.integration_server import NO_SERVER, NOWHERE, address, episodes_served
@@ -36,7 +36,7 @@ def play(policy, row, base_url=None, **extras):
     opening = prompt[-1]["content"]
     answers, rewards, done = [], [], False
     while not done:
-        output = env.step(say(next_scripted_call(policy, answers, row["env_class"], opening)))
+        output = env.step(say(get_next_scripted_call(policy, answers, row["env_class"], opening)))
         rewards.append(output["reward"])
         done = output["done"]
         for message in output["observations"]:

@@ -26,7 +26,7 @@ from openenv_kit.environment import get_environment
 from openenv_kit.errors import ServerError
 from openenv_kit.rollouts.curriculum import Curriculum
 from openenv_kit.rollouts.run_policy import run_policy
-from openenv_kit.trainers.scripted_calls import next_scripted_call
+from openenv_kit.trainers.scripted_calls import get_next_scripted_call
 from openenv_kit.trainers.trl import (
     build_dataset,
     build_eval_datasets,
@@ -58,7 +58,7 @@ class ScriptedTransformer(Qwen3ForCausalLM):
         for row in input_ids:
             text = self.tokenizer.decode(row, skip_special_tokens=False)
             answers, opening = ANSWER.findall(text), "\n".join(OPENING.findall(text))
-            call = next_scripted_call(self.policy, answers, self.environment, opening)
+            call = get_next_scripted_call(self.policy, answers, self.environment, opening)
             words = "Done." if call is None else _as_text(call)
             said.append(self.tokenizer.encode(words + "<|im_end|>", add_special_tokens=False))
         longest = max(map(len, said))

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
-from metric_tracker_rl.engine.definitions.anomaly_types import RATE_DROP
+from metric_tracker_rl.engine.configuration.episode_config import (
+    EpisodeConfig,
+)
+from metric_tracker_rl.engine.definitions.anomaly_types import MIXED, RATE_DROP
 from metric_tracker_rl.engine.generation.generate import generate_episode
 from openenv_kit.bitstream import BitStream
 

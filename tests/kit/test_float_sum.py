@@ -12,7 +12,10 @@ import pytest
 
 from firewatch_env.tasks.book import find
 from metric_tracker_rl.engine.certification import golden_digests
-from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
+from metric_tracker_rl.engine.configuration.episode_config import (
+    EpisodeConfig,
+)
+from metric_tracker_rl.engine.definitions.anomaly_types import MIXED
 from metric_tracker_rl.engine.episode.episode import build_episode
 from metric_tracker_rl.engine.grading.grader import grade_report
 from metric_tracker_rl.engine.report.parse_report import parse_report

@@ -14,13 +14,13 @@ from openenv_kit.reset_arguments import (
     ArgumentRole,
     ResetArgument,
     drop_task_seed_and_level,
-    index_reset_arguments_by_name,
+    index_arguments_by_name,
     parse_reset_argument,
     select_argument_names_by_role,
 )
 
 WIND = ResetArgument("wind", ArgumentRole.DATA, "string", "`calm` or `storm`")
-ARGUMENTS = index_reset_arguments_by_name(EPISODE_ID, WIND, SPLIT, SEED, DIFFICULTY)
+ARGUMENTS = index_arguments_by_name(EPISODE_ID, WIND, SPLIT, SEED, DIFFICULTY)
 ENVIRONMENT_NAMES = ("metric_tracker_rl", "drilldown", "firewatch")
 
 

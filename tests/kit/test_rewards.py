@@ -66,9 +66,9 @@ def test_unknown_reward_names_the_nearest(name: str) -> None:
 def test_reset_without_a_reward_restores_the_default() -> None:
     session = get_environment("drilldown").create_session()
     session.reset(reward="exact")
-    assert session.episode_identity()["reward"] == "exact"
+    assert session.build_episode_identity()["reward"] == "exact"
     session.reset()
-    assert "reward" not in session.episode_identity()
+    assert "reward" not in session.build_episode_identity()
 
 
 IDLE: Mapping[str, dict[str, Any]] = {

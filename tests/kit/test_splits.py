@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from openenv_kit.splits import SEALED_SPLIT, HashedSplits, indices_of_level
+from openenv_kit.splits import SEALED_SPLIT, HashedSplits, find_task_indices_of_level
 
 LEVELS = (1, 2, 3)
 
@@ -51,6 +51,6 @@ def test_task_of_an_environment_without_levels_shows_none() -> None:
 
 
 def test_indices_of_level_returns_the_tasks_of_the_level() -> None:
-    hard = indices_of_level(SPLITS_WITH_LEVELS, "train", "hard")
+    hard = find_task_indices_of_level(SPLITS_WITH_LEVELS, "train", "hard")
     assert len(hard) == 3
     assert {SPLITS_WITH_LEVELS.task("train", index).level for index in hard} == {"hard"}

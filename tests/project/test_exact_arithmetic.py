@@ -15,11 +15,15 @@ import numpy as np
 import pytest
 
 import metric_tracker_rl
-from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
+from metric_tracker_rl.engine.configuration.episode_config import (
+    EpisodeConfig,
+)
+from metric_tracker_rl.engine.definitions.anomaly_types import MIXED
 from metric_tracker_rl.engine.generation.generate import generate_episode
 from openenv_kit import bitstream
 
 ENGINE = Path(metric_tracker_rl.__file__).parent / "engine"
+PRODUCTS = Path(metric_tracker_rl.__file__).parent / "products"
 
 
 BYTE_MAKERS = sorted(
@@ -29,6 +33,9 @@ BYTE_MAKERS = sorted(
         *(ENGINE / "definitions").rglob("*.py"),
         *(ENGINE / "generation").rglob("*.py"),
         *(ENGINE / "reporting_policy").rglob("*.py"),
+        PRODUCTS / "product.py",
+        PRODUCTS / "spread.py",
+        PRODUCTS / "twin.py",
     ]
 )
 """Every module that decides a byte of an episode."""
@@ -93,7 +100,7 @@ def test_generator_uses_no_clock_and_no_other_random_source(
             patch.setattr(np.random, name, explode)
         patch.setattr(os, "urandom", explode)
         patch.setattr(builtins, "hash", explode)  # of text, it differs from run to run
-        patch.setattr("metric_tracker_rl.engine.generation.generate.dt.date", NoClock)
+        patch.setattr("metric_tracker_rl.engine.generation.clean_data.dt.date", NoClock)
         after = generate_episode(config)
     assert after.hourly.tobytes() == before.hourly.tobytes()
     assert after.dates == before.dates

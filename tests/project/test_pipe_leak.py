@@ -153,7 +153,10 @@ def test_recording_of_pipe_leak_replays(pipe: Environment, tmp_path: Path) -> No
 
 
 def test_audit_plays_pipe_leak(pipe: Environment) -> None:
-    assert ExploitRunner(pipe).run_policy_past_end(pipe.policies["reference"], TASK).score == 1.0
+    assert (
+        ExploitRunner(pipe).run_policy_beyond_episode_end(pipe.policies["reference"], TASK).score
+        == 1.0
+    )
     ran = run_cli("audit", "--environment", NAME, "--episodes", "20")
     assert ran.exit_code == 0, ran.output
     assert "reference" in ran.output

@@ -7,6 +7,6 @@ from typer.testing import CliRunner, Result
 from openenv_kit.cli import app
 
 
-def run_cli(*arguments: object) -> Result:
-    """Return the exit code and output of a command with these arguments."""
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+def run_cli(*arguments: object, input: str | None = None) -> Result:
+    """Return the exit code and output of a command with these arguments and this input."""
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], input=input)

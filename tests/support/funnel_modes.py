@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from metric_tracker_rl.engine.configuration.modes import PlayMode
-from openenv_kit.trainers.scripted_calls import next_scripted_call
+from openenv_kit.trainers.scripted_calls import get_next_scripted_call
 
 RAW_TOOL_NAMES = [
     "task_overview",
@@ -41,7 +41,9 @@ def play_reference(first_user_message: str, call: Callable[..., str]) -> None:
     """
     results: list[str] = []
     while (
-        next_call := next_scripted_call("reference", results, first_user_message=first_user_message)
+        next_call := get_next_scripted_call(
+            "reference", results, first_user_message=first_user_message
+        )
     ) is not None:
         name, arguments = next_call
         results.append(call(name, **arguments))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from metric_tracker_rl.products.parse_product import parse_product
 from metric_tracker_rl.products.product import (
     count_blocks,
     list_composite_rate_names,
     list_fitted_series_names,
 )
+from metric_tracker_rl.products.product_file import write_product
 from openenv_kit.own_data.stage_counts import Grain
 
 RESIDUAL = (-0.15, -0.12, -0.10, -0.07, -0.05, -0.02, 0.0, 0.02, 0.05, 0.07, 0.1, 0.12, 0.15)
@@ -66,3 +69,15 @@ def build_level_mapping() -> dict[str, Any]:
         name: {"on": True, "families": list(families), "certified": 100, "reason": ""}
         for name in ("easy", "medium", "hard", "expert")
     }
+
+
+def write_example_product(path: Path, **changes: Any) -> Path:
+    """Write the file of an example product on which every level is on, and return its path.
+
+    Args:
+        path: path of the file.
+        changes: values of the product that differ from those of `build_product_mapping`.
+    """
+    content = {**build_product_mapping(), "level": build_level_mapping(), **changes}
+    write_product(parse_product(content), path)
+    return path

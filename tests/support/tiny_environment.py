@@ -21,7 +21,7 @@ from openenv_kit.reset_arguments import (
     TASK_ID,
     ArgumentRole,
     ResetArgument,
-    index_reset_arguments_by_name,
+    index_arguments_by_name,
 )
 from openenv_kit.rollouts.policies import Policy
 from openenv_kit.tool import ToolArguments, Tools
@@ -64,7 +64,7 @@ class TinySession(Session):
         reply: Reply = TOOLS.find(action.get("tool")).call(self, action.get("arguments", {}))
         return reply
 
-    def episode_identity(self) -> Mapping[str, Any]:
+    def build_episode_identity(self) -> Mapping[str, Any]:
         return {"number": self.number}
 
 
@@ -151,7 +151,7 @@ class Tiny(kit.Environment):
     tools = Catalogue(
         tuple(TOOLS.values()), answer_of, first_user_message=lambda opening: str(opening["story"])
     )
-    reset_arguments = index_reset_arguments_by_name(
+    reset_arguments = index_arguments_by_name(
         EPISODE_ID,
         TASK_ID,
         ResetArgument("number", ArgumentRole.DATA, "integer", "a digit"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from openenv_kit.trainers.scripted_calls import next_scripted_call
+from openenv_kit.trainers.scripted_calls import get_next_scripted_call
 from openenv_kit.trainers.trl import ToolEnvironment, environment_class
 
 MODULES = ("openenv_kit.trainers.trl_monitor", "openenv_kit.trainers.trl_curriculum")
@@ -73,7 +73,7 @@ def play_to_the_end(environment: Any, introduction: str, score_one: bool) -> Non
         environment.submit(ids=[])
     answers: list[str] = []
     while score_one and (
-        call := next_scripted_call("reference", answers, first_user_message=introduction)
+        call := get_next_scripted_call("reference", answers, first_user_message=introduction)
     ):
         answers.append(getattr(environment, call[0])(**call[1]))
     assert environment._episode.reward == float(score_one)

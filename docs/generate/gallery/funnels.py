@@ -34,13 +34,13 @@ from docs.generate.gallery.gallery_part import (
     GalleryPart,
     Reset,
 )
-from metric_tracker_rl.engine.configuration.episode_config import MIXED
 from metric_tracker_rl.engine.configuration.splits import SPLITS, STRATA
 from metric_tracker_rl.engine.definitions.anomaly_types import (
     COUNT_DROP,
     COUNT_SPIKE,
     FUNNEL_BREAK,
     MIX_SHIFT,
+    MIXED,
     QUALITY_ISSUE,
     RATE_DROP,
     RATE_SPIKE,

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.definitions.rungs import EVERY_LEVEL
+from metric_tracker_rl.products.product_registry import find_product
 from openenv_kit.trust.certify import CertificateTable
 
 
@@ -73,8 +74,17 @@ class FunnelCertificate:
         return min(margins, default=float("inf"))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the certificate as a JSON-serializable dictionary."""
-        return asdict(self)
+        """Return the certificate as a JSON-serializable dictionary.
+
+        The configuration contains `product` only if there is one, as the mapping of its file.
+        """
+        product = self.config.product
+        # `asdict` would copy the product's fields instead of the structure of its file.
+        fields = asdict(replace(self, config=replace(self.config, product=None)))
+        config = {name: value for name, value in fields["config"].items() if name != "product"}
+        if product is not None:
+            config["product"] = product.to_mapping()
+        return {**fields, "config": config}
 
 
 class _LevelAndFamily(NamedTuple):
@@ -103,8 +113,12 @@ def certificate_from_dict(certificate_fields: dict[str, Any]) -> FunnelCertifica
 
     Raises:
         KeyError, TypeError: a field is missing, unknown or has the wrong type.
+        ProductRefused: the product is not valid.
     """
-    config = EpisodeConfig(**{**certificate_fields["config"], "anomalies": ()})
+    config_fields = certificate_fields["config"]
+    product_fields = config_fields.get("product")
+    product = None if product_fields is None else find_product(product_fields)
+    config = EpisodeConfig(**{**config_fields, "anomalies": (), "product": product})
     rows = tuple(RowMargin(**row) for row in certificate_fields["rows"])
     return FunnelCertificate(**{**certificate_fields, "config": config, "rows": rows})
 

@@ -22,6 +22,7 @@ from metric_tracker_rl.engine.certification.certificate import (
 from metric_tracker_rl.engine.configuration.episode_config import SCENARIO_FAMILIES, EpisodeConfig
 from metric_tracker_rl.engine.configuration.modes import MODES, PlayMode
 from metric_tracker_rl.engine.configuration.play_rules import PlayRules
+from metric_tracker_rl.engine.configuration.product_policy import has_product_episode
 from metric_tracker_rl.engine.configuration.tasks import CUSTOM_TASK_ID
 from metric_tracker_rl.engine.definitions.entity_types import EVENT_COUNT
 from metric_tracker_rl.engine.definitions.levels import LEVELS
@@ -51,6 +52,7 @@ from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
 from metric_tracker_rl.engine.reporting_policy.labels import compute_expected_rows
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies import get_policy
+from metric_tracker_rl.products.product_registry import find_product
 from openenv_kit.errors import require_name
 from openenv_kit.rollouts.run_policy import RolloutResult, run_policy
 
@@ -89,25 +91,34 @@ def iter_configurations(
         families: names of scenario families.
         levels: names of levels.
         counts: numbers of planned anomalies to certify.
-        extra_reset_arguments: further reset arguments; only `policy` is allowed. Others are
-            rejected because a certificate covers all play modes.
+        extra_reset_arguments: further reset arguments; only `policy` and `product` are allowed.
+            Others are rejected because a certificate covers all play modes. With a product, only
+            what it has is certified: its families, levels and anomaly counts.
 
     Raises:
-        UnknownNameError: `extra_reset_arguments` contains an argument other than `policy`.
+        UnknownNameError: `extra_reset_arguments` contains another argument.
+        ProductRefused: the product is not valid.
     """
     reset_arguments = dict(extra_reset_arguments or {})
     for name in reset_arguments:
-        require_name("--reset", name, ["policy"])
+        require_name("--reset", name, ["policy", "product"])
     policy = reset_arguments.get("policy", PolicySource.STANDARD)
+    product_argument = reset_arguments.get("product")
+    own_product = None if product_argument is None else find_product(product_argument)
     for seed, family, difficulty in product(seeds, families, levels):
         zero_count = (0,) if family == ZERO_ANOMALY_FAMILY else ()
         for count in (*counts, *zero_count):
+            if own_product is not None and not has_product_episode(
+                own_product, difficulty, family, count
+            ):
+                continue
             yield EpisodeConfig(
                 seed=seed,
                 scenario_family=family,
                 difficulty=difficulty,
                 anomaly_count=count,
                 policy=policy,
+                product=own_product,
             )
 
 

@@ -21,11 +21,11 @@ import numpy as np
 from metric_tracker_rl.engine.certification.golden_file import GoldenDigests
 from metric_tracker_rl.engine.configuration.episode_config import (
     MAX_SEED,
-    MIXED,
     SCENARIO_FAMILIES,
     CustomAnomaly,
     EpisodeConfig,
 )
+from metric_tracker_rl.engine.definitions.anomaly_types import MIXED
 from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.engine.definitions.names import PolicySource
 from metric_tracker_rl.engine.definitions.rungs import DEFAULT_ANOMALY_COUNTS
@@ -105,8 +105,12 @@ def _copy_config_with_custom_count_and_rate_anomaly(config: EpisodeConfig) -> Ep
 
 
 def _config_to_golden_json(config: EpisodeConfig) -> dict[str, Any]:
-    """Return a configuration as JSON fields; the `policy` field is omitted if it is "standard"."""
+    """Return a configuration without a product as JSON fields.
+
+    The `policy` field is omitted if it is "standard".
+    """
     fields = asdict(config)
+    del fields["product"]
     if config.policy == PolicySource.STANDARD:
         del fields["policy"]
     return fields

@@ -9,8 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
-from metric_tracker_rl.engine.definitions.anomaly_types import ANOMALY_TYPES
+from metric_tracker_rl.engine.configuration.product_policy import (
+    build_product_funnel,
+    build_product_level,
+    list_product_families,
+    require_product_level,
+)
+from metric_tracker_rl.engine.definitions.anomaly_types import ANOMALY_TYPES, MIXED
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP, Funnel
 from metric_tracker_rl.engine.definitions.levels import ANOMALY_COUNT_BY_DENSITY, FunnelLevel
 from metric_tracker_rl.engine.definitions.names import POLICY_SOURCES, PolicySource
@@ -20,10 +27,11 @@ from metric_tracker_rl.engine.reporting_policy.drawn_policies import (
     PolicyLevelAndFunnel,
     draw_reporting_policy,
 )
-from openenv_kit.errors import require_integer, require_name
+from metric_tracker_rl.products.product import PRODUCT_FORMAT, Product
+from metric_tracker_rl.products.twin import TWIN_VERSION
+from openenv_kit.errors import InvalidValueError, require_integer, require_name
 from openenv_kit.json_text import canonical_json
 
-MIXED = "mixed"
 SCENARIO_FAMILIES = (*ANOMALY_TYPES, MIXED)
 MAX_SEED = 2**64 - 1
 
@@ -60,12 +68,15 @@ class EpisodeConfig:
         anomalies: custom anomalies, applied after the data have been generated.
         only_custom: whether to leave out the planned anomalies. The dates and the clean data stay
             the same.
-        funnel: name of the product funnel.
+        funnel: name of a built-in funnel, which is not used if there is a product.
         policy: "standard" for the level's reporting policy, or "varied" for a policy drawn at
             random for this episode.
+        product: product of a user's table that the data are generated from; None for the built-in
+            funnel.
 
     Raises:
-        UnknownNameError, InvalidValueError: a field has a value that is not allowed.
+        UnknownNameError, InvalidValueError: a field has a value that is not allowed, or that the
+            product lacks.
     """
 
     seed: int
@@ -77,6 +88,7 @@ class EpisodeConfig:
     only_custom: bool = False
     funnel: str = ORDERING_APP.name
     policy: str = PolicySource.STANDARD
+    product: Product | None = None
 
     def __post_init__(self) -> None:
         require_integer("seed", self.seed, 0, MAX_SEED)
@@ -84,12 +96,34 @@ class EpisodeConfig:
         require_name("difficulty", self.difficulty, EVERY_LEVEL)
         require_name("policy", self.policy, POLICY_SOURCES)
         require_name("anomaly_density", self.anomaly_density, ANOMALY_COUNT_BY_DENSITY)
-        max_anomalies = EVERY_LEVEL[self.difficulty].max_anomalies
-        require_integer("anomaly_count", self.anomaly_count, 0, max_anomalies)
         require_name("funnel", self.funnel, FUNNELS)
+        if self.product is not None:
+            self._require_values_of_product(self.product)
+        max_anomalies = self.level_with_policy_parameters.max_anomalies
+        require_integer("anomaly_count", self.anomaly_count, 0, max_anomalies)
         for anomaly in self.anomalies:
             for metric in anomaly.metrics:
                 require_name("metric", metric, self.funnel_with_policy_daytime.count_and_rate_names)
+
+    def _require_values_of_product(self, product: Product) -> None:
+        require_product_level(product, self.difficulty)
+        if self.policy != PolicySource.STANDARD:
+            allowed = f"{PolicySource.STANDARD.value!r} with a product"
+            raise InvalidValueError("policy", self.policy, allowed)
+        families = list_product_families(product, self.difficulty)
+        if self.scenario_family not in (*families, MIXED):
+            allowed = (
+                f"a family that the product {product.name!r} has on {self.difficulty}: "
+                f"{', '.join((*families, MIXED))}"
+            )
+            raise InvalidValueError("scenario_family", self.scenario_family, allowed)
+
+    @property
+    def possible_families(self) -> tuple[str, ...]:
+        """Families that a "mixed" episode can contain."""
+        if self.product is None:
+            return tuple(ANOMALY_TYPES)
+        return list_product_families(self.product, self.difficulty)
 
     @property
     def level_with_policy_parameters(self) -> FunnelLevel:
@@ -103,6 +137,11 @@ class EpisodeConfig:
 
     @cached_property
     def _level_and_funnel_of_policy(self) -> PolicyLevelAndFunnel:
+        if self.product is not None:
+            return PolicyLevelAndFunnel(
+                build_product_level(self.product, self.difficulty),
+                build_product_funnel(self.product),
+            )
         level, funnel = EVERY_LEVEL[self.difficulty], FUNNELS[self.funnel]
         if self.policy == PolicySource.VARIED:
             return draw_reporting_policy(level, funnel, self.random_stream_key_json)
@@ -115,7 +154,7 @@ class EpisodeConfig:
         Custom anomalies are left out because they are applied to the generated data. If the key
         contained them, adding a custom anomaly would change all other data too.
         """
-        parts = {
+        parts: dict[str, Any] = {
             "generator": GENERATOR_VERSION,
             "seed": self.seed,
             "family": self.scenario_family,
@@ -126,4 +165,9 @@ class EpisodeConfig:
         }
         if self.policy == PolicySource.VARIED:
             parts["policy"] = f"{PolicySource.VARIED}/{DRAWN_POLICIES_VERSION}"
+        if self.product is not None:
+            parts["funnel"] = self.product.name
+            parts["product"] = self.product.digest
+            parts["product_format"] = PRODUCT_FORMAT
+            parts["twin"] = TWIN_VERSION
         return canonical_json(parts)

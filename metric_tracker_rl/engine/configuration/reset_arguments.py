@@ -10,17 +10,18 @@ from openenv_kit.reset_arguments import (
     INDEX,
     MAX_STEPS,
     MAX_SUBMISSIONS,
+    PRODUCT,
     REWARD,
     SEED,
     SPLIT,
     TASK_ID,
     ArgumentRole,
     ResetArgument,
-    index_reset_arguments_by_name,
+    index_arguments_by_name,
     select_argument_names_by_role,
 )
 
-RESET_ARGUMENTS = index_reset_arguments_by_name(
+RESET_ARGUMENTS = index_arguments_by_name(
     EPISODE_ID,
     TASK_ID,
     replace(SEED, description="0 to 2⁶⁴ − 1; default: the task's seed"),
@@ -65,6 +66,7 @@ RESET_ARGUMENTS = index_reset_arguments_by_name(
         "string",
         "`standard`, or `varied`: a reporting policy drawn for the episode",
     ),
+    PRODUCT,
 )
 
 EPISODE_ARGUMENTS = (
@@ -78,5 +80,7 @@ PLAY_RULE_ARGUMENTS = select_argument_names_by_role(
     RESET_ARGUMENTS, ArgumentRole.PLAY, ArgumentRole.LIMIT
 )
 """Names of the arguments that are fields of `PlayRules`."""
-ALLOWED_WITH_SPLIT_TEXT = f"with split and index: only policy, {', '.join(PLAY_RULE_ARGUMENTS)}"
-"""Allowed arguments of a reset that selects a task of a split, for error messages."""
+ARGUMENTS_ALLOWED_WITH_SPLIT = ("policy", PRODUCT.name, *PLAY_RULE_ARGUMENTS)
+"""Names of the arguments that a reset can combine with a split and an index."""
+ALLOWED_WITH_SPLIT_TEXT = f"with split and index: only {', '.join(ARGUMENTS_ALLOWED_WITH_SPLIT)}"
+"""The same arguments, for error messages."""

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
 from itertools import product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from metric_tracker_rl.engine.configuration.episode_config import SCENARIO_FAMILIES, EpisodeConfig
-from metric_tracker_rl.engine.configuration.reset_arguments import (
-    ALLOWED_WITH_SPLIT_TEXT,
-    EPISODE_ARGUMENTS,
-)
-from metric_tracker_rl.engine.configuration.tasks import TaskConfig, resolve_named_or_custom_task
 from metric_tracker_rl.engine.definitions.levels import ANOMALY_COUNT_BY_DENSITY, LEVELS
 from metric_tracker_rl.engine.definitions.rungs import DEFAULT_ANOMALY_COUNTS
-from openenv_kit.errors import InvalidValueError
+from metric_tracker_rl.products.product import Product
 from openenv_kit.rollouts.curriculum import RUNG_LEVEL_NAMES
 from openenv_kit.splits import SEALED_SPLIT as SEALED_SPLIT  # part of this module's interface
 from openenv_kit.splits import SESSIONS_SPLIT, HashedSplits, PerLevelSplits
@@ -39,13 +32,23 @@ STRATA = tuple(
 """All combinations of family, named level and anomaly count."""
 
 
-def _build_config_of_stratum(seed: int, stratum: Stratum) -> EpisodeConfig:
+def build_config_of_stratum(
+    seed: int, stratum: Stratum, product: Product | None = None
+) -> EpisodeConfig:
+    """Return the configuration of a task.
+
+    Args:
+        seed: seed of the task.
+        stratum: family, level and number of anomalies of the task.
+        product: product of the task; None for the built-in funnel.
+    """
     return EpisodeConfig(
         seed=seed,
         scenario_family=stratum.family,
         difficulty=stratum.difficulty,
         anomaly_density=_find_lowest_density_with_anomaly_count(stratum.anomaly_count),
         anomaly_count=stratum.anomaly_count,
+        product=product,
     )
 
 
@@ -59,54 +62,38 @@ def _find_lowest_density_with_anomaly_count(anomaly_count: int) -> str:
 
 def _build_strata_around_default_count(rung: str) -> tuple[Stratum, ...]:
     """Return the strata of a rung: each family with anomaly counts close to the rung's default."""
-    default_count = DEFAULT_ANOMALY_COUNTS[rung]
-    counts = (default_count - 1, default_count, default_count + 1)
     return tuple(
-        Stratum(family, rung, count) for family, count in product(SCENARIO_FAMILIES, counts)
+        Stratum(family, rung, count)
+        for family, count in product(SCENARIO_FAMILIES, list_counts_around_default(rung))
     )
 
 
+def list_counts_around_default(rung: str) -> tuple[int, ...]:
+    """Return a rung's default anomaly count and the counts next to it."""
+    default_count = DEFAULT_ANOMALY_COUNTS[rung]
+    return (default_count - 1, default_count, default_count + 1)
+
+
+SPLIT_BLOCKS = {"train": 100, "validation": 12, "test": 12, SEALED_SPLIT: 12, SESSIONS_SPLIT: 20}
+"""Number of blocks of each split."""
+RUNG_SPLIT_BLOCKS = {"train": 100, "validation": 6, "test": 12}
+"""Number of blocks of each split of a rung."""
+
 SPLITS: PerLevelSplits[EpisodeConfig, Stratum] = PerLevelSplits(
     domain="metric-tracker-split/1",
-    blocks={"train": 100, "validation": 12, "test": 12, SEALED_SPLIT: 12, SESSIONS_SPLIT: 20},
+    blocks=SPLIT_BLOCKS,
     strata=STRATA,
-    make_config=_build_config_of_stratum,
+    make_config=build_config_of_stratum,
     level_of=lambda config: config.difficulty,
     identity_of=lambda config: config.random_stream_key_json,
     splits_by_level={
         rung: HashedSplits(
             domain=f"metric-tracker-rungs/1|{rung}",
-            blocks={"train": 100, "validation": 6, "test": 12},
+            blocks=RUNG_SPLIT_BLOCKS,
             strata=_build_strata_around_default_count(rung),
-            make_config=_build_config_of_stratum,
+            make_config=build_config_of_stratum,
             level_of=lambda config: config.difficulty,
         )
         for rung in RUNG_LEVEL_NAMES
     },
 )
-
-DEFAULT_SPLIT = "train"
-"""Split that is used if a reset gives an `index` but no `split`."""
-
-
-def resolve_task_of_reset_arguments(reset_arguments: Mapping[str, Any]) -> TaskConfig:
-    """Return the task id and configuration of the episode that the reset arguments select.
-
-    Args:
-        reset_arguments: either `split` and `index`, optionally with `policy`, or the arguments of
-            `resolve_named_or_custom_task`. Play rules are ignored, and None is treated as missing.
-
-    Raises:
-        UnknownNameError, InvalidValueError: a value violates the limits of `EpisodeConfig`, or an
-            argument is given together with a split although the split's task determines it.
-    """
-    split, index = reset_arguments.get("split"), reset_arguments.get("index")
-    episode_arguments = {name: reset_arguments.get(name) for name in EPISODE_ARGUMENTS}
-    if split is None and index is None:
-        return resolve_named_or_custom_task(**episode_arguments)
-    for name, value in episode_arguments.items():
-        if value is not None and name != "policy":
-            raise InvalidValueError(name, value, ALLOWED_WITH_SPLIT_TEXT)
-    task = SPLITS.task(DEFAULT_SPLIT if split is None else split, 0 if index is None else index)
-    policy = episode_arguments["policy"]
-    return TaskConfig(task.task_id, replace(task.config, policy=policy) if policy else task.config)

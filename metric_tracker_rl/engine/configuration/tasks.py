@@ -5,14 +5,21 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from metric_tracker_rl.engine.configuration.custom_anomaly_input import parse_custom_anomalies
-from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
+from metric_tracker_rl.engine.configuration.episode_config import (
+    EpisodeConfig,
+)
 from metric_tracker_rl.engine.configuration.modes import GUIDED_MODE, MODES
-from metric_tracker_rl.engine.definitions.anomaly_types import RATE_SPIKE
+from metric_tracker_rl.engine.configuration.product_policy import (
+    build_product_level,
+    list_product_levels,
+)
+from metric_tracker_rl.engine.definitions.anomaly_types import MIXED, RATE_SPIKE
 from metric_tracker_rl.engine.definitions.levels import ANOMALY_COUNT_BY_DENSITY
 from metric_tracker_rl.engine.definitions.names import PolicySource
-from metric_tracker_rl.engine.definitions.rungs import DEFAULT_ANOMALY_COUNTS
+from metric_tracker_rl.engine.definitions.rungs import DEFAULT_ANOMALY_COUNTS, EVERY_LEVEL
+from metric_tracker_rl.products.product_registry import find_product
 from metric_tracker_rl.wire_models import TaskSpec
-from openenv_kit.errors import require_name
+from openenv_kit.errors import InvalidValueError, require_name
 from openenv_kit.rollouts.curriculum import resolve_level_name
 
 CUSTOM_TASK_ID = "custom"
@@ -84,6 +91,7 @@ def resolve_named_or_custom_task(
     anomaly_count: int | None = None,
     anomalies: object = None,
     policy: str | None = None,
+    product: object = None,
 ) -> TaskConfig:
     """Return the task id and configuration of a reset that gives no split.
 
@@ -103,10 +111,21 @@ def resolve_named_or_custom_task(
         anomalies: custom anomalies, which replace the planned ones unless `anomaly_count` is given.
             They change neither the dates nor the clean data.
         policy: "standard" or "varied".
+        product: see `find_product`. The family is then `mixed` by default, and the
+            level the easiest that is on. A named task cannot be played with a product.
 
     Raises:
         UnknownNameError, InvalidValueError: a value violates the limits of `EpisodeConfig`.
+        ConfigurationError: there is no such product, or it is not valid.
     """
+    used_product = None if product is None else find_product(product)
+    if used_product is not None:
+        if task_id is not None:
+            raise InvalidValueError("task_id", task_id, "no named task with a product")
+        if scenario_family is None:
+            scenario_family = MIXED
+        if difficulty is None:
+            difficulty = next(iter(list_product_levels(used_product)), None)
     task = get_task_spec(task_id) if task_id is not None else TASKS[DEFAULT_TASK_ID]
     custom_anomalies = parse_custom_anomalies(anomalies)
     level = task.difficulty if difficulty is None else resolve_level_name(difficulty)
@@ -115,6 +134,9 @@ def resolve_named_or_custom_task(
     if anomaly_density is not None:
         density = require_name("anomaly_density", anomaly_density, ANOMALY_COUNT_BY_DENSITY)
         default_count = ANOMALY_COUNT_BY_DENSITY[density]
+    if used_product is not None and level in EVERY_LEVEL:
+        limit = build_product_level(used_product, level).max_anomalies
+        default_count = min(default_count, limit)
     config = EpisodeConfig(
         seed=task.seed if seed is None else seed,
         scenario_family=task.scenario_family if scenario_family is None else scenario_family,
@@ -124,8 +146,9 @@ def resolve_named_or_custom_task(
         anomalies=custom_anomalies,
         only_custom=bool(custom_anomalies) and anomaly_count is None,
         policy=PolicySource.STANDARD if policy is None else policy,
+        product=used_product,
     )
-    changes = (scenario_family, difficulty, anomaly_density, anomaly_count, policy)
+    changes = (scenario_family, difficulty, anomaly_density, anomaly_count, policy, product)
     is_changed = bool(custom_anomalies) or any(change is not None for change in changes)
     is_custom = task_id is None and is_changed
     return TaskConfig(CUSTOM_TASK_ID if is_custom else task.task_id, config)

@@ -13,6 +13,8 @@ from metric_tracker_rl.engine.definitions.entity_types import (
     HOURLY_MIX,
 )
 
+MIXED = "mixed"
+"""Scenario family of episodes with anomalies of several types."""
 RATE_DROP = "rate_drop_from_median"
 RATE_SPIKE = "rate_spike_from_median"
 COUNT_DROP = "absolute_drop_in_event_count"

@@ -101,9 +101,9 @@ class Funnel:
             daytime share.
         hours_per_day: number of counts of each stage on a day: 24, or 1 if only the day's total is
             known.
-        compares_daily_totals: whether impossible counts are found in a day's totals; otherwise they
-            are found in each hour.
-        clean_counts: model of the clean counts; None if they are drawn from elsewhere.
+        compares_daily_totals: whether the totals of a day are checked for impossible counts;
+            otherwise the counts of each hour are checked.
+        clean_counts: model of the clean counts; None if the counts come from another source.
     """
 
     name: str
@@ -113,6 +113,10 @@ class Funnel:
     hours_per_day: int = HOURS_PER_DAY
     compares_daily_totals: bool = False
     clean_counts: CleanCountsModel | None = None
+
+    def __hash__(self) -> int:
+        """Return the hash of the name, because caches are looked up often."""
+        return self.name.__hash__()
 
     @cached_property
     def event_count_names(self) -> tuple[str, ...]:
@@ -162,7 +166,7 @@ class Funnel:
 
     @cached_property
     def daytime_share_names(self) -> tuple[str, ...]:
-        """Name of the daytime share; empty if the funnel has none."""
+        """Name of the daytime share; empty if the funnel has no daytime share."""
         return () if self.daytime is None else (f"{self.event_count_names[0]}:daytime_share",)
 
     @cached_property

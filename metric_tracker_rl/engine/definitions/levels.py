@@ -28,7 +28,7 @@ class Separation(NamedTuple):
 
 
 class SeriesThresholds(NamedTuple):
-    """Thresholds of a reporting policy in which every series has its own.
+    """Thresholds of a reporting policy with a separate threshold for every series.
 
     Attributes:
         columns: threshold of each column of the daily series with a baseline, in column order.
@@ -66,6 +66,7 @@ class FunnelLevel:
         leak_reports: which of the flagged composite rates is reported for a slow leak.
         wording: number that selects a wording of the policy's text; 0 is the default wording.
         has_drawn_policy: whether the reporting policy was drawn for an episode.
+        product_threshold_factor: factor by which the thresholds of a user's product are multiplied.
         series_thresholds: thresholds of every series, which then replace the thresholds by kind;
             None if series of one kind share a threshold.
     """
@@ -90,7 +91,12 @@ class FunnelLevel:
     leak_reports: LeakReport = LeakReport.SHORTEST
     wording: int = 0
     has_drawn_policy: bool = False
+    product_threshold_factor: float = 1.0
     series_thresholds: SeriesThresholds | None = None
+
+    def __hash__(self) -> int:
+        """Return the hash of the name, because caches are looked up often."""
+        return self.name.__hash__()
 
     @cached_property
     def severity_bounds_by_entity_type(self) -> dict[str, SeverityBounds]:
@@ -104,10 +110,11 @@ class FunnelLevel:
 
     @property
     def policy_version_with_suffixes(self) -> str:
-        """Policy version, with suffixes for a calendar rule and for drawn parameters."""
+        """Policy version, with suffixes for series thresholds, a calendar and drawn parameters."""
+        series = "" if self.series_thresholds is None else "+series"
         calendar = "+calendar" if self.decoys else ""
         drawn = f"+varied{DRAWN_POLICIES_VERSION}" if self.has_drawn_policy else ""
-        return f"{POLICY_VERSION}{calendar}{drawn}"
+        return f"{POLICY_VERSION}{series}{calendar}{drawn}"
 
 
 _EASY = FunnelLevel(
@@ -126,6 +133,7 @@ _EASY = FunnelLevel(
     max_anomalies=7,
     weekday_factors=None,
     decoys=0,
+    product_threshold_factor=1.3,
 )
 _MEDIUM = replace(
     _EASY,
@@ -138,6 +146,7 @@ _MEDIUM = replace(
     rate_noise=0.006,
     shape_noise=0.006,
     separation=Separation(nearest=1.20, farthest=1.75),
+    product_threshold_factor=1.15,
 )
 _HARD = replace(
     _MEDIUM,
@@ -151,6 +160,7 @@ _HARD = replace(
     shape_noise=0.008,
     separation=Separation(nearest=1.13, farthest=1.50),
     mixed_needs_both=False,
+    product_threshold_factor=1.0,
 )
 _EXPERT = replace(
     _HARD,

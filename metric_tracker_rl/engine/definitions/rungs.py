@@ -21,8 +21,10 @@ THRESHOLD_DECIMALS = 2
 """Thresholds are rounded to whole percent, as the policy's text shows them."""
 SEPARATION_DECIMALS = 4
 NOISE_DECIMALS = 6
+PRODUCT_FACTOR_DECIMALS = 4
 
 _LAST_RUNG = len(RUNG_LEVEL_NAMES)
+_RUNGS_PER_LEVEL = (_LAST_RUNG - 1) // (len(LEVELS) - 1)
 
 
 def _interpolate_value_at_rung(rung_number: int, first_value: float, last_value: float) -> float:
@@ -66,6 +68,11 @@ def _interpolate_levels(
         ),
         rate_noise=interpolate_and_round(below.rate_noise, above.rate_noise, NOISE_DECIMALS),
         shape_noise=interpolate_and_round(below.shape_noise, above.shape_noise, NOISE_DECIMALS),
+        product_threshold_factor=interpolate_and_round(
+            below.product_threshold_factor,
+            above.product_threshold_factor,
+            PRODUCT_FACTOR_DECIMALS,
+        ),
         separation=Separation(
             nearest=interpolate_and_round(
                 below.separation.nearest, above.separation.nearest, SEPARATION_DECIMALS
@@ -80,14 +87,13 @@ def _interpolate_levels(
 def _build_rung_level(rung_number: int) -> FunnelLevel:
     """Return the level of a rung. Rungs are counted from 1."""
     levels = list(LEVELS.values())
-    rungs_per_level = (_LAST_RUNG - 1) // (len(levels) - 1)
-    below, step = divmod(rung_number - 1, rungs_per_level)
+    below, step = divmod(rung_number - 1, _RUNGS_PER_LEVEL)
     above = min(below + 1, len(levels) - 1)
     easiest, hardest = levels[0], levels[-1]
     decoys = round(_interpolate_value_at_rung(rung_number, easiest.decoys, hardest.decoys))
     weeks = round(_interpolate_value_at_rung(rung_number, easiest.days // 7, hardest.days // 7))
     return replace(
-        _interpolate_levels(levels[below], levels[above], step / rungs_per_level),
+        _interpolate_levels(levels[below], levels[above], step / _RUNGS_PER_LEVEL),
         name=f"rung_{rung_number}",
         days=7 * weeks,
         max_anomalies=round(
@@ -102,6 +108,17 @@ RUNG_LEVELS: dict[str, FunnelLevel] = {
     level.name: level for level in map(_build_rung_level, range(1, _LAST_RUNG + 1))
 }
 """The rungs by name, `rung_1` to `rung_10`."""
+
+NAMED_LEVELS_BESIDE_RUNG: dict[str, tuple[str, ...]] = {
+    name: tuple(
+        dict.fromkeys(
+            list(LEVELS)[position // _RUNGS_PER_LEVEL]
+            for position in (number, number + _RUNGS_PER_LEVEL - 1)
+        )
+    )
+    for number, name in enumerate(RUNG_LEVELS)
+}
+"""Names of the levels on both sides of each rung; a single one if the rung equals a level."""
 
 EVERY_LEVEL: dict[str, FunnelLevel] = {**LEVELS, **RUNG_LEVELS}
 

@@ -65,7 +65,7 @@ class PolicyLimits:
         return self.bounds[self.columns.get_column_of_entity(row.entity_type, row.entity_name)]
 
     def is_row_clear_of_bounds(self, row: ReportRow) -> bool:
-        """Return whether a row's deviation is not close to one of its severity bounds."""
+        """Return whether a row's deviation is clear of all of its severity bounds."""
         return is_row_clear_of_severity_bounds(row, self.get_bounds_of_row(row))
 
 
@@ -103,7 +103,7 @@ def _repeat_thresholds_of_kinds(columns: ColumnLayout, level: FunnelLevel) -> Se
 
 
 def get_thresholds_by_public_name(level: FunnelLevel) -> dict[str, float]:
-    """Return the thresholds by kind, by their names in an episode's public configuration."""
+    """Return the threshold of each kind by its name in an episode's public configuration."""
     thresholds = {
         EVENT_COUNT: level.count_threshold,
         CONVERSION_RATE: level.rate_threshold,

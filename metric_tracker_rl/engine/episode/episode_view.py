@@ -5,15 +5,19 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-from metric_tracker_rl.engine.configuration.modes import MODES
+from metric_tracker_rl.engine.configuration.modes import get_mode_texts
 from metric_tracker_rl.engine.configuration.play_rules import DEFAULT_PLAY_RULES, PlayRules
+from metric_tracker_rl.engine.definitions.funnel import Funnel
 from metric_tracker_rl.engine.definitions.names import BaselineKind
 from metric_tracker_rl.engine.definitions.severity import severity_bounds_to_lists
 from metric_tracker_rl.engine.definitions.thresholds import get_thresholds_by_public_name
 from metric_tracker_rl.engine.definitions.versions import GENERATOR_VERSION, GRADER_VERSION
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
+from metric_tracker_rl.engine.episode.series_policy_numbers import build_series_policy_numbers
 from metric_tracker_rl.engine.reporting_policy.baselines import get_weekday_name_of_date
 from metric_tracker_rl.engine.reporting_policy.policy_text import format_policy_text
+from metric_tracker_rl.products.product import PRODUCT_FORMAT
+from metric_tracker_rl.products.twin import TWIN_VERSION
 
 HIDDEN_VALUE = "hidden"
 """Placeholder for the family, density and count in a public configuration that hides them."""
@@ -56,12 +60,31 @@ class EpisodeView:
         self.drawn_policy_numbers = (
             _get_public_drawn_policy_parameters(episode) if level.has_drawn_policy else {}
         )
-        self.policy_numbers = {
-            "thresholds": get_thresholds_by_public_name(level),
-            "severity_bands": severity_bounds_to_lists(level.severity_bounds_by_entity_type),
-            **self.drawn_policy_numbers,
-        }
-        self.objective = MODES[rules.mode].objective
+        if episode.config.product is None:
+            self.policy_numbers = {
+                "thresholds": get_thresholds_by_public_name(level),
+                "severity_bands": severity_bounds_to_lists(level.severity_bounds_by_entity_type),
+                **self.drawn_policy_numbers,
+            }
+        else:
+            self.policy_numbers = build_series_policy_numbers(episode.series, episode.dates[0])
+        has_hours = episode.config.funnel_with_policy_daytime.hours_per_day > 1
+        self.objective = get_mode_texts(rules.mode, has_hours=has_hours).objective
+
+    @property
+    def product_funnel(self) -> Funnel | None:
+        """Funnel of the episode's product; None for the built-in funnel."""
+        config = self.episode.config
+        return None if config.product is None else config.funnel_with_policy_daytime
+
+    @property
+    def names_and_thresholds_of_product(self) -> dict[str, Any]:
+        """Parameters of a product's policy that the lean overview adds; otherwise empty."""
+        if self.episode.config.product is None:
+            return {}
+        numbers = dict(self.policy_numbers)
+        del numbers["thresholds"]  # the overview lists them beside the medians
+        return numbers
 
     @cached_property
     def public_config(self) -> dict[str, Any]:
@@ -77,7 +100,7 @@ class EpisodeView:
             "scenario_family": HIDDEN_VALUE if self.hides_counts else config.scenario_family,
             "anomaly_density": HIDDEN_VALUE if self.hides_counts else config.anomaly_density,
             "anomaly_count": HIDDEN_VALUE if self.hides_counts else count,
-            "funnel": config.funnel,
+            "funnel": config.funnel_with_policy_daytime.name,
             "days": len(self.episode.dates),
             "start_date": self.episode.dates[0],
             "end_date": self.episode.dates[-1],
@@ -93,6 +116,13 @@ class EpisodeView:
             "policy_version": level.policy_version_with_suffixes,
             "grader_version": GRADER_VERSION,
         }
+        if config.product is not None:
+            public |= {
+                "product": config.product.name,
+                "product_digest": config.product.digest,
+                "product_format": str(PRODUCT_FORMAT),
+                "twin_version": TWIN_VERSION,
+            }
         return public
 
     @property

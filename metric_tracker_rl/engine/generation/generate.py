@@ -8,10 +8,8 @@ labels are always the rows that the policy finds, never the plan.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 
 import numpy as np
 
@@ -20,24 +18,19 @@ from metric_tracker_rl.engine.definitions.report_row import ReportRow
 from metric_tracker_rl.engine.definitions.thresholds import GUARD_BAND
 from metric_tracker_rl.engine.generation.calendar import (
     CalendarEntry,
-    build_mask_of_explained_values,
-    draw_calendar,
     draw_release_that_explains_nothing,
 )
-from metric_tracker_rl.engine.generation.clean_counts import generate_clean_counts
+from metric_tracker_rl.engine.generation.clean_data import draw_clean_data
 from metric_tracker_rl.engine.generation.custom_anomalies import (
     AppliedAnomalyFields,
     apply_custom_anomalies,
 )
 from metric_tracker_rl.engine.generation.plan_anomalies import (
+    DayPlan,
     draw_families_and_take_free_days,
     plan_anomalies_of_day,
 )
 from metric_tracker_rl.engine.generation.planned_anomaly import CleanDay, PlannedAnomaly
-from metric_tracker_rl.engine.reporting_policy.baselines import (
-    DAYS_PER_WEEK,
-    reorder_so_last_days_differ_in_weekday,
-)
 from metric_tracker_rl.engine.reporting_policy.daily_series import (
     DailySeries,
     IntArray,
@@ -50,12 +43,12 @@ from openenv_kit.errors import GenerationError
 
 MAX_ATTEMPTS = 200
 """Maximum number of attempts to generate an episode. On average, little more than one is needed."""
+MAX_PRODUCT_ATTEMPTS = 40
+"""Maximum number of attempts for an episode of a product, which anyone may send with a reset."""
 MAX_REPLANS = 6
 """Maximum number of planning rounds. Each round uses the medians of the previous round's data."""
-FIRST_DATE = dt.date(2022, 1, 1)
-START_DATE_SPAN_DAYS = 1400
-"""Range of an episode's start date in days from `FIRST_DATE`, independent of the current date."""
-MAX_EPISODE_DAYS = 366
+MAX_MOVED_DAYS = 8
+"""Maximum number of days to try in an attempt instead of days on which a product has no room."""
 
 
 @dataclass(frozen=True)
@@ -90,17 +83,18 @@ def generate_episode(config: EpisodeConfig) -> GeneratedEpisode:
     """Generate the data of an episode.
 
     Raises:
-        GenerationError: none of `MAX_ATTEMPTS` attempts was accepted.
+        GenerationError: none of `MAX_ATTEMPTS` or `MAX_PRODUCT_ATTEMPTS` attempts was accepted.
         ConfigurationError: the date of a custom anomaly is outside the episode.
     """
-    for attempt in range(MAX_ATTEMPTS):
+    max_attempts = MAX_ATTEMPTS if config.product is None else MAX_PRODUCT_ATTEMPTS
+    for attempt in range(max_attempts):
         generated = _try_to_generate_planned_episode(config, attempt)
         if generated is not None:
             if config.anomalies:
                 return _add_or_substitute_custom_anomalies(generated, config)
             return generated
     raise GenerationError(
-        f"No episode could be generated in {MAX_ATTEMPTS} attempts with scenario_family "
+        f"No episode could be generated in {max_attempts} attempts with scenario_family "
         f"{config.scenario_family!r}, difficulty {config.difficulty!r} and anomaly_count "
         f"{config.anomaly_count}. Use another seed."
     )
@@ -118,23 +112,9 @@ def _try_to_generate_planned_episode(
     """
     stream = BitStream(config.random_stream_key_json, attempt_index)
     level, funnel = config.level_with_policy_parameters, config.funnel_with_policy_daytime
-    start_day = stream.integer_below(START_DATE_SPAN_DAYS)
-    dates = list_all_possible_iso_dates()[start_day : start_day + level.days]
-    first_weekday = (FIRST_DATE.weekday() + start_day) % DAYS_PER_WEEK
-    clean = generate_clean_counts(stream, funnel, level, first_weekday)
-
-    calendar: tuple[CalendarEntry, ...] = ()
-    explained = None
-    if level.decoys:
-        calendar, free_days = draw_calendar(stream, funnel, level)
-        for entry in calendar:
-            for effect in entry.effects:
-                clean[entry.day] = effect.apply_to_copy(clean[entry.day])
-        explained = build_mask_of_explained_values(calendar, funnel, level.days)
-    else:
-        free_days = reorder_so_last_days_differ_in_weekday(
-            stream.shuffled_copy(range(level.days)), level.baseline
-        )
+    data = draw_clean_data(stream, config)
+    dates, clean, explained, calendar = data.dates, data.clean, data.explained, data.calendar
+    free_days = data.free_days
     families_by_day = draw_families_and_take_free_days(stream, config, free_days)
     if calendar and families_by_day:
         calendar = (*calendar, draw_release_that_explains_nothing(stream, sorted(families_by_day)))
@@ -142,27 +122,43 @@ def _try_to_generate_planned_episode(
     clean_series = DailySeries(clean, funnel, level, explained)
     baselines, hourly = clean_series.baselines, clean.copy()
     planned: dict[int, tuple[PlannedAnomaly, ...]] = {}
+    moves_left = 0 if config.product is None else MAX_MOVED_DAYS
+
+    def plan_day(day: int) -> DayPlan | None:
+        clean_day = CleanDay(
+            day=day,
+            hours=clean[day],
+            values=clean_series.values[day].tolist(),
+            baselines=baselines[day % len(baselines)].tolist(),
+            funnel=funnel,
+            level=level,
+        )
+        return plan_anomalies_of_day(stream, families_by_day[day], clean_day)
+
     days_to_plan = set(families_by_day)
     for _ in range(MAX_REPLANS):
         for day in sorted(days_to_plan):
-            clean_day = CleanDay(
-                day=day,
-                hours=clean[day],
-                values=clean_series.values[day].tolist(),
-                baselines=baselines[day % len(baselines)].tolist(),
-                funnel=funnel,
-                level=level,
-            )
-            plan = plan_anomalies_of_day(stream, families_by_day[day], clean_day)
+            planned_day, plan = day, plan_day(day)
+            while plan is None and moves_left and free_days:
+                # A product may have room for an anomaly on another day.
+                moves_left -= 1
+                planned_day = free_days.pop()
+                families_by_day[planned_day] = families_by_day.pop(day)
+                planned.pop(day, None)
+                hourly[day] = clean[day]
+                day, plan = planned_day, plan_day(planned_day)
             if plan is None:
                 return None
-            planned[day], hourly[day] = plan.anomalies, plan.hours
+            planned[planned_day], hourly[planned_day] = plan.anomalies, plan.hours
         series = DailySeries(hourly, funnel, level, explained)
         labels = compute_expected_rows(series, dates)
         days_to_plan = _find_days_to_replan(series, dates, planned, labels)
         if not days_to_plan:
-            # Levels without decoys or a drawn policy have no clean days near a threshold.
-            has_close_clean_days = level.decoys or level.has_drawn_policy
+            # Levels of the built-in funnel without decoys or a drawn policy have no clean days near
+            # a threshold.
+            has_close_clean_days = (
+                level.decoys or level.has_drawn_policy or config.product is not None
+            )
             if has_close_clean_days and _is_planned_day_near_threshold_without_anomalies(
                 clean_series, series, planned
             ):
@@ -250,13 +246,6 @@ def apply_planned_anomalies(clean: IntArray, anomalies: Sequence[PlannedAnomaly]
     for anomaly in anomalies:
         hourly[anomaly.day] = anomaly.effect.apply_to_copy(hourly[anomaly.day])
     return hourly
-
-
-@cache
-def list_all_possible_iso_dates() -> tuple[str, ...]:
-    """Return the ISO dates of all days that an episode can contain, starting with `FIRST_DATE`."""
-    days = range(START_DATE_SPAN_DAYS + MAX_EPISODE_DAYS)
-    return tuple((FIRST_DATE + dt.timedelta(days=day)).isoformat() for day in days)
 
 
 def count_unexplained_deviations_near_threshold(series: DailySeries) -> int:

@@ -11,10 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
+from metric_tracker_rl.engine.configuration.episode_config import (
+    EpisodeConfig,
+)
 from metric_tracker_rl.engine.definitions.anomaly_types import (
     ANOMALY_TYPES,
     MIX_SHIFT,
+    MIXED,
     list_anomaly_types_of_entity_type,
 )
 from metric_tracker_rl.engine.definitions.entity_types import CONVERSION_RATE, EVENT_COUNT
@@ -25,6 +28,7 @@ from metric_tracker_rl.engine.generation.planned_anomaly import (
     PlannedAnomaly,
     PlannedRoot,
 )
+from metric_tracker_rl.engine.generation.product_planners import PRODUCT_PLANNERS
 from metric_tracker_rl.engine.reporting_policy.daily_series import (
     IntArray,
     build_near_threshold_mask,
@@ -45,7 +49,6 @@ the medians that were used to plan the other anomalies.
 """
 SHARED_DAY_PROBABILITY = 0.3
 """Probability that a traffic-mix shift in a mixed episode is put on the day of another anomaly."""
-FAMILIES = tuple(ANOMALY_TYPES)
 FAMILIES_WITH_CONSEQUENCE_ROWS = tuple(
     name
     for name, anomaly_type in ANOMALY_TYPES.items()
@@ -100,13 +103,18 @@ def _draw_families_with_mix_shifts_last(stream: BitStream, config: EpisodeConfig
     count = config.anomaly_count
     if config.scenario_family != MIXED:
         return [config.scenario_family] * count
+    possible = config.possible_families
+    count_families = [name for name in COUNT_FAMILIES if name in possible]
+    rate_families = [name for name in RATE_FAMILIES if name in possible]
+    sharable = [name for name in possible if ANOMALY_TYPES[name].may_share_day]
+    with_consequences = [name for name in FAMILIES_WITH_CONSEQUENCE_ROWS if name in possible]
+    needs_both = config.level_with_policy_parameters.mixed_needs_both
     families: list[str] = []
-    if config.level_with_policy_parameters.mixed_needs_both and count >= 2:
-        families = [stream.choose(COUNT_FAMILIES), stream.choose(RATE_FAMILIES)]
-    elif count >= 2:
+    if needs_both and count >= 2 and count_families and rate_families:
+        families = [stream.choose(count_families), stream.choose(rate_families)]
+    elif count >= 2 and sharable:
         # At least one anomaly must have consequences, so that reporting every flagged series is
         # wrong.
-        sharable = [name for name in FAMILIES if ANOMALY_TYPES[name].may_share_day]
         families = [stream.choose(sharable)]
     while len(families) < count:
         without_consequences = sum(
@@ -114,7 +122,7 @@ def _draw_families_with_mix_shifts_last(stream: BitStream, config: EpisodeConfig
         )
         limit = int(count * MAX_SHARE_WITHOUT_CONSEQUENCE_ROWS)
         is_limit_reached = count > 1 and without_consequences >= limit
-        allowed = FAMILIES_WITH_CONSEQUENCE_ROWS if is_limit_reached else FAMILIES
+        allowed = (is_limit_reached and with_consequences) or possible
         # No family repeats until all have been used, so that the types alone reveal little.
         unused = [name for name in allowed if name not in families]
         families.append(stream.choose(unused or allowed))
@@ -126,12 +134,16 @@ def plan_anomalies_of_day(
 ) -> DayPlan | None:
     """Plan one anomaly of each given family so that the policy finds exactly the planned roots.
 
-    Return None if `MAX_PLAN_ATTEMPTS` proposals have been rejected.
+    Return None if `MAX_PLAN_ATTEMPTS` proposals have been rejected, or if a product has no room
+    for an anomaly on the day.
     """
     funnel, level = clean_day.funnel, clean_day.level
     baselines = np.array(clean_day.baselines)
     for _ in range(MAX_PLAN_ATTEMPTS):
-        anomalies = tuple([PLANNERS_BY_ANOMALY_TYPE[name](stream, clean_day) for name in families])
+        proposals = _propose_anomalies(stream, families, clean_day)
+        anomalies = tuple(proposal for proposal in proposals if proposal is not None)
+        if len(anomalies) < len(proposals):
+            return None
         hours = clean_day.hours
         for anomaly in anomalies:
             hours = anomaly.effect.apply_to_copy(hours)
@@ -154,3 +166,12 @@ def plan_anomalies_of_day(
         if found_roots == {anomaly.root for anomaly in anomalies}:
             return DayPlan(anomalies, hours)
     return None
+
+
+def _propose_anomalies(
+    stream: BitStream, families: Sequence[str], clean_day: CleanDay
+) -> list[PlannedAnomaly | None]:
+    """Propose one anomaly of each family; None for an anomaly that a product has no room for."""
+    if clean_day.level.series_thresholds is None:
+        return [PLANNERS_BY_ANOMALY_TYPE[name](stream, clean_day) for name in families]
+    return [PRODUCT_PLANNERS[name](stream, clean_day) for name in families]

@@ -7,7 +7,11 @@ from typing import NamedTuple
 
 from metric_tracker_rl.engine.definitions.funnel import Funnel
 from metric_tracker_rl.engine.definitions.levels import FunnelLevel
-from metric_tracker_rl.engine.definitions.thresholds import GUARD_BAND
+from metric_tracker_rl.engine.definitions.thresholds import (
+    GUARD_BAND,
+    PolicyLimits,
+    get_policy_limits,
+)
 from metric_tracker_rl.engine.generation.effects import CountEffect
 from metric_tracker_rl.engine.reporting_policy.daily_series import IntArray
 from openenv_kit.bitstream import BitStream
@@ -39,7 +43,7 @@ class CleanDay(NamedTuple):
 
     Attributes:
         day: index of the day in the episode.
-        hours: hourly counts, shape (24, stages).
+        hours: hourly counts, shape (hours, stages).
         values: displayed daily values by column.
         baselines: baselines by column.
         funnel: funnel that provides names and stages.
@@ -52,6 +56,11 @@ class CleanDay(NamedTuple):
     baselines: Sequence[float]
     funnel: Funnel
     level: FunnelLevel
+
+    @property
+    def limits(self) -> PolicyLimits:
+        """Thresholds and severity bounds of the reporting policy."""
+        return get_policy_limits(self.funnel, self.level)
 
     def get_step_rate_fraction_into(self, stage: int) -> float:
         """Return the step rate into a stage, as a fraction."""

@@ -30,7 +30,7 @@ from openenv_kit.float_sum import sum_left_to_right
 class ValueTolerance(NamedTuple):
     """Largest difference from the expected number at which a submitted number counts as correct.
 
-    The larger one of the two limits applies.
+    The larger limit applies.
 
     Attributes:
         absolute: in the unit of the number.

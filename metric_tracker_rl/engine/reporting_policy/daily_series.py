@@ -184,8 +184,8 @@ def compute_deviations(
         values: shape (…, columns).
         baselines: same shape as `values`, or a shape that can be broadcast to it.
         has_daytime_share: whether the last column is a daytime share.
-        is_zero_baseline_flagged: whether a value deviates by itself from a baseline of 0; otherwise
-            its deviation is 0.
+        is_zero_baseline_flagged: whether the deviation from a baseline of 0 is the value; otherwise
+            the deviation is 0.
     """
     differences = values - baselines
     is_zero = baselines == 0.0

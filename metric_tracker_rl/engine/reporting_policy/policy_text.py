@@ -18,6 +18,7 @@ from metric_tracker_rl.engine.reporting_policy.clauses import (
     ENTITY_TYPES_TEXT,
     build_policy_text_template,
 )
+from metric_tracker_rl.engine.reporting_policy.series_policy_text import format_series_policy_text
 
 
 @functools.lru_cache(maxsize=64)
@@ -37,6 +38,13 @@ def format_policy_text(
         with_row_fields_clause: whether to describe the fields of a row, which players need if they
             submit rows instead of ids.
     """
+    if level.series_thresholds is not None:
+        return format_series_policy_text(
+            funnel,
+            level,
+            calendar_tool=calendar_tool,
+            with_row_fields_clause=with_row_fields_clause,
+        )
 
     def format_severity_bounds(entity_type: str) -> str:
         return ", ".join(

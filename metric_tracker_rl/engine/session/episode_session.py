@@ -35,7 +35,7 @@ from metric_tracker_rl.engine.configuration.reset_arguments import (
     PLAY_RULE_ARGUMENTS,
     RESET_ARGUMENTS,
 )
-from metric_tracker_rl.engine.configuration.splits import resolve_task_of_reset_arguments
+from metric_tracker_rl.engine.configuration.resolve_task import resolve_task_of_reset_arguments
 from metric_tracker_rl.engine.configuration.tasks import available_task_specs
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
@@ -75,6 +75,7 @@ class EpisodeSession(Session):
         view: the current episode, running or finished, with its play rules; None before the first
             reset.
         submission_count: number of reports that were graded in the current episode.
+        last_report: the last of these reports; None if there was none.
     """
 
     state_model = FunnelProgress
@@ -84,6 +85,7 @@ class EpisodeSession(Session):
         self.debug = debug
         self.view: EpisodeView | None = None
         self.submission_count = 0
+        self.last_report: SubmittedReport | None = None
         self._shown_dates: set[str] = set()
         self._listed_ids: set[int] = set()
 
@@ -119,6 +121,7 @@ class EpisodeSession(Session):
         self.max_steps = view.rules.max_steps
         self.view = view
         self.submission_count = 0
+        self.last_report = None
         self.steps = 0
         self.done = False
         self._shown_dates = set()
@@ -157,8 +160,8 @@ class EpisodeSession(Session):
             "policy": self.running_view.episode.config.policy,
         }
 
-    def episode_identity(self) -> dict[str, Any]:
-        """Return the configuration, seed and play rules; empty before the first reset."""
+    def build_episode_identity(self) -> dict[str, Any]:
+        """Return the configuration with its seed, and the play rules; empty before a reset."""
         if self.view is None:
             return {}
         config = self.view.episode.config
@@ -196,7 +199,7 @@ class EpisodeSession(Session):
     def _get_expected_row_count_if_visible(
         self, view: EpisodeView, *, is_done: bool = False
     ) -> int | None:
-        """Return the number of expected rows, or None while it is hidden."""
+        """Return the number of expected rows, or None if the number is hidden."""
         is_visible = not view.hides_counts or (is_done and view.rules.feedback == FULL_FEEDBACK)
         return len(view.episode.expected_rows) if is_visible else None
 
@@ -223,13 +226,15 @@ class EpisodeSession(Session):
         if generators:
             if reason := explain_why_row_generators_are_rejected(view.rules):
                 raise ReportError(f"{reason} Nothing was graded.")
-            return self._submit_generated_rows_of_shown_dates(view, generators)
+            return self._submit_generated_rows_and_list_all_generated_rows(view, generators)
         return self._grade_practice_or_final_submission(view, parse_report(rows, view.episode))
 
     def _run_analysis_or_submit_ids(
         self, view: EpisodeView, method_name: str, raw_arguments: Mapping[str, Any]
     ) -> Reply:
-        tools = select_analysis_tools(view.rules, has_drawn_policy=view.has_drawn_policy)
+        tools = select_analysis_tools(
+            view.rules, has_drawn_policy=view.has_drawn_policy, product_funnel=view.product_funnel
+        )
         tool = tools.find(method_name)
         result = tool.call(view, raw_arguments, "analysis_args")
         if method_name == SUBMIT_TOOL:
@@ -246,7 +251,7 @@ class EpisodeSession(Session):
             ANALYZED, f"{method_name} done.", observation_fields={"analysis_result": analysis}
         )
 
-    def _submit_generated_rows_of_shown_dates(
+    def _submit_generated_rows_and_list_all_generated_rows(
         self, view: EpisodeView, generators: Sequence[Any]
     ) -> Reply:
         validate_row_generator_calls(generators)
@@ -266,6 +271,7 @@ class EpisodeSession(Session):
     ) -> Reply:
         grade = grade_report(report, view.episode.expected_rows, include_expected_rows=self.debug)
         self.submission_count += 1
+        self.last_report = report
         if self.submission_count < view.rules.max_submissions and grade.score < 1.0:
             return build_practice_submission_reply(self.submission_count, view, grade.breakdown)
         components = compute_reward_of_each_mode_and_score_components(report, grade, view.episode)
@@ -297,12 +303,14 @@ class EpisodeSession(Session):
 
     def _build_reset_observation_fields(self, view: EpisodeView) -> dict[str, Any]:
         """Return the observation fields of a reset reply, which include the catalogues of tools."""
-        tools = select_analysis_tools(view.rules, has_drawn_policy=view.has_drawn_policy)
+        tools = select_analysis_tools(
+            view.rules, has_drawn_policy=view.has_drawn_policy, product_funnel=view.product_funnel
+        )
         funnel = view.episode.config.funnel_with_policy_daytime
         fields: dict[str, Any] = {
             "instruction": view.objective_and_policy_text,
             "config": view.public_config,
-            "available_methods": list(build_method_specs(tools, funnel.name)),
+            "available_methods": list(build_method_specs(tools, funnel)),
             "expected_row_count": self._get_expected_row_count_if_visible(view),
         }
         if not view.rules.has_lean_profile:

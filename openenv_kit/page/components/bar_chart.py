@@ -66,7 +66,7 @@ def bar_chart_html(chart: BarChart) -> str:
             [escape(label), escape(chart.format_value(value))]
             for label, value in zip(chart.labels, chart.values, strict=True)
         ],
-        chart.title,
+        f"{chart.title}, as a table",
         numeric_columns=[1],
     )
     return (
@@ -79,7 +79,8 @@ def bar_chart_html(chart: BarChart) -> str:
         f'<p class="mt-axis" aria-hidden="true"><span>{escape(chart.labels[0])}</span>'
         f"<span>{escape(chart.labels[count // 2])}</span><span>{escape(chart.labels[-1])}</span>"
         f'</p>{note}<details class="mt-astable" data-keep="table {escape(chart.title)}">'
-        f"<summary>Show as table</summary>{table}</details></figure>"
+        f'<summary aria-label="{escape(chart.title)} as a table">table</summary>{table}'
+        "</details></figure>"
     )
 
 

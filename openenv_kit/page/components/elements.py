@@ -11,7 +11,7 @@ from typing import Any
 MAX_TABLE_ROWS = 200
 """Maximum number of rows of a result table on the page. The JSON of the result has all rows."""
 MAX_JSON_CHARACTERS = 60_000
-"""Maximum number of characters of a JSON document on the page. More would slow down the page."""
+"""Maximum number of characters of a JSON document. Longer documents would slow down the page."""
 
 
 def value_html(value: object) -> str:

@@ -274,10 +274,10 @@ def _values_table_html(title: str, charts: Sequence[LineChart], dates: Sequence[
     table = table_html(
         ["day", *(chart.title for chart in charts)],
         rows,
-        title,
+        f"{title}, as a table",
         numeric_columns=range(1, len(charts) + 1),
     )
     return (
         f'<details class="mt-astable" data-keep="table {escape(title)}">'
-        f"<summary>Show as table</summary>{table}</details>"
+        f'<summary aria-label="{escape(title)} as a table">table</summary>{table}</details>'
     )

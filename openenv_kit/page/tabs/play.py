@@ -66,11 +66,11 @@ def build_play_tab(page: Page, first_screen: Callable[[EnvironmentView, Visitor]
         with gr.Column(elem_classes="mt-main", scale=5, min_width=300):
             page.add_html_view("picture", play_views.charts_html)
             page.add_html_view("below", play_views.details_html)
+            page.add_html_view("evidence", play_views.evidence_html)
         with gr.Column(elem_classes="mt-side", scale=2, min_width=300):
             page.add_html_view("ask", play_views.selection_html)
             page.add_html_view("report", play_views.report_html)
             page.add_html_view("tools", play_views.tools_html, "mt-toolview")
-            page.add_html_view("evidence", play_views.evidence_html)
             page.add_html_view("debug", play_views.debug_html)
     _add_events(page)
 
@@ -81,7 +81,7 @@ def _add_events(page: Page) -> None:
     on = page.add_page_event_handler
     on(bridge.start, partial(start_episode_from_form_or_ask, view), page.views)
     on(bridge.next_episode, partial(start_unseen_episode_or_ask, view), page.views)
-    on(bridge.read_data, switch_opening_calls, ())
+    on(bridge.read_data, switch_opening_calls, ["saved"])
     on(bridge.make_opening_calls, partial(_make_opening_calls, view), VIEWS_OF_STEP)
     on(bridge.pick, _set_overview_selection, VIEWS_OF_SELECTION)
     on(bridge.suggest, partial(_set_guided, is_guided=True), ["guide"])

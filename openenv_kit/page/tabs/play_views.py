@@ -151,7 +151,8 @@ def question_panel_html(panel: QuestionPanel | None) -> str:
         groups += f"<h3>{escape(name)}</h3><ul>{buttons}</ul>" if calls else ""
     return (
         f'<section class="mt-panel mt-asking" aria-label="Selection">'
-        f'<h2 role="status">{escape(panel.title)}</h2>{panel.known_html}{groups}</section>'
+        f'<div role="status"><h2>{escape(panel.title)}</h2></div>{panel.known_html}{groups}'
+        "</section>"
     )
 
 
@@ -243,7 +244,8 @@ def evidence_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
     )
     return (
         '<section class="mt-panel mt-evidence" aria-label="Evidence"><h2>Evidence</h2>'
-        f"<ol>{lines}</ol>{_reply_html(environment_view, visitor, shown)}</section>"
+        f'<div class="mt-evidence-steps"><ol>{lines}</ol>'
+        f"<div>{_reply_html(environment_view, visitor, shown)}</div></div></section>"
     )
 
 

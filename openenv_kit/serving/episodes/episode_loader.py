@@ -1,4 +1,4 @@
-"""Loads stored episodes into the memory of this worker, and keeps these copies up to date."""
+"""Loads copies of stored episodes into the memory of this worker, and keeps them up to date."""
 
 from __future__ import annotations
 

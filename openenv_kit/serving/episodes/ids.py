@@ -93,7 +93,7 @@ class EpisodeAccess(NamedTuple):
 
 
 class EpisodeGoneError(LookupError):
-    """The caller cannot play the episode, or can no longer play it."""
+    """The caller cannot play the episode."""
 
 
 class UnknownEpisodeError(EpisodeGoneError):

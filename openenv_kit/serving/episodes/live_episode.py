@@ -16,6 +16,7 @@ from openenv_kit.environment import (
     get_environment,
 )
 from openenv_kit.reply import ReplyStatus, observation_from_reply
+from openenv_kit.reset_arguments import PRODUCT
 from openenv_kit.reset_limits import reset_within_server_limits
 from openenv_kit.serving import messages, metrics
 from openenv_kit.serving.episodes.ids import generate_episode_id, generate_player_id
@@ -175,6 +176,15 @@ class LiveEpisode:
         """Return the progress of the episode, with its id."""
         progress = self.session.state().model_dump(exclude={"episode_id"})
         return {"episode_id": self.episode_id, **progress}
+
+    def get_tool_selection_fields(self) -> JsonObject:
+        """Return what the tools of the episode depend on: its progress and, if any, its product.
+
+        The product is not a part of the progress, because a reset may contain a whole product.
+        """
+        product = self.reset_arguments.get(PRODUCT.name)
+        progress = self.get_progress_with_episode_id()
+        return progress if product is None else {**progress, PRODUCT.name: product}
 
     def build_wire_reply(self, reply: Reply, metadata_ids: JsonObject | None = None) -> WireReply:
         """Convert a reply to the framework's format: `observation`, `reward`, `done`, and `info`.

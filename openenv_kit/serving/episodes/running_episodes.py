@@ -106,7 +106,7 @@ class RunningEpisodes:
         return self._by_key.get(key)
 
     def is_current_entry(self, episode: RunningEpisode | None) -> bool:
-        """Return whether this entry is the one that is registered for its episode."""
+        """Return whether this entry is registered for its episode."""
         return episode is not None and self.find(episode.key) is episode
 
     def register_start_and_end_previous(self, episode: RunningEpisode) -> None:
@@ -142,7 +142,7 @@ class RunningEpisodes:
         Args:
             episode: the episode; None is ignored.
             reason: an `EndReason`, or a reason of the environment.
-            score: final score; None if the episode has none.
+            score: final score; None if the episode has no score.
         """
         if episode is None or not self.is_current_entry(episode):
             return

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import ConfigurationError, InvalidValueError, truncated_repr
+from openenv_kit.own_data.product_argument import find_product_of_reset, get_splits_of_reset
 from openenv_kit.reset_arguments import drop_task_selectors
 from openenv_kit.sealed_split import SEALED_SPLIT, has_sealed_salt, is_sealed_split
 from openenv_kit.serving import messages
@@ -84,9 +85,7 @@ class SealedEpisodes:
                 f"often as this server allows: {count} (OPENENV_KIT_SEALED_PLAYS)."
             )
 
-    async def record_missing_results_and_build_attestation_of_caller(
-        self, split: str
-    ) -> Attestation:
+    async def record_results_and_build_attestation(self, split: str) -> Attestation:
         """Return the unsigned record of the current participant's episodes of a sealed split.
 
         Raises:
@@ -185,8 +184,8 @@ class SealedEpisodes:
 
 
 async def record_result_if_sealed_and_ended(store: EpisodeStore, live_episode: LiveEpisode) -> None:
-    """Store the result of an episode if its task is sealed and the episode has ended."""
-    from openenv_kit.trust.attestation import digest_actions
+    """Store the result of an episode that has ended, if its task is sealed."""
+    from openenv_kit.trust.attestation import compute_actions_digest
 
     if live_episode.session.is_sealed and live_episode.final_reply is not None:
         actions = live_episode.record.actions
@@ -194,7 +193,7 @@ async def record_result_if_sealed_and_ended(store: EpisodeStore, live_episode: L
             live_episode.player_id,
             live_episode.final_reply.reward or 0.0,
             len(actions),
-            digest_actions(
+            compute_actions_digest(
                 messages.parse_json_within_limits(action_json) for action_json in actions
             ),
         )
@@ -218,20 +217,24 @@ def build_sealed_start_request(
     if settings.episode_store in ("", MEMORY_STORE):
         raise ConfigurationError(PERSISTENT_STORE_REQUIRED)
     split, index = reset_arguments["split"], get_requested_task_index_or_zero(reset_arguments)
-    task_count = count_offered_sealed_tasks(environment, split, settings)
+    splits = get_splits_of_reset(environment, reset_arguments)
+    task_count = min(settings.sealed_tasks, splits.size(split))
     if type(index) is not int or not 0 <= index < task_count:
         allowed = f"an integer from 0 to {task_count - 1}, the sealed tasks of this server"
         raise InvalidValueError("index", index, allowed)
+    task_set_key = build_task_set_key_of_sealed_split(environment, split)
+    if (product := find_product_of_reset(environment, reset_arguments)) is not None:
+        task_set_key = f"{task_set_key}/product/{product.digest}"
     return SealedStartRequest(
         client_identity.CURRENT_PARTICIPANT.get(),
-        build_task_set_key_of_sealed_split(environment, split),
+        task_set_key,
         index,
         settings.sealed_plays,
     )
 
 
 def count_offered_sealed_tasks(environment: Environment, split: str, settings: Settings) -> int:
-    """Return how many tasks of a sealed split this server offers."""
+    """Return how many tasks of a sealed split of the environment this server offers."""
     return min(settings.sealed_tasks, environment.splits.size(split))
 
 
@@ -260,7 +263,7 @@ def get_sealed_split_commitment_or_empty(environment: Environment) -> str:
 
 @lru_cache(maxsize=16)
 def _compute_sealed_split_commitment_or_empty(environment_name: str, _salt: str) -> str:
-    """Compute the commitment. It is cached by secret, because every sealed task is hashed."""
+    """Compute the commitment, which is cached because it hashes every sealed task."""
     splits = get_environment(environment_name).splits
     if isinstance(splits, HashedSplits) and SEALED_SPLIT in splits.blocks:
         return splits.compute_sealed_commitment()
@@ -275,7 +278,7 @@ def build_unsigned_attestation(
     settings: Settings,
 ) -> Attestation:
     """Return the unsigned record of a participant's sealed episodes in an environment."""
-    from openenv_kit.trust.attestation import Attestation, AttestedEpisode, digest_actions
+    from openenv_kit.trust.attestation import Attestation, AttestedEpisode, compute_actions_digest
 
     return Attestation(
         player=participant,
@@ -296,7 +299,7 @@ def build_unsigned_attestation(
                 is_finished=episode.score is not None,
                 score=episode.score or 0.0,
                 steps=episode.step_count,
-                actions_digest=episode.actions_digest or digest_actions(()),
+                actions_digest=episode.actions_digest or compute_actions_digest(()),
             )
             for episode in sealed_episodes
         ],

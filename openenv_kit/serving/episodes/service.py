@@ -55,8 +55,7 @@ logger = logging.getLogger("openenv_kit.episodes")
 class EpisodeService:
     """Starts, plays, resumes and closes the stored episodes of one environment.
 
-    Methods raise an EpisodeGoneError for an episode that cannot be played, or can no longer be
-    played.
+    Methods raise an EpisodeGoneError for an episode that cannot be played.
 
     Requests to one episode run one after the other. Within a worker, a lock orders them; among
     workers, the store accepts each action index only once.
@@ -201,7 +200,7 @@ class EpisodeService:
                 gets the reply to the first one and executes nothing.
 
         Raises:
-            EpisodeGoneError: the episode cannot be played, or can no longer be played.
+            EpisodeGoneError: the episode cannot be played.
             EpisodeTooLongError: the action would exceed the maximum size of an episode.
         """
         return await self._executor.step(access, action, request_id)
@@ -212,6 +211,11 @@ class EpisodeService:
             await self.get_live_episode_updated_from_store(access)
         ).get_progress_with_episode_id()
         return {**state, "episode_id": None} if access.player_id else state
+
+    async def get_tool_selection_fields(self, access: EpisodeAccess) -> JsonObject:
+        """Return what the tools of an episode depend on; see `LiveEpisode`."""
+        live_episode = await self.get_live_episode_updated_from_store(access)
+        return live_episode.get_tool_selection_fields()
 
     async def get_trainer_record(self, episode_id: str) -> Any:
         """Return the record of an episode for its trainer; see `EndedEpisode`."""

@@ -55,7 +55,7 @@ def build_trainer_record(
     """
     fields = {**live_episode.get_progress_with_episode_id(), "timeline": start_count}
     final_reply = live_episode.final_reply
-    identity = live_episode.session.episode_identity()
+    identity = live_episode.session.build_episode_identity()
     if identity and (final_reply or end_status == EndStatus.CLOSED):
         if final_reply is None:
             fields["status"] = EpisodeStatus.CLOSED

@@ -28,7 +28,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import Scope
 
 from openenv_kit.errors import truncated_repr
-from openenv_kit.network_addresses import is_loopback
+from openenv_kit.network_addresses import is_loopback_host
 from openenv_kit.serving.http.error_responses import count_and_build_error_response
 from openenv_kit.serving.http.page_sessions import (
     COOKIE_NAME,
@@ -43,7 +43,7 @@ from openenv_kit.serving.store.errors import StoreError
 from openenv_kit.variables import SPACE_HOST_VARIABLE
 
 PATHS_WITHOUT_TOKEN = ("/health", "/ready")
-"""Paths that need no token, because load balancers have none."""
+"""Paths that need no token, because load balancers request them and have no token."""
 
 DEBUGGER_PATH = "/web"
 
@@ -73,7 +73,7 @@ class AccessControl:
         self._own_names.discard("")
         # With a token, DNS rebinding gives no access, because browsers send the session cookie only
         # to our host name.
-        self._checks_loopback_host = not settings.token and is_loopback(settings.host)
+        self._checks_loopback_host = not settings.token and is_loopback_host(settings.host)
         self._trusts_listed_names_only = not settings.token and bool(settings.allowed_origins)
         self._token = settings.token.encode()
         self._player_token = settings.player_token.encode()
@@ -128,7 +128,7 @@ class AccessControl:
             return None
         host = _lowercase_and_strip_default_port(headers.get("host", ""))
         server_host = (scope.get("server") or ("",))[0]
-        is_loopback_server = self._checks_loopback_host and is_loopback(server_host)
+        is_loopback_server = self._checks_loopback_host and is_loopback_host(server_host)
         if is_loopback_server and not self._is_host_of_this_server(host):
             return (
                 f"Host is {truncated_repr(headers.get('host', ''))}; this server listens on "
@@ -181,7 +181,7 @@ class AccessControl:
         )
 
     def _is_host_of_this_server(self, host: str) -> bool:
-        return host in self._own_names or is_loopback(_strip_port_and_brackets(host))
+        return host in self._own_names or is_loopback_host(_strip_port_and_brackets(host))
 
     def _find_role_of_token_or_cookie(self, scope: Scope, headers: Headers) -> Role | None:
         """Return the role that the token or the session cookie grants; None if it is invalid."""

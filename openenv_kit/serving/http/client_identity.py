@@ -1,8 +1,8 @@
 """Identity of the client of the current request: its address, connection and participant.
 
 uvicorn reports the address of the connection. Behind a proxy in FORWARDED_ALLOW_IPS, the address is
-the one that the proxy forwards. Behind any other proxy all clients have the proxy's address and
-share its limit on the episode store.
+taken from the header X-Forwarded-For. Behind any other proxy all clients have the proxy's address
+and share its limit on the episode store.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from openenv_kit.serving.setting_values import ReservedParticipant
 
 UNKNOWN_ADDRESS = "unknown"
-"""Address that is used for clients that have none, such as clients of a Unix socket."""
+"""Address that is used if a client has no address, such as a client of a Unix socket."""
 
 IPV6_NETWORK_BITS = 64
 """Prefix length of an IPv6 network that usually belongs to one client."""

@@ -259,7 +259,7 @@ def _wrap_send_without_body(send: Send) -> Send:
 
 
 def _get_loggable_request_id_or_generate(headers: Headers) -> str:
-    """Return the client's request id if it can be logged, else a new one."""
+    """Return the client's request id if it can be logged, or else a new request id."""
     client_id = headers.get("x-request-id", "")
     if 0 < len(client_id) <= MAX_REQUEST_ID_LENGTH and (
         client_id.isascii() and client_id.isprintable()

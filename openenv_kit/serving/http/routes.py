@@ -146,7 +146,7 @@ def add_sealed_record_route(app: FastAPI, episodes: EpisodeService) -> None:
         try:
             key = read_signing_key()
             sealed = episodes.sealed_episodes
-            attestation = await sealed.record_missing_results_and_build_attestation_of_caller(split)
+            attestation = await sealed.record_results_and_build_attestation(split)
         except ConfigurationError as error:
             return count_and_build_error_response(
                 ErrorKind.SEALED_RECORD, HTTPStatus.CONFLICT, str(error)

@@ -96,8 +96,8 @@ class RpcResponse(NamedTuple):
 def expects_response(message: object) -> bool:
     """Return whether a JSON-RPC message requires a response.
 
-    Notifications and a client's own responses require none. A message that is not valid JSON-RPC
-    gets an error response.
+    Notifications and responses from the client require no response. A message that is not valid
+    JSON-RPC gets an error response.
     """
     if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
         return True

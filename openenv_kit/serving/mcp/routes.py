@@ -142,7 +142,7 @@ class McpEndpoint:
             with nullcontext() if header_session_id else suppress(EpisodeGoneError):
                 if isinstance(session_id, str) and session_id:
                     access = await self._episodes.find_access_by_player_id(session_id)
-                    return await self._episodes.get_progress_without_id_for_players(access)
+                    return await self._episodes.get_tool_selection_fields(access)
             return {}
 
         if header_session_id and method not in ("initialize", "tools/call"):

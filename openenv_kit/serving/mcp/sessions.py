@@ -1,4 +1,4 @@
-"""Finds the episode that an MCP client requests, or starts a new one."""
+"""Finds the episode that an MCP client requests, or starts a new episode."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ class McpConnection(ConnectionHandler):
                 self._websocket, self._episodes
             )
             if isinstance(requested, EpisodeAccess):
-                return await self._episodes.get_progress_without_id_for_players(requested)
+                return await self._episodes.get_tool_selection_fields(requested)
             return requested or {"split": self._episodes.mcp_split}
 
 

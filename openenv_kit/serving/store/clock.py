@@ -3,8 +3,8 @@
 The clock counts elapsed seconds and is not affected by changes of the wall clock, so episodes
 expire on time even if an operator, NTP or a resumed virtual machine sets the time. All processes on
 one machine that use the same store read the same time, including processes that start later. Only
-the time for which the machine was switched off is taken from the wall clock, because nothing else
-measures it.
+the time for which the machine was switched off is taken from the wall clock, because no other clock
+runs then.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ StoreError
 ├── BusyError               too many resets are waiting
 ├── StoppingError           the server is stopping and starts no new episode
 └── StoreUnavailableError   the disk, the file or Redis cannot be used at the moment
-    └── StoreReplacedError  the file or the database is not the one that was opened at the start
+    └── StoreReplacedError  the file or the database has been replaced since the server was started
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class StoreUnavailableError(StoreError):
 
 
 class StoreReplacedError(StoreUnavailableError):
-    """The storage is not the one that the server was started with.
+    """The storage has been replaced since the server was started.
 
     Args:
         change: what happened to the storage, such as "was deleted".

@@ -64,7 +64,8 @@ class NewEpisode:
     Attributes:
         transport: transport that started the episode: `ws`, `http`, `mcp` or `page`.
         start_json, actions, player_id, slow_results: see `StoredEpisode`.
-        client_address: address of the client, for its limit; empty for a caller that has no limit.
+        client_address: address of the client, used for the limit per client; empty if there is no
+            limit.
         sealed_start: participant and task, if the task is sealed; else None.
     """
 
@@ -151,7 +152,7 @@ class EpisodeStore(Protocol):
     async def remove_action_if_last(
         self, episode_id: str, lease_id: str, action_index: int
     ) -> bool:
-        """Remove an action; return False if it is not the last one or the lease is invalid."""
+        """Remove the last action; return False if the index is wrong or the lease is invalid."""
 
     async def add_slow_result_if_missing(
         self, episode_id: str, lease_id: str, action_index: int, compressed_result: bytes
@@ -214,7 +215,7 @@ class EpisodeStore(Protocol):
         """Check the store by writing a value and reading it back.
 
         Raises:
-            StoreReplacedError: the storage is not the one that was opened at the start.
+            StoreReplacedError: the storage has been replaced since the server was started.
         """
 
     async def get_usage_and_limit(self) -> StoreUsage:

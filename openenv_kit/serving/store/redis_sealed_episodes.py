@@ -16,7 +16,7 @@ from openenv_kit.serving.store.sealed_records import (
 
 
 def build_sealed_episodes_key(participant: str, task_set_key: str) -> str:
-    """Return the key of the list of a participant's sealed episodes. It never expires."""
+    """Return the key of a participant's list of sealed episodes. The list never expires."""
     return f"{KEY_PREFIX}sealed-episodes:{participant}/{task_set_key}"
 
 

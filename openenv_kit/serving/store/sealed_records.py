@@ -47,7 +47,7 @@ class SealedEpisode:
         start_json: see `StoredEpisode`.
         score: final score in [0, 1]; None until the episode has ended.
         step_count: number of actions; 0 until the episode has ended.
-        actions_digest: `digest_actions` of the actions; empty until the episode has ended.
+        actions_digest: `compute_actions_digest` of the actions; empty until the episode has ended.
     """
 
     number: int

@@ -72,7 +72,7 @@ class ConnectionOutcome:
     Attributes:
         reason: why the connection ended.
         code: WebSocket close code.
-        message: error message to send before the connection is closed; empty for none.
+        message: error message to send before the connection is closed; empty to send no message.
         may_resume: whether another connection may resume the episode.
     """
 

@@ -81,7 +81,9 @@ class EpisodeConnection(ConnectionHandler):
                 return messages.format_typed_message("state", await self.get_state())
             case MessageType.MCP:
                 environment = self._episodes.environment
-                dispatcher = dispatch.create_rpc_dispatcher(environment, self.step, self.get_state)
+                dispatcher = dispatch.create_rpc_dispatcher(
+                    environment, self.step, self.get_tool_selection_fields
+                )
                 response = await dispatch.handle_rpc_message(data, dispatcher)
                 return messages.format_typed_message("mcp", response.body)
         raise ConnectionEnd
@@ -131,6 +133,10 @@ class EpisodeConnection(ConnectionHandler):
         """Return the episode's public progress."""
         raise NotImplementedError
 
+    async def get_tool_selection_fields(self) -> JsonObject:
+        """Return what the tools of the episode depend on; see `LiveEpisode`."""
+        raise NotImplementedError
+
 
 class PlayerConnection(EpisodeConnection):
     """Connection that plays a stored episode with a player id. It cannot reset the episode.
@@ -159,3 +165,6 @@ class PlayerConnection(EpisodeConnection):
 
     async def get_state(self) -> JsonObject:
         return await self._episodes.get_progress_without_id_for_players(self._access)
+
+    async def get_tool_selection_fields(self) -> JsonObject:
+        return await self._episodes.get_tool_selection_fields(self._access)

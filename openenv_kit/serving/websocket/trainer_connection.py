@@ -100,6 +100,11 @@ class TrainerConnection(EpisodeConnection):
             return await self._episodes.get_progress_without_id_for_players(self._stored_access)
         return self._live_episode.get_progress_with_episode_id()
 
+    async def get_tool_selection_fields(self) -> JsonObject:
+        if self._stored_access is not None:
+            return await self._episodes.get_tool_selection_fields(self._stored_access)
+        return self._live_episode.get_tool_selection_fields()
+
     async def store_or_close_episode_at_connection_end(
         self, *, may_resume: bool, reason: EndReason
     ) -> None:

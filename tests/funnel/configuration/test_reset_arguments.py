@@ -77,8 +77,8 @@ def test_reset_with_default_value_is_the_reset_without_it(
 ) -> None:
     session, named = EpisodeSession(), EpisodeSession()
     assert session.reset() == named.reset(**{argument: default})
-    assert session.episode_identity() == named.episode_identity()
-    assert started(**{argument: other}).episode_identity() != session.episode_identity()
+    assert session.build_episode_identity() == named.build_episode_identity()
+    assert started(**{argument: other}).build_episode_identity() != session.build_episode_identity()
 
 
 @pytest.mark.parametrize(
@@ -86,9 +86,9 @@ def test_reset_with_default_value_is_the_reset_without_it(
 )
 def test_reset_with_other_value_shows_it_in_config_and_identity(argument: str, value: str) -> None:
     session = EpisodeSession()
-    assert argument not in started().episode_identity()
+    assert argument not in started().build_episode_identity()
     assert session.reset(**{argument: value}).observation_fields["config"][argument] == value
-    assert session.episode_identity()[argument] == value
+    assert session.build_episode_identity()[argument] == value
 
 
 PAGE = ROOT / "docs" / "funnel.md"

@@ -12,7 +12,7 @@ from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.recordings.format import RecordingError, read_runs
 from openenv_kit.recordings.recorder import RunRecorder
-from openenv_kit.recordings.replay import check_replay
+from openenv_kit.recordings.replay import replay_and_compare_run
 from openenv_kit.rollouts.run_policy import observation_from_reply
 
 RESET = {"task_id": "easy_single_spike"}
@@ -45,7 +45,7 @@ def test_replay_of_another_version_of_the_replies_is_refused(
     path = tmp_path / "run.jsonl"
     record_empty_report(path)
     [run] = read_runs(path)
-    assert check_replay(run).matches_recording
+    assert replay_and_compare_run(run).matches_recording
     monkeypatch.setitem(VERSIONS, "replies", "2")
     with pytest.raises(RecordingError, match="replies version '1'; this is '2'"):
-        check_replay(run)
+        replay_and_compare_run(run)

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from metric_tracker_rl.engine.configuration.episode_config import (
-    MIXED,
     SCENARIO_FAMILIES,
     EpisodeConfig,
 )
@@ -20,6 +19,7 @@ from metric_tracker_rl.engine.definitions.anomaly_types import (
     COUNT_SPIKE,
     FUNNEL_BREAK,
     MIX_SHIFT,
+    MIXED,
     QUALITY_ISSUE,
     RATE_DROP,
     RATE_SPIKE,

@@ -224,4 +224,4 @@ def test_replies_without_a_mode_do_not_mention_modes() -> None:
     ]
     assert not {"profile", "reward"} & set(overview["config"])
     assert running_episode(started(**TASK)).config.random_stream_key_json
-    assert "reward" not in json.dumps(started(**TASK).episode_identity())
+    assert "reward" not in json.dumps(started(**TASK).build_episode_identity())

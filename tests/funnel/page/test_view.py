@@ -19,7 +19,6 @@ from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.page.verdicts import (
     NEVER_READ,
     NOT_REPORTED,
-    format_entity_name_for_display,
     judge_submitted_and_missing_rows,
 )
 from metric_tracker_rl.page.visible_state import (
@@ -27,6 +26,7 @@ from metric_tracker_rl.page.visible_state import (
     collect_values_and_verdicts_to_show,
     rebuild_episode_from_reset_arguments,
 )
+from metric_tracker_rl.page.words import name_of_entity
 from openenv_kit.episode_clients.in_process import observation_json_from_reply
 from openenv_kit.page.begin_episode import begin_episode, make_opening_calls
 from openenv_kit.page.components.grid import GLYPHS, CellVerdict
@@ -306,7 +306,7 @@ def test_each_row_is_matched_wrong_a_consequence_extra_or_missing() -> None:
     for each in found:
         if each.kind == CellVerdict.CONSEQUENCE:
             roots = {
-                format_entity_name_for_display(row)
+                name_of_entity(row.as_dict())
                 for row in episode.expected_rows
                 if row.date == each.row.date
             }
@@ -333,7 +333,7 @@ def test_consequence_names_its_root_on_a_day_with_two() -> None:
         for v in judge_submitted_and_missing_rows([r.as_dict() for r in flagged], both)
     }
     assert "Consequence of app opens" in said["menu_opens"]
-    assert "Consequence of orders placed from product" in said["payment_successful"]
+    assert "Consequence of product added to cart → order placed" in said["payment_successful"]
     assert date in episode.dates
 
 

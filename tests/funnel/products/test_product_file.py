@@ -202,6 +202,7 @@ REFUSALS: dict[str, tuple[Callable[[Mapping], None], str]] = {
     "rate above one": (set_value("series", 1, "levels", 0, 1.1), "series[1].levels[0] is 1.1"),
     "NaN": (set_value("series", 0, "lag1", math.nan), "series[0].lag1 is nan"),
     "infinity": (set_value("series", 0, "levels", 1, math.inf), "series[0].levels[1] is inf"),
+    "boolean as a fraction": (set_value("series", 0, "threshold", True), "threshold is True"),
     "text as a number": (set_value("series", 0, "lag1", "0.1"), "series[0].lag1 is '0.1'"),
     "weekday factors": (set_value("series", 0, "weekday", [1.0] * 6), "weekday has 6 values"),
     "always closed": (set_value("series", 0, "weekday", [0.0] * 7), "0 on every weekday"),

@@ -399,8 +399,8 @@ def test_drawn_policy_depends_on_seed_and_changes_the_identity() -> None:
     assert one.dates != usual.dates
     other = EpisodeConfig(6, "mixed", "hard", policy="varied")
     assert other.level_with_policy_parameters != one.config.level_with_policy_parameters
-    assert started(**VARIED).episode_identity() != started().episode_identity()
-    assert '"policy":"varied/1"' in started(**VARIED).episode_identity()["episode"]
+    assert started(**VARIED).build_episode_identity() != started().build_episode_identity()
+    assert '"policy":"varied/1"' in started(**VARIED).build_episode_identity()["episode"]
 
 
 def test_split_and_named_task_with_a_drawn_policy_keep_their_id_and_show_it_in_the_state() -> None:

@@ -22,10 +22,13 @@ from metric_tracker_rl.analysis_tools.registry import (
     collect_dates_of_result_rows,
     create_empty_analysis_method_registry,
 )
-from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
+from metric_tracker_rl.engine.configuration.episode_config import (
+    EpisodeConfig,
+)
 from metric_tracker_rl.engine.definitions.anomaly_types import (
     FUNNEL_BREAK,
     MIX_SHIFT,
+    MIXED,
     QUALITY_ISSUE,
     ROW_GENERATOR_NAMES,
 )

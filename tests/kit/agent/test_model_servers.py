@@ -16,7 +16,7 @@ from openenv_kit.agent.endpoint_failures import (
 )
 from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.recordings.format import read_runs
-from openenv_kit.recordings.replay import check_replay
+from openenv_kit.recordings.replay import replay_and_compare_run
 from openenv_kit.results.scored_episodes import read_and_merge_player_results
 from support.agent_runs import KEY, Play
 from support.fake_model import FakeModel
@@ -184,7 +184,7 @@ def test_recording_with_a_conversation_replays_and_compares(play: Play, model: F
     from metric_tracker_rl.environment import ENVIRONMENT
 
     (run,) = read_runs("runs/easy_single_spike.jsonl")
-    assert check_replay(run).matches_recording
+    assert replay_and_compare_run(run).matches_recording
     (player,) = read_and_merge_player_results([("", Path("runs"))], ENVIRONMENT)
     assert player.scored_rollouts[0].score == run.score
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from openenv_kit.datasets.row_values import to_int_if_whole, to_python_value
+from openenv_kit.datasets.row_values import convert_to_python_value, convert_whole_number_to_int
 from openenv_kit.datasets.split_rows import (
     list_task_rows,
     reset_arguments_from_row,
@@ -37,7 +37,7 @@ def test_missing_value_of_a_row_counts_as_empty(missing: Any) -> None:
     assert reset_arguments_from_row(row) == {"split": "train", "index": 3}
     nested = {"reset": {"split": "train", "index": 3, "reward": missing}, "split": missing}
     assert reset_arguments_from_row(nested) == {"split": "train", "index": 3}
-    assert to_python_value([missing, {"a": missing}]) == [None, {"a": None}]
+    assert convert_to_python_value([missing, {"a": missing}]) == [None, {"a": None}]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_missing_value_of_a_row_counts_as_empty(missing: Any) -> None:
     ],
 )
 def test_number_of_another_library_is_read_as_pythons(value: Any, read: Any) -> None:
-    found = to_int_if_whole(value)
+    found = convert_whole_number_to_int(value)
     assert (found, type(found)) == (read, type(read))
 
 

@@ -13,7 +13,7 @@ from openenv_kit.episode_clients import retry
 from openenv_kit.episode_clients.http import HttpEpisode
 from openenv_kit.episode_clients.in_process import InProcessEpisode
 from openenv_kit.errors import ConfigurationError, ServerError
-from openenv_kit.trainers.scripted_calls import next_scripted_call
+from openenv_kit.trainers.scripted_calls import get_next_scripted_call
 from openenv_kit.trainers.tool_episode import ToolEpisode
 from openenv_kit.trainers.trl import BASE_URL_VARIABLE, environment_class
 from support.stub_episode_server import FRAME, HANG_UP, OPENING, STEPPED, StubServer
@@ -27,7 +27,7 @@ def transcript(base_url, policy, row):
     episode, answers = ToolEpisode(base_url), []
     opening = episode.reset(row)
     while not episode.is_done:
-        answers.append(episode.call_tool(*next_scripted_call(policy, answers)))
+        answers.append(episode.call_tool(*get_next_scripted_call(policy, answers)))
     return opening, answers, episode.reward
 
 

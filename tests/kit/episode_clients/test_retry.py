@@ -20,7 +20,7 @@ def test_retry_timer_increase_pause_doubles_up_to_the_maximum(clock: list[float]
     timer = RetryTimer(timeout_s=60.0)
     pauses = [timer.pause_s]
     for _ in range(6):
-        timer.increase_pause()
+        timer.increase_next_pause()
         pauses.append(timer.pause_s)
     assert pauses == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
 
@@ -28,7 +28,7 @@ def test_retry_timer_increase_pause_doubles_up_to_the_maximum(clock: list[float]
 def test_retry_timer_retry_at_once_starts_without_a_pause(clock: list[float]) -> None:
     timer = RetryTimer(timeout_s=60.0, retry_at_once=True)
     assert timer.pause_s == 0.0
-    timer.increase_pause()
+    timer.increase_next_pause()
     assert timer.pause_s == retry.FIRST_RETRY_PAUSE_S
 
 

@@ -176,7 +176,7 @@ def test_tools_are_found_by_name_and_description_and_run_from_their_form(visit: 
     mine = visit(width=1440)
     page = mine.page
     play(mine)
-    page.fill("#mt-tools [type=search]", "impossible")
+    page.fill("#mt-tools [type=search]", "check impossible")
     expect(page.locator("#mt-tools li:visible")).to_have_count(1)
     page.click("#mt-tools li:visible button")
     expect(page.locator("[data-form=check_impossible_counts] [data-arg=date]")).to_have_value(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from metric_tracker_rl.environment import ENVIRONMENT as FUNNEL
-from openenv_kit.recordings.atif import build_atif_trajectory, unique_run_names
+from openenv_kit.recordings.atif import build_atif_trajectory, iter_uniquely_named_runs
 from openenv_kit.recordings.format import RecordedRun, read_runs
 from support.command_line import run_cli
 from support.recorded_runs import record_split
@@ -95,4 +95,4 @@ def test_the_command_writes_a_file_for_each_run(tmp_path: Path) -> None:
 
 def test_runs_of_named_tasks_are_named_by_them() -> None:
     runs = [RecordedRun("a", {"task_id": "easy"}, {}, ""), RecordedRun("a", {}, {}, "")]
-    assert [name for name, _ in unique_run_names(runs)] == ["easy", "custom"]
+    assert [name for name, _ in iter_uniquely_named_runs(runs)] == ["easy", "custom"]

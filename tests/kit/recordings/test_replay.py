@@ -16,7 +16,7 @@ from openenv_kit.recordings.format import (
     RecordingError,
     read_runs,
 )
-from openenv_kit.recordings.replay import check_replay, iter_replayed_steps
+from openenv_kit.recordings.replay import iter_replayed_steps, replay_and_compare_run
 from openenv_kit.results.scored_episodes import ScoredEpisode, scored_episode_from_run
 from support.command_line import run_cli
 from support.recorded_runs import record_runs
@@ -37,7 +37,7 @@ def recorded(tmp_path: Path) -> Path:
 def test_recording_with_windows_line_ends_replays(recorded: Path) -> None:
     recorded.write_bytes(recorded.read_bytes().replace(b"\n", b"\r\n"))
     (run,) = read_runs(recorded)
-    assert check_replay(run).matches_recording
+    assert replay_and_compare_run(run).matches_recording
 
 
 def test_a_recorded_run_replays(recorded: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_recorded_run_replays(recorded: Path) -> None:
 
 def test_replayed_with_a_step_after_the_end_keeps_the_score(recorded: Path) -> None:
     (run,) = read_runs(recorded)
-    again = check_replay(replace(run, steps=[*run.steps, run.steps[0]]))
+    again = replay_and_compare_run(replace(run, steps=[*run.steps, run.steps[0]]))
     assert again.score == 1.0
 
 
@@ -63,7 +63,7 @@ def test_run_without_a_version_is_not_replayed(recorded: Path, name: str) -> Non
     (run,) = read_runs(recorded)
     silent = {each: version for each, version in run.versions.items() if each != name}
     with pytest.raises(RecordingError, match=f"{name} version None"):
-        check_replay(replace(run, versions=silent))
+        replay_and_compare_run(replace(run, versions=silent))
 
 
 def test_replay_takes_a_folder_for_its_recordings(tmp_path: Path, recorded: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_run_with_score_feedback_replays_and_is_of_the_same_episode(tmp_path: 
     for reset in ({"split": "test", "index": 4}, {"split": "test", "index": 4, **SHORT}):
         first, second = record_runs(path, "upstream_first", [reset, reset])
         assert first == second
-    runs = [check_replay(run) for run in read_runs(path)]
+    runs = [replay_and_compare_run(run) for run in read_runs(path)]
     assert all(run.matches_recording for run in runs)
     assert len({scored_episode_from_run(run.run).episode_key for run in runs}) == 1
     assert len({run.score for run in runs}) == 1
@@ -128,7 +128,7 @@ def test_a_recorded_run_replays_and_is_refused_under_other_variants(
     record_runs(path, "reference", [reset])
     [run] = read_runs(path)
     assert run.versions["variants"] == "1"
-    again = check_replay(run)
+    again = replay_and_compare_run(run)
     assert (again.score, again.matches_recording) == (1.0, True)
     one, other = (
         ScoredEpisode("", reset, None, 0),
@@ -137,4 +137,4 @@ def test_a_recorded_run_replays_and_is_refused_under_other_variants(
     assert one.episode_key != other.episode_key
     monkeypatch.setitem(VERSIONS, "variants", "2")
     with pytest.raises(RecordingError, match="variants version '1'; this is '2'"):
-        check_replay(run)
+        replay_and_compare_run(run)

@@ -11,9 +11,9 @@ import pytest
 
 from openenv_kit.environment import get_environment
 from openenv_kit.recordings.format import RolloutOutcome, read_runs
-from openenv_kit.recordings.replay import check_replay
+from openenv_kit.recordings.replay import replay_and_compare_run
 from openenv_kit.recordings.rollout_recorder import record_policy_rollout
-from openenv_kit.trainers.scripted_calls import next_scripted_call
+from openenv_kit.trainers.scripted_calls import get_next_scripted_call
 from openenv_kit.trainers.tool_episode import ToolEpisode
 
 RESET = {"task_id": "easy_single_spike"}
@@ -22,7 +22,7 @@ RESET = {"task_id": "easy_single_spike"}
 def play_reference(episode: ToolEpisode) -> None:
     first_user_message = episode.reset(RESET)
     results: list[str] = []
-    while call := next_scripted_call("reference", results, None, first_user_message):
+    while call := get_next_scripted_call("reference", results, None, first_user_message):
         results.append(episode.call_tool(call.name, call.arguments, f"Step {len(results) + 1}."))
         if episode.is_done:
             return
@@ -38,7 +38,7 @@ def test_tool_episode_records_a_finished_episode_that_replays(tmp_path: Path) ->
     (path,) = tmp_path.glob("*.jsonl")
     (run,) = read_runs(path)
     assert (run.player, run.score, run.outcome) == ("step 20", 1.0, RolloutOutcome.COMPLETED)
-    assert check_replay(run).matches_recording
+    assert replay_and_compare_run(run).matches_recording
 
 
 def test_recording_of_tool_episode_contains_the_whole_conversation(tmp_path: Path) -> None:
@@ -88,4 +88,4 @@ def test_recorded_policy_rollout_replays(tmp_path: Path, name: str) -> None:
     (path,) = tmp_path.glob("reference-*.jsonl")
     (run,) = read_runs(path)
     assert (run.score, run.environment, run.outcome) == (score, name, RolloutOutcome.COMPLETED)
-    assert check_replay(run, environment).matches_recording
+    assert replay_and_compare_run(run, environment).matches_recording

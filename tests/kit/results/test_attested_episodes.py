@@ -27,7 +27,7 @@ from openenv_kit.trust.attestation import (
     SIGNING_KEY_VARIABLE,
     Attestation,
     AttestedEpisode,
-    digest_actions,
+    compute_actions_digest,
     format_public_key,
     read_signing_key,
     sign_attestation,
@@ -74,7 +74,7 @@ def play(path: Path, policy: str, number: int, index: int) -> AttestedEpisode:
         is_finished=True,
         score=score,
         steps=len(actions),
-        actions_digest=digest_actions(actions),
+        actions_digest=compute_actions_digest(actions),
     )
 
 

@@ -25,12 +25,12 @@ def test_a_curriculum_goes_up_and_down_with_the_success_rate() -> None:
         success_reward=0.9,
         first_seed=7,
     )
-    assert curriculum.next_reset_arguments() == {
+    assert curriculum.take_next_reset_arguments() == {
         "difficulty": "rung_1",
         "scenario_family": "mixed",
         "seed": 7,
     }
-    assert curriculum.next_reset_arguments()["seed"] == 8
+    assert curriculum.take_next_reset_arguments()["seed"] == 8
     for reward in (1.0, 0.2, 0.95):
         curriculum.record_reward(reward)
     assert (curriculum.stage_index, curriculum.success_rate) == (0, pytest.approx(2 / 3))
@@ -87,7 +87,7 @@ def test_a_curriculum_plays_every_environment(name: str, stages: Any) -> None:
     curriculum = Curriculum(stages, window=2, success_reward=0.9)
     for _ in range(2):
         session = environment.create_session()
-        opening = session.reset(**curriculum.next_reset_arguments())
+        opening = session.reset(**curriculum.take_next_reset_arguments())
         curriculum.record_reward(
             run_policy(session, environment.policies["reference"], opening).score
         )
@@ -104,5 +104,5 @@ def test_a_curriculum_keeps_what_groups_have_shown() -> None:
     again = Curriculum(CURRICULUM_RESETS, window=4)
     again.load_state_dict(json.loads(json.dumps(curriculum.state_dict())))
     assert again.state_dict() == curriculum.state_dict()
-    assert again.next_reset_arguments() == curriculum.next_reset_arguments()
+    assert again.take_next_reset_arguments() == curriculum.take_next_reset_arguments()
     assert again.success_rate == curriculum.success_rate

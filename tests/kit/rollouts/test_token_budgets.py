@@ -16,8 +16,8 @@ from openenv_kit.rollouts.token_budgets import (
     TokenBudget,
     TokenPercentiles,
     find_token_budget,
+    get_token_budgets_path,
     read_token_budgets,
-    token_budgets_path,
     write_token_budgets,
 )
 from research.token_budgets import (
@@ -40,7 +40,7 @@ QUICK = {"metric_tracker_rl": "easy", "drilldown": "drill_easy", "firewatch": "e
 @pytest.mark.parametrize("name", LEVELS)
 def test_shipped_budgets_are_those_of_the_current_environment(name: str) -> None:
     environment = get_environment(name)
-    about = json.loads(token_budgets_path(environment).read_text(encoding="utf-8"))
+    about = json.loads(get_token_budgets_path(environment).read_text(encoding="utf-8"))
     assert about["versions"] == dict(environment.versions), "run python -m research.token_budgets"
     level = QUICK[name]
     shipped = find_token_budget(environment, level)

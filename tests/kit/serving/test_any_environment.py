@@ -22,7 +22,7 @@ from openenv_kit.environment import (
     get_environment,
 )
 from openenv_kit.errors import require_integer
-from openenv_kit.reset_arguments import EPISODE_ID, MAX_STEPS, index_reset_arguments_by_name
+from openenv_kit.reset_arguments import EPISODE_ID, MAX_STEPS, index_arguments_by_name
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings
 from openenv_kit.tool import Tool, ToolArguments, ToolCall
@@ -64,7 +64,7 @@ class Guessing(Session):
     def build_error_reply(self, message: str) -> Reply:
         return dataclasses.replace(super().build_error_reply(message), info={"error": message})
 
-    def episode_identity(self) -> dict[str, Any]:
+    def build_episode_identity(self) -> dict[str, Any]:
         return {"number": 7} if self.task_id else {}
 
 
@@ -110,7 +110,7 @@ class GuessingEnvironment(Environment):
         action_of_tool_call=lambda _, arguments: {"guess": arguments["number"]},
         tool_call_of_action=lambda action: ToolCall("guess", {"number": action["guess"]}),
     )
-    reset_arguments = index_reset_arguments_by_name(EPISODE_ID, MAX_STEPS)
+    reset_arguments = index_arguments_by_name(EPISODE_ID, MAX_STEPS)
     episode_limits = EpisodeLimits(max_steps=3)
     reset_arguments_by_task_id: Mapping[str, Any] = {"seven": {}}
     splits = OneSplit()

@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 
 from docs.generate.hook import fill_page
 from openenv_kit.errors import ConfigurationError, InvalidValueError
-from openenv_kit.network_addresses import is_loopback
+from openenv_kit.network_addresses import is_loopback_host
 from openenv_kit.serving.app import main
 from openenv_kit.serving.settings import Settings, load_settings
 from openenv_kit.variables import SALT_VARIABLE
@@ -147,7 +147,7 @@ def test_show_settings_prints_effective_values_without_secrets(
     ],
 )
 def test_only_this_machine_s_own_addresses_are_loopback(host: str, expected: bool) -> None:
-    assert is_loopback(host) is expected
+    assert is_loopback_host(host) is expected
 
 
 def test_default_server_listens_on_loopback() -> None:

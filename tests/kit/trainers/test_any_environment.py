@@ -9,7 +9,7 @@ from openenv_kit.datasets.split_rows import list_task_rows
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.trainers.openenv_harness import collect_episodes, iter_sft_examples
-from openenv_kit.trainers.scripted_calls import next_scripted_call
+from openenv_kit.trainers.scripted_calls import get_next_scripted_call
 from openenv_kit.trainers.tool_episode import ToolEpisode
 from openenv_kit.trainers.trl import build_reward_components, environment_class
 from research.scripted_endpoint import ScriptedEndpoint
@@ -25,7 +25,7 @@ def test_scripted_policy_plays_an_environment_by_tool_calls():
     for row in ROWS:
         answers = []
         assert episode.reset(row).startswith("A main of 64 segments")
-        while (call := next_scripted_call("reference", answers, NAME)) is not None:
+        while (call := get_next_scripted_call("reference", answers, NAME)) is not None:
             answers.append(episode.call_tool(*call))
         assert (episode.reward, episode.is_done) == (1.0, True)
     assert episode.system_prompt == BRIEF
@@ -41,7 +41,7 @@ def test_a_scripted_policy_stands_in_for_a_model_on_every_level(name):
     for row in by_level.values():
         opening, answers = episode.reset(row), []
         assert episode.metrics["exact"] == episode.metrics["grounded"] == 0.0
-        while call := next_scripted_call("reference", answers, name, opening):
+        while call := get_next_scripted_call("reference", answers, name, opening):
             answers.append(episode.call_tool(*call))
         logged = episode.metrics
         assert (episode.reward, logged["exact"], logged["submitted"]) == (1.0, 1.0, True)
@@ -53,7 +53,7 @@ def test_trl_logs_components_that_pay_nothing_and_refuses_an_unknown_one():
     played, idle = environment_class("firewatch")(), environment_class("firewatch")()
     answers, opening = [], played.reset(split="validation", index=2)
     idle.reset(split="validation", index=2)
-    while call := next_scripted_call("reference", answers, "firewatch", opening):
+    while call := get_next_scripted_call("reference", answers, "firewatch", opening):
         answers.append(getattr(played, call[0])(**call[1]))
     exact, precision, wrong = build_reward_components("exact", "precision", "grunded")
     assert (exact.__name__, exact(environments=[played, idle])) == ("exact", [1.0, 0.0])
@@ -73,7 +73,7 @@ def test_trl_class_has_the_tools_and_name_of_the_environment():
     environment = made()
     environment.reset(split="train", index=7, task="train-7", prompt=[])
     answers = []
-    while (call := next_scripted_call("reference", answers, NAME)) is not None:
+    while (call := get_next_scripted_call("reference", answers, NAME)) is not None:
         answers.append(getattr(environment, call[0])(**call[1]))
     assert environment.get_reward() == 1.0
     assert list(inspect.signature(environment.report).parameters) == ["segment"]

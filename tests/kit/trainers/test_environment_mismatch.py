@@ -140,7 +140,7 @@ def test_episode_after_a_lost_one_has_a_reward() -> None:
     [
         (None, {"reward": "key-f1"}, "Did you mean 'key_f1'"),
         (None, {"profile": "leen"}, "Did you mean 'lean'"),
-        (None, {"seed": 3}, "with split and index: only policy, max_steps"),
+        (None, {"seed": 3}, "with split and index: only policy, product, max_steps"),
         ("firewatch", {"seed": 3}, "seed is 3; allowed: nothing beside a split"),
     ],
 )
@@ -158,5 +158,5 @@ def test_reset_arguments_allowed_beside_a_split_are_accepted() -> None:
     assert named is not None
     values = {"policy": "varied", "max_steps": 9, "max_submissions": 1, "feedback": "score"}
     values |= {"profile": "lean", "disclosure": "raw", "reward": "key_f1"}
-    assert set(named[1].split(", ")) == set(values)
+    assert set(named[1].split(", ")) == {*values, "product"}
     assert list_task_rows("train", count=1, extra_reset_arguments=values)

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from openenv_kit.datasets.split_rows import list_task_rows
-from openenv_kit.trainers.trl import dataset_from_rows
+from openenv_kit.trainers.trl import build_dataset_from_rows
 
 FUNNEL = list_task_rows("train", count=1)[0]
 
@@ -38,4 +38,4 @@ def test_trl_dataset_without_its_package_names_the_extra(
 ) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(ModuleNotFoundError, match=r"'openenv-metric-tracker-rl\[trl\]'"):
-        dataset_from_rows([FUNNEL])
+        build_dataset_from_rows([FUNNEL])

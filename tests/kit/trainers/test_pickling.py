@@ -22,7 +22,7 @@ from openenv_kit.trainers.openenv_harness import (
     build_run_limits,
     build_scripted_model_step,
 )
-from openenv_kit.trainers.scripted_calls import next_scripted_call
+from openenv_kit.trainers.scripted_calls import get_next_scripted_call
 from openenv_kit.trainers.tool_episode import ToolEpisode
 from openenv_kit.trainers.trl import build_reward_components, environment_class
 from openenv_kit.variables import SERVER_TOKEN_VARIABLE
@@ -60,7 +60,7 @@ def play_started_environment() -> Any:
 def play_started_episode(name: str) -> ToolEpisode:
     episode = ToolEpisode(environment=name)
     opening = episode.reset(ROW)
-    call = next_scripted_call("reference", [], name, opening)
+    call = get_next_scripted_call("reference", [], name, opening)
     assert call is not None
     episode.call_tool(*call)
     return episode
@@ -131,16 +131,16 @@ def test_environment_class_in_another_process_plays_with_the_same_tools() -> Non
 def test_started_episode_in_another_process_goes_on_to_the_same_score() -> None:
     code = (
         "import pickle, sys\n"
-        "from openenv_kit.trainers.scripted_calls import next_scripted_call\n"
+        "from openenv_kit.trainers.scripted_calls import get_next_scripted_call\n"
         "episode, answers, opening = pickle.load(sys.stdin.buffer)\n"
-        "while call := next_scripted_call('reference', answers, 'drilldown', opening):\n"
+        "while call := get_next_scripted_call('reference', answers, 'drilldown', opening):\n"
         "    answers.append(episode.call_tool(*call))\n"
         "has_counted_calls = episode.tool_call_count == len(answers)\n"
         "print(episode.reward, has_counted_calls, episode.system_prompt != '')\n"
     )
     episode = ToolEpisode(environment="drilldown")
     opening = episode.reset(ROW)
-    first = next_scripted_call("reference", [], "drilldown", opening)
+    first = get_next_scripted_call("reference", [], "drilldown", opening)
     assert first is not None
     answers = [episode.call_tool(*first)]
     assert run_python(code, pickle.dumps((episode, answers, opening))) == "1.0 True True"
@@ -152,14 +152,14 @@ def test_pickled_episode_on_a_server_goes_on_there_and_holds_no_token(
     monkeypatch.setenv(SERVER_TOKEN_VARIABLE, "not-to-be-written")
     episode = ToolEpisode(server_url)
     opening = episode.reset(ROW)
-    call = next_scripted_call("reference", [], None, opening)
+    call = get_next_scripted_call("reference", [], None, opening)
     assert call is not None
     answers = [episode.call_tool(*call)]
     data = pickle.dumps(episode)
     episode.close()
     assert b"not-to-be-written" not in data
     loaded = pickle.loads(data)
-    while call := next_scripted_call("reference", answers, None, opening):
+    while call := get_next_scripted_call("reference", answers, None, opening):
         answers.append(loaded.call_tool(*call))
     assert loaded.reward == 1.0
     assert loaded._client._headers["authorization"] == "Bearer not-to-be-written"

@@ -22,7 +22,7 @@ from openenv_kit.trainers.openenv_harness import (
     ToolSessionFactory,
     collect_episodes,
 )
-from openenv_kit.trainers.scripted_calls import next_scripted_call
+from openenv_kit.trainers.scripted_calls import get_next_scripted_call
 from openenv_kit.trainers.tool_episode import ToolEpisode
 from openenv_kit.trainers.trl import environment_class
 from support.tool_episodes import task_of
@@ -93,7 +93,7 @@ def test_scripted_policy_plays_an_episode_whose_opening_begins_with_the_rules(
 ) -> None:
     environment: Any = environment_class(name, reset=reset)()
     opening, answers = environment.reset(), []
-    while call := next_scripted_call("reference", answers, name, opening):
+    while call := get_next_scripted_call("reference", answers, name, opening):
         answers.append(getattr(environment, call[0])(**call[1]))
     assert environment.get_reward() == 1.0
 

@@ -9,7 +9,7 @@ from metric_tracker_rl.policies import POLICIES, get_policy
 from openenv_kit.datasets.split_rows import list_task_rows, reset_arguments_from_row
 from openenv_kit.errors import ConfigurationError, ToolArgumentError
 from openenv_kit.rollouts.run_policy import run_policy
-from openenv_kit.trainers.scripted_calls import next_scripted_call
+from openenv_kit.trainers.scripted_calls import get_next_scripted_call
 from openenv_kit.trainers.tool_episode import ToolEpisode
 
 TASK = {"task_id": "hard_mixed_multi"}
@@ -22,7 +22,7 @@ def play_by_calls(episode, policy, row):
     episode.reset(row)
     answers: list[str] = []
     while not episode.is_done:
-        call = next_scripted_call(policy, answers)
+        call = get_next_scripted_call(policy, answers)
         assert call is not None
         answers.append(episode.call_tool(*call))
     return answers
@@ -104,13 +104,13 @@ def test_tool_result_is_one_json_line_without_labels():
 
 
 def test_a_policy_that_has_finished_makes_no_further_call():
-    assert next_scripted_call("null", []) == ("submit_solution", {"rows": []})
-    assert next_scripted_call("null", ['{"status":"evaluated","message":""}']) is None
+    assert get_next_scripted_call("null", []) == ("submit_solution", {"rows": []})
+    assert get_next_scripted_call("null", ['{"status":"evaluated","message":""}']) is None
 
 
 def test_a_policy_that_does_not_exist_is_refused_with_the_nearest():
     with pytest.raises(ConfigurationError, match="Did you mean 'reference'"):
-        next_scripted_call("referense", [])
+        get_next_scripted_call("referense", [])
 
 
 def test_adapter_has_reward_components_after_the_end() -> None:

@@ -15,8 +15,8 @@ from openenv_kit.trust.attestation import (
     Attestation,
     AttestationError,
     AttestedEpisode,
+    compute_actions_digest,
     count_unstarted_episodes,
-    digest_actions,
     find_missing_episode_numbers,
     format_public_key,
     parse_public_key,
@@ -38,7 +38,7 @@ def play(number: int, index: int, **fields: Any) -> AttestedEpisode:
         "is_finished": True,
         "score": 0.5,
         "steps": 3,
-        "actions_digest": digest_actions([{"tool": "gauge", "n": number}]),
+        "actions_digest": compute_actions_digest([{"tool": "gauge", "n": number}]),
     }
     return AttestedEpisode(**{**values, **fields})
 
@@ -136,10 +136,12 @@ def test_verify_attestation_rejects_another_key_and_text_that_is_no_token() -> N
 
 def test_digest_actions_depends_on_order_and_values_but_not_on_the_order_of_names() -> None:
     first, second = {"a": 1, "b": [2.0]}, {"a": 2}
-    assert digest_actions([first, second]) == digest_actions([{"b": [2.0], "a": 1}, second])
-    assert digest_actions([first, second]) != digest_actions([second, first])
-    assert digest_actions([first]) != digest_actions([first, first])
-    assert digest_actions([{"a": 1}]) != digest_actions([{"a": 1.0}])
+    assert compute_actions_digest([first, second]) == compute_actions_digest(
+        [{"b": [2.0], "a": 1}, second]
+    )
+    assert compute_actions_digest([first, second]) != compute_actions_digest([second, first])
+    assert compute_actions_digest([first]) != compute_actions_digest([first, first])
+    assert compute_actions_digest([{"a": 1}]) != compute_actions_digest([{"a": 1.0}])
 
 
 def test_read_signing_key_is_the_same_for_the_same_secret_and_never_shows_it(

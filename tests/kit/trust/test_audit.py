@@ -48,7 +48,7 @@ class PipeAudit(Audit):
 
 def audited() -> dict[tuple[str, str], Any]:
     audit = PipeAudit(PipeLeak())
-    lines = audit.build_lines(
+    lines = audit.build_audit_lines(
         (job, audit.run_job(job)) for job in audit.plan_jobs(6, settings=["split:train"])
     )
     return {(line.setting, line.policy): line for line in lines}
@@ -82,7 +82,7 @@ class ForgetfulAudit(PipeAudit):
 
     exploits = Exploits()
     settings = ("split:test",)
-    baselines = ()
+    baseline_names = ()
 
 
 ForgetfulAudit.exploits.register("reference", ScoreCeiling(0.5, 0.5))(bisect)

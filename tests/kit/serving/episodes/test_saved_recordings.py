@@ -8,7 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from openenv_kit.recordings.format import iter_recording_paths, read_runs
-from openenv_kit.recordings.replay import check_replay
+from openenv_kit.recordings.replay import replay_and_compare_run
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.episodes import saved_recordings as kept
 from openenv_kit.serving.settings import Settings
@@ -38,7 +38,7 @@ def test_episode_goes_on_after_a_restart_and_is_recorded_whole(tmp_path: Path) -
     (run,) = read_runs(path)
     assert (run.reset, run.score, len(run.steps)) == (EASY, 0.0, 2)
     assert run.steps[0].action == LIST
-    assert check_replay(run).matches_recording
+    assert replay_and_compare_run(run).matches_recording
 
 
 def test_websocket_episode_is_recorded_once_finished(tmp_path: Path) -> None:

@@ -37,7 +37,11 @@ from openenv_kit.serving.store.limits import StoreLimits
 from openenv_kit.serving.store.redis import RedisStore
 from openenv_kit.serving.store.sealed_records import SealedStartRequest, SealedStartsUsedUpError
 from openenv_kit.serving.store.sqlite import SqliteStore
-from openenv_kit.trust.attestation import digest_actions, read_signing_key, verify_attestation
+from openenv_kit.trust.attestation import (
+    compute_actions_digest,
+    read_signing_key,
+    verify_attestation,
+)
 from openenv_kit.variables import SALT_VARIABLE, SIGNING_KEY_VARIABLE
 from support.live_server import served
 from support.server_requests import send_message
@@ -225,7 +229,7 @@ def test_record_lists_every_start_with_its_score(name: str, tmp_path: Path) -> N
         (1, 5, True, last["reward"]),
         (2, 6, False, 0.0),
     ]
-    assert record.plays[0].actions_digest == digest_actions(played)
+    assert record.plays[0].actions_digest == compute_actions_digest(played)
     assert record.plays[0].steps == len(played)
     assert record.plays[0].reset == drop_task_selectors({**TASK, "reward": None}) == {}
     assert last["reward"] > 0.0

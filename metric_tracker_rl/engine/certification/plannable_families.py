@@ -1,0 +1,67 @@
+"""Families that can be planned on a product, found by planning them on clean windows.
+
+Room by itself is not enough: a change that reaches its threshold may always leave a consequence
+inside the guard band of another threshold, which happens with few events a day.
+"""
+
+from __future__ import annotations
+
+from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
+from metric_tracker_rl.engine.configuration.product_policy import list_product_families
+from metric_tracker_rl.engine.generation.clean_data import draw_clean_data
+from metric_tracker_rl.engine.generation.plan_anomalies import plan_anomalies_of_day
+from metric_tracker_rl.engine.generation.planned_anomaly import CleanDay
+from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
+from metric_tracker_rl.products.product import Product
+from openenv_kit.bitstream import BitStream
+
+WINDOWS = 20
+DAYS_PER_WINDOW = 3
+"""Number of days of a window on which a family is tried until it can be planned."""
+MIN_PLANNED_SHARE = 0.9
+"""Smallest share of the windows in which a family must be planned on one of the days."""
+
+
+def list_plannable_families(product: Product, level_name: str) -> tuple[str, ...]:
+    """Return the families of a level that can be planned in nearly every episode.
+
+    Args:
+        product: product whose entry of the level lists the families with room.
+        level_name: name of a level or rung that is on.
+    """
+    return tuple(
+        family
+        for family in list_product_families(product, level_name)
+        if measure_plannable_share(product, level_name, family) >= MIN_PLANNED_SHARE
+    )
+
+
+def measure_plannable_share(product: Product, level_name: str, family: str) -> float:
+    """Return the share of clean windows in which a family can be planned on one of three days."""
+    planned = sum(
+        _can_be_planned(EpisodeConfig(seed, family, level_name, "low", 1, product=product))
+        for seed in range(WINDOWS)
+    )
+    return planned / WINDOWS
+
+
+def _can_be_planned(config: EpisodeConfig) -> bool:
+    stream = BitStream(config.random_stream_key_json)
+    data = draw_clean_data(stream, config)
+    level, funnel = config.level_with_policy_parameters, config.funnel_with_policy_daytime
+    series = DailySeries(data.clean, funnel, level, data.explained)
+    return any(
+        plan_anomalies_of_day(
+            stream,
+            [config.scenario_family],
+            CleanDay(
+                day=day,
+                hours=data.clean[day],
+                values=series.values[day].tolist(),
+                baselines=series.baselines[day].tolist(),
+                funnel=funnel,
+                level=level,
+            ),
+        )
+        for day in data.free_days[-DAYS_PER_WINDOW:]
+    )

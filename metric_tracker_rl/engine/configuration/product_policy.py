@@ -1,0 +1,127 @@
+"""Funnel and levels of a product: names, thresholds and severity bounds of its reporting policy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+
+from metric_tracker_rl.engine.definitions.anomaly_types import MIXED
+from metric_tracker_rl.engine.definitions.funnel import HOURS_PER_DAY, Funnel, FunnelStage
+from metric_tracker_rl.engine.definitions.levels import LEVELS, FunnelLevel, SeriesThresholds
+from metric_tracker_rl.engine.definitions.names import BaselineKind
+from metric_tracker_rl.engine.definitions.rungs import EVERY_LEVEL, NAMED_LEVELS_BESIDE_RUNG
+from metric_tracker_rl.engine.definitions.severity import DEFAULT_SEVERITY_BOUNDS
+from metric_tracker_rl.products.product import DAYS_PER_WEEK, Product
+from metric_tracker_rl.products.thresholds import (
+    build_excess_severity_bounds,
+    compute_break_threshold,
+    compute_level_thresholds,
+)
+from openenv_kit.errors import InvalidValueError
+from openenv_kit.own_data.stage_counts import Grain
+
+WEEKS_PER_ANOMALY = 4
+"""Number of values in a weekday's median for each anomaly that falls on the weekday."""
+CACHE_SIZE = 64
+
+
+@lru_cache(maxsize=CACHE_SIZE)
+def build_product_funnel(product: Product) -> Funnel:
+    """Return the funnel of a product, in which an event has the name of its stage."""
+    return Funnel(
+        name=product.name,
+        stages=tuple(FunnelStage(name, name) for name in product.stages),
+        composite_ends=product.composite_ends,
+        daytime=product.daytime,
+        hours_per_day=HOURS_PER_DAY if product.is_hourly else 1,
+        compares_daily_totals=product.impossible_counts == Grain.DAY,
+    )
+
+
+@lru_cache(maxsize=CACHE_SIZE)
+def build_product_level(product: Product, level_name: str) -> FunnelLevel:
+    """Return a level with the thresholds and severity bounds of a product.
+
+    Args:
+        product: product that provides the thresholds.
+        level_name: name of a level or a rung, which provides everything else.
+    """
+    level = EVERY_LEVEL[level_name]
+    return replace(
+        level,
+        series_thresholds=compute_series_thresholds(product, level.product_threshold_factor),
+        bounds_by_kind=DEFAULT_SEVERITY_BOUNDS._replace(
+            excess=build_excess_severity_bounds(product)
+        ),
+        baseline=BaselineKind.SAME_WEEKDAY,
+        max_anomalies=min(level.max_anomalies, _count_days_to_change(product, level)),
+    )
+
+
+def compute_series_thresholds(product: Product, factor: float) -> SeriesThresholds:
+    """Return a product's thresholds, multiplied by a factor and rounded up."""
+    columns = tuple(compute_level_thresholds(product, factor).values())
+    first_step = len(product.stages)
+    steps = columns[first_step : first_step + len(product.step_rate_names)]
+    return SeriesThresholds(columns, tuple(compute_break_threshold(step) for step in steps))
+
+
+def list_product_levels(product: Product) -> tuple[str, ...]:
+    """Return the names of the levels and rungs that are on.
+
+    A rung is on if the levels on both sides of it are on.
+    """
+    named = [name for name, level in product.levels.items() if level.is_on]
+    rungs = [
+        rung for rung, sides in NAMED_LEVELS_BESIDE_RUNG.items() if all(s in named for s in sides)
+    ]
+    return (*named, *rungs)
+
+
+def list_product_families(product: Product, level_name: str) -> tuple[str, ...]:
+    """Return the scenario families that a product can have on a level that is on.
+
+    A rung has the families of both levels beside it.
+    """
+    sides = NAMED_LEVELS_BESIDE_RUNG.get(level_name, (level_name,))
+    first, *others = (product.levels[side].families for side in sides)
+    return tuple(name for name in first if all(name in families for families in others))
+
+
+def has_product_episode(product: Product, level_name: str, family: str, anomaly_count: int) -> bool:
+    """Return whether a product has episodes of a level with so many anomalies of a family.
+
+    Every level that is on has the family `mixed`.
+    """
+    return (
+        level_name in list_product_levels(product)
+        and family in (*list_product_families(product, level_name), MIXED)
+        and anomaly_count <= build_product_level(product, level_name).max_anomalies
+    )
+
+
+def require_product_level(product: Product, level_name: str) -> None:
+    """Raise an error if a level of a product is off.
+
+    Raises:
+        InvalidValueError: the level is off. The message contains the reason and the levels that
+            are on.
+    """
+    is_on = list_product_levels(product)
+    if level_name in is_on:
+        return
+    sides = NAMED_LEVELS_BESIDE_RUNG.get(level_name, (level_name,))
+    reasons = [product.levels[side].reason for side in sides if side in product.levels]
+    reason = next((f" ({text})" for text in reasons if text), "")
+    named = ", ".join(name for name in LEVELS if name in is_on) or "none"
+    allowed = f"a level that the product {product.name!r} has{reason}: {named}"
+    raise InvalidValueError("difficulty", level_name, allowed)
+
+
+def _count_days_to_change(product: Product, level: FunnelLevel) -> int:
+    """Return the largest number of anomalies that leaves the weekdays' medians in place.
+
+    It is one anomaly for each four days of an open weekday.
+    """
+    open_weekdays = DAYS_PER_WEEK - len(product.closed_weekdays)
+    return open_weekdays * (level.days // DAYS_PER_WEEK // WEEKS_PER_ANOMALY)

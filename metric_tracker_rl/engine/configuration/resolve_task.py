@@ -1,0 +1,63 @@
+"""Selection of an episode by the arguments of a reset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
+from metric_tracker_rl.engine.configuration.product_splits import build_product_splits
+from metric_tracker_rl.engine.configuration.reset_arguments import (
+    ALLOWED_WITH_SPLIT_TEXT,
+    ARGUMENTS_ALLOWED_WITH_SPLIT,
+    EPISODE_ARGUMENTS,
+)
+from metric_tracker_rl.engine.configuration.splits import SPLITS, Stratum
+from metric_tracker_rl.engine.configuration.tasks import TaskConfig, resolve_named_or_custom_task
+from metric_tracker_rl.products.product_registry import find_product
+from openenv_kit.errors import InvalidValueError
+from openenv_kit.sealed_split import is_sealed_split
+from openenv_kit.splits import HashedSplits
+
+DEFAULT_SPLIT = "train"
+"""Split that is used if a reset gives an `index` but no `split`."""
+
+
+def resolve_task_of_reset_arguments(reset_arguments: Mapping[str, Any]) -> TaskConfig:
+    """Return the task id and configuration of the episode that the reset arguments select.
+
+    Args:
+        reset_arguments: either `split` and `index`, optionally with `policy` or `product`, or the
+            arguments of `resolve_named_or_custom_task`. Play rules are ignored, and None is treated
+            as missing.
+
+    Raises:
+        UnknownNameError, InvalidValueError: a value violates the limits of `EpisodeConfig`, or an
+            argument is given together with a split although the split's task determines it.
+        ConfigurationError: there is no such product, or it is not valid.
+    """
+    split, index = reset_arguments.get("split"), reset_arguments.get("index")
+    episode_arguments = {name: reset_arguments.get(name) for name in EPISODE_ARGUMENTS}
+    if split is None and index is None:
+        return resolve_named_or_custom_task(**episode_arguments)
+    for name, value in episode_arguments.items():
+        if value is not None and name not in ARGUMENTS_ALLOWED_WITH_SPLIT:
+            raise InvalidValueError(name, value, ALLOWED_WITH_SPLIT_TEXT)
+    splits = _find_splits(episode_arguments["product"], split)
+    task = splits.task(DEFAULT_SPLIT if split is None else split, 0 if index is None else index)
+    policy = episode_arguments["policy"]
+    return TaskConfig(task.task_id, replace(task.config, policy=policy) if policy else task.config)
+
+
+def _find_splits(product: object, split: object) -> HashedSplits[EpisodeConfig, Stratum]:
+    """Return the built-in splits, or those of a product.
+
+    A sealed task needs a product of the server. Otherwise, participants could choose one that makes
+    its tasks easy.
+    """
+    if product is None:
+        return SPLITS
+    if is_sealed_split(split) and not isinstance(product, str):
+        raise InvalidValueError("product", product, "the name of a product on a sealed split")
+    return build_product_splits(find_product(product))

@@ -1,0 +1,166 @@
+"""Room of a day: which changes of a product's data can pass their thresholds, and how far.
+
+A change must be able to reach `MIN_PLANNED_MULTIPLE` times the threshold of every series that the
+policy must flag. A count can fall by less than 90 %, a broken step by less than 95 %, and a rate
+can rise to 98 %.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from metric_tracker_rl.engine.definitions.thresholds import GUARD_BAND
+from metric_tracker_rl.engine.generation.planned_anomaly import MIN_PLANNED_MULTIPLE, CleanDay
+
+MAX_DROP = 0.90
+MAX_BREAK = 0.95
+MAX_RATE_FRACTION = 0.98
+LEAK_STEP_MULTIPLE = 0.82
+"""Largest loss of a leaking step in multiples of its threshold, which is below the guard band."""
+BISECTION_STEPS = 30
+_BELOW_GUARD_BAND = 1.0 - GUARD_BAND - 0.02
+
+
+class SizeRange(NamedTuple):
+    """Smallest and largest size of a deviation that can be planned."""
+
+    smallest: float
+    largest: float
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether there is any size in the range."""
+        return self.smallest <= self.largest
+
+
+class RoomOfDay:
+    """Sizes of the changes that are possible on one day, given as relative deviations.
+
+    Args:
+        day: the clean day.
+    """
+
+    def __init__(self, day: CleanDay) -> None:
+        self.day = day
+        self.limits = day.limits
+        columns = day.funnel.columns
+        self.rates = [day.baselines[column] / 100.0 for column in columns.step_rate_columns]
+        self.step_thresholds = [self.limits.thresholds[each] for each in columns.step_rate_columns]
+
+    def get_rate_drop(self, stage: int) -> SizeRange:
+        """Return the sizes of a drop of the step rate into a stage that is not a break."""
+        threshold = self.step_thresholds[stage - 1]
+        below_break = _BELOW_GUARD_BAND * self.limits.break_thresholds[stage - 1]
+        return SizeRange(MIN_PLANNED_MULTIPLE * threshold, min(MAX_DROP, below_break))
+
+    def get_rate_rise(self, stage: int) -> SizeRange:
+        """Return the allowed sizes of an increase in the rate of the step into a stage."""
+        threshold, rate = self.step_thresholds[stage - 1], self.rates[stage - 1]
+        largest = MAX_RATE_FRACTION / rate - 1.0 if rate else 0.0
+        return SizeRange(MIN_PLANNED_MULTIPLE * threshold, largest)
+
+    def get_break(self, stage: int) -> SizeRange:
+        """Return the sizes of a drop that breaks the step into a stage."""
+        threshold = self.limits.break_thresholds[stage - 1]
+        return SizeRange(MIN_PLANNED_MULTIPLE * threshold, min(MAX_BREAK, 2.0 * threshold))
+
+    def get_count_drop(self, stage: int) -> SizeRange:
+        """Return the sizes of a drop of traffic, or of lost events of an inner stage."""
+        if stage == 0:
+            return SizeRange(MIN_PLANNED_MULTIPLE * self.limits.thresholds[0], MAX_DROP)
+        threshold = max(
+            self.limits.thresholds[stage],
+            self.step_thresholds[stage - 1],
+            self.step_thresholds[stage],
+        )
+        largest = 1.0 - self.rates[stage] / MAX_RATE_FRACTION
+        return SizeRange(MIN_PLANNED_MULTIPLE * threshold, min(MAX_DROP, largest))
+
+    def get_count_rise(self, stage: int) -> SizeRange:
+        """Return the sizes of a rise of traffic, or of doubled events of an inner stage."""
+        smallest = MIN_PLANNED_MULTIPLE * self.limits.thresholds[stage]
+        if stage == 0:
+            return SizeRange(smallest, float("inf"))
+        rate_after = MIN_PLANNED_MULTIPLE * self.step_thresholds[stage]
+        if rate_after >= 1.0 or not self.rates[stage - 1]:
+            return SizeRange(smallest, 0.0)
+        # Twice as many events at a stage reduce the next step rate by half only.
+        smallest = max(
+            smallest,
+            MIN_PLANNED_MULTIPLE * self.step_thresholds[stage - 1],
+            rate_after / (1.0 - rate_after),
+        )
+        return SizeRange(smallest, MAX_RATE_FRACTION / self.rates[stage - 1] - 1.0)
+
+    def list_leak_ends(self, direction: float) -> list[int]:
+        """Return the last stages of the composite rates that can leak, or gain.
+
+        Args:
+            direction: -1.0 for a leak, 1.0 for a gain.
+        """
+        return [
+            end
+            for position, end in enumerate(self.day.funnel.composite_ends)
+            if self.get_leak_shares(position, direction).is_possible
+        ]
+
+    def get_leak_shares(self, position: int, direction: float) -> SizeRange:
+        """Return the strength of a leak that flags a composite rate and no shorter one.
+
+        The strength is the deviation of the steps before the last one as a share of their largest
+        deviation in a leak.
+
+        Args:
+            position: position of the composite rate, 0 for the shortest.
+            direction: -1.0 for a leak, 1.0 for a gain.
+        """
+        ends = self.day.funnel.composite_ends
+        end = ends[position]
+        if direction > 0 and any(
+            rate * (1.0 + LEAK_STEP_MULTIPLE * threshold) > MAX_RATE_FRACTION
+            for rate, threshold in zip(self.rates[:end], self.step_thresholds[:end], strict=True)
+        ):
+            return SizeRange(1.0, 0.0)
+        first = self.day.funnel.columns.composite_rates.start
+        thresholds = self.limits.thresholds
+        needed = MIN_PLANNED_MULTIPLE * thresholds[first + position]
+        last_share = 0.0 if position == 0 else 1.0
+
+        def measure(share: float) -> float:
+            shares = [share] * end if position == 0 else [share] * (end - 1) + [last_share]
+            return self.measure_composite_deviation(shares, direction)
+
+        smallest = _find_smallest_share(lambda share: measure(share) >= needed)
+        if position == 0:
+            return SizeRange(smallest, 1.0)
+        shorter_end, allowed = ends[position - 1], _BELOW_GUARD_BAND * thresholds[first]
+        largest = 1.0
+        if self.measure_composite_deviation([1.0] * shorter_end, direction) > allowed:
+            largest = _find_smallest_share(
+                lambda share: (
+                    self.measure_composite_deviation([share] * shorter_end, direction) > allowed
+                )
+            )
+        return SizeRange(smallest, largest)
+
+    def measure_composite_deviation(self, shares: list[float], direction: float) -> float:
+        """Return the size of a composite rate's deviation, given the strength of each step."""
+        product = 1.0
+        for share, threshold in zip(shares, self.step_thresholds, strict=False):
+            product *= 1.0 + direction * share * LEAK_STEP_MULTIPLE * threshold
+        return abs(product - 1.0)
+
+
+def _find_smallest_share(is_reached: Callable[[float], bool]) -> float:
+    """Return the smallest share from 0 to 1 that reaches a condition; 2 if none does."""
+    if not is_reached(1.0):
+        return 2.0
+    low, high = 0.0, 1.0
+    for _ in range(BISECTION_STEPS):
+        middle = (low + high) / 2.0
+        if is_reached(middle):
+            high = middle
+        else:
+            low = middle
+    return high

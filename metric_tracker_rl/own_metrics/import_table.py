@@ -1,0 +1,57 @@
+"""Makes a product from a user's table: fit, thresholds, room and certified levels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from metric_tracker_rl.own_metrics.certify_levels import (
+    CertifySeed,
+    certify_seed,
+    with_certified_levels,
+)
+from metric_tracker_rl.products.fit import TableFit, fit_product, fit_table
+from metric_tracker_rl.products.product import Product
+from openenv_kit.own_data.stage_counts import StageCounts
+from openenv_kit.own_data.support import ShowProgress
+
+
+@dataclass(frozen=True)
+class ImportedProduct:
+    """A product and the fit that it was made from.
+
+    Attributes:
+        product: the product, with its levels.
+        fit: fitted levels, residuals, and the days set aside.
+    """
+
+    product: Product
+    fit: TableFit
+
+    @property
+    def has_level(self) -> bool:
+        """Whether at least one level is on."""
+        return any(level.is_on for level in self.product.levels.values())
+
+
+def import_stage_counts(
+    table: StageCounts,
+    name: str,
+    worker_count: int = 1,
+    show_progress: ShowProgress | None = None,
+    certify: CertifySeed = certify_seed,
+) -> ImportedProduct:
+    """Fit a product to a table and certify its levels.
+
+    Args:
+        table: cleaned counts.
+        name: name of the product.
+        worker_count: number of processes that certify.
+        show_progress: wraps the iterator over certified seeds.
+        certify: certifies one seed.
+
+    Raises:
+        ProductRefused: the name is not a slug, or too few days are ordinary.
+    """
+    fitted = fit_product(table, name)
+    product = with_certified_levels(fitted, worker_count, show_progress, certify)
+    return ImportedProduct(product, fit_table(table))

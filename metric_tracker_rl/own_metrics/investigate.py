@@ -1,0 +1,101 @@
+"""Plays a window of a user's table, and compares a player's report with the reporting policy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from metric_tracker_rl.engine.configuration.play_rules import DEFAULT_PLAY_RULES
+from metric_tracker_rl.engine.definitions.report_row import ReportRow
+from metric_tracker_rl.engine.episode.episode import FunnelEpisode
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
+from metric_tracker_rl.engine.episode.table_window import create_table_window_episode
+from metric_tracker_rl.engine.grading.grader import grade_report
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
+from metric_tracker_rl.own_metrics.table_windows import build_window
+from metric_tracker_rl.products.product import Product
+from openenv_kit.own_data.cleaned_table import CleanedTable
+from openenv_kit.own_data.support import (
+    Agreement,
+    InvestigatedRow,
+    Investigation,
+    InvestigationRequest,
+)
+from openenv_kit.rollouts.run_policy import StartedSession
+from openenv_kit.session import Session
+
+TASK_ID = "own_table"
+"""Task id of an episode of a user's table."""
+
+
+@dataclass(frozen=True, eq=False)
+class TableInvestigation(Investigation):
+    """An episode of a window of a user's table.
+
+    Attributes:
+        episode: the episode.
+        view: the episode and its play rules.
+    """
+
+    episode: FunnelEpisode
+    view: EpisodeView
+
+    @property
+    def title(self) -> str:
+        dates = self.episode.dates
+        return f"{len(dates)} days from {dates[0]} to {dates[-1]}"
+
+    @property
+    def policy_rows(self) -> tuple[InvestigatedRow, ...]:
+        return _convert_rows(self.episode.expected_rows)
+
+    def start_session(self) -> StartedSession:
+        session = EpisodeSession()
+        return StartedSession(session, session.start_episode_from_view(TASK_ID, self.view))
+
+    def compare_report(self, session: Session) -> Agreement:
+        report = session.last_report if isinstance(session, EpisodeSession) else None
+        expected = self.episode.expected_rows
+        if report is None:
+            return Agreement(
+                both=(), only_player=(), only_policy=_convert_rows(expected), score=None
+            )
+        expected_keys = {row.key for row in expected}
+        submitted = list({row.key: row for row in report.valid_rows}.values())
+        submitted_keys = {row.key for row in submitted}
+        return Agreement(
+            both=_convert_rows([row for row in submitted if row.key in expected_keys]),
+            only_player=_convert_rows([row for row in submitted if row.key not in expected_keys]),
+            only_policy=_convert_rows([row for row in expected if row.key not in submitted_keys]),
+            score=grade_report(report, expected).score,
+        )
+
+
+def investigate_table(
+    table: CleanedTable, product: Product, request: InvestigationRequest
+) -> TableInvestigation:
+    """Make an episode of a window of a table.
+
+    Args:
+        table: cleaned table, whose calendar entries and holidays explain deviations.
+        product: product with the table's stages, which provides the thresholds.
+        request: window and tools.
+
+    Raises:
+        ConfigurationError: the table has other stages, or the window is not complete.
+    """
+    window = build_window(table.stage_counts, product, request.start, request.weeks, table.calendar)
+    episode = create_table_window_episode(product, window)
+    rules = DEFAULT_PLAY_RULES
+    if request.profile is not None:
+        rules = replace(rules, profile=request.profile)
+    # The number of expected rows would help a player, so it is hidden as in tasks of a split.
+    return TableInvestigation(episode, EpisodeView(episode, rules, is_split_task=True))
+
+
+def _convert_rows(rows: Sequence[ReportRow]) -> tuple[InvestigatedRow, ...]:
+    by_date = sorted(rows, key=lambda row: row.key)
+    return tuple(
+        InvestigatedRow(**{name: getattr(row, name) for name in InvestigatedRow._fields})
+        for row in by_date
+    )

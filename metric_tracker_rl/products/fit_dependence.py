@@ -1,0 +1,154 @@
+"""Fits how the daily residuals of a product depend on the day before and on each other."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from metric_tracker_rl.products.daily_values import FloatArray
+from metric_tracker_rl.products.fit_levels import get_grid_weights, get_score_grid
+from metric_tracker_rl.products.twin import compute_residuals
+
+MAX_FITTED_LAG1 = 0.95
+MAX_CORRELATION = 0.98
+BISECTION_STEPS = 40
+HERMITE_TERMS = 24
+"""Number of terms by which the correlation of residuals follows from that of the latents."""
+MIN_EIGENVALUE = 1e-4
+MIN_PAIRS = 10
+"""Smallest number of pairs of days that a correlation is computed from."""
+
+
+@dataclass(frozen=True)
+class Dependence:
+    """Dependence of the latent normals.
+
+    Attributes:
+        lag1: autocorrelation of each series from one day to the next, shape (series,).
+        noise_factor: lower triangle L of the innovations' correlations, shape (series, series).
+    """
+
+    lag1: FloatArray
+    noise_factor: FloatArray
+
+
+def fit_dependence(residuals: FloatArray, points: list[FloatArray]) -> Dependence:
+    """Find latent correlations whose residuals have the correlations of the table.
+
+    Matching the correlations of ranks would not be enough, because the residuals are skewed.
+
+    Args:
+        residuals: residuals of the ordinary days, shape (days, series); NaN elsewhere.
+        points: 13 residuals at the scores from −3 to 3, of each series.
+    """
+    series_count = residuals.shape[1]
+    coefficients = [_compute_hermite_coefficients(each) for each in points]
+    lag1 = np.array(
+        [
+            _find_latent_correlation(
+                compute_lag1_correlation(residuals[:, column]),
+                coefficients[column],
+                coefficients[column],
+                MAX_FITTED_LAG1,
+            )
+            for column in range(series_count)
+        ]
+    )
+    innovations = np.eye(series_count)
+    for row in range(series_count):
+        for column in range(row):
+            correlation = _find_latent_correlation(
+                compute_correlation(residuals[:, row], residuals[:, column]),
+                coefficients[row],
+                coefficients[column],
+                MAX_CORRELATION,
+            )
+            # The latents' correlation, from which that of their innovations follows.
+            product_of_lags = lag1[row] * lag1[column]
+            spread = math.sqrt((1.0 - lag1[row] ** 2) * (1.0 - lag1[column] ** 2))
+            innovation = correlation * (1.0 - product_of_lags) / spread
+            innovations[row, column] = innovation
+            innovations[column, row] = innovation
+    noise_factor = np.linalg.cholesky(_repair_correlations(innovations)).astype(np.float64)
+    return Dependence(lag1, noise_factor)
+
+
+def compute_lag1_correlation(values: FloatArray) -> float:
+    """Return the correlation of a day with the next one, over pairs of known values.
+
+    Mean and variance are those of all known values. Without enough pairs, it is 0.
+    """
+    known = np.isfinite(values)
+    is_pair = known[:-1] & known[1:]
+    if is_pair.sum() < MIN_PAIRS:
+        return 0.0
+    centred = values - values[known].mean()
+    variance = (centred[known] ** 2).mean()
+    if variance == 0.0:
+        return 0.0
+    return float((centred[:-1][is_pair] * centred[1:][is_pair]).mean() / variance)
+
+
+def compute_correlation(first: FloatArray, second: FloatArray) -> float:
+    """Return the correlation of two series over the days on which both are known.
+
+    Without enough such days, or if a series is constant, it is 0.
+    """
+    is_pair = np.isfinite(first) & np.isfinite(second)
+    if is_pair.sum() < MIN_PAIRS:
+        return 0.0
+    first_centred = first[is_pair] - first[is_pair].mean()
+    second_centred = second[is_pair] - second[is_pair].mean()
+    scale = math.sqrt((first_centred**2).sum() * (second_centred**2).sum())
+    return float((first_centred * second_centred).sum() / scale) if scale > 0.0 else 0.0
+
+
+def _compute_hermite_coefficients(points: FloatArray) -> FloatArray:
+    """Return the coefficients of normalized Hermite polynomials, scaled to a sum of squares of 1.
+
+    With coefficients a and b, latents of correlation ρ give residuals of correlation Σ a b ρⁿ. The
+    coefficients of a constant are 0.
+    """
+    scores, weights = get_score_grid(), get_grid_weights()
+    residuals = compute_residuals(scores, tuple(points.tolist()))
+    residuals = residuals - (residuals * weights).sum()
+    coefficients = np.zeros(HERMITE_TERMS)
+    previous, current = np.zeros_like(scores), np.ones_like(scores)
+    for term in range(HERMITE_TERMS):
+        degree = term + 1
+        previous, current = (
+            current,
+            (scores * current - math.sqrt(degree - 1.0) * previous) / math.sqrt(degree),
+        )
+        coefficients[term] = (residuals * current * weights).sum()
+    size = math.sqrt((coefficients**2).sum())
+    return coefficients / size if size > 0.0 else coefficients
+
+
+def _find_latent_correlation(
+    target: float, first: FloatArray, second: FloatArray, largest: float
+) -> float:
+    """Return the latent correlation in [−largest, largest] that gives a correlation."""
+    if not (first.any() and second.any()):
+        return 0.0
+    powers = np.arange(1, HERMITE_TERMS + 1)
+    low, high = -largest, largest
+    for _ in range(BISECTION_STEPS):
+        middle = (low + high) / 2.0
+        if (first * second * middle**powers).sum() < target:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2.0
+
+
+def _repair_correlations(correlations: FloatArray) -> FloatArray:
+    """Return a positive definite correlation matrix that is close to the given matrix."""
+    values, vectors = np.linalg.eigh(correlations)
+    if values[0] >= MIN_EIGENVALUE:
+        return correlations
+    repaired = (vectors * np.maximum(values, MIN_EIGENVALUE)) @ vectors.T
+    scales = np.sqrt(np.diag(repaired))
+    return repaired / np.outer(scales, scales)

@@ -1,0 +1,166 @@
+"""Fits a series' levels, weekday factors and the distribution of its residuals."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from metric_tracker_rl.products.daily_values import BoolArray, FloatArray, IntArray
+from metric_tracker_rl.products.parse_product import MAX_RESIDUAL, MIN_LEVEL
+from metric_tracker_rl.products.product import (
+    DAYS_PER_BLOCK,
+    DAYS_PER_WEEK,
+    RESIDUAL_SCORES,
+    count_blocks,
+)
+from metric_tracker_rl.products.twin import compute_levels, compute_residuals
+
+FIT_PASSES = 4
+"""Number of times that levels and weekday factors are estimated in turn."""
+MIN_DAYS_OF_BLOCK = 10
+"""Smallest number of days whose median is a block's level."""
+UNUSUAL_SCALES = 4.0
+"""Number of scales beyond which a day is unusual."""
+MAX_UNUSUAL_SHARE = 0.05
+"""Largest share of the usable days that are set aside as unusual."""
+MIN_SCALE = 1e-9
+EXTREME_DAYS = 3
+"""Number of days whose mean is an outermost residual, so that no single day is stored."""
+MAD_TO_STANDARD_DEVIATION = 1.4826
+_SCORE_GRID = np.linspace(-8.0, 8.0, 6401)
+_GRID_WEIGHTS = np.exp(-_SCORE_GRID * _SCORE_GRID / 2.0)
+_GRID_WEIGHTS /= _GRID_WEIGHTS.sum()
+
+
+@dataclass(frozen=True)
+class FittedLevel:
+    """Levels and weekday factors of a series.
+
+    Attributes:
+        block_levels: level of each block of 28 days.
+        weekday_factors: seven factors, Monday first, whose mean is 1 over the open weekdays; 0 on
+            weekdays without values.
+    """
+
+    block_levels: FloatArray
+    weekday_factors: FloatArray
+
+
+def get_score_grid() -> FloatArray:
+    """Return a grid of standard normal scores that integrals are computed on."""
+    return _SCORE_GRID
+
+
+def get_grid_weights() -> FloatArray:
+    """Return the probabilities of the scores of `get_score_grid`, which add up to 1."""
+    return _GRID_WEIGHTS
+
+
+def fit_level(values: FloatArray, weekdays: IntArray) -> FittedLevel:
+    """Estimate levels and weekday factors in turn.
+
+    Args:
+        values: values of a series by day; NaN on days that are not used.
+        weekdays: weekday of each day, 0 for Monday.
+    """
+    days = len(values)
+    is_used = np.isfinite(values)
+    factors = np.array(
+        [float(is_used[weekdays == weekday].any()) for weekday in range(DAYS_PER_WEEK)]
+    )
+    is_open = factors > 0.0
+    blocks = np.zeros(count_blocks(days))
+    for _ in range(FIT_PASSES):
+        blocks = _fit_block_levels(values, factors[weekdays], is_used)
+        levels = compute_levels(tuple(blocks.tolist()), days, 0)
+        for weekday in np.flatnonzero(is_open):
+            is_day = is_used & (weekdays == weekday)
+            factors[weekday] = _compute_typical_value(values[is_day] / levels[is_day]) or 1.0
+        mean_factor = factors[is_open].mean()
+        factors /= mean_factor
+        blocks *= mean_factor
+    return FittedLevel(np.maximum(blocks, MIN_LEVEL), factors)
+
+
+def compute_fitted_values(level: FittedLevel, weekdays: IntArray) -> FloatArray:
+    """Return level times weekday factor of each day, shape (days,)."""
+    levels = compute_levels(tuple(level.block_levels.tolist()), len(weekdays), 0)
+    return levels * level.weekday_factors[weekdays]
+
+
+def find_unusual_days(residuals: FloatArray) -> BoolArray:
+    """Return which days lie far from their level in some series, shape (days,).
+
+    At most 5 % of the days are unusual; if more are far, the farthest ones.
+
+    Args:
+        residuals: relative residuals, shape (days, series); NaN where a value is undefined.
+    """
+    sizes = np.abs(residuals)
+    scales = np.maximum(
+        MIN_SCALE,
+        np.maximum(
+            MAD_TO_STANDARD_DEVIATION * np.nanmedian(sizes, axis=0),
+            np.nanquantile(sizes, 0.90, axis=0) / 3.0,
+        ),
+    )
+    multiples = np.nan_to_num(sizes / scales, nan=0.0).max(axis=1)
+    usable_days = int(np.isfinite(residuals).any(axis=1).sum())
+    largest_count = math.floor(MAX_UNUSUAL_SHARE * usable_days)
+    is_unusual = np.zeros(len(residuals), dtype=np.bool_)
+    is_unusual[np.argsort(-multiples, kind="stable")[:largest_count]] = True
+    return is_unusual & (multiples > UNUSUAL_SCALES)
+
+
+def fit_residual_points(residuals: FloatArray) -> FloatArray:
+    """Return the 13 residuals that belong to the scores from −3 to 3, in ascending order.
+
+    They are shifted and scaled so that twins have the mean and the standard deviation of the given
+    residuals. The outermost points are means of the three most extreme days before that.
+
+    Args:
+        residuals: residuals of the ordinary days; NaN where a value is undefined.
+    """
+    known = np.sort(residuals[np.isfinite(residuals)])
+    if not len(known):
+        return np.zeros(len(RESIDUAL_SCORES))
+    probabilities = [0.5 * (1.0 + math.erf(score / math.sqrt(2.0))) for score in RESIDUAL_SCORES]
+    lowest, highest = known[:EXTREME_DAYS].mean(), known[-EXTREME_DAYS:].mean()
+    points = np.clip(np.quantile(known, probabilities), lowest, highest)
+    points[0], points[-1] = lowest, highest
+    drawn = compute_residuals(_SCORE_GRID, tuple(points.tolist()))
+    drawn_mean = (drawn * _GRID_WEIGHTS).sum()
+    drawn_deviation = math.sqrt((((drawn - drawn_mean) ** 2) * _GRID_WEIGHTS).sum())
+    scale = known.std() / drawn_deviation if drawn_deviation > 0.0 else 0.0
+    return np.clip(known.mean() + scale * (points - drawn_mean), -1.0, MAX_RESIDUAL)
+
+
+def _fit_block_levels(
+    values: FloatArray, factors_by_day: FloatArray, is_used: BoolArray
+) -> FloatArray:
+    """Return the median of each block; blocks with few days are interpolated."""
+    days = len(values)
+    block_of_day = np.arange(days) // DAYS_PER_BLOCK
+    block_count = count_blocks(days)
+    levels = np.full(block_count, np.nan)
+    for block in range(block_count):
+        is_in_block = is_used & (block_of_day == block)
+        if is_in_block.sum() >= MIN_DAYS_OF_BLOCK:
+            levels[block] = _compute_typical_value(
+                values[is_in_block] / factors_by_day[is_in_block]
+            )
+    known = np.flatnonzero(np.isfinite(levels))
+    if not len(known):
+        typical = _compute_typical_value(values[is_used] / factors_by_day[is_used])
+        return np.full(block_count, max(typical, MIN_LEVEL))
+    interpolated = np.interp(np.arange(block_count), known, levels[known])
+    return np.maximum(interpolated, MIN_LEVEL)
+
+
+def _compute_typical_value(values: FloatArray) -> float:
+    """Return the median, or the mean where the median is 0, as for rates of rare events."""
+    if not len(values):
+        return 0.0
+    return float(np.median(values)) or float(np.mean(values))

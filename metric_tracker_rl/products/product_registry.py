@@ -1,0 +1,168 @@
+"""Products by name: those of the variable PRODUCTS, and those that a reset contains.
+
+PRODUCTS lists product files, or folders of them, separated by `os.pathsep`. Every process reads it
+from its own environment variables, so a server's workers and process pools know the same products.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from metric_tracker_rl.products.field_reader import ProductRefused
+from metric_tracker_rl.products.parse_product import (
+    MAX_PRODUCT_BYTES,
+    parse_product,
+    serialize_within_size_limit,
+)
+from metric_tracker_rl.products.product import ENVIRONMENT_NAME, Product
+from metric_tracker_rl.products.product_file import read_product
+from openenv_kit.byte_cache import ByteCache
+from openenv_kit.errors import ConfigurationError, InvalidValueError, build_unknown_name_message
+from openenv_kit.own_data.product_paths import (
+    add_path_to_variable,
+    iter_product_paths,
+    read_environment_name,
+)
+from openenv_kit.variables import PRODUCTS_VARIABLE
+
+INLINE_CACHE_BYTES = 16 << 20
+"""Largest total size of the cached products that resets contained."""
+PARSED_PRODUCT_BYTES = 4 * MAX_PRODUCT_BYTES
+"""Estimated memory of a parsed product."""
+VARIABLE_CACHE_SIZE = 8
+HOW_TO_ADD_PRODUCTS = (
+    "A server gets its products with `server --product FILE`, a command with `--product FILE`, "
+    f"and both from the variable {PRODUCTS_VARIABLE}."
+)
+
+ProductInput: TypeAlias = str | Mapping[str, Any] | Product
+"""A product's name, its mapping, or the product itself."""
+
+
+@dataclass(frozen=True)
+class RegisteredProducts:
+    """The products that the variable PRODUCTS lists.
+
+    Attributes:
+        by_name: the products, sorted by name.
+        problems: messages about the files that cannot be used, with their names.
+    """
+
+    by_name: Mapping[str, Product]
+    problems: tuple[str, ...]
+
+
+class UnknownProductError(ConfigurationError):
+    """A name that no product of this process has."""
+
+    def __init__(self, name: object, products: RegisteredProducts) -> None:
+        message = build_unknown_name_message("product", name, products.by_name or ("none",))
+        super().__init__(" ".join((message, HOW_TO_ADD_PRODUCTS, *products.problems)))
+
+
+def get_registered_products() -> RegisteredProducts:
+    """Return the products of the variable PRODUCTS, which are read once for each of its values."""
+    return _read_registered_products(os.environ.get(PRODUCTS_VARIABLE, ""))
+
+
+def require_usable_product_files() -> None:
+    """Check that every file of the variable PRODUCTS can be used.
+
+    Raises:
+        ProductRefused: a file cannot be used. The message names it.
+    """
+    for problem in get_registered_products().problems:
+        raise ProductRefused(problem)
+
+
+def register_product_file(path: Path) -> Product:
+    """Add a product file to the variable PRODUCTS of this process, and return its product.
+
+    Processes that this process starts afterwards know the product too.
+
+    Raises:
+        ProductRefused: the file cannot be used, or another file has a product of the same name.
+        ConfigurationError: the path contains the separator of the variable.
+    """
+    product = read_product(path)
+    variable = add_path_to_variable(os.environ.get(PRODUCTS_VARIABLE, ""), path)
+    _read_registered_products.cache_clear()  # the file may have been written again
+    registered = _read_registered_products(variable)
+    if registered.by_name.get(product.name) != product:
+        raise ProductRefused(
+            f"{path.name} has the product {product.name!r}, and so has another file of "
+            f"{PRODUCTS_VARIABLE}: import one of the tables again with another --name."
+        )
+    os.environ[PRODUCTS_VARIABLE] = variable
+    return product
+
+
+def find_product(value: object) -> Product:
+    """Return the product of a reset argument.
+
+    Args:
+        value: name of a product of PRODUCTS, a mapping with the structure of the product file, or
+            a product.
+
+    Raises:
+        UnknownProductError: no product has this name.
+        ProductRefused: the mapping is too large or has a wrong value.
+        InvalidValueError: the value is of another type.
+    """
+    if isinstance(value, Product):
+        return value
+    if isinstance(value, Mapping):
+        return _find_inline_product(value)
+    if not isinstance(value, str):
+        raise InvalidValueError("product", value, "the name of a product, or the product itself")
+    products = get_registered_products()
+    if value not in products.by_name:
+        raise UnknownProductError(value, products)
+    return products.by_name[value]
+
+
+_INLINE_PRODUCTS: ByteCache[str, Product] = ByteCache(
+    INLINE_CACHE_BYTES, lambda _: PARSED_PRODUCT_BYTES
+)
+
+
+def _find_inline_product(content: Mapping[str, Any]) -> Product:
+    """Return the product of a mapping, from the cache if it was parsed before."""
+    text = serialize_within_size_limit(content)
+    key = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+    return _INLINE_PRODUCTS.get_or_create(key, lambda: parse_product(content))
+
+
+@lru_cache(maxsize=VARIABLE_CACHE_SIZE)
+def _read_registered_products(variable: str) -> RegisteredProducts:
+    """Read the product files of a value of PRODUCTS.
+
+    Files of other environments are skipped. If several files have different products of one name,
+    none of them is used, because otherwise the order of the files would decide which is played.
+    """
+    files_by_name: dict[str, dict[Path, Product]] = {}
+    problems = []
+    for path in iter_product_paths(variable):
+        if read_environment_name(path) not in (None, ENVIRONMENT_NAME):
+            continue
+        try:
+            product = read_product(path)
+        except ProductRefused as error:
+            problems.append(f"{path.name}: {error}")
+        else:
+            files_by_name.setdefault(product.name, {})[path] = product
+    by_name = {}
+    for name, files in sorted(files_by_name.items()):
+        product, *others = files.values()
+        if all(other == product for other in others):
+            by_name[name] = product
+        else:
+            paths = ", ".join(path.name for path in files)
+            problems.append(f"{paths}: different products of the name {name!r}.")
+    return RegisteredProducts(by_name, tuple(problems))

@@ -1,0 +1,184 @@
+"""Thresholds of a product's series: how far clean twins deviate from their baselines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from metric_tracker_rl.engine.definitions.levels import LEVELS
+from metric_tracker_rl.engine.definitions.severity import SeverityBounds
+from metric_tracker_rl.products.daily_values import FloatArray, IntArray, compute_step_rates
+from metric_tracker_rl.products.parse_product import (
+    MAX_THRESHOLD,
+    MIN_RELATIVE_THRESHOLD,
+    MIN_SHARE_THRESHOLD,
+)
+from metric_tracker_rl.products.product import DAYS_PER_WEEK, Product
+from metric_tracker_rl.products.twin import TwinDays, generate_twin_days
+from openenv_kit.bitstream import BitStream
+
+LEVEL_FACTORS = {name: level.product_threshold_factor for name, level in LEVELS.items()}
+"""Factor by which a level multiplies the thresholds of a product."""
+EXCESS_MULTIPLES = (2.0, 6.0, 12.0)
+"""Impossible counts of medium, high and critical severity, in multiples of a product's unit."""
+EVENTS_PER_EXCESS_UNIT = 10_000.0
+"""Events of the first stage a day for each unit of impossible counts; the unit is at least 1."""
+MIN_BREAK_THRESHOLD, MAX_BREAK_THRESHOLD = 0.35, 0.85
+BREAK_MULTIPLE = 1.6
+"""Break threshold in multiples of a step rate's threshold."""
+
+
+@dataclass(frozen=True)
+class WindowKind:
+    """Clean twin windows that thresholds are computed from.
+
+    Attributes:
+        days: number of days of a window.
+        windows: number of windows.
+    """
+
+    days: int
+    windows: int
+
+
+WINDOW_KINDS = (WindowKind(days=28, windows=300), WindowKind(days=56, windows=150))
+QUANTILE = 0.9995
+"""Share of clean deviations that lie within a threshold before it is enlarged."""
+MARGIN = 1.1
+"""Factor by which the quantile is enlarged."""
+_ROUNDING_TOLERANCE = 1e-9
+"""Share of a rounding step by which a value may exceed a multiple and still be rounded down."""
+
+
+def with_computed_thresholds(product: Product) -> Product:
+    """Return the product with the thresholds that its twins need."""
+    thresholds = compute_thresholds(product)
+    return replace(
+        product,
+        series=tuple(
+            replace(series, threshold=thresholds[series.name]) for series in product.series
+        ),
+        other_thresholds={name: thresholds[name] for name in product.other_thresholds},
+    )
+
+
+def compute_thresholds(product: Product) -> dict[str, float]:
+    """Return the threshold of each daily series, by name.
+
+    It is 1.1 times the 99.95 % quantile of clean deviations, of windows of 28 or 56 days, whichever
+    is larger, rounded up to whole percent.
+    """
+    quantiles = np.max(
+        [
+            compute_deviation_quantiles(list(iter_clean_deviations(product, kind)))
+            for kind in WINDOW_KINDS
+        ],
+        axis=0,
+    )
+    return {
+        name: _round_up_threshold(MARGIN * quantile, is_share=name == product.daytime_share_name)
+        for name, quantile in zip(product.column_names, quantiles.tolist(), strict=True)
+    }
+
+
+def iter_clean_deviations(product: Product, kind: WindowKind) -> Iterator[FloatArray]:
+    """Generate the absolute deviations of clean twin windows.
+
+    Yields:
+        One array for each window, shape (open days, columns in the order of `column_names`).
+    """
+    for window in range(kind.windows):
+        stream = BitStream(f"product thresholds {kind.days}", window)
+        first_weekday = window % DAYS_PER_WEEK
+        twin_days = generate_twin_days(stream, product, kind.days, first_weekday)
+        deviations = compute_deviations_from_weekday_medians(
+            compute_column_values(twin_days, product), product
+        )
+        weekdays = (first_weekday + np.arange(kind.days)) % DAYS_PER_WEEK
+        is_open = ~np.isin(weekdays, product.closed_weekdays)
+        yield np.abs(deviations[is_open])
+
+
+def compute_deviation_quantiles(deviations: list[FloatArray]) -> FloatArray:
+    """Return the quantile of each column that thresholds are based on, shape (columns,)."""
+    quantiles: FloatArray = np.quantile(np.concatenate(deviations), QUANTILE, axis=0)
+    return quantiles
+
+
+def compute_column_values(twin_days: TwinDays, product: Product) -> FloatArray:
+    """Return the values of all daily series, shape (days, columns).
+
+    A rate whose denominator is 0 is 0, as in the reporting policy.
+    """
+    counts: IntArray = twin_days.counts
+    composites = [counts[:, end] / np.maximum(counts[:, 0], 1) for end in product.composite_ends]
+    columns = [*counts.T, *np.nan_to_num(compute_step_rates(counts), nan=0.0).T, *composites]
+    if twin_days.daytime_shares is not None:
+        columns.append(twin_days.daytime_shares)
+    return np.stack(columns, axis=-1)
+
+
+def compute_deviations_from_weekday_medians(values: FloatArray, product: Product) -> FloatArray:
+    """Return deviations from the same weekday's median over the window.
+
+    Deviations are relative, but absolute for the daytime share. A baseline of 0 gives 0.
+
+    Args:
+        values: shape (days, columns); the number of days is a multiple of seven.
+        product: product that decides whether the last column is a daytime share.
+    """
+    weeks = len(values) // DAYS_PER_WEEK
+    by_week = values.reshape(weeks, DAYS_PER_WEEK, -1)
+    baselines = np.tile(np.median(by_week, axis=0), (weeks, 1))
+    scales = baselines.copy()
+    if product.is_hourly:
+        scales[:, -1] = 1.0
+    deviations = np.zeros_like(values)
+    np.divide(values - baselines, scales, out=deviations, where=baselines > 0.0)
+    return deviations
+
+
+def compute_level_thresholds(product: Product, factor: float) -> dict[str, float]:
+    """Return the threshold of each daily series on a level, by name.
+
+    Args:
+        product: product with thresholds.
+        factor: factor of the level, one of `LEVEL_FACTORS` or between two of them.
+    """
+    return {
+        name: _round_up(threshold * factor, 0.001)
+        for name, threshold in product.thresholds_by_column.items()
+    }
+
+
+def compute_break_threshold(step_rate_threshold: float) -> float:
+    """Return the break threshold of a step whose rate has the given threshold."""
+    return min(
+        MAX_BREAK_THRESHOLD,
+        max(MIN_BREAK_THRESHOLD, round(BREAK_MULTIPLE * step_rate_threshold, 6)),
+    )
+
+
+def build_excess_severity_bounds(product: Product) -> SeverityBounds:
+    """Return the severity bounds of impossible counts, in events.
+
+    They grow with the median level of the first stage.
+    """
+    unit = max(1.0, product.count_series.median_level / EVENTS_PER_EXCESS_UNIT)
+    medium, high, critical = (round(multiple * unit, 6) for multiple in EXCESS_MULTIPLES)
+    return SeverityBounds(medium, high, critical)
+
+
+def _round_up_threshold(value: float, *, is_share: bool) -> float:
+    lowest = MIN_SHARE_THRESHOLD if is_share else MIN_RELATIVE_THRESHOLD
+    highest = 1.0 if is_share else MAX_THRESHOLD
+    return min(highest, max(lowest, _round_up(value, 0.01)))
+
+
+def _round_up(value: float, step: float) -> float:
+    """Return the smallest multiple of a decimal step that is not below a value."""
+    steps = math.ceil(value / step - _ROUNDING_TOLERANCE)
+    return round(steps * step, 6)

@@ -1,0 +1,188 @@
+"""`metric-tracker investigate`: a policy or a model investigates a window of a user's table."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from openenv_kit.agent.command_line import DEFAULT_POLICY
+from openenv_kit.agent.play_session import play_session
+from openenv_kit.agent.players import Player, ScriptedPlayer
+from openenv_kit.agent.settings import AgentSettings, load_settings
+from openenv_kit.cli.common import EnvironmentOption
+from openenv_kit.cli.table_options import with_table_options
+from openenv_kit.cli.table_output import (
+    TableExitCode,
+    is_person_present,
+    print_lines,
+    print_table_description,
+    report_refusals,
+)
+from openenv_kit.environment import Environment, get_environment
+from openenv_kit.errors import ConfigurationError, require_name
+from openenv_kit.own_data.options import ImportOptions
+from openenv_kit.own_data.product_argument import require_own_data
+from openenv_kit.own_data.support import (
+    Agreement,
+    InvestigatedRow,
+    InvestigationRequest,
+    SummaryLine,
+)
+from openenv_kit.own_data.write_files import PRIVATE_MODE, OutputFile, write_files
+from openenv_kit.rollouts.run_policy import StartedSession
+
+MIN_DAYS = 28
+"""Smallest number of days of the table."""
+OPENAI_HOST = "api.openai.com"
+"""Host that the model's client uses if no address is set."""
+
+
+@with_table_options
+def investigate(
+    options: ImportOptions,
+    product: Annotated[Path, typer.Option(help="Product file of an import.")],
+    start: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="First day. Default: the table's last days."),
+    ] = None,
+    weeks: Annotated[int, typer.Option(help="Number of weeks: 4 or 8.")] = 4,
+    policy: Annotated[
+        str | None, typer.Option(help="Scripted policy that plays. Default: reference.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Model that plays instead; its endpoint is set as for inference.py."),
+    ] = None,
+    profile: Annotated[str | None, typer.Option(help="Tools: standard or lean.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="CSV file for the rows of the player and the policy.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Send numbers to the model without asking.")
+    ] = False,
+    environment: EnvironmentOption = None,
+) -> None:
+    """Play a window of your table with the same tools as in the tasks, and print what was found.
+
+    Exit codes: 0 done, 2 refused, 3 no report was submitted.
+    """
+    with report_refusals():
+        environment_object = get_environment(environment)
+        own_data = require_own_data(environment_object)
+        if policy and model:
+            raise ConfigurationError("--policy and --model exclude each other.")
+        if out is not None and out.exists() and not force:
+            raise ConfigurationError(f"{out.name} already exists; pass --force to overwrite.")
+        player = _choose_player(environment_object, policy, model, skip_question=yes)
+        from openenv_kit.own_data.check_days import TableLimits
+        from openenv_kit.own_data.clean_table import load_table
+
+        table = load_table(options, TableLimits(min_days=MIN_DAYS))
+        print_table_description(table)
+        request = InvestigationRequest(
+            start=None if start is None else start.date(), weeks=weeks, profile=profile
+        )
+        investigation = own_data.start_investigation(table, product, request)
+        started = investigation.start_session()
+        stop_reason = asyncio.run(_play(environment_object, player, started))
+        agreement = investigation.compare_report(started.session)
+        print_lines([SummaryLine("Window", investigation.title)])
+        print_lines(iter_agreement_lines(agreement, player.name, stop_reason))
+        if out is not None:
+            write_files([OutputFile(out, format_rows_csv(agreement), PRIVATE_MODE)])
+            print_lines([SummaryLine("Wrote", f"{out} (contains your numbers)")])
+    has_report = agreement.score is not None
+    raise typer.Exit(TableExitCode.DONE if has_report else TableExitCode.NEEDS_ATTENTION)
+
+
+def iter_agreement_lines(
+    agreement: Agreement, player_name: str, stop_reason: str = ""
+) -> Iterator[SummaryLine]:
+    """Yield the rows that both have, those of the player only, those of the policy only, a sum."""
+    for title, rows in (
+        ("Both", agreement.both),
+        ("Only player", agreement.only_player),
+        ("Only policy", agreement.only_policy),
+    ):
+        for row in rows:
+            yield SummaryLine(title, describe_row(row))
+    if agreement.score is None:
+        yield SummaryLine("Agreement", f"{player_name} submitted no report. {stop_reason}".strip())
+        return
+    policy_rows = len(agreement.both) + len(agreement.only_policy)
+    player_rows = len(agreement.both) + len(agreement.only_player)
+    yield SummaryLine(
+        "Agreement",
+        f"{player_name} reported {player_rows} rows, the reporting policy finds {policy_rows}, "
+        f"both have {len(agreement.both)}; score {agreement.score:.4f}",
+    )
+
+
+def describe_row(row: InvestigatedRow) -> str:
+    """Return a report row in one line."""
+    return (
+        f"{row.date} {row.entity_name}: {row.anomaly_type}, {row.observed_value:g} instead of "
+        f"{row.baseline_value:g} ({row.severity})"
+    )
+
+
+def format_rows_csv(agreement: Agreement) -> str:
+    """Return all rows as CSV; the column `found_by` says who has a row."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["found_by", *InvestigatedRow._fields])
+    for found_by, rows in (
+        ("both", agreement.both),
+        ("player", agreement.only_player),
+        ("policy", agreement.only_policy),
+    ):
+        writer.writerows([found_by, *row] for row in rows)
+    return stream.getvalue()
+
+
+async def _play(environment: Environment, player: Player, started: StartedSession) -> str:
+    """Play, and return why the player stopped early; empty if the episode was finished."""
+    try:
+        episode = await play_session(environment, player, started)
+        return episode.stop_reason
+    finally:
+        await player.close()
+
+
+def _choose_player(
+    environment: Environment, policy: str | None, model: str | None, *, skip_question: bool
+) -> Player:
+    if model is None:
+        name = require_name("policy", policy or DEFAULT_POLICY, environment.policies)
+        return ScriptedPlayer(environment.policies[name])
+    settings = load_settings(default_benchmark=environment.name)
+    settings = settings.model_copy(update={"model": model})
+    if settings.api_key is None and not settings.is_local_model:
+        raise ConfigurationError("--model needs a key or an endpoint on this machine.")
+    if not (skip_question or settings.is_local_model):
+        _ask_before_numbers_leave(settings)
+    from openenv_kit.agent.model_player import ModelPlayer  # imports openai, which is slow
+
+    return ModelPlayer(settings)
+
+
+def _ask_before_numbers_leave(settings: AgentSettings) -> None:
+    """Name the endpoint's host, and ask whether numbers may be sent to it.
+
+    Raises:
+        ConfigurationError: nobody is there to answer.
+        typer.Abort: the answer is no.
+    """
+    host = urlsplit(settings.api_base_url or "").hostname or OPENAI_HOST
+    if not is_person_present():
+        raise ConfigurationError(f"Numbers of your table would be sent to {host}; pass --yes.")
+    typer.confirm(f"Send numbers of your table to {host}?", abort=True)

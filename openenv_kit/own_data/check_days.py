@@ -1,0 +1,303 @@
+"""Conditions on the days of a table, in the order in which they are checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import numpy.typing as npt
+
+from openenv_kit.own_data.cleaned_table import TableRefused
+from openenv_kit.own_data.count_text import count_text
+from openenv_kit.own_data.day_grid import CLOSED_SHARE, DayGrid
+from openenv_kit.own_data.options import ImportOptions
+from openenv_kit.own_data.stage_counts import DayStatus, Grain
+
+MIN_LAST_DAY_SHARE = 0.6
+"""Smallest share of its weekday's median that the first count of a complete last day has."""
+MAX_MISSING_SHARE = 0.05
+MAX_IMPOSSIBLE_DAY_SHARE = 0.02
+MAX_IMPOSSIBLE_HOUR_SHARE = 0.01
+MAX_DAYS = 1_100
+LEVEL_BLOCK_DAYS = 28
+MAX_LEVEL_RATIO = 1.5
+MIN_ORDINARY_DAYS = 10
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+@dataclass(frozen=True)
+class TableLimits:
+    """Which tables an environment can be fitted to; the defaults are those of a funnel.
+
+    Attributes:
+        min_days: smallest number of days.
+        min_stages: smallest number of stages.
+        max_stages: largest number of stages.
+        min_daily_median: smallest median of the first stage's counts, by day.
+    """
+
+    min_days: int = 84
+    min_stages: int = 2
+    max_stages: int = 8
+    min_daily_median: int = 10
+
+
+def keep_selected_days(grid: DayGrid, options: ImportOptions) -> bool:
+    """Keep the days from `--from` to `--until`.
+
+    Returns:
+        Whether the table's last day was kept.
+
+    Raises:
+        TableRefused: no day is left.
+    """
+    last = grid.get_date(grid.days - 1)
+    first_kept = max(options.from_date or grid.start, grid.start)
+    last_kept = min(options.until_date or last, last)
+    if first_kept > last_kept:
+        raise TableRefused(
+            f"No day is left: the table starts on {grid.start}; change --until."
+            if last_kept < grid.start
+            else f"No day is left: the table ends on {last}; change --from."
+        )
+    grid.keep_days((first_kept - grid.start).days, (last_kept - grid.start).days + 1)
+    return last_kept == last
+
+
+def refuse_weekly_data(grid: DayGrid) -> None:
+    """Refuse a table with one row per week, month or longer.
+
+    Raises:
+        TableRefused: the table is not daily.
+    """
+    days = np.flatnonzero(grid.has_rows)
+    if len(days) < 3:
+        return
+    distance = int(np.median(np.diff(days)))
+    if distance >= 7:
+        kind = "weekly" if distance < 28 else "monthly"
+        raise TableRefused(
+            f"{distance} days lie between rows, as after {grid.get_date(int(days[0]))}: {kind} "
+            "data; export one row per day or hour."
+        )
+
+
+def use_differences(grid: DayGrid, options: ImportOptions, actions: list[str]) -> None:
+    """Replace running totals by their differences, if the user says that they are totals.
+
+    Raises:
+        TableRefused: all counts only grow without `--running-total`, or a total falls with it.
+    """
+    slots = np.flatnonzero(grid.is_present.all(axis=2).reshape(-1))
+    totals = grid.counts.reshape(-1, grid.counts.shape[2])[slots]
+    steps = np.diff(totals, axis=0)
+    if not options.running_total:
+        if len(steps) >= 20 and (steps >= 0).all() and (steps[:, 0] > 0).mean() > 0.5:
+            raise TableRefused(
+                "Each count is at least as high as the one before it, in all stages; if they are "
+                "totals since the start, pass --running-total."
+            )
+        return
+    hours = grid.counts.shape[1]
+    falling = np.flatnonzero((steps < 0).any(axis=1))
+    if len(falling):
+        day = grid.get_date(int(slots[falling[0] + 1]) // hours)
+        raise TableRefused(
+            f"{day}: a running total falls; leave out --running-total, or select days with --from."
+        )
+    differences = np.zeros_like(grid.counts)
+    is_present = np.zeros_like(grid.is_present)
+    follows = np.flatnonzero(np.diff(slots) == 1)
+    differences.reshape(-1, totals.shape[1])[slots[follows + 1]] = steps[follows]
+    is_present.reshape(-1, totals.shape[1])[slots[follows + 1]] = True
+    grid.counts, grid.is_present = differences, is_present
+    actions.append(
+        f"{count_text(len(follows), 'difference')} of running totals taken; the first row has none"
+    )
+    complete = np.flatnonzero(grid.is_present.all(axis=(1, 2)))
+    if len(complete):
+        grid.keep_days(int(complete[0]), grid.days)
+
+
+def drop_last_days(
+    grid: DayGrid,
+    options: ImportOptions,
+    *,
+    has_last_day: bool,
+    is_counted: bool,
+    actions: list[str],
+) -> None:
+    """Drop the last day if it looks incomplete, and the late days.
+
+    Args:
+        grid: the days; the last one has rows.
+        has_last_day: whether the grid ends with the table's last day; others are complete.
+        options: `--keep-last` and `--late-days`.
+        is_counted: whether rows are events, so that late hours without events are ordinary.
+        actions: list to which dropped days are added.
+    """
+    dropped = 0
+    if has_last_day and not options.keep_last and grid.days > 1:
+        reason = _find_incomplete_reason(grid, is_counted=is_counted)
+        if reason:
+            actions.append(
+                f"1 incomplete last day dropped ({grid.get_date(grid.days - 1)}: {reason}); "
+                "--keep-last keeps it"
+            )
+            dropped = 1
+    if options.late_days:
+        actions.append(f"{count_text(options.late_days, 'late day')} dropped")
+        dropped += options.late_days
+    if dropped >= grid.days:
+        raise TableRefused(f"No day is left after dropping the last {dropped}.")
+    if dropped:
+        grid.keep_days(0, grid.days - dropped)
+
+
+def find_day_status(
+    grid: DayGrid, stages: Sequence[str], actions: list[str]
+) -> npt.NDArray[np.object_]:
+    """Return the status of each day.
+
+    Raises:
+        TableRefused: too many days are missing, or have a later stage above an earlier one.
+    """
+    status = np.full(grid.days, DayStatus.COUNTED, dtype=object)
+    is_zero = (grid.daily == 0).all(axis=1)
+    is_empty = ~grid.has_rows | is_zero
+    for weekday, name in enumerate(WEEKDAYS):
+        is_weekday = grid.weekday == weekday
+        if is_weekday.any() and is_empty[is_weekday].mean() >= CLOSED_SHARE:
+            status[is_weekday] = DayStatus.CLOSED
+            actions.append(
+                f"{name} is closed: {count_text(int(is_weekday.sum()), 'day')} not judged"
+            )
+    is_open = status == DayStatus.COUNTED
+    if not is_open.any():
+        raise TableRefused("All counts are zero; check --stages and --where.")
+    is_missing = is_open & ~grid.is_present.all(axis=(1, 2))
+    if is_missing.sum() > MAX_MISSING_SHARE * is_open.sum():
+        first = grid.get_date(int(np.argmax(is_missing)))
+        raise TableRefused(
+            f"{int(is_missing.sum())} of {int(is_open.sum())} days have no rows or lack hours or "
+            f"stages, first {first}; allowed are {MAX_MISSING_SHARE:.0%}. Select complete days "
+            "with --from and --until."
+        )
+    status[is_missing] = DayStatus.MISSING
+    if is_missing.any():
+        actions.append(
+            f"{count_text(int(is_missing.sum()), 'day')} without rows or with missing hours set "
+            "aside"
+        )
+    is_outage = (status == DayStatus.COUNTED) & is_zero
+    status[is_outage] = DayStatus.OUTAGE
+    if is_outage.any():
+        actions.append(f"{count_text(int(is_outage.sum()), 'day')} of zeros set aside as outages")
+    _set_impossible_days_aside(grid, status, stages, actions)
+    return status
+
+
+def has_impossible_hours(grid: DayGrid, status: npt.NDArray[np.object_]) -> bool:
+    """Return whether a later stage exceeds an earlier one in more than 1 % of the hours."""
+    if grid.grain is Grain.DAY:
+        return False
+    counts = grid.counts[status == DayStatus.COUNTED]
+    is_active = counts.any(axis=2)
+    is_impossible = (np.diff(counts, axis=2) > 0).any(axis=2)
+    return bool(is_impossible.sum() > MAX_IMPOSSIBLE_HOUR_SHARE * is_active.sum())
+
+
+def check_limits(
+    grid: DayGrid, status: npt.NDArray[np.object_], first_stage: str, limits: TableLimits
+) -> None:
+    """Refuse a table that is too short or has too few events.
+
+    Raises:
+        TableRefused: the message names the number that is needed.
+    """
+    if grid.days < limits.min_days:
+        raise TableRefused(f"The table has {grid.days} days, needed are {limits.min_days}.")
+    median = float(np.median(grid.daily[status == DayStatus.COUNTED, 0]))
+    if median < limits.min_daily_median:
+        raise TableRefused(
+            f"The median of {first_stage} is {median:g} a day, needed are at least "
+            f"{limits.min_daily_median}."
+        )
+
+
+def find_level_shifts(
+    grid: DayGrid, status: npt.NDArray[np.object_], stages: Sequence[str]
+) -> list[str]:
+    """Return a warning for each stage whose level changes between blocks of 28 days."""
+    warnings = []
+    is_counted = status == DayStatus.COUNTED
+    blocks = np.arange(grid.days) // LEVEL_BLOCK_DAYS
+    for stage, name in enumerate(stages):
+        medians: list[float] = []
+        for block in range(int(blocks[-1]) + 1):
+            days = grid.daily[is_counted & (blocks == block), stage]
+            medians.append(float(np.median(days)) if len(days) >= MIN_ORDINARY_DAYS else np.nan)
+        last_shift: date | None = None
+        for block in range(1, len(medians)):
+            low, high = sorted((medians[block - 1], medians[block]))
+            if high > MAX_LEVEL_RATIO * low:
+                last_shift = grid.get_date(block * LEVEL_BLOCK_DAYS)
+        if last_shift is not None:
+            warnings.append(
+                f"the level of {name} changes by more than {MAX_LEVEL_RATIO - 1:.0%} around "
+                f"{last_shift}; consider --from {last_shift}"
+            )
+    return warnings
+
+
+def keep_recent_days(grid: DayGrid, actions: list[str]) -> None:
+    """Keep the last 1,100 days."""
+    if grid.days > MAX_DAYS:
+        actions.append(
+            f"{count_text(grid.days - MAX_DAYS, 'day')} before the last {MAX_DAYS:,} left out"
+        )
+        grid.keep_days(grid.days - MAX_DAYS, grid.days)
+
+
+def _find_incomplete_reason(grid: DayGrid, *, is_counted: bool) -> str:
+    """Return why the last day looks incomplete; empty if it does not."""
+    if grid.grain is Grain.HOUR:
+        is_used = grid.counts > 0 if is_counted else grid.is_present
+        has_rows = np.asarray(is_used.any(axis=2))
+        days = np.flatnonzero(has_rows.any(axis=1))
+        last_hours = 23 - has_rows[days, ::-1].argmax(axis=1)
+        # Shops without events at night end before 23 on every day.
+        usual = int(np.quantile(last_hours[:-1], 0.1, method="lower")) if len(days) > 1 else 23
+        if len(days) and last_hours[-1] < usual:
+            return f"its last hour is {int(last_hours[-1])}"
+    first_counts = grid.daily[:-1, 0]
+    same = first_counts[(grid.weekday[:-1] == grid.weekday[-1]) & grid.has_rows[:-1]]
+    if len(same) >= 3:
+        median = float(np.median(same))
+        if median > 0 and grid.daily[-1, 0] < MIN_LAST_DAY_SHARE * median:
+            share = grid.daily[-1, 0] / median
+            return f"{share:.0%} of its weekday's median"
+    return ""
+
+
+def _set_impossible_days_aside(
+    grid: DayGrid, status: npt.NDArray[np.object_], stages: Sequence[str], actions: list[str]
+) -> None:
+    counted = np.flatnonzero(status == DayStatus.COUNTED)
+    exceeds = np.diff(grid.daily[counted], axis=1) > 0
+    is_impossible = exceeds.any(axis=1)
+    if not is_impossible.any():
+        return
+    step = int(exceeds.sum(axis=0).argmax())
+    share = (
+        f"{stages[step + 1]} > {stages[step]} on {int(exceeds[:, step].sum())} of "
+        f"{len(counted)} days"
+    )
+    if is_impossible.sum() > MAX_IMPOSSIBLE_DAY_SHARE * len(counted):
+        raise TableRefused(f"{share}: an open funnel? Reorder --stages or leave one out.")
+    status[counted[is_impossible]] = DayStatus.IMPOSSIBLE
+    actions.append(
+        f"{count_text(int(is_impossible.sum()), 'day')} with impossible counts set aside ({share})"
+    )
