@@ -6,16 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from metric_tracker_rl.page.known_values import DayAndColumn, KnownValues
-from metric_tracker_rl.page.verdicts import (
-    RowVerdict,
-    format_entity_name_for_display,
-    judge_submitted_and_missing_rows,
-)
+from metric_tracker_rl.page.verdicts import RowVerdict, judge_submitted_and_missing_rows
 from metric_tracker_rl.page.visible_state import (
     PlaybackSteps,
     list_submitted_rows_of_graded_report,
     rebuild_episode_from_reset_arguments,
 )
+from metric_tracker_rl.page.words import name_of_entity
 from openenv_kit.page.components.elements import format_short_date
 from openenv_kit.page.components.grid import CellVerdict
 from openenv_kit.page.row_outcomes import RowOutcome
@@ -46,7 +43,7 @@ def _build_outcome(
     sentence = verdict.sentence
     if is_missing:
         sentence = "Its value was in the reply." if verdict.is_read else ""
-    date, name = format_short_date(verdict.row.date), format_entity_name_for_display(verdict.row)
+    date, name = format_short_date(verdict.row.date), name_of_entity(verdict.row.as_dict())
     return RowOutcome(
         title=f"{date}, {name}",
         outcome=verdict.outcome,
