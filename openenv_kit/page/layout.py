@@ -22,14 +22,11 @@ from openenv_kit.page.page_address import (
     restore_or_start_episode_on_page_load,
 )
 from openenv_kit.page.tabs import connect as connect_tab
-from openenv_kit.page.tabs import leaderboard, play, runs, watch
+from openenv_kit.page.tabs import leaderboard, play, runs
 from openenv_kit.page.tabs.play_views import saved_state_html
 from openenv_kit.page.visitor import Visitor
 
-SCRIPTS = [
-    Path(__file__).with_name("static") / name
-    for name in ("recordings.js", "bridge.js", "charts.js")
-]
+SCRIPTS = [Path(__file__).with_name("static") / name for name in ("bridge.js", "charts.js")]
 IDLE_S = 3600
 """Seconds without an event after which a visitor's state is discarded."""
 
@@ -88,8 +85,6 @@ def build_page(
             leaderboard.build_leaderboard_tab(environment_view.environment, board_path)
         with gr.Tab("Connect", id="connect"):
             connect_tab.build_connect_tab(environment_view.environment, has_token=has_token)
-        with gr.Tab("Watch", id="watch"):
-            watch.build_watch_tab(page)
     arrival = gr.Textbox(visible=False)
     # A button that starts an episode changes every view.
     page.add_load_handler(

@@ -45,9 +45,7 @@ def build_security_headers(settings: Settings, *, is_debugger: bool) -> Sequence
             "script-src": ("'self'", "'unsafe-inline'", "'unsafe-eval'"),
             "img-src": ("'self'", "data:", "blob:"),
             "font-src": ("'self'", "data:"),
-            # A link to the debugger may contain the address of a recording on any host, and the
-            # visitor's browser downloads it.
-            "connect-src": ("'self'", "https:", "http://localhost:*", "http://127.0.0.1:*"),
+            "connect-src": ("'self'",),
             "worker-src": ("'self'", "blob:"),
             "object-src": ("'none'",),
             "base-uri": ("'self'",),

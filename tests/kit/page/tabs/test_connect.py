@@ -16,7 +16,7 @@ from playwright.sync_api import BrowserContext
 from openenv_kit.environment import get_environment
 from openenv_kit.page.tabs.connect import SNIPPETS, build_snippets
 from openenv_kit.recordings.format import read_runs
-from openenv_kit.trainers.scripted_calls import next_scripted_call
+from openenv_kit.trainers.scripted_calls import get_next_scripted_call
 from research.scripted_endpoint import MODEL, ScriptedEndpoint
 from support.browser import PATIENCE_MS, browser  # noqa: F401
 from support.live_server import served
@@ -186,7 +186,9 @@ def test_trl_snippet_trains_on_the_server(
             environment = self._arguments["environment_factory"]()
             first_message = environment.reset(**self._arguments["train_dataset"][0])
             results: list[str] = []
-            while call := next_scripted_call("reference", results, environment_name, first_message):
+            while call := get_next_scripted_call(
+                "reference", results, environment_name, first_message
+            ):
                 results.append(getattr(environment, call.name)(**call.arguments))
             rewards.append(environment.get_reward())
 
