@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from firewatch_env.page import panels
-from firewatch_env.page.graph import graph_html, harm_html, metrics_html
+from firewatch_env.page.graph import graph_html, harm_html, health_of_service, metrics_html
 from firewatch_env.page.score import courses_of, over, score_html
 from firewatch_env.page.story import Story, action_text
 from firewatch_env.tools import CATALOGUE, GROUPS, TARGET
@@ -48,6 +48,9 @@ class FirewatchScenes(EnvironmentView):
     """See `openenv_kit.page.environment_view.EnvironmentView`."""
 
     style_folder = Path(__file__).parent
+    tool_groups: ClassVar[Mapping[str, Sequence[str]]] = {
+        TITLES[group].partition(":")[0].partition(" ·")[0]: names for group, names in GROUPS.items()
+    }
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
@@ -153,7 +156,8 @@ class FirewatchScenes(EnvironmentView):
         if changed and not play.now["user_impact_active"]:
             text = "Customers are well again. Will it last? Then declare it over."
             return NextStepHint(text, "Declare it over", "ask", json.dumps([DECLARE, {}]))
-        unwell = [n for n in play.services if play.now["services"][n]["status"] != "healthy"]
+        services = play.now["services"]
+        unwell = [n for n in play.services if health_of_service(services[n]) != "healthy"]
         if not play.chosen:
             first = (unwell or play.services)[0]
             return NextStepHint(

@@ -95,11 +95,17 @@ class ColumnProfile:
 
 
 def profile_columns(source: TableSource, date_format: str | None) -> tuple[ColumnProfile, ...]:
-    """Return the profiles of a table's columns from its first rows."""
+    """Return the profiles of a table's columns from its first rows.
+
+    Raises:
+        TableRefused: the table has no rows.
+    """
     names = ", ".join(f"trim(c{position})" for position in range(len(source.columns)))
     rows = source.connection.execute(
         f"SELECT {names} FROM source_rows LIMIT {SAMPLE_ROWS}"
     ).fetchall()
+    if not rows:
+        raise TableRefused("The table has names of columns but no rows.")
     profiles = tuple(
         ColumnProfile(position, name, tuple(row[position] for row in rows if row[position]))
         for position, name in enumerate(source.columns)

@@ -165,7 +165,7 @@ class EnvironmentView:
     example_caption = "A finished example."
     preview_tool = ""
     opening_call_count = 0
-    tool_groups: Mapping[str, Sequence[str]] = {}
+    tool_groups: ClassVar[Mapping[str, Sequence[str]]] = {}
     reset_choices: ClassVar[Mapping[str, Sequence[str]]] = {}
 
     def __init__(self, environment: Environment) -> None:

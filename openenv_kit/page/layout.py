@@ -116,8 +116,11 @@ def header_html(
     *,
     is_debug: bool = False,
 ) -> str:
-    """Return the header: name, environment switch and theme. The tabs are placed inside it."""
-    title = escape(environment_view.environment.title)
+    """Return the header: name of the server, environment switch and theme.
+
+    The style sheet places the tabs inside it.
+    """
+    title = escape(environment_links[0].environment_view.environment.title)
     badge = '<em class="mt-badge">debug mode</em>' if is_debug else ""
     theme = button_html(
         "theme", "", "Theme", hint="Switch between light and dark", css_class="link"

@@ -87,10 +87,15 @@ def iter_replayed_steps(
         environment: the environment that it was recorded in; None for the default one.
 
     Raises:
-        RecordingError: this process does not know the product of the run, or another one under its
-            name.
+        RecordingError: the run is private, or this process does not know its product, or another
+            one under its name.
     """
     environment = environment or get_environment()
+    if run.is_private:
+        raise RecordingError(
+            "The recording is private: it contains numbers of a table that only the server of that "
+            "table can play. It cannot be replayed, exported or submitted."
+        )
     if run.product is not None:
         _require_recorded_product(run.product, environment)
     prose_fields = environment.tools.prose_fields

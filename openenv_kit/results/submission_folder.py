@@ -126,8 +126,9 @@ class SubmissionCard(BaseModel):
 
 
 def is_own_product_run(run: RecordedRun) -> bool:
-    """Return whether a run was played on a product of a user's own table."""
-    return run.product is not None or run.reset.get(PRODUCT.name) is not None
+    """Return whether a run was played on a user's own table, or on a product of one."""
+    is_product = run.product is not None or run.reset.get(PRODUCT.name) is not None
+    return is_product or run.is_private
 
 
 @dataclass(frozen=True)

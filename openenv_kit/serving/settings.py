@@ -164,6 +164,10 @@ class Settings(BaseModel):
     participants: ParticipantTokens
     """participants of sealed tasks, as `name=token` separated by commas; each token has the
     trainer's rights, and sealed episodes are counted by name; needs OPENENV_KIT_TOKEN"""
+    tables: str = ""
+    """tables of your own, as `NAME=FILE:PRODUCT` separated by semicolons, which holders of the
+    trainer's token play with `reset(table="NAME")`; needs OPENENV_KIT_TOKEN and one worker;
+    `--table` adds one"""
     sealed_tasks: int = _build_integer_field(100, 1, 10_000_000)
     """number of sealed tasks that are offered; their indices start at 0"""
     sealed_plays: int = _build_integer_field(1, 1, 1000)
@@ -195,6 +199,15 @@ class Settings(BaseModel):
         if len(set(tokens)) < len(tokens):
             raise ValueError("different tokens for all participants, the trainer and the player")
         return participants
+
+    @field_validator("tables")
+    @classmethod
+    def _require_trainer_token_and_one_worker(cls, tables: str, validated: ValidationInfo) -> str:
+        if tables and not validated.data.get("token"):
+            raise ValueError("empty unless OPENENV_KIT_TOKEN is set")
+        if tables and validated.data.get("workers") != 1:
+            raise ValueError("empty unless WORKERS is 1, because tables are only in memory")
+        return tables
 
     @field_validator("player_token")
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from openenv_kit.datasets.row_values import convert_whole_number_to_int
@@ -15,6 +16,7 @@ from openenv_kit.errors import require_integer
 from openenv_kit.own_data.product_argument import get_splits_of_reset
 from openenv_kit.reset_arguments import PRODUCT
 from openenv_kit.rollouts.curriculum import Curriculum
+from openenv_kit.rollouts.curriculum_file import read_curriculum_file, write_curriculum_file
 from openenv_kit.trainers import explain_missing_package
 from openenv_kit.trainers.trl import (
     ClassRecipe,
@@ -22,10 +24,11 @@ from openenv_kit.trainers.trl import (
     build_dataset_from_rows,
     environment_class,
 )
+from openenv_kit.trainers.trl_groups import require_whole_groups_on_each_rank
 from openenv_kit.trainers.trl_monitor import TrainedLevel, warn_if_token_limit_too_small
 
 with explain_missing_package("openenv-metric-tracker-rl[trl]"):
-    from accelerate.utils import gather_object
+    from accelerate.utils import broadcast_object_list, gather_object
     from transformers import TrainerCallback
 
 if TYPE_CHECKING:
@@ -40,6 +43,9 @@ if TYPE_CHECKING:
 
 STATE_KEY = "openenv_kit.curriculum"
 """Key of the curriculum in a checkpoint's `trainer_state.json`, under `stateful_callbacks`."""
+
+PREFIX_CHECKPOINT_DIR = "checkpoint"
+"""Beginning of the name of a checkpoint's folder, as in transformers."""
 
 logger = logging.getLogger(__name__)
 
@@ -59,9 +65,11 @@ class CurriculumCallback(TrainerCallback):
     ```
 
     Each row of the dataset contains a number. The current stage maps it to a task, which is the
-    same for all rollouts of a group. After each step, every rank gathers all rewards, so all ranks
-    change stages together. The state is saved in every checkpoint's `trainer_state.json`
-    and restored when training is resumed.
+    same for all rollouts of a group. After each step, the first rank updates the curriculum with
+    the rewards of all ranks and broadcasts it, so all ranks change stages together. Every
+    checkpoint contains the state in `curriculum.json` and in `trainer_state.json`. When training
+    is resumed from a checkpoint in `output_dir`, the file is read, so an edited file changes the
+    stage; otherwise the copy in `trainer_state.json` is read.
 
     Args:
         curriculum: curriculum whose stages are reset arguments, all with the same tools. If a stage
@@ -144,15 +152,16 @@ class CurriculumCallback(TrainerCallback):
         processing_class: PreTrainedTokenizerBase | ProcessorMixin | None = None,
         **kwargs: Any,
     ) -> None:
-        """Restore the curriculum from a checkpoint, and warn if the token budget is too small."""
-        saved_state = (state.stateful_callbacks or {}).get(STATE_KEY)
-        if saved_state is not None:
-            self.curriculum.load_state_dict(saved_state)
-        elif state.global_step:
-            logger.warning(
-                "checkpoint of step %d contains no curriculum: training starts at the first stage",
-                state.global_step,
-            )
+        """Restore the curriculum from a checkpoint, and check the settings.
+
+        Raises:
+            ConfigurationError: the checkpoint's curriculum cannot be read, or ranks would share
+                groups.
+        """
+        require_whole_groups_on_each_rank(args)
+        if state.is_world_process_zero:
+            self._restore_from_checkpoint(args, state)
+        self._broadcast_from_first_rank(state)
         self._finished_rollouts.clear()
         levels = _list_curriculum_levels(self._environment, self.curriculum)
         warn_if_token_limit_too_small(levels, args.max_completion_length, processing_class)
@@ -163,9 +172,44 @@ class CurriculumCallback(TrainerCallback):
         """Update the curriculum with the rewards of all ranks, and store it for checkpoints."""
         finished_rollouts = gather_object(self._finished_rollouts)
         self._finished_rollouts = []
-        for group, rewards in _group_rewards_by_rollout_group(finished_rollouts).items():
-            self.curriculum.record_group_rewards(rewards, group.stage)
+        if state.is_world_process_zero:
+            for group, rewards in _group_rewards_by_rollout_group(finished_rollouts).items():
+                self.curriculum.record_group_rewards(rewards, group.stage)
+        self._broadcast_from_first_rank(state)
         state.stateful_callbacks[STATE_KEY] = self.curriculum.state_dict()
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Write `curriculum.json` into the checkpoint that was just saved."""
+        if state.is_world_process_zero:
+            write_curriculum_file(self.curriculum, _get_checkpoint_folder(args, state))
+
+    def _restore_from_checkpoint(self, args: TrainingArguments, state: TrainerState) -> None:
+        """Restore the curriculum of the checkpoint that training continues from, if any."""
+        if not state.global_step:
+            return
+        saved_state = (state.stateful_callbacks or {}).get(STATE_KEY)
+        if read_curriculum_file(self.curriculum, _get_checkpoint_folder(args, state)):
+            return
+        if saved_state is not None:
+            self.curriculum.load_state_dict(saved_state)
+            return
+        logger.warning(
+            "checkpoint of step %d contains no curriculum: training starts at the first stage",
+            state.global_step,
+        )
+
+    def _broadcast_from_first_rank(self, state: TrainerState) -> None:
+        """Replace the curriculum of every rank by that of the first one."""
+        (broadcast_state,) = broadcast_object_list([self.curriculum.state_dict()])
+        if not state.is_world_process_zero:
+            self.curriculum.load_state_dict(broadcast_state)
+
+
+def _get_checkpoint_folder(args: TrainingArguments, state: TrainerState) -> Path:
+    """Return the folder in `output_dir` of the checkpoint of the current step."""
+    return Path(str(args.output_dir)) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
 
 
 def _build_curriculum_class(callback: CurriculumCallback) -> type[ToolEnvironment]:

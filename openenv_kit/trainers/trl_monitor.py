@@ -24,6 +24,7 @@ from openenv_kit.rollouts.curriculum import MIN_REWARD_DIFFERENCE
 from openenv_kit.rollouts.token_budgets import DigitTokens, find_token_budget
 from openenv_kit.trainers import explain_missing_package
 from openenv_kit.trainers.trl import ToolEnvironment
+from openenv_kit.trainers.trl_groups import require_whole_groups_on_each_rank
 
 with explain_missing_package("openenv-metric-tracker-rl[trl]"):
     from accelerate.utils import gather_object
@@ -62,7 +63,7 @@ class RolloutMonitor(TrainerCallback):
     Pass one instance to `GRPOTrainer` twice: in `reward_funcs` and in `callbacks`. As a reward
     function it returns 0.0, so its weight does not matter. When training starts, it warns if
     `max_completion_length` is below the 95th percentile of the reference policy's token counts,
-    and if several ranks share a group.
+    and raises a ConfigurationError if several ranks would share a group.
     """
 
     __name__ = "rollout_monitor"  # TRL logs reward functions under this name
@@ -95,15 +96,12 @@ class RolloutMonitor(TrainerCallback):
         processing_class: PreTrainedTokenizerBase | ProcessorMixin | None = None,
         **kwargs: Any,
     ) -> None:
-        """Warn about settings that waste rollouts."""
-        if args.world_size > 1 and args.per_device_train_batch_size % args.num_generations:
-            logger.warning(
-                "per_device_train_batch_size is %d, which is not a multiple of num_generations "
-                "(%d): ranks share groups and play the same tasks. Use a multiple, so that each "
-                "rank plays its own tasks.",
-                args.per_device_train_batch_size,
-                args.num_generations,
-            )
+        """Check the settings that determine tasks and lengths of rollouts.
+
+        Raises:
+            ConfigurationError: ranks would share groups.
+        """
+        require_whole_groups_on_each_rank(args)
         dataset = getattr(kwargs.get("train_dataloader"), "dataset", None)
         if "environment" in (getattr(dataset, "column_names", None) or ()):
             warn_if_token_limit_too_small(

@@ -79,7 +79,23 @@ def test_the_graph_runs_from_the_entry_down_to_the_leaves(task: str) -> None:
     html = graph.graph_html(play)
     assert html.count('d="M') == sum(len(callees) for callees in play.graph.values())
     for name, view in play.now["services"].items():
-        assert f'aria-label="{name}: {view["status"]}, 5xx' in html
+        health = graph.health_of_service(view)
+        errors = f"{100 * view['http_server_error_rate']:.0f} %"
+        assert f'aria-label="{name}: {health}, server errors {errors}, outside probes' in html
+
+
+@pytest.mark.parametrize(
+    ("rate", "health"),
+    [
+        *((0.0, "healthy"), (0.0499, "healthy"), (0.05, "degraded"), (0.2, "critical")),
+        *((0.5, "down"), (1, "down"), (None, "unknown")),
+    ],
+)
+def test_health_on_the_map_follows_the_errors_that_callers_get(
+    rate: float | None, health: str
+) -> None:
+    view = {"status": "healthy", "http_server_error_rate": rate}
+    assert graph.health_of_service(view) == health
 
 
 def test_the_chosen_service_is_marked_in_the_graph_and_in_the_table() -> None:
@@ -252,10 +268,9 @@ def test_each_factor_has_its_sentence(policy: str, task: str, sentences: list[st
 def test_the_guide_leads_from_the_failing_service_to_the_declaration() -> None:
     visitor = started()
     first = SCENES.suggest_next_step(visitor)
-    assert (first.event, story_of(visitor).now["services"][first.value]["status"]) != (
-        "pick",
-        "healthy",
-    )
+    assert first.event == "pick"
+    service = story_of(visitor).now["services"][first.value]
+    assert graph.health_of_service(service) != "healthy"
     visitor.selection = ROOT
     assert "fetch_logs" in SCENES.suggest_next_step(visitor).value
     visitor.call_tool("restart_service", {"target_service": ROOT})

@@ -50,7 +50,8 @@ class Tokenizer:
 
 def arguments(**given: Any) -> SimpleNamespace:
     usual = {"world_size": 1, "per_device_train_batch_size": 8, "num_generations": 8}
-    return SimpleNamespace(**{**usual, "max_completion_length": 16384, **given})
+    usual |= {"steps_per_generation": 1, "max_completion_length": 16384}
+    return SimpleNamespace(**{**usual, "output_dir": "no-such-folder", **given})
 
 
 def monitored(callbacks: Any) -> Any:

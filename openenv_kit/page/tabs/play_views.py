@@ -169,7 +169,7 @@ def report_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
     if not visitor.has_episode or visitor.is_done or report is None:
         return ""
     rows = row_editor_html(EDIT_ROWS_EVENT, report, visitor.report_rows)
-    empty = "" if visitor.report_rows else hint_html("No rows yet. Report a day that stands out.")
+    empty = "" if visitor.report_rows else hint_html("No rows yet.")
     preview = ""
     if visitor.report_rows and _has_tool(environment_view, visitor, environment_view.preview_tool):
         preview = button_html(

@@ -50,7 +50,10 @@ def build_start_form_schemas_by_name(
         if name not in (*EPISODE_ARGUMENTS, *other)
     }
     named = {"task": {"enum": list(environment.reset_arguments_by_task_id)}, "seed": seed}
-    return {"named": {"properties": named, "required": ["task"]}, "other": {"properties": other}}
+    return {
+        "named": {"properties": named, "required": ["task", "seed"]},
+        "other": {"properties": other},
+    }
 
 
 def start_form_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
@@ -82,8 +85,12 @@ def _read_data_switch_html(environment_view: EnvironmentView, visitor: Visitor) 
     checked = " checked" if visitor.may_read_data else ""
     return (
         f'<label class="mt-switch"><input type="checkbox" data-switch="read_data" '
-        f'data-key="read_data"{checked}> Read the data for me ({count} steps)</label>'
+        f'data-key="read_data"{checked}> Read the data for me ({_count_steps(count)})</label>'
     )
+
+
+def _count_steps(count: int) -> str:
+    return f"{count} step{'' if count == 1 else 's'}"
 
 
 def opening_calls_button_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
@@ -92,7 +99,7 @@ def opening_calls_button_html(environment_view: EnvironmentView, visitor: Visito
         return ""
     if visitor.step_count:
         return ""
-    label = f"Read the data ({environment_view.opening_call_count} steps)"
+    label = f"Read the data ({_count_steps(environment_view.opening_call_count)})"
     text = escape("The charts fill as replies arrive.")
     return (
         f'<p class="mt-callout"><span>{text}</span>'

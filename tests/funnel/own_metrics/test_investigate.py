@@ -17,6 +17,7 @@ from openenv_kit.own_data.cleaned_table import CleanedTable, TableDescription
 from openenv_kit.own_data.stage_counts import DayStatus, StageCounts
 from openenv_kit.own_data.support import InvestigationRequest
 from openenv_kit.session import Session
+from research.scripted_endpoint import MODEL, ScriptedEndpoint
 from support.command_line import run_cli
 from support.small_products import build_small_product, simulate_small_table
 from support.table_files import write_table
@@ -182,3 +183,25 @@ def test_reference_finds_the_rows_of_the_policy(folder: Path, profile: str) -> N
     result = run_cli(*("investigate", "shop.csv", "--product", "shop.toml", "--profile", profile))
     assert result.exit_code == 0, result.output
     assert "both have 1; score 1.0000" in result.stdout
+
+
+def test_model_on_this_machine_plays_without_a_question(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ScriptedEndpoint("null") as endpoint:
+        monkeypatch.setenv("API_BASE_URL", endpoint.base_url)
+        result = run_cli("investigate", "shop.csv", "--product", "shop.toml", "--model", MODEL)
+        assert endpoint.requests > 0
+    assert result.exit_code == 0, result.output
+    assert f"{MODEL} reported 0 rows, the reporting policy finds 1" in result.stdout
+
+
+def test_model_that_cannot_be_reached_is_one_message(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_BASE_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.setenv("MODEL_RETRIES", "0")
+    result = run_cli("investigate", "shop.csv", "--product", "shop.toml", "--model", MODEL)
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+    assert "127.0.0.1:9" in result.stderr

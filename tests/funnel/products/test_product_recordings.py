@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.products.product_registry import find_product, register_product_file
+from openenv_kit.recordings.digest import compute_reply_digest
 from openenv_kit.recordings.format import RecordedRun, RecordingError, parse_runs_until_error
 from openenv_kit.recordings.recorder import RunRecorder
 from openenv_kit.recordings.replay import replay_and_compare_run
@@ -55,7 +57,7 @@ def test_recording_contains_name_and_digest_and_not_the_product(
 
 
 def test_recording_without_a_product_has_no_further_field() -> None:
-    _session, reply = start_session(ENVIRONMENT, {"seed": 3})
+    reply = start_session(ENVIRONMENT, {"seed": 3}).reset_reply
     stream = io.StringIO()
     RunRecorder(stream, "x", {"seed": 3}, observation_from_reply(reply))
     fields = {"event", "format", "player", "environment", "reset", "versions", "digest"}
@@ -150,3 +152,46 @@ def test_recorded_product_is_known_by_its_digest(product_file: Path) -> None:
     product = read_run(record_reference("shop")).product
     assert product is not None
     assert product.digest == find_product("shop").digest
+
+
+@pytest.fixture
+def private_recording(tmp_path: Path) -> Path:
+    """Return the path of a recording of a table's episode."""
+    reply = start_session(ENVIRONMENT, {"seed": 3}).reset_reply
+    path = tmp_path / "private.jsonl"
+    with path.open("w") as stream:
+        reset = {"table": "own", "split": "test", "index": 0}
+        recorder = RunRecorder(stream, "me", reset, observation_from_reply(reply))
+        recorder.record_step({"x": 1}, observation_from_reply(reply))
+        recorder.record_end(0.0)
+    return path
+
+
+def test_recording_of_a_table_is_private_and_only_the_user_may_read_it(
+    private_recording: Path,
+) -> None:
+    assert stat.S_IMODE(private_recording.stat().st_mode) == 0o600
+    assert read_run(private_recording.read_text()).is_private
+
+
+def test_digests_of_a_table_are_keyed(private_recording: Path) -> None:
+    reply = start_session(ENVIRONMENT, {"seed": 3}).reset_reply
+    plain = compute_reply_digest(observation_from_reply(reply), ENVIRONMENT.tools.prose_fields)
+    run = read_run(private_recording.read_text())
+    assert plain not in (run.digest, run.steps[0].digest)
+
+
+@pytest.mark.parametrize("command", ["replay", "atif"])
+def test_commands_refuse_a_recording_of_a_table(
+    tmp_path: Path, private_recording: Path, command: str
+) -> None:
+    options = ("--out", tmp_path / "out") if command == "atif" else ()
+    ran = run_cli(command, private_recording, *options)
+    assert ran.exit_code == 2
+    assert "The recording is private" in ran.output
+
+
+def test_submission_of_a_table_is_refused(private_recording: Path) -> None:
+    runs = [read_run(private_recording.read_text())]
+    with pytest.raises(SubmissionError, match="own products are not on the public board"):
+        build_submission_card(runs, ENVIRONMENT, by="me", notes="", commitment="")

@@ -13,6 +13,12 @@ import pytest
 from openenv_kit.datasets import task_sampling
 from support.trainer_stand_ins import MODULES, Columns
 
+ONE_RANK = {
+    "gather_object": lambda objects: objects,
+    "broadcast_object_list": lambda objects: objects,
+}
+"""Accelerate's communication in a run with one rank."""
+
 
 @pytest.fixture(autouse=True)
 def new_process(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +58,7 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         "nemo_gym.server_utils": {"SESSION_ID_KEY": "session_id"},
         "transformers": {"TrainerCallback": object},
         "accelerate": {},
-        "accelerate.utils": {"gather_object": lambda found: found},
+        "accelerate.utils": ONE_RANK,
         "datasets": {"Dataset": SimpleNamespace(from_list=list)},
     }
     for name, members in modules.items():
@@ -73,7 +79,7 @@ def callbacks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     stand_ins = {
         "transformers": {"TrainerCallback": object},
         "accelerate": {},
-        "accelerate.utils": {"gather_object": lambda found: found},
+        "accelerate.utils": ONE_RANK,
         "datasets": {"Dataset": Columns},
     }
     for name, members in stand_ins.items():

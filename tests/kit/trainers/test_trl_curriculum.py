@@ -6,13 +6,15 @@ import json
 import logging
 import math
 import pickle
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from openenv_kit.errors import InvalidValueError
+from openenv_kit.errors import ConfigurationError, InvalidValueError
 from openenv_kit.rollouts.curriculum import Curriculum, GroupCounts
 from support.tool_episodes import task_of
 from support.trainer_stand_ins import LEAN, STAGES, arguments, play_to_the_end
@@ -35,7 +37,7 @@ def play_group(environments: list[Any], row: dict[str, Any], *, score_one: bool)
 
 
 def new_state(**held: Any) -> SimpleNamespace:
-    return SimpleNamespace(stateful_callbacks=held, global_step=0)
+    return SimpleNamespace(stateful_callbacks=held, global_step=0, is_world_process_zero=True)
 
 
 EMPTY_PROMPT = [{"role": "user", "content": ""}]
@@ -112,27 +114,94 @@ def test_curriculum_leaves_out_rows_of_an_evaluation(callbacks: Any) -> None:
     assert callback.curriculum.success_rate == 0.0
 
 
-def test_curriculum_is_restored_from_a_checkpoint(callbacks: Any) -> None:
-    callback, state = curriculum_of(callbacks), new_state()
+def state_of_step(step: int, **given: Any) -> SimpleNamespace:
+    return SimpleNamespace(
+        **{"stateful_callbacks": {}, "global_step": step, "is_world_process_zero": True, **given}
+    )
+
+
+@pytest.fixture
+def moved(callbacks: Any) -> Any:
+    """A callback whose curriculum has reached its second stage, and the trainer's state."""
+    callback, state = curriculum_of(callbacks), state_of_step(1)
     play_group(
         [callback.environment_class()() for _ in range(2)], {"task_number": 4}, score_one=True
     )
     callback.on_step_end(arguments(), state, None)
-    saved = json.loads(json.dumps(state.stateful_callbacks))
+    return SimpleNamespace(callback=callback, state=state)
+
+
+def test_on_save_writes_curriculum_file_that_on_train_begin_reads(
+    callbacks: Any, moved: Any, tmp_path: Path
+) -> None:
+    moved.callback.on_save(arguments(output_dir=str(tmp_path)), moved.state, None)
+    path = tmp_path / "checkpoint-1" / "curriculum.json"
+    assert json.loads(path.read_text()) == moved.callback.curriculum.state_dict()
     resumed = curriculum_of(callbacks)
-    resumed.on_train_begin(
-        arguments(), SimpleNamespace(stateful_callbacks=saved, global_step=1), None
-    )
-    assert resumed.curriculum.state_dict() == callback.curriculum.state_dict()
+    resumed.on_train_begin(arguments(output_dir=str(tmp_path)), state_of_step(1), None)
     assert resumed.curriculum.stage_index == 1
+    assert resumed.curriculum.state_dict() == moved.callback.curriculum.state_dict()
+
+
+def test_on_save_other_rank_writes_nothing(moved: Any, tmp_path: Path) -> None:
+    moved.state.is_world_process_zero = False
+    moved.callback.on_save(arguments(output_dir=str(tmp_path)), moved.state, None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_on_train_begin_edited_file_takes_precedence(
+    callbacks: Any, moved: Any, tmp_path: Path
+) -> None:
+    moved.callback.on_save(arguments(output_dir=str(tmp_path)), moved.state, None)
+    path = tmp_path / "checkpoint-1" / "curriculum.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "stage": 0}))
+    resumed = curriculum_of(callbacks)
+    resumed.on_train_begin(arguments(output_dir=str(tmp_path)), moved.state, None)
+    assert resumed.curriculum.stage_index == 0
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"groups": [[0, 0], [0, 0]]}'])
+def test_on_train_begin_unreadable_file_is_error(callbacks: Any, tmp_path: Path, text: str) -> None:
+    (tmp_path / "checkpoint-1").mkdir()
+    (tmp_path / "checkpoint-1" / "curriculum.json").write_text(text)
+    with pytest.raises(ConfigurationError, match="contains no state of a curriculum"):
+        curriculum_of(callbacks).on_train_begin(
+            arguments(output_dir=str(tmp_path)), state_of_step(1), None
+        )
+
+
+def test_on_train_begin_checkpoint_elsewhere_reads_trainer_state(
+    callbacks: Any, moved: Any
+) -> None:
+    saved = json.loads(json.dumps(moved.state.stateful_callbacks))
+    resumed = curriculum_of(callbacks)
+    resumed.on_train_begin(arguments(), state_of_step(1, stateful_callbacks=saved), None)
+    assert resumed.curriculum.state_dict() == moved.callback.curriculum.state_dict()
+
+
+def test_on_step_end_other_rank_takes_state_of_first_rank(
+    callbacks: Any, moved: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_first_rank = moved.callback.curriculum.state_dict()
+    module = sys.modules[callbacks.CurriculumCallback.__module__]
+    monkeypatch.setattr(module, "broadcast_object_list", lambda _: [of_first_rank])
+    other = curriculum_of(callbacks)
+    play_group([other.environment_class()()], {"task_number": 4}, score_one=False)
+    other.on_step_end(arguments(), state_of_step(1, is_world_process_zero=False), None)
+    assert other.curriculum.state_dict() == of_first_rank
 
 
 def test_checkpoint_without_a_curriculum_is_reported(
     callbacks: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    state = SimpleNamespace(stateful_callbacks={}, global_step=5)
-    curriculum_of(callbacks).on_train_begin(arguments(), state, None)
+    curriculum_of(callbacks).on_train_begin(arguments(), state_of_step(5), None)
     assert "checkpoint of step 5 contains no curriculum" in caplog.messages[0]
+
+
+def test_curriculum_ranks_that_would_share_groups_is_error(callbacks: Any) -> None:
+    given = arguments(world_size=2, per_device_train_batch_size=4)
+    with pytest.raises(ConfigurationError, match="a multiple of num_generations"):
+        curriculum_of(callbacks).on_train_begin(given, new_state(), None)
 
 
 def test_state_of_another_curriculum_is_refused() -> None:

@@ -153,14 +153,10 @@ def test_environment_without_budgets_is_not_warned_about(
     assert caplog.messages == []
 
 
-@pytest.mark.parametrize(("ranks", "batch", "warned"), [(2, 8, 0), (2, 4, 1), (1, 4, 0)])
-def test_ranks_that_would_share_groups_are_warned_about(
-    callbacks: Any, caplog: pytest.LogCaptureFixture, ranks: int, batch: int, warned: int
-) -> None:
-    given = {"world_size": ranks, "per_device_train_batch_size": batch}
-    begin_training(callbacks, [{**ROW, "level": None}], 3, **given)
-    assert len(caplog.messages) == warned
-    assert all("multiple of num_generations" in message for message in caplog.messages)
+def test_monitor_ranks_that_would_share_groups_is_error(callbacks: Any) -> None:
+    given = {"world_size": 2, "per_device_train_batch_size": 4}
+    with pytest.raises(ConfigurationError, match="a multiple of num_generations"):
+        begin_training(callbacks, [{**ROW, "level": None}], 3, **given)
 
 
 @pytest.mark.usefixtures("callbacks")
