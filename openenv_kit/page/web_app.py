@@ -136,6 +136,7 @@ def mount_debugger(
             create_episode_client,
             is_debug=settings.debug,
             board_path=settings.board,
+            has_token=bool(settings.token),
         )
     # Twice the limit, because handling an event of a session that is being removed creates a state.
     page.state_session_capacity = 2 * settings.max_visitors

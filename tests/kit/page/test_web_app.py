@@ -64,7 +64,7 @@ def test_websocket_of_the_frameworks_page_is_rejected(web: WebServer) -> None:
 def test_page_has_no_playground_tab(web: WebServer) -> None:
     config = httpx.get(f"{web.url}/web/config").json()
     labels = [each["props"].get("label") for each in config["components"]]
-    assert "Watch" in labels
+    assert "Runs" in labels
     assert "Playground" not in labels
 
 
