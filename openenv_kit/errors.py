@@ -11,6 +11,7 @@ KitError
 ├── ReportError (a ValueError)         a report that cannot be read row by row
 ├── TableRefused                       a user's table cannot be used (own_data.cleaned_table)
 ├── ServerError                        the environment server cannot be reached or used
+│   ├── ServerFullError                the server starts no further episode at the moment
 │   └── RejectedMessageError           the server replied with an error (agent.episode_connection)
 └── ModelError                         the model's endpoint cannot be used, or failed
 
@@ -82,6 +83,18 @@ class ReportError(KitError, ValueError):
 
 class ServerError(KitError):
     """The environment server cannot be reached, or its reply cannot be used."""
+
+
+class ServerFullError(ServerError):
+    """The server has no room for another episode at the moment, so the request may be repeated.
+
+    Attributes:
+        retry_after_s: seconds after which the server asks the client to try again.
+    """
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
 
 
 class ModelError(KitError):

@@ -118,7 +118,6 @@ class FirewatchScenes(EnvironmentView):
         if resolved and not unneeded:
             return message_box_html(said, "good") + score
         way = playback_of_policy(self.environment.policies["reference"], reset, self.environment)
-        way.read_steps_to_end_and_show_last()
         calls = " → ".join(action_text(frame.action) for frame in way.steps[1:])
         mended = f"<h3>What would have mended it</h3><p>{escape(calls)}</p>"
         return f"{message_box_html(said, 'bad')}{mended}{score}"

@@ -6,10 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from metric_tracker_rl.page.known_values import DayAndColumn, KnownValues
-from metric_tracker_rl.page.verdicts import (
-    RowVerdict,
-    judge_submitted_and_missing_rows,
-)
+from metric_tracker_rl.page.verdicts import RowVerdict, judge_submitted_and_missing_rows
 from metric_tracker_rl.page.visible_state import (
     PlaybackSteps,
     list_submitted_rows_of_graded_report,

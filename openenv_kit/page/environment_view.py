@@ -179,9 +179,7 @@ class EnvironmentView:
         """Finished episode of the first screen. By default, the reference policy plays it."""
         environment = self.environment
         reset = environment.reset_arguments_by_task_id[list_default_task_names(environment)[-1]]
-        play = playback_of_policy(environment.policies["reference"], reset, environment)
-        play.read_steps_to_end_and_show_last(60.0)
-        return play
+        return playback_of_policy(environment.policies["reference"], reset, environment)
 
     @cached_property
     def example_html(self) -> str:
@@ -192,7 +190,7 @@ class EnvironmentView:
         example = self.example_episode
         if example is None:
             return ""
-        return self.overview_html(example.visible_steps, example.reset)
+        return self.overview_html(example.steps, example.reset)
 
     @property
     def example_task_id(self) -> str:

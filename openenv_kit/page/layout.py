@@ -21,14 +21,12 @@ from openenv_kit.page.page_address import (
     build_query_parameters_of_reset,
     restore_or_start_episode_on_page_load,
 )
-from openenv_kit.page.tabs import leaderboard, play, runs, watch
+from openenv_kit.page.tabs import connect as connect_tab
+from openenv_kit.page.tabs import leaderboard, play, runs
 from openenv_kit.page.tabs.play_views import saved_state_html
 from openenv_kit.page.visitor import Visitor
 
-SCRIPTS = [
-    Path(__file__).with_name("static") / name
-    for name in ("recordings.js", "bridge.js", "charts.js")
-]
+SCRIPTS = [Path(__file__).with_name("static") / name for name in ("bridge.js", "charts.js")]
 IDLE_S = 3600
 """Seconds without an event after which a visitor's state is discarded."""
 
@@ -54,6 +52,7 @@ def build_page(
     *,
     is_debug: bool = False,
     board_path: str = "",
+    has_token: bool = False,
 ) -> Page:
     """Build the page with its header, tabs and events.
 
@@ -64,6 +63,7 @@ def build_page(
         connect: creates a client for a visitor's episode; None to play in this process.
         is_debug: whether the server sends the answers, which the header then states.
         board_path: path of the leaderboard's `board.json`; empty for the one in the package.
+        has_token: whether the server asks for a token.
     """
     links = list(environment_links) or [EnvironmentLink(environment_view)]
     bridge = unstyled_html_component(
@@ -83,8 +83,8 @@ def build_page(
             runs.build_runs_tab()
         with gr.Tab("Leaderboard", id="leaderboard"):
             leaderboard.build_leaderboard_tab(environment_view.environment, board_path)
-        with gr.Tab("Watch", id="watch"):
-            watch.build_watch_tab(page)
+        with gr.Tab("Connect", id="connect"):
+            connect_tab.build_connect_tab(environment_view.environment, has_token=has_token)
     arrival = gr.Textbox(visible=False)
     # A button that starts an episode changes every view.
     page.add_load_handler(

@@ -14,7 +14,7 @@ from openenv_kit.episode_clients.in_process import InProcessEpisode
 from openenv_kit.episode_clients.protocol import EpisodeClient, ObservationJson
 from openenv_kit.errors import ServerError
 from openenv_kit.page.components.row_editor import EditorRow
-from openenv_kit.page.playback import Playback, PlaybackStep
+from openenv_kit.page.playback import PlaybackStep
 from openenv_kit.reply import Reply, ReplyStatus
 from openenv_kit.reset_limits import reset_within_server_limits
 from openenv_kit.serving.settings import current_settings
@@ -78,11 +78,9 @@ class Visitor:
         finished_task_ids: ids of the tasks that the visitor has finished.
         problem: error message in the status line; empty if there is no error.
         pending_confirmation: action that the visitor has to confirm; None if no action is waiting.
-        playback: episode on the Watch tab; None if the tab shows no episode.
     """
 
     is_disconnected = False
-    playback: Playback | None = None
 
     def __init__(
         self,
@@ -104,10 +102,7 @@ class Visitor:
         if self._client is not None:
             self._client.close()
         self._client = None
-        if self.playback is not None:
-            self.playback.is_finished = True  # Stops a running replay.
         self.is_page_loaded = False
-        self.playback = None
         self.problem = ""
         self.pending_confirmation: ConfirmationRequired | None = None
         self.finished_task_ids: list[str] = []

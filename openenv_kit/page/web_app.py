@@ -62,6 +62,15 @@ HEAD = """
 <meta property="og:title" content="{title}" />
 <meta property="og:description" content="{card}" />
 """
+ANSWER_SPACE_STATUS_JS = """
+<script>
+  // In a Space, Gradio asks another host whether the Space runs. It runs: it has sent this page.
+  const sendRequest = window.fetch;
+  window.fetch = (target, ...rest) => (String(target).startsWith('https://huggingface.co/api/spaces/')
+    ? Promise.resolve(new Response('{"id": "", "runtime": {"stage": "RUNNING"}}'))
+    : sendRequest(target, ...rest));
+</script>
+"""
 SOCIAL_META_TAG = re.compile(rb'<meta\s+(?:property="og:|name="twitter:)[^>]*/>\s*')
 SCRIPT_TAG = re.compile(rb"<script(?=[ >])")
 MANIFEST = re.compile(rb'<link rel="manifest"[^>]*/>\s*')
@@ -127,6 +136,7 @@ def mount_debugger(
             create_episode_client,
             is_debug=settings.debug,
             board_path=settings.board,
+            has_token=bool(settings.token),
         )
     # Twice the limit, because handling an event of a session that is being removed creates a state.
     page.state_session_capacity = 2 * settings.max_visitors
@@ -301,7 +311,7 @@ def build_page_tags(environment_view: EnvironmentView) -> PageTags:
     environment = environment_view.environment
     head = HEAD.format(title=escape(environment.title), card=escape(environment.description))
     style = f"<style>{read_page_and_environment_css(environment_view)}</style>"
-    return PageTags(head.encode(), style.encode())
+    return PageTags((head + ANSWER_SPACE_STATUS_JS).encode(), style.encode())
 
 
 def replace_page_tags(page: bytes, tags: PageTags, script_nonce: str) -> bytes:
@@ -310,6 +320,6 @@ def replace_page_tags(page: bytes, tags: PageTags, script_nonce: str) -> bytes:
     Every script gets the nonce that the response's content security policy allows.
     """
     page = MANIFEST.sub(b"", SOCIAL_META_TAG.sub(b"", page))
-    page = SCRIPT_TAG.sub(f'<script nonce="{script_nonce}"'.encode(), page)
     page = page.replace(b"<gradio-app", tags.style + b"<gradio-app", 1)
-    return page.replace(b"<head>", b"<head>" + tags.head, 1)
+    page = page.replace(b"<head>", b"<head>" + tags.head, 1)
+    return SCRIPT_TAG.sub(f'<script nonce="{script_nonce}"'.encode(), page)

@@ -52,7 +52,6 @@ def look(visitor: Visitor, service: str, tool: str = "get_metrics_detail") -> No
 def played(policy: str, task: str) -> Story:
     """The story of a policy's play."""
     playback = playback_of_policy(ENVIRONMENT.policies[policy], {"task_id": task}, ENVIRONMENT)
-    playback.read_steps_to_end_and_show_last(60.0)
     play = story(playback.steps)
     assert play is not None
     return play
@@ -211,17 +210,15 @@ def test_an_incident_under_way_is_drawn_from_its_replies_alone(
         SCENES.overview_html(visitor.playback_steps, visitor.reset)
 
 
-def test_a_watched_play_tells_its_causes_and_its_score_at_its_last_move_only() -> None:
+def test_a_played_episode_tells_its_causes_and_its_score_at_its_last_step_only() -> None:
     playback = playback_of_policy(
         ENVIRONMENT.policies["reference"], {"task_id": DEADLOCK}, ENVIRONMENT
     )
-    playback.read_steps_to_end_and_show_last()
-    shown = SCENES.overview_html(playback.visible_steps, playback.reset)
+    shown = SCENES.overview_html(playback.steps, playback.reset)
     assert "the cause was here" in shown
     assert "nobody acted" in shown
-    assert SCENES.result_headline(playback.visible_steps) == "Mended and declared: 1.00"
-    playback.show_step_clamped(playback.index - 1)
-    shown = SCENES.overview_html(playback.visible_steps, playback.reset)
+    assert SCENES.result_headline(playback.steps) == "Mended and declared: 1.00"
+    shown = SCENES.overview_html(playback.steps[:-1], playback.reset)
     assert "the cause was here" not in shown
     assert "nobody acted" not in shown
 

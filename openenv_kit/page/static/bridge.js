@@ -1,8 +1,8 @@
 // Script of the page's header component. It sends clicks on HTML buttons to Python as events of
 // that component, with the function `trigger` that Gradio provides. EVENTS must list every event
 // name, because Gradio only supports events whose quoted name occurs in this script.
-const EVENTS = ['pick_frame', 'next_episode', 'watch_play', 'pick', 'ask', 'add_row', 'edit_rows',
-  'submit', 'yes', 'no', 'open_run', 'run', 'choose_tool', 'start', 'watch_policy', 'read_data',
+const EVENTS = ['next_episode', 'pick', 'ask', 'add_row', 'edit_rows',
+  'submit', 'yes', 'no', 'run', 'choose_tool', 'start', 'read_data',
   'make_opening_calls', 'suggest', 'stop_guide', 'show_step', 'draft', 'apply_report', 'preview',
   'save_play'];
 // Events that are handled in the browser.
@@ -11,9 +11,6 @@ const HERE = {
   pick: (place) => pickPlace(place),
   go: (place) => goTo(place),
   open_tab: (name) => openTab(name),
-  play: () => play(),
-  open_number: (number) => chooseRun(Number(number)),
-  run_by: (by) => chooseRun(recording?.run.number + Number(by)),
 };
 
 // Calls a function after every change of the page.
@@ -24,11 +21,9 @@ document.addEventListener('click', (event) => {
   const button = event.target.closest('[data-mt]');
   if (!button) return;
   const { mt, value } = button.dataset;
-  if (mt === 'watch_play') openTab('watch');
   if (mt === 'next_episode' || mt === 'yes') openTab('play');
   if (mt === 'submit' || mt === 'yes') ended = false;
   if (HERE[mt]) HERE[mt](value);
-  else if (value === 'back') walk(-1);
   else if (EVENTS.includes(mt)) trigger(mt, { value });
 });
 
@@ -36,36 +31,6 @@ function goTo(place) {
   const found = document.querySelector(place);
   if (found.tagName === 'DETAILS') found.open = true;
   found.querySelector('td[tabindex], button, input').focus();
-}
-
-// Animations: a timer calls a function that requests the next step, until it returns false.
-const TICK_MS = 500;
-let ticking = null;
-function every(act) {
-  clearInterval(ticking);
-  ticking = setInterval(() => { if (!act()) ticking = clearInterval(ticking); }, TICK_MS);
-}
-const stepsOf = () => [...document.querySelectorAll('.mt-frames li')];
-function play() {
-  if (ticking) {
-    ticking = clearInterval(ticking);
-    return;
-  }
-  let [before, waited] = [-1, 0];
-  every(() => {
-    const now = document.querySelector('#mt-scene [data-step]');
-    if (!now || !now.checkVisibility()) return false;
-    waited = now.dataset.step === before ? waited + 1 : 0;
-    before = now.dataset.step;
-    if (!waited) trigger('pick_frame', { value: 'on' });
-    return waited < 20;  // no new step arrived: the playback has ended
-  });
-}
-function nextError() {
-  const lines = stepsOf();
-  const now = lines.findIndex((line) => line.classList.contains('now'));
-  const next = [...lines.slice(now + 1), ...lines.slice(0, now + 1)].find((line) => line.classList.contains('error'));
-  if (next) next.querySelector('button').click();
 }
 
 // Forms: the values are sent as text, by field name. Enter in a field submits the form.
@@ -99,12 +64,10 @@ if (theme) document.body.classList.toggle('dark', theme === 'dark');
 
 // The URL contains the tab, episode and step, so that reloads, links and the back button work.
 const asked = new URLSearchParams(location.search);
-const linked = asked.has('run') ? asked : new URLSearchParams(location.hash.slice(1));
 const mainTabs = () => [...document.querySelectorAll('#mt-tabs > .tab-wrapper [role=tab]')];
 const nameOf = (tab) => tab.textContent.trim().toLowerCase();
 function openTab(name) {
-  const found = (wanted) => mainTabs().find((each) => nameOf(each) === wanted);
-  const tab = found(name) || (name === 'runs' && found('watch'));
+  const tab = mainTabs().find((each) => nameOf(each) === name);
   if (tab && tab.getAttribute('aria-selected') !== 'true') tab.click();
 }
 function write(parts, way) {
@@ -135,12 +98,10 @@ function doors() {
     if (place.textContent !== said) place.textContent = said;
   });
 }
-let address = '', kept = '', lastStep = '', opened = false, ended = true;
+let address = '', kept = '', opened = false, ended = true;
 whenever(() => {
   const status = document.querySelector('.mt-saved');
-  const scene = document.querySelector('#mt-scene [data-step]');
   if (!status || !mainTabs().length) return;
-  const step = scene ? scene.dataset.step : '';
   if (status.dataset.kept && status.dataset.kept !== kept) {
     kept = status.dataset.kept;
     remember('sessionStorage', keptAt(location.pathname), kept);
@@ -149,7 +110,6 @@ whenever(() => {
     address = status.dataset.address;
     write(JSON.parse(address), 'replaceState');
   }
-  if (step !== lastStep) write({ step: lastStep = step }, 'replaceState');
   const story = document.querySelector('#mt-result .mt-outcome');
   if (story && !ended && story.checkVisibility()) {
     ended = true;
@@ -159,7 +119,6 @@ whenever(() => {
   if (opened) return;
   opened = true;
   if (asked.get('tab')) openTab(asked.get('tab'));
-  if (linked.get('run')) openRun(linked.get('run'), Number(linked.get('number')) || 1, linked.get('step'));
 });
 
 // A reply replaces parts of the page. If the focused element is replaced, its replacement gets the
@@ -323,39 +282,6 @@ document.addEventListener('keydown', (event) => {
   const within = (at, least, end) => Math.max(least, Math.min(end - 1, at));
   const row = rows[within(rows.indexOf(cell.parentElement) + way[0], 0, rows.length)];
   hold(row.cells[within(cell.cellIndex + way[1], 1, row.cells.length)]);
-});
-
-// Keyboard shortcuts of the Watch tab, which are ignored in input fields.
-function walk(by) {
-  const lines = stepsOf();
-  const next = lines[lines.findIndex((line) => line.classList.contains('now')) + by];
-  if (next) next.querySelector('button').click();
-  else if (by > 0) trigger('pick_frame', { value: 'on' });
-}
-const KEYS = {
-  ArrowRight: () => walk(1),
-  ArrowLeft: () => walk(-1),
-  e: nextError,
-  n: () => HERE.run_by(1),
-  p: () => HERE.run_by(-1),
-};
-document.addEventListener('keydown', (event) => {
-  const list = document.getElementById('mt-frames');
-  const elsewhere = event.target.closest('input, textarea, select, [contenteditable], [role=tab], .mt-map');
-  const key = KEYS[event.key];
-  const other = event.ctrlKey || event.metaKey || event.altKey;
-  if (!key || elsewhere || other || !list || !list.checkVisibility()) return;
-  event.preventDefault();
-  key();
-});
-let drawn = null;
-whenever(() => {
-  const list = document.querySelector('.mt-frames');
-  if (!list || list === drawn) return;
-  drawn = list;
-  // Scroll only the list, not the page.
-  const now = list.querySelector('.now');
-  if (now) list.scrollTop = now.offsetTop - list.clientHeight / 2;
 });
 
 // Arrow keys switch between tabs, as is usual for tabs. Gradio supports only Enter.

@@ -79,7 +79,7 @@ def _board_html(board: Board, level_order: Sequence[str]) -> str:
     found = {level for entry in board.entries for level in entry.levels}
     levels = [level for level in dict.fromkeys([*level_order, *sorted(found)]) if level in found]
     k_values = sorted({1, *(k for entry in board.entries for k in entry.pass_rates)})
-    titles = ["", "Player", "Verification", "Mean score", "", *levels]
+    titles = ["Rank", "Player", "Verification", "Mean score", "Interval", *levels]
     titles += ["pass@1" if k == 1 else f"pass^{k}" for k in k_values]
     titles += ["Episodes", "Tokens", "Date"]
     numeric = {0, *range(5, 5 + len(levels) + len(k_values) + 2)}

@@ -250,6 +250,5 @@ def _create_recording(visitor: Visitor) -> FilenameAndText:
     """
     if not visitor.has_episode:
         raise gr.Error("No episode was started.", print_exception=False)
-    playback = Playback("you", iter(visitor.playback_steps), visitor.reset, visitor.environment)
-    playback.read_steps_to_end_and_show_last()
+    playback = Playback("you", visitor.reset, visitor.environment, visitor.playback_steps)
     return [f"{playback.task_id}.jsonl", convert_playback_to_recording_jsonl(playback)]

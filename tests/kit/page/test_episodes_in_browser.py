@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,7 +13,6 @@ from playwright.sync_api import expect
 from drilldown_env.page.tree import episode_of
 from openenv_kit.environment import get_environment
 from openenv_kit.page import page_address
-from openenv_kit.page.components.playback_html import convert_playback_to_recording_jsonl
 from openenv_kit.page.environment_view import get_environment_view_or_default
 from openenv_kit.page.playback import playback_of_policy
 from openenv_kit.page.visitor import Visitor
@@ -226,7 +224,6 @@ def test_an_incident_is_mended_on_its_map(visit: OpenVisit) -> None:
     reference = playback_of_policy(
         environment.policies["reference"], next_reset("firewatch"), environment
     )
-    reference.read_steps_to_end_and_show_last()
     for number, frame in enumerate(reference.steps[1:], start=1):
         name, arguments = environment.tools.tool_call_of_action(frame.action)
         if service := arguments.get("target_service"):
@@ -284,70 +281,10 @@ def test_three_episodes_survive_links_reload_back_and_a_second_tab(
     page.click("dialog [data-mt=no]")
     mine.sees(".mt-budget", f"{counts[0]} of")
     page.click("[data-mt=theme]")
-    mine.tab("Watch")
+    mine.tab("Runs")
     mine.tab("Play")
     mine.sees(".mt-budget", f"{counts[0]} of")
     mine.problems.clear()  # what was open when a page was left
-
-
-def test_a_recording_is_opened_by_its_address_at_its_step_and_walked_by_arrows(
-    visit: OpenVisit, web: WebServer
-) -> None:
-    environment = get_environment("metric_tracker_rl")
-    played = playback_of_policy(environment.policies["reference"], {"task_id": EASY}, environment)
-    played.read_steps_to_end_and_show_last()
-    lines = convert_playback_to_recording_jsonl(played)
-    mine = visit(width=1400)
-    mine.page.route("**/two.jsonl", lambda route: route.fulfill(body=(lines + lines)[:-9]))
-    mine.page.goto(f"{web.url}/web/#run={web.url}/two.jsonl&number=1&step=2")
-    mine.page.reload()  # an address that differs in its fragment alone loads nothing
-    mine.sees("#mt-recording", "Run 1 of 2")
-    mine.sees("#mt-scene", "step 2 of")
-    mine.page.click("#mt-scene h3")
-    reply, fold = mine.page.locator("#mt-scene .mt-reply"), mine.page.locator("#mt-scene .mt-code")
-    reply.evaluate("each => { each.scrollTop = 40 }")
-    before = fold.first.bounding_box()
-    mine.page.keyboard.press("ArrowRight")
-    mine.sees("#mt-scene", "step 3 of")
-    assert fold.first.bounding_box() == before, "what stands below an answer jumps"
-    assert reply.evaluate("each => each.scrollTop") == 0
-    mine.page.keyboard.press("ArrowLeft")
-    mine.sees("#mt-scene", "step 2 of")
-    mine.sees("#mt-scene", "The same answer as in the recording.")
-    mine.page.click("#mt-recording td >> text=unfinished")
-    mine.sees("#mt-recording", "Run 2 of 2.")
-    mine.sees("#mt-recording", "not JSON. What stands before it is shown.")
-    mine.page.keyboard.press("p")
-    mine.sees("#mt-recording", "Run 1 of 2.")
-    mine.problems.clear()
-
-
-def test_several_files_and_a_folder_of_runs_are_listed_by_episode_and_player(
-    visit: OpenVisit, tmp_path: Path
-) -> None:
-    environment = get_environment("metric_tracker_rl")
-    for number, policy in enumerate(("reference", "null", "null")):
-        played = playback_of_policy(environment.policies[policy], {"task_id": EASY}, environment)
-        played.read_steps_to_end_and_show_last()
-        (tmp_path / f"{number}.jsonl").write_text(convert_playback_to_recording_jsonl(played))
-    (tmp_path / "notes.txt").write_text("no run")
-    mine = visit(width=1400)
-    mine.tab("Watch")
-    mine.page.click("#mt-recording > summary")
-    files = [tmp_path / "0.jsonl", tmp_path / "1.jsonl"]
-    mine.page.set_input_files(".mt-upload >> nth=0", files)
-    mine.sees("#mt-recording", "Run 1 of 2.")
-    mine.sees("#mt-scene", "reference · step 0 of")
-    assert mine.page.locator("#mt-recording thead th").all_inner_texts() == [
-        *("episode", "reference", "null")
-    ]
-    mine.page.set_input_files(".mt-upload >> nth=1", tmp_path)
-    mine.sees("#mt-recording", "Run 1 of 3.")
-    mine.page.keyboard.press("n")
-    mine.sees("#mt-recording", "Run 2 of 3.")
-    mine.sees("#mt-scene", "null · step 0 of")
-    mine.page.fill(".mt-runs [type=search]", "reference")
-    expect(mine.page.locator("#mt-recording td button")).to_have_text(["1.00"])
 
 
 @pytest.mark.parametrize("name", PATHS)
@@ -377,7 +314,7 @@ def test_nothing_is_cut_off_on_a_phone_and_axe_finds_no_barrier(
 def test_page_never_scrolls_sideways(visit: OpenVisit, width: int) -> None:
     mine = visit(width=width)
     play(mine)
-    for tab in ("Watch", "Play"):
+    for tab in ("Runs", "Leaderboard", "Connect", "Play"):
         mine.tab(tab)
         assert mine.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert mine.page.evaluate(CUT_OFF) == []

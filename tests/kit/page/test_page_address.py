@@ -16,11 +16,10 @@ from openenv_kit.page.page_address import (
 )
 from openenv_kit.page.playback import (
     create_playback_that_checks_recording,
-    parse_first_run,
     playback_of_policy,
 )
 from openenv_kit.page.visitor import ConfirmationRequired, Visitor
-from openenv_kit.recordings.format import RecordingError
+from openenv_kit.recordings.format import RecordingError, parse_runs_until_error
 
 SCENES = get_environment_view_or_default(ENVIRONMENT)
 
@@ -94,8 +93,7 @@ def test_a_link_to_a_sealed_task_starts_nothing_without_a_click() -> None:
 def test_a_recording_is_opened_in_its_own_environment_alone() -> None:
     policy = ENVIRONMENT.policies["null"]
     playback = playback_of_policy(policy, {"task_id": "easy_single_spike"}, ENVIRONMENT)
-    playback.read_steps_to_end_and_show_last()
-    run, _ = parse_first_run(convert_playback_to_recording_jsonl(playback))
+    (run,), _ = parse_runs_until_error(convert_playback_to_recording_jsonl(playback))
     for name in ("firewatch", "drilldown"):
         other = get_environment_view_or_default(get_environment(name))
         with pytest.raises(RecordingError, match="It is one of Metric Tracker RL: open it there"):

@@ -33,12 +33,12 @@ PLACES = {
     "report": "#mt-evidence [data-mt], #mt-report :is(button, input, select, summary)",
     "form": ".mt-form :is(input, select, textarea), [data-send], #mt-tools :is(input, button)",
     "tab": "[role=tab], summary, [data-switch]",
-    "watch": ":is(.mt-transport, .mt-frames) button",
+    "runs": "#mt-runs :is(button:not([name=files], [name=folder]), a[data-open], [data-step])",
     "theme": "[data-mt=theme]",
 }
 """Where a wanderer clicks, by what is there."""
 KINDS = {"guide": 9, "answer": 5, "picture": 4, "ask": 6, "report": 6, "form": 6, "tab": 5}
-KINDS |= {"watch": 4, "theme": 1, "reload": 1, "back": 1, "door": 2, "other": 1, "link": 1}
+KINDS |= {"runs": 4, "theme": 1, "reload": 1, "back": 1, "door": 2, "other": 1, "link": 1}
 CLICK = """([places, chance]) => {
   const dialog = document.querySelector('dialog.mt-question');
   const seen = (each) => each.checkVisibility() && !each.disabled

@@ -24,9 +24,10 @@ from openenv_kit.page import layout, page_address
 from openenv_kit.page.environment_view import EnvironmentView, get_environment_view_or_default
 from openenv_kit.page.events import Page
 from openenv_kit.page.page_address import choose_unseen_task_reset
-from openenv_kit.page.playback import create_playback_that_checks_recording, parse_first_run
+from openenv_kit.page.playback import create_playback_that_checks_recording
 from openenv_kit.page.tabs import play, play_views
 from openenv_kit.page.visitor import ConfirmationRequired, Visitor, create_limited_in_process_client
+from openenv_kit.recordings.format import parse_runs_until_error
 from support.visitors import TASK, expected_rows_of, report_editor_of, start_visitor
 
 NAMES = ["metric_tracker_rl", "drilldown", "firewatch"]
@@ -203,7 +204,7 @@ def test_saved_rollout_replays_with_the_same_replies(funnel_view: EnvironmentVie
     visitor.call_tool("list_dates", {})
     name, text = play._create_recording(visitor)
     assert name == f"{TASK}.jsonl"
-    run, _ = parse_first_run(text)
+    (run,), _ = parse_runs_until_error(text)
     replayed = create_playback_that_checks_recording(run, funnel_view.environment)
     assert [step.matches_recording for step in replayed.steps] == [True, True]
 

@@ -4,10 +4,11 @@ import { element, formatScore } from './table.js';
 
 const TITLE_ARGUMENTS = ['task_id', 'split', 'index'];
 
-// A pane shows a rollout. `root` is its element, `lines` are those of an opened file or null.
+// A pane shows a rollout. `root` is its element, `lines` are those of an opened file or null, and
+// `place` distinguishes two panes for screen readers.
 export class RolloutPane {
-  constructor(root, id, lines) {
-    Object.assign(this, { root, id, lines, step: 0, unread: false, rollout: null, wanted: 0 });
+  constructor(root, id, lines, place) {
+    Object.assign(this, { root, id, lines, place, step: 0, unread: false, rollout: null, wanted: 0 });
     // A click in a chart must not select a day of the visitor's own episode.
     root.addEventListener('click', (event) => { if (event.target.closest('.mt-runs-charts')) event.stopPropagation(); });
   }
@@ -22,7 +23,7 @@ export class RolloutPane {
     const banner = notice ? [element('p', { className: 'mt-note bad', textContent: notice })] : [];
     const arguments_ = element('p', { className: 'mt-hint mt-runs-reset', textContent: Object.entries(reset).filter(([name]) => !TITLE_ARGUMENTS.includes(name)).map(([name, value]) => `${name} ${typeof value === 'string' ? value : JSON.stringify(value)}`).join(' · ') });
     this.talk = element('section', { className: 'mt-runs-talk', tabIndex: 0 });
-    this.talk.setAttribute('aria-label', 'Transcript');
+    this.talk.setAttribute('aria-label', `Transcript${this.place}`);
     this.talk.innerHTML = transcript;
     this.charts = element('div', { className: 'mt-runs-charts' });
     this.reply = element('div', { className: 'mt-runs-reply' });
@@ -69,6 +70,12 @@ export class RolloutPane {
     this.charts.innerHTML = found.charts;
     this.reply.innerHTML = found.reply;
     this.replyTitle.hidden = !found.reply;
+    if (this.place) {
+      // Two panes have the same charts and tables, whose names must differ.
+      this.root.querySelectorAll('.mt-runs-facts :is(section, [role=region])[aria-label]').forEach((each) => {
+        each.setAttribute('aria-label', `${each.getAttribute('aria-label')}${this.place}`);
+      });
+    }
     [...this.reply.querySelectorAll('details')].forEach((each, at) => { each.open = Boolean(openSections[at]); });
     this.unreadLabel.hidden = !found.can_show_unread;
     this.charts.classList.toggle('unread', this.unread && found.can_show_unread);
