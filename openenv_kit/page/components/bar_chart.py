@@ -110,11 +110,11 @@ def compared_bars_html(title: str, bars: Sequence[ComparedBar], empty_text: str)
         empty_text: text instead of the chart if no value is known.
     """
     if all(bar.value is None for bar in bars):
-        return f"<h3>{escape(title)}</h3><p class='mt-hint'>{escape(empty_text)}</p>"
+        return f"<h2>{escape(title)}</h2><p class='mt-hint'>{escape(empty_text)}</p>"
     top = max(value for bar in bars for value in (bar.value, bar.usual) if value is not None)
     lines = "".join(_compared_bar_html(bar, top or 1.0) for bar in bars)
     return (
-        f'<h3>{escape(title)}</h3><ul class="mt-compared" aria-label="{escape(title)}">{lines}</ul>'
+        f'<h2>{escape(title)}</h2><ul class="mt-compared" aria-label="{escape(title)}">{lines}</ul>'
     )
 
 

@@ -111,7 +111,7 @@ def chart_group_html(
     """
     figures = "".join(line_chart_html(chart, dates, selected_day) for chart in charts)
     name = escape(title or charts[0].title)
-    heading = f"<h3>{escape(title)}</h3>" if title else ""
+    heading = f"<h2>{escape(title)}</h2>" if title else ""
     table = _values_table_html(title, charts, dates) if has_table else ""
     return (
         f'<section class="mt-charts" aria-label="{name}">{heading}'
