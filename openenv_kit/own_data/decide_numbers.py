@@ -52,8 +52,8 @@ def decide_numbers(
         if decision.problem is NumberProblem.AMBIGUOUS:
             mark = "." if "." in decision.form.example else ","
             raise TableRefused(
-                f"{place}{cell} can be a count in thousands or a decimal, as in every row; pass "
-                f"--thousands {mark} or --decimal {mark}."
+                f"{place}{cell} can be a count in thousands or a decimal, and no row decides; "
+                f"pass --thousands {mark} or --decimal {mark} to choose."
             )
         raise TableRefused(
             f"{place}{cell} in {stage_texts[decision.form.metric]}: the import needs counts, whole "

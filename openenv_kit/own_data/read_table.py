@@ -103,7 +103,8 @@ def _duckdb_errors_refused(source: TableSource) -> Iterator[None]:
         raise TableRefused(
             "The table needs more memory than is allowed; aggregate it with --sql, by day or hour."
         ) from None
-    except duckdb.Error:
+    except (duckdb.Error, RuntimeError):
+        # Its Python binding raises RuntimeError if names or errors of a damaged file are not UTF-8.
         message = ""
         if source.path is not None and source.text_format is not None:
             message = find_faulty_line(source.path, source.text_format)

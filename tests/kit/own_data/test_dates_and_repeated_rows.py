@@ -17,7 +17,9 @@ from kit.own_data.tables import (
     wide_lines,
     write_lines,
 )
-from openenv_kit.own_data.options import ColumnFilter
+from openenv_kit.own_data.check_days import TableLimits
+from openenv_kit.own_data.clean_table import load_table
+from openenv_kit.own_data.options import ColumnFilter, ImportOptions
 
 COUNTS = funnel_counts()
 LINES = wide_lines(COUNTS)
@@ -164,6 +166,22 @@ def test_absolute_times_need_a_time_zone(form: str, what: str, path: Path) -> No
     # 18:30 UTC is midnight in India, so the hour from 18:00 UTC belongs to both days' ends.
     assert local[0, 5].tolist() == funnel_counts(hours=24)[0, 0].tolist()
     assert local[1, 0].tolist() == funnel_counts(hours=24)[0, 19].tolist()
+
+
+@pytest.mark.parametrize(
+    ("offset", "local_hour"), [("+00:00", 1), ("-05:00", 6), ("+05:00", 20), ("-0500", 6)]
+)
+def test_offset_from_utc_is_added(offset: str, local_hour: int, path: Path) -> None:
+    rows = [f"2024-01-{day:02d} 00:10:00{offset},visit" for day in range(2, 32) for _ in "123"]
+    rows += [f"2024-01-{day:02d} 00:20:00{offset},order" for day in range(2, 32)]
+    options = ImportOptions(
+        table=write_lines(path, ["time,event", *rows]),
+        timezone="Europe/Berlin",
+        stages=("visit", "order"),
+        keep_last=True,
+    )
+    counts = load_table(options, TableLimits(min_days=20, min_daily_median=1)).stage_counts.counts
+    assert counts[2:-2, local_hour, 0].tolist() == [3] * (len(counts) - 4)
 
 
 def test_times_without_an_offset_are_taken_as_local_and_noted(path: Path) -> None:

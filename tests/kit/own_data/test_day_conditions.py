@@ -83,6 +83,19 @@ def test_rows_repeated_outside_the_clock_change_are_refused(path: Path) -> None:
     assert message.startswith("line 8786: 2024-10-27 03:00:00 has 2 rows with 2 different counts")
 
 
+def test_two_repeated_hours_in_a_year_without_a_time_zone_are_refused(path: Path) -> None:
+    lines = [*year_of_hours("Europe/Berlin"), "2024-06-05 02:00,99,9"]
+    assert refusal_message(write_lines(path, lines)).startswith(
+        "line 8786: 2024-06-05 02:00:00 has 2 rows with 2 different counts"
+    )
+
+
+def test_two_skipped_hours_in_a_year_without_a_time_zone_are_missing(path: Path) -> None:
+    lines = hourly_lines_without("2024-01-11 02:00", "2024-01-21 02:00")
+    status = load(write_lines(path, lines)).stage_counts.day_status
+    assert (status[10], status[20]) == (DayStatus.MISSING, DayStatus.MISSING)
+
+
 def test_times_with_an_offset_are_counted_in_local_hours(path: Path) -> None:
     lines = ["time,visits,orders"]
     for hour in range(24 * 300):

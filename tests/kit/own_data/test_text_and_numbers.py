@@ -135,8 +135,24 @@ def test_number_with_two_readings_in_every_row_is_refused(mark: str, path: Path)
     rows = [lines[0], *(";".join(line.split(";")[:3]) for line in lines[1:])]
     rows[0] = "date;visits;carts"
     assert refusal_message(write_lines(path, rows)) == (
-        f"line 2: '{first}' can be a count in thousands or a decimal, as in every row; pass "
-        f"--thousands {mark} or --decimal {mark}."
+        f"line 2: '{first}' can be a count in thousands or a decimal, and no row decides; pass "
+        f"--thousands {mark} or --decimal {mark} to choose."
+    )
+
+
+def test_thousands_that_can_be_zero_decimals_are_refused(path: Path) -> None:
+    rows = [f"{line[:10]};5.000;4.000;{number % 3 + 1}" for number, line in enumerate(LINES[1:])]
+    assert refusal_message(write_lines(path, ["date;visits;carts;orders", *rows])) == (
+        "line 2: '5.000' can be a count in thousands or a decimal, and no row decides; pass "
+        "--thousands . or --decimal . to choose."
+    )
+
+
+def test_number_is_a_decimal_if_other_thousands_have_no_mark(path: Path) -> None:
+    rows = [f"{line[:10]};4909;4100;1000" for line in LINES[1:]]
+    rows[8] = f"{rows[8][:10]};4.909;4100;1000"
+    assert refusal_message(write_lines(path, ["date;visits;carts;orders", *rows])).startswith(
+        "line 10: '4.909' in visits: the import needs counts"
     )
 
 

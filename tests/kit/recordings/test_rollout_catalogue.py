@@ -11,7 +11,7 @@ import pytest
 
 from openenv_kit.environment import get_environment
 from openenv_kit.recordings.format import read_runs
-from openenv_kit.recordings.replay import check_replay
+from openenv_kit.recordings.replay import replay_and_compare_run
 from openenv_kit.recordings.rollout_catalogue import (
     RolloutCatalogue,
     packaged_recordings_folder,
@@ -138,7 +138,7 @@ def test_packaged_rollouts_replay_and_include_a_failing_player(name: str) -> Non
     environment = get_environment(name)
     folder = packaged_recordings_folder(environment)
     runs = [run for path in folder.glob("*.jsonl") for run in read_runs(path)]
-    assert all(check_replay(run, environment).matches_recording for run in runs), (
+    assert all(replay_and_compare_run(run, environment).matches_recording for run in runs), (
         "record them again: python -m research.example_rollouts"
     )
     scores_by_player = {run.player: run.score for run in runs}
