@@ -162,9 +162,9 @@ def line_chart_html(chart: LineChart, dates: Sequence[str], selected_day: int | 
         f'<figcaption title="{escape(f"{chart.title}, {chart.unit}")}"><b>{escape(chart.title)}</b>'
         f"<span>{escape(shown)}</span>{tag}</figcaption>"
         f'<div class="plot" role="img" tabindex="0" data-key="chart {escape(chart.key)}" '
-        f'aria-label="{escape(describe_chart(chart, dates))}">{hatched}'
+        f'aria-label="{escape(describe_chart(chart, dates))}">'
         f'<svg viewBox="0 0 {WIDTH:g} {HEIGHT:g}" preserveAspectRatio="none" aria-hidden="true">'
-        f'{paths}</svg><i class="cursor"{cursor}{hidden}></i><i class="hover" hidden></i>'
+        f'{paths}</svg>{hatched}<i class="cursor"{cursor}{hidden}></i><i class="hover" hidden></i>'
         f"{marks}{empty}</div></figure>"
     )
 
