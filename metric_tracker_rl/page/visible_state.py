@@ -68,10 +68,12 @@ def collect_values_and_verdicts_to_show(
         return VisibleState(collect_known_values_from_replies(steps), (), is_complete=False)
     view = rebuild_episode_from_reset_arguments(reset)
     all_values = KnownValues.from_episode(view.episode, view.public_config)
+    read_values = collect_known_values_from_replies(steps).values
+    all_values.unread = frozenset(all_values.values.keys() - read_values.keys())
     verdicts = judge_submitted_and_missing_rows(
         list_submitted_rows_of_graded_report(view, steps[-1]),
         view.episode,
-        read_values=collect_known_values_from_replies(steps).values,
+        read_values=read_values,
     )
     return VisibleState(all_values, tuple(verdicts), is_complete=True)
 
