@@ -98,6 +98,20 @@ function doors() {
     if (place.textContent !== said) place.textContent = said;
   });
 }
+// The address also contains the actions, so that a link opens the play at its step, and a reload in
+// a frame of another site, where browsers deny access to storage, loses nothing.
+const MAX_LINK_CHARACTERS = 4000;
+async function linkPlay(saved) {
+  const { reset, actions, opening } = JSON.parse(saved);
+  const text = JSON.stringify({ reset, actions, opening });
+  const stream = new Blob([text]).stream().pipeThrough(new CompressionStream('deflate-raw'));
+  const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
+  if (saved !== kept) return;  // a later step has another address
+  const packed = btoa(String.fromCharCode(...bytes.slice(0, MAX_LINK_CHARACTERS)));
+  const link = packed.replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+  const hash = link.length <= MAX_LINK_CHARACTERS ? `#play=${link}` : '';
+  history.replaceState(history.state, '', location.pathname + location.search + hash);
+}
 let address = '', kept = '', opened = false, ended = true;
 whenever(() => {
   const status = document.querySelector('.mt-saved');
@@ -105,6 +119,7 @@ whenever(() => {
   if (status.dataset.kept && status.dataset.kept !== kept) {
     kept = status.dataset.kept;
     remember('sessionStorage', keptAt(location.pathname), kept);
+    linkPlay(kept);
   }
   if (status.dataset.address !== address) {
     address = status.dataset.address;

@@ -159,6 +159,26 @@ def test_a_reported_day_becomes_a_row_that_can_be_edited_previewed_and_submitted
     assert download.value.suggested_filename == f"{EASY}.jsonl"
 
 
+def test_address_of_a_play_opens_it_in_another_browser_at_its_step(
+    visit: OpenVisit, web: WebServer
+) -> None:
+    mine = visit(width=1440)
+    play(mine)
+    mine.page.click("#mt-ask [data-mt=ask] >> nth=0")
+    mine.sees(".mt-budget", "4 of")
+    mine.page.wait_for_function("location.hash.startsWith('#play=')")
+    mine.page.wait_for_timeout(200)
+    address = mine.page.url
+    assert len(address.partition("#play=")[2]) < 600
+    mine.page.evaluate("sessionStorage.clear(); Storage.prototype.getItem = () => null")
+    other = visit(width=1440)
+    other.page.goto(address)
+    other.page.reload()  # an address that differs in its fragment alone loads nothing
+    other.sees(".mt-budget", "4 of")
+    other.sees("#mt-evidence", "Reply of step 4")
+    other.problems.clear()
+
+
 def test_opening_calls_can_be_switched_off_and_made_with_a_button(visit: OpenVisit) -> None:
     mine = visit(width=1440)
     mine.page.uncheck("[data-switch=read_data]")
