@@ -110,7 +110,7 @@ def test_client_expected_replies_finishes_without_errors(
 ) -> None:
     record = play_once(lean_episodes[0], lean_episodes[0], monkeypatch)
     assert (record.started, record.finished, record.lost, record.mixed_up) == (1, 1, 0, 0)
-    assert len(record.step_s) == len(lean_episodes[0].actions)
+    assert len(record.step_s) + record.steps_after_stop == len(lean_episodes[0].actions)
 
 
 def test_client_replies_of_another_episode_are_mixed_up(
