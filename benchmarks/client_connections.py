@@ -104,7 +104,8 @@ class HttpConnection:
 
     async def reset(self, path: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         self._path = path
-        body = await self._post("/reset", arguments)
+        # Firewatch gives clients that send no id one episode for each address.
+        body = await self._post("/reset", {"episode_id": f"client-{uuid4().hex}", **arguments})
         self._episode_id = body["episode_id"]
         return _extract_observation(body)
 

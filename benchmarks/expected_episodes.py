@@ -73,7 +73,7 @@ def play_expected_episodes(client_number: int) -> list[ExpectedEpisode]:
     """Play the two tasks of one client in this process: a lean one and another one."""
     return [
         _play_expected_episode(kind, kind.first_index + client_number)
-        for kind in (LEAN, OTHERS[client_number % len(OTHERS)])
+        for kind in (LEAN, OTHERS[client_number // 2 % len(OTHERS)])
     ]
 
 

@@ -61,12 +61,13 @@ class LoadRecord:
         started, finished, left, failed, open_at_stop: numbers of episodes. Every started episode
             is in one of the other groups, and open ones are counted in `finished` as well once
             they were finished.
+        steps_after_stop: number of steps that finished the open episodes.
         reconnected: number of episodes that continued over another connection.
         full: how often the server had no room.
         mixed_up: number of replies that differ from the expected ones.
         errors: errors by kind.
         examples: messages of the first errors.
-        reset_s, step_s: seconds of each reply.
+        reset_s, step_s: seconds of each reply before the stop.
         loop_delay_s: delays of this process's event loop.
         memory: memory samples.
     """
@@ -76,6 +77,7 @@ class LoadRecord:
     left: int = 0
     failed: int = 0
     open_at_stop: int = 0
+    steps_after_stop: int = 0
     reconnected: int = 0
     full: int = 0
     mixed_up: int = 0
@@ -158,7 +160,9 @@ class SimulatedClient:
                 return
             started_s = time.perf_counter()
             observation = await self.connection.step(action)
-            self.record.step_s.append(time.perf_counter() - started_s)
+            self.record.steps_after_stop += self.stop.is_set()
+            if not self.stop.is_set():  # without thinking, all clients step at the same time
+                self.record.step_s.append(time.perf_counter() - started_s)
             self._require_expected(episode, number, observation)
         self.record.finished += 1
 
