@@ -1,4 +1,4 @@
-"""Adds the options that describe a table to a command line, and reads them from its arguments."""
+"""Adds the options for reading a table to a command, and reads them from its arguments."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from openenv_kit.own_data.options import (
 
 
 def add_table_options(parser: argparse.ArgumentParser) -> None:
-    """Add every option of a table to a parser, without the positional table."""
+    """Add all options for reading a table to a parser, except the positional argument `table`."""
     add_file_options(parser)
     add_column_options(parser)
     add_cleaning_options(parser)
@@ -31,7 +31,7 @@ def add_table_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_file_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say what is read and in which format."""
+    """Add the options for the file or query and its format."""
     group = parser.add_argument_group("file")
     group.add_argument("--sql", metavar="SELECT", help="one SELECT to read instead of the file")
     group.add_argument(
@@ -41,7 +41,7 @@ def add_file_options(parser: argparse.ArgumentParser) -> None:
         "--separator",
         type=_parse_separator,
         metavar="MARK",
-        help=f"between cells: {', '.join(SEPARATORS)} or the character itself; default: detected",
+        help=f"separator of cells: {', '.join(SEPARATORS)} or the character; default: detected",
     )
     group.add_argument(
         "--encoding", choices=ENCODINGS, help="encoding of a text file; default: detected"
@@ -55,7 +55,9 @@ def add_file_options(parser: argparse.ArgumentParser) -> None:
         help="mark between groups of three digits; default: detected",
     )
     group.add_argument(
-        "--date-format", metavar="FORMAT", help="such as %%d/%%m/%%Y; default: detected"
+        "--date-format",
+        metavar="FORMAT",
+        help="format of dates, such as %%d/%%m/%%Y; default: detected",
     )
 
 
@@ -67,7 +69,7 @@ def add_column_options(parser: argparse.ArgumentParser) -> None:
         type=_parse_stages,
         default=(),
         metavar="A,B,C",
-        help="columns or metrics in funnel order; default: taken from the table if evident",
+        help="columns or metrics in funnel order; default: from the table, if its order is clear",
     )
     for option, meaning in (
         ("--date-column", "dates or times"),
@@ -75,7 +77,7 @@ def add_column_options(parser: argparse.ArgumentParser) -> None:
         ("--metric-column", "names of the stages in a long or pivoted table"),
         ("--value-column", "counts in a long table"),
         ("--event-column", "names of the stages in an event log"),
-        ("--id-column", "identity of a row; of rows with one id, one is kept"),
+        ("--id-column", "row identifiers; only the earliest row of each identifier is kept"),
     ):
         group.add_argument(option, metavar="NAME", help=f"column of {meaning}")
     group.add_argument(
@@ -97,14 +99,17 @@ def add_column_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_cleaning_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say which days count and how."""
+    """Add the options for the selection and the cleaning of days."""
     group = parser.add_argument_group("days")
     group.add_argument(
-        "--sum", dest="sum_rows", action="store_true", help="add up the rows of one date"
+        "--sum",
+        dest="sum_rows",
+        action="store_true",
+        help="add the counts of rows with the same date",
     )
     group.add_argument("--timezone", metavar="ZONE", help="local time zone, such as Europe/Berlin")
     group.add_argument(
-        "--country", metavar="CODE", help="country of the public holidays: US, or US-NY"
+        "--country", metavar="CODE", help="country for public holidays, such as US or US-NY"
     )
     group.add_argument(
         "--calendar", type=Path, metavar="FILE", help="CSV with the columns date, title, explains"
@@ -123,7 +128,7 @@ def add_cleaning_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar="N",
-        help=f"drop the last N days, 0 to {MAX_LATE_DAYS}, whose counts still change; default: 0",
+        help=f"drop the last N days (0 to {MAX_LATE_DAYS}), if counts still change; default: 0",
     )
     group.add_argument(
         "--running-total",
@@ -132,11 +137,11 @@ def add_cleaning_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def options_from_arguments(arguments: argparse.Namespace) -> ImportOptions:
-    """Return the options that were parsed; attributes that are no option are ignored.
+def read_import_options(arguments: argparse.Namespace) -> ImportOptions:
+    """Return the options from parsed arguments; other attributes are ignored.
 
     Raises:
-        ConfigurationError: an option has a wrong value.
+        ConfigurationError: an option has an invalid value.
     """
     given = vars(arguments)
     names = (option.name for option in fields(ImportOptions))
@@ -159,7 +164,9 @@ def _parse_date(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no date; allowed: 2024-12-31") from None
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a date; allowed: a date such as 2024-12-31"
+        ) from None
 
 
 def _parse_filter(text: str) -> ColumnFilter:
@@ -174,5 +181,5 @@ def _parse_rename(text: str) -> StageRename:
 
 def _require_pair(text: str) -> str:
     if not text.partition("=")[0].strip() or "=" not in text:
-        raise argparse.ArgumentTypeError(f"{text!r} is no pair; allowed: NAME=VALUE")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a pair; allowed: NAME=VALUE")
     return text

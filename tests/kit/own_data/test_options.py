@@ -12,7 +12,7 @@ import pytest
 
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.own_data.options import ColumnFilter, ImportOptions, StageRename
-from openenv_kit.own_data.parse_options import add_table_options, options_from_arguments
+from openenv_kit.own_data.parse_options import add_table_options, read_import_options
 
 TABLE = Path("shop.csv")
 
@@ -21,7 +21,7 @@ def parse(*arguments: str) -> ImportOptions:
     parser = argparse.ArgumentParser(exit_on_error=False)
     parser.add_argument("table", type=Path, nargs="?")
     add_table_options(parser)
-    return options_from_arguments(parser.parse_args(arguments))
+    return read_import_options(parser.parse_args(arguments))
 
 
 def test_command_line_without_options_gives_the_defaults() -> None:
@@ -85,7 +85,10 @@ def test_each_field_has_an_option_with_a_help_text() -> None:
     ("given", "message"),
     [
         ({"table": None}, "No table was given; allowed: a file, or --sql with --database."),
-        ({"database": Path("x.duckdb")}, "--database needs --sql, the SELECT to read from it."),
+        (
+            {"database": Path("x.duckdb")},
+            "--database needs --sql with a SELECT that reads from it.",
+        ),
         ({"sql": " "}, "--sql is ' '; allowed: one SELECT."),
         ({"stages": ("a", "b", "a")}, "--stages names a stage twice."),
         (
@@ -142,9 +145,9 @@ def test_wrong_option_is_refused_by_name(given: dict[str, Any], message: str) ->
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--where", "country"), "'country' is no pair; allowed: NAME=VALUE"),
-        (("--rename", "=visits"), "'=visits' is no pair; allowed: NAME=VALUE"),
-        (("--from", "1.1.2024"), "'1.1.2024' is no date; allowed: 2024-12-31"),
+        (("--where", "country"), "'country' is not a pair; allowed: NAME=VALUE"),
+        (("--rename", "=visits"), "'=visits' is not a pair; allowed: NAME=VALUE"),
+        (("--from", "1.1.2024"), "'1.1.2024' is not a date; allowed: a date such as 2024-12-31"),
     ],
 )
 def test_argument_that_cannot_be_parsed_is_refused(
