@@ -98,7 +98,10 @@ def test_each_field_but_those_of_the_import_has_an_option_with_a_help_text() -> 
     ("given", "message"),
     [
         ({"table": None}, "No table was given; allowed: a file, or --sql with --database."),
-        ({"database": Path("x.duckdb")}, "--database needs --sql, the SELECT to read from it."),
+        (
+            {"database": Path("x.duckdb")},
+            "--database needs --sql with a SELECT that reads from it.",
+        ),
         ({"sql": " "}, "--sql is ' '; allowed: one SELECT."),
         ({"stages": ("a", "b", "a")}, "--stages names a stage twice."),
         (
