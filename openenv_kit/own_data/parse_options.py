@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from dataclasses import fields
 from datetime import date
 from pathlib import Path
+from typing import NoReturn
 
+from openenv_kit.errors import ConfigurationError
 from openenv_kit.own_data.options import (
     DECIMAL_MARKS,
     ENCODINGS,
@@ -17,6 +20,47 @@ from openenv_kit.own_data.options import (
     ImportOptions,
     StageRename,
 )
+
+
+OTHER_FILE_OPTIONS = ("sql", "database", "calendar")
+"""Options that read other files than the table."""
+
+
+class _OptionTextParser(argparse.ArgumentParser):
+    """Parser that raises an error instead of ending the process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigurationError(f"The options are wrong: {message}.")
+
+
+def parse_option_text(text: str, table: Path, max_parquet_rows: int) -> ImportOptions:
+    """Return the options of an uploaded table, which a visitor typed as on a command line.
+
+    Args:
+        text: such as `--stages visits,orders --country US`.
+        table: uploaded file.
+        max_parquet_rows: largest number of rows of a Parquet file.
+
+    Raises:
+        ConfigurationError: an option is unknown, has a wrong value, or would read another file.
+    """
+    parser = _OptionTextParser(add_help=False, allow_abbrev=False)
+    add_file_options(parser)
+    add_column_options(parser)
+    add_cleaning_options(parser)
+    try:
+        words = shlex.split(text)
+    except ValueError as problem:
+        raise ConfigurationError(f"The options are wrong: {problem}.") from None
+    arguments = parser.parse_args(words)
+    for name in OTHER_FILE_OPTIONS:
+        if getattr(arguments, name) is not None:
+            raise ConfigurationError(
+                f"--{name} reads another file than the table, so it is not allowed here; use "
+                "`metric-tracker import`."
+            )
+    arguments.table, arguments.max_parquet_rows = table, max_parquet_rows
+    return options_from_arguments(arguments)
 
 
 def add_table_options(parser: argparse.ArgumentParser) -> None:
