@@ -171,6 +171,7 @@ def hours_html(known_values: KnownValues, selection: Selection) -> str:
         emphasized=[index for index, hour in enumerate(hours) if hour in daytime],
         emphasis="daytime" if daytime else "",
         note=note,
+        label_name="hour",
     )
     return f"<h2>Hours of {escape(date)}</h2>{bar_chart_html(chart)}"
 

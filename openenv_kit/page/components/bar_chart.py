@@ -27,6 +27,7 @@ class BarChart:
         emphasized: indexes of the bars that are drawn stronger and with a line below them.
         emphasis: meaning of the emphasis, such as "daytime"; empty if no bar is emphasized.
         note: sentence below the chart; may be empty.
+        label_name: what the labels are, such as "hour".
     """
 
     title: str
@@ -36,6 +37,7 @@ class BarChart:
     emphasized: Collection[int] = ()
     emphasis: str = ""
     note: str = ""
+    label_name: str = "label"
 
 
 def bar_chart_html(chart: BarChart) -> str:
@@ -61,7 +63,7 @@ def bar_chart_html(chart: BarChart) -> str:
     legend = f"<span>{escape(chart.emphasis)}</span>" if chart.emphasis else ""
     note = f"<p>{escape(chart.note)}</p>" if chart.note else ""
     table = table_html(
-        ["", chart.title],
+        [chart.label_name, chart.title],
         [
             [escape(label), escape(chart.format_value(value))]
             for label, value in zip(chart.labels, chart.values, strict=True)

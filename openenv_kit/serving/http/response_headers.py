@@ -51,6 +51,7 @@ def build_security_headers(
             "img-src": ("'self'", "data:", "blob:"),
             "font-src": ("'self'", "data:"),
             "connect-src": ("'self'",),
+            "worker-src": ("'self'", "blob:"),
             "object-src": ("'none'",),
             "base-uri": ("'self'",),
             "form-action": ("'self'",),
