@@ -12,14 +12,10 @@ from typing import NamedTuple
 from openenv_kit.errors import ConfigurationError, InvalidValueError, find_nearest_name
 
 MAX_LATE_DAYS = 60
-<<<<<<< HEAD
 """Largest value of `--late-days`. If counts change for more days, daily data is not usable."""
-=======
-"""Largest number of late days. Exports that change for longer are not daily data."""
 MAX_PARQUET_ROWS = 200_000_000
 """Largest number of rows of a Parquet file. Its size does not limit them, because a column of one
 repeated value takes no space."""
->>>>>>> yourdata
 ENCODINGS = ("utf-8", "utf-16", "latin-1", "cp1252")
 """Encodings that `--encoding` allows."""
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}

@@ -31,12 +31,6 @@ from openenv_kit.own_data.text_lines import (
 if TYPE_CHECKING:
     import duckdb
 
-<<<<<<< HEAD
-MAX_PARQUET_ROWS = 200_000_000
-"""Largest number of rows of a Parquet file. The limit of its size is not enough, because repeated
-values take almost no space."""
-=======
->>>>>>> yourdata
 MAX_QUERY_ROWS = 50_000_000
 
 
@@ -183,11 +177,7 @@ def _open_parquet(path: Path, folder: Path, max_rows: int) -> Iterator[TableSour
             )
             if footer is not None and footer[0] > max_rows:
                 raise TableRefused(
-<<<<<<< HEAD
-                    f"The table has {footer[0]:,} rows; the limit is {MAX_PARQUET_ROWS:,}; "
-=======
-                    f"The table has {footer[0]:,} rows, allowed are {max_rows:,}; "
->>>>>>> yourdata
+                    f"The table has {footer[0]:,} rows; the limit is {max_rows:,}; "
                     "aggregate it with --sql, by day or hour."
                 )
             relation = connection.read_parquet(str(source_path))
