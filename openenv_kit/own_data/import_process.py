@@ -65,8 +65,7 @@ def main() -> None:
 
 
 def _check(request: Mapping[str, Any]) -> dict[str, Any]:
-    from openenv_kit.own_data.parse_options import parse_option_text
-
+    from openenv_kit.cli.option_text import parse_option_text
     from openenv_kit.own_data.clean_table import load_table  # slow: imports pandas
     from openenv_kit.own_data.table_json import convert_table_to_json
 
