@@ -110,7 +110,7 @@ def test_refusal_says_what_fits_and_writes_nothing(folder: Path) -> None:
     assert result.exit_code == 2
     first, *others = result.stderr.splitlines()
     assert first == WHAT_FITS
-    assert "The table has 2 days, needed are 84." in others
+    assert "The table has 2 days; at least 84 are required." in others
     assert [path.name for path in folder.iterdir()] == ["few.csv"]
 
 

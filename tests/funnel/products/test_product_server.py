@@ -117,7 +117,7 @@ def test_server_command_adds_its_products_to_the_variable(
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ('environment = "firewatch"\n', "takes no product"),
+        ('environment = "firewatch"\n', "does not support products"),
         ('environment = "nobody"\n', "product of 'nobody'"),
         ("format = 1\nformat = 2\n", "not TOML"),
         ("format = 0\n", "format is 0"),
