@@ -11,6 +11,7 @@ KitError
 ├── ReportError (a ValueError)         a report that cannot be read row by row
 ├── TableRefused                       a user's table cannot be used (own_data.cleaned_table)
 ├── ServerError                        the environment server cannot be reached or used
+│   ├── ServerFullError                the server starts no further episode at the moment
 │   └── RejectedMessageError           the server replied with an error (agent.episode_connection)
 └── ModelError                         the model's endpoint cannot be used, or failed
 
@@ -31,7 +32,15 @@ MIN_NAME_SIMILARITY = 0.55
 
 
 class KitError(Exception):
-    """Base class of all errors that the kit raises deliberately."""
+    """Base class of all errors that the kit raises deliberately.
+
+    They can be pickled, so that a worker process can pass them to the process that started it.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By default, an exception is rebuilt by calling its class with the message alone, which
+        # fails for classes whose constructors take other arguments.
+        return _rebuild_error, (type(self), self.args, vars(self))
 
 
 class ConfigurationError(KitError, ValueError):
@@ -84,6 +93,18 @@ class ServerError(KitError):
     """The environment server cannot be reached, or its reply cannot be used."""
 
 
+class ServerFullError(ServerError):
+    """The server has no room for another episode at the moment, so the request may be repeated.
+
+    Attributes:
+        retry_after_s: seconds after which the server asks the client to try again.
+    """
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+
 class ModelError(KitError):
     """The model's endpoint cannot be used, or failed too often.
 
@@ -95,6 +116,15 @@ class ModelError(KitError):
     def __init__(self, message: str, *, is_permanent: bool = False) -> None:
         self.is_permanent = is_permanent
         super().__init__(message)
+
+
+def _rebuild_error(
+    error_type: type[KitError], arguments: tuple[Any, ...], attributes: Mapping[str, Any]
+) -> KitError:
+    """Create an unpickled error without calling its constructor."""
+    error = error_type.__new__(error_type, *arguments)
+    vars(error).update(attributes)
+    return error
 
 
 def truncated_repr(value: Any) -> str:

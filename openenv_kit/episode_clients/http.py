@@ -16,11 +16,17 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
+from uuid import uuid4
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.episode_clients import retry
 from openenv_kit.episode_clients.protocol import ObservationJson
-from openenv_kit.errors import InvalidValueError, ServerError, truncated_repr
+from openenv_kit.errors import (
+    InvalidValueError,
+    ServerError,
+    ServerFullError,
+    truncated_repr,
+)
 from openenv_kit.network_addresses import is_loopback_host, parse_url
 from openenv_kit.reply import ReplyStatus
 from openenv_kit.variables import SERVER_TOKEN_VARIABLE
@@ -41,10 +47,17 @@ class JsonReply(NamedTuple):
 
 
 class RawReply(NamedTuple):
-    """HTTP status and body of a response."""
+    """A response.
+
+    Attributes:
+        status: HTTP status.
+        body: body as it was received.
+        retry_after_s: seconds of the header `Retry-After`; None if it is missing or is a date.
+    """
 
     status: int
     body: bytes
+    retry_after_s: float | None = None
 
 
 class HttpEpisode:
@@ -56,12 +69,16 @@ class HttpEpisode:
     Args:
         base_url: http(s) or ws(s) URL of the server.
         environment: environment that the server must serve, according to its metadata if available.
+        should_wait_when_full: whether to wait, for up to `retry.CAPACITY_TIMEOUT_S`, while the
+            server has no room for another episode. Otherwise, a ServerFullError is raised.
 
     Raises:
         InvalidValueError: `base_url` is not an http(s) or ws(s) URL.
     """
 
-    def __init__(self, base_url: str, environment: Environment) -> None:
+    def __init__(
+        self, base_url: str, environment: Environment, *, should_wait_when_full: bool = True
+    ) -> None:
         parts = parse_url(base_url, HTTP_SCHEMES)
         if parts is None:
             allowed = "an address such as http://127.0.0.1:8000"
@@ -81,6 +98,7 @@ class HttpEpisode:
         if token := os.environ.get(SERVER_TOKEN_VARIABLE):
             self._headers["authorization"] = f"Bearer {token}"
         self._environment = environment
+        self._should_wait_when_full = should_wait_when_full
         self._has_checked_environment = False
         self._episode_id = ""
         self._step_count = 0
@@ -90,13 +108,19 @@ class HttpEpisode:
         return {
             "address": self._address,
             "environment": self._environment.name,
+            "should_wait_when_full": self._should_wait_when_full,
             "has_checked_environment": self._has_checked_environment,
             "episode_id": self._episode_id,
             "step_count": self._step_count,
         }
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        HttpEpisode.__init__(self, state["address"], get_environment(state["environment"]))
+        HttpEpisode.__init__(
+            self,
+            state["address"],
+            get_environment(state["environment"]),
+            should_wait_when_full=state["should_wait_when_full"],
+        )
         self._has_checked_environment = state["has_checked_environment"]
         self._episode_id = state["episode_id"]
         self._step_count = state["step_count"]
@@ -105,9 +129,14 @@ class HttpEpisode:
         """Start an episode and return its first observation.
 
         Raises:
-            ServerError: there is no server, it serves another environment, or it requires a token.
+            ServerError: there is no server, it serves another environment, it requires a token, or
+                it had no room for too long.
+            ServerFullError: the server has no room, and this client does not wait.
         """
         self._require_server_to_serve_environment()
+        if self._environment.episode_limits.may_omit_episode_id:
+            # Without an id, all clients at one address would share one episode.
+            arguments = {"episode_id": f"client-{uuid4().hex}", **arguments}
         reply = self._send_request_with_retry("/reset", arguments)
         observation = self._parse_observation("/reset", reply)
         # A rejected reset leaves the running episode unchanged.
@@ -154,6 +183,15 @@ class HttpEpisode:
             raise self._close_and_build_error("/state", reply)
         return reply.body
 
+    def read_max_sessions(self) -> int | None:
+        """Return how many sessions the server is set up for; None if it does not report it.
+
+        Raises:
+            ServerError: the server stayed unreachable.
+        """
+        max_sessions = self._send_request_with_retry("/ready").body.get("max_sessions")
+        return max_sessions if isinstance(max_sessions, int) else None
+
     def close(self) -> None:
         """Close the connection; the next request opens another one."""
         self._connection.close()
@@ -178,17 +216,23 @@ class HttpEpisode:
     ) -> JsonReply:
         """Send a POST request or, without a body, a GET request, and return the response.
 
-        While the server cannot be reached, the request is repeated. The first repetition after a
-        pause is logged.
+        While the server cannot be reached or is full, the request is repeated. The first
+        repetition after a pause is logged.
         """
         data = None if body is None else json.dumps(body).encode()
         # Servers often close idle connections, so the first retry opens a new one immediately.
         timer = retry.RetryTimer(retry.RECONNECT_TIMEOUT_S, retry_at_once=True)
-        is_logged = False
+        capacity_timer = retry.RetryTimer(retry.CAPACITY_TIMEOUT_S)
+        is_logged = is_wait_logged = False
         while True:
             problem: Exception | str
             try:
                 reply = self._send_request_once(path, data)
+                if reply.status in retry.FULL_STATUSES and reply.retry_after_s is not None:
+                    self._wait_until_retry(reply, capacity_timer, is_logged=is_wait_logged)
+                    is_wait_logged = True
+                    timer = retry.RetryTimer(retry.RECONNECT_TIMEOUT_S, retry_at_once=True)
+                    continue
                 if reply.status not in retry.UNAVAILABLE_STATUSES:
                     break
                 problem = f"{reply.status} {http.client.responses[reply.status]}"
@@ -211,11 +255,40 @@ class HttpEpisode:
                 is_logged = True
             time.sleep(timer.pause_s)
             timer.increase_next_pause()
-        try:
-            json_body = json.loads(reply.body)
-        except ValueError:
-            json_body = None
-        return JsonReply(reply.status, json_body if isinstance(json_body, dict) else {})
+        return JsonReply(reply.status, _parse_json_object(reply.body))
+
+    def _wait_until_retry(
+        self, reply: RawReply, capacity_timer: retry.RetryTimer, *, is_logged: bool
+    ) -> None:
+        """Wait until a full server may be asked again.
+
+        Args:
+            reply: the server's response, which has the header `Retry-After`.
+            capacity_timer: limits the waiting time of the request.
+            is_logged: whether this request's waiting is in the log already.
+
+        Raises:
+            ServerFullError: this client does not wait.
+            ServerError: the server had no room until the timer expired.
+        """
+        detail = _extract_error_detail(_parse_json_object(reply.body))
+        retry_after_s = reply.retry_after_s or 0.0
+        if not self._should_wait_when_full:
+            raise ServerFullError(f"{self._address} is full: {detail}", retry_after_s)
+        if capacity_timer.remaining_s <= 0:
+            raise ServerError(
+                f"{self._address} had no room for {retry.CAPACITY_TIMEOUT_S:g} s: {detail} Play "
+                "fewer episodes at a time, or raise the limits of the server."
+            )
+        if not is_logged:
+            logger.warning(
+                "waiting up to %g s for room on the server at %s (%s)",
+                retry.CAPACITY_TIMEOUT_S,
+                self._address,
+                detail,
+            )
+        self._connection.close()  # another client may need it in the meantime
+        time.sleep(retry.compute_capacity_pause_s(retry_after_s))
 
     @property
     def _unreachable_server_hint(self) -> str:
@@ -234,7 +307,9 @@ class HttpEpisode:
         method = "GET" if data is None else "POST"
         connection.request(method, self._prefix + path, data, self._headers)
         response = connection.getresponse()
-        return RawReply(response.status, response.read())
+        retry_after = response.getheader("retry-after", "")
+        seconds = float(retry_after) if retry_after.isdecimal() else None
+        return RawReply(response.status, response.read(), seconds)
 
     def _parse_observation(self, path: str, reply: JsonReply) -> ObservationJson:
         """Return the observation in a response, with `reward`, `done` and any `metadata`."""
@@ -258,6 +333,15 @@ class HttpEpisode:
         elif (reply.status == 404 and path == "/reset") or not detail:
             detail = f"it is not a {self._environment.title} server."
         return ServerError(f"{self._address} answered {path} with {reply.status}: {detail}")
+
+
+def _parse_json_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object of a body; an empty one if the body has none."""
+    try:
+        value = json.loads(body)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _extract_error_detail(body: Mapping[str, Any]) -> str:

@@ -22,6 +22,21 @@ CAPACITY_RETRY_PAUSE_S = 0.5
 """Pause between two attempts to get a session on a full server, in seconds."""
 UNAVAILABLE_STATUSES = (502, 503, 504)
 """HTTP statuses that a proxy returns while the server behind it is down or starting."""
+FULL_STATUSES = (429, 503)
+"""HTTP statuses with which a server that has no room returns the header `Retry-After`."""
+
+
+def compute_capacity_pause_s(retry_after_s: float) -> float:
+    """Return the pause before a full server is asked again, in seconds.
+
+    A server names the time at which it can discard an unused episode, which may be minutes away.
+    Room is usually free earlier, because other episodes of the same run end, so the pause is at
+    most `MAX_RETRY_PAUSE_S`.
+
+    Args:
+        retry_after_s: time that the server named.
+    """
+    return min(max(retry_after_s, CAPACITY_RETRY_PAUSE_S), MAX_RETRY_PAUSE_S)
 
 
 class RetryTimer:

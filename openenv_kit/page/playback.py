@@ -21,6 +21,7 @@ from openenv_kit.recordings.format import (
     RecordedRun,
     RecordingError,
 )
+from openenv_kit.recordings.replay import require_replayable_run
 from openenv_kit.reply import ReplyStatus
 from openenv_kit.reset_limits import reset_within_server_limits
 from openenv_kit.rollouts.policies import Policy
@@ -111,7 +112,8 @@ def create_playback_that_checks_recording(
     The result has fewer steps than the run if the time limit is reached.
 
     Raises:
-        RecordingError: the run belongs to another environment, or its reset is rejected.
+        RecordingError: the run belongs to another environment or product, is private, or its reset
+            is rejected.
     """
     chosen = environment or get_environment()
     if not set(run.versions) <= set(chosen.versions):
@@ -119,6 +121,7 @@ def create_playback_that_checks_recording(
         home = [each.title for each in fitting if set(run.versions) <= set(each.versions)]
         where = f"It is one of {' or '.join(home)}: open it there." if home else ""
         raise RecordingError(f"This is not a run of {chosen.title}. {where}".strip())
+    require_replayable_run(run, chosen)
     reset = {name: value for name, value in run.reset.items() if name != "episode_id"}
     try:
         session, opening = start_unsealed_playback_session(reset, chosen)

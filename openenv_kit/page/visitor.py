@@ -12,7 +12,7 @@ from typing import Any
 from openenv_kit.environment import Environment, Session, get_environment
 from openenv_kit.episode_clients.in_process import InProcessEpisode
 from openenv_kit.episode_clients.protocol import EpisodeClient, ObservationJson
-from openenv_kit.errors import ServerError
+from openenv_kit.errors import KitError, ServerError
 from openenv_kit.page.components.row_editor import EditorRow
 from openenv_kit.page.playback import PlaybackStep
 from openenv_kit.reply import Reply, ReplyStatus
@@ -226,11 +226,13 @@ class Visitor:
         )
         return text if len(text) <= MAX_SAVED_CHARACTERS else ""
 
-    def restore_saved_episode(self, saved_json: object) -> bool:
+    def restore_saved_episode(self, saved_json: object, *, may_submit: bool = True) -> bool:
         """Restore an episode from the JSON that the browser has stored.
 
         Args:
             saved_json: result of `to_saved_json`. Any other value is rejected.
+            may_submit: whether actions that end the episode are repeated. They are not if the JSON
+                is from an address, because opening an address must never submit a report.
 
         Returns:
             Whether an episode was restored.
@@ -238,8 +240,8 @@ class Visitor:
         try:
             said = json.loads(str(saved_json))
             reset, actions = dict(said["reset"]), [dict(each) for each in said["actions"]]
-            place, rows = str(said["place"]), [dict(each) for each in said["rows"]]
-            finished = [str(each) for each in said["finished"]]
+            place, rows = str(said.get("place", "")), [dict(each) for each in said.get("rows", ())]
+            finished = [str(each) for each in said.get("finished", ())]
             opening_step_count = int(said.get("opening", 0))
         except (ValueError, TypeError, LookupError, RecursionError):
             return False
@@ -253,7 +255,17 @@ class Visitor:
         for action in actions:
             if self.is_done or self.is_disconnected or time.monotonic() > deadline:
                 break
+            if not may_submit and self._is_final_action(action):
+                break
             self.take_step(action)
         self.selection, self.report_rows, self.problem = place, rows, ""
         self.opening_step_count = opening_step_count
         return True
+
+    def _is_final_action(self, action: Mapping[str, Any]) -> bool:
+        """Return whether an action may end the episode; also if it is malformed."""
+        tools = self.environment.tools
+        try:
+            return tools.find_tool(tools.tool_call_of_action(action).name).is_final
+        except (KitError, TypeError, ValueError, AttributeError, LookupError):
+            return True

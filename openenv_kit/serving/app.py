@@ -217,7 +217,7 @@ def _add_episode_and_ready_routes(
     ]
     routes.add_episode_routes(app, episodes)
     routes.add_sealed_record_route(app, episodes)
-    add_ready_route(app, episodes)
+    add_ready_route(app, episodes, settings.max_sessions * settings.workers)
     app.state.slots = shared.websocket_slots
     app.state.episodes = episodes
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from openenv_kit.catalogue import Catalogue
 from openenv_kit.datasets.row_values import convert_row_to_mapping, convert_to_python_value
 from openenv_kit.datasets.split_rows import reset_arguments_from_row
 from openenv_kit.datasets.task_sampling import (
@@ -34,8 +33,9 @@ from openenv_kit.own_data.product_argument import require_expected_product
 from openenv_kit.own_data.product_support import PRODUCT_DIGEST_COLUMN
 from openenv_kit.recordings.rollout_recorder import DEFAULT_PLAYER_NAME, RolloutRecorder
 from openenv_kit.reply import EVIDENCE_SHARE_KEY, EndInfo, ReplyStatus
-from openenv_kit.reset_arguments import PRODUCT, drop_task_seed_and_level
+from openenv_kit.reset_arguments import PRODUCT
 from openenv_kit.rewards import COMMON_REWARDS
+from openenv_kit.trainers.offered_tools import require_offered_tools_to_match_episode
 
 EPISODE_OVER_RESULT = {
     "status": "completed",
@@ -49,6 +49,13 @@ class _StartedEpisode(NamedTuple):
 
     arguments: Mapping[str, Any]
     reset_observation: ObservationJson
+
+
+class _DrawnTask(NamedTuple):
+    """A task that was drawn for a row, and the reset arguments that it was drawn with."""
+
+    requested: Mapping[str, Any]
+    arguments: Mapping[str, Any]
 
 
 class ToolEpisode:
@@ -67,6 +74,9 @@ class ToolEpisode:
         player_name: name of the player in the recordings, such as the checkpoint that plays.
         is_bound_to_product: whether the player is offered its tools before the reset. Rows of
             another product than that of the default reset arguments are then refused.
+        should_wait_when_full: whether `reset` waits while the server has no room. Otherwise it
+            raises a ServerFullError, and the next `reset` of a row that names no task tries the
+            same task again.
 
     Attributes:
         system_prompt: system prompt of the episode; empty before the first reset.
@@ -86,6 +96,7 @@ class ToolEpisode:
         record: Path | str | None = None,
         player_name: str = DEFAULT_PLAYER_NAME,
         is_bound_to_product: bool = False,
+        should_wait_when_full: bool = True,
     ) -> None:
         self._record_folder = Path(record) if record else None
         self._player_name = player_name
@@ -95,7 +106,9 @@ class ToolEpisode:
         self._is_bound_to_product = is_bound_to_product
         self._client: EpisodeClient
         if base_url:
-            self._client = HttpEpisode(base_url, self.environment)
+            self._client = HttpEpisode(
+                base_url, self.environment, should_wait_when_full=should_wait_when_full
+            )
         else:
             self._client = InProcessEpisode(self.environment)
         self.system_prompt = ""
@@ -108,6 +121,7 @@ class ToolEpisode:
         )
         self.tools = self.environment.tools.select_for_episode(self._reset_observation)
         self._server_error: ServerError | None = None
+        self._drawn_task: _DrawnTask | None = None
         self._lock = threading.Lock()
 
     @property
@@ -176,8 +190,8 @@ class ToolEpisode:
             )
             tools = self.environment.tools.select_for_episode(observation)
             if offered_tool_names:
-                self._require_offered_tools_to_match_episode(
-                    offered_tool_names, started.arguments, tools
+                require_offered_tools_to_match_episode(
+                    self.environment, offered_tool_names, started.arguments, tools
                 )
             self.system_prompt = self.environment.build_system_prompt(observation)
             self.tools = tools
@@ -213,10 +227,11 @@ class ToolEpisode:
             is_drawn = not has_task_selector(arguments)
         try:
             if is_drawn:
-                arguments = sample_task_reset_arguments(self.environment, arguments)
+                arguments = self._draw_task(arguments)
         except UnknownNameError as problem:
             raise RefusedResetError(arguments, str(problem)) from None
         observation = self._client.reset(arguments)
+        self._drawn_task = None
         if observation["status"] == ReplyStatus.ERROR and is_drawn and row_arguments:
             # Some arguments configure a whole episode and cannot be combined with a split.
             arguments = row_arguments
@@ -225,37 +240,13 @@ class ToolEpisode:
             raise RefusedResetError(arguments, observation["message"])
         return _StartedEpisode(arguments, observation)
 
-    def _require_offered_tools_to_match_episode(
-        self, offered_tool_names: Sequence[str], arguments: Mapping[str, Any], tools: Catalogue
-    ) -> None:
-        """Raise an InvalidValueError if the offered tools do not fit the started episode."""
-        acceptable = self._list_possibly_offered_catalogues(arguments, tools)
-        if set(offered_tool_names) in [set(catalogue.tool_names) for catalogue in acceptable]:
-            return
-        raise InvalidValueError(
-            "reset",
-            arguments,
-            "an episode with the tools that the player was offered: "
-            f"{', '.join(offered_tool_names)}. This one has {', '.join(tools.tool_names)}",
-        )
-
-    def _list_possibly_offered_catalogues(
-        self, arguments: Mapping[str, Any], tools: Catalogue
-    ) -> list[Catalogue]:
-        """Return the tool catalogues that a player may have been offered for an episode.
-
-        In a split whose episodes have different tools, players are offered the tools of all
-        episodes.
-        """
-        of_any_index = {name: value for name, value in arguments.items() if name != "index"}
-        of_any_episode = drop_task_seed_and_level(self.environment.reset_arguments, of_any_index)
-        acceptable = [tools, self.environment.tools.select_for_episode(of_any_index)]
-        mixed = self.environment.tools.select_for_episode(
-            add_default_split(self.environment, of_any_episode)
-        )
-        if set(tools.tool_names) <= set(mixed.tool_names):
-            acceptable.append(mixed)
-        return acceptable
+    def _draw_task(self, requested: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the reset arguments of a new task, or of one for which the server was full."""
+        if self._drawn_task is None or self._drawn_task.requested != requested:
+            self._drawn_task = _DrawnTask(
+                requested, sample_task_reset_arguments(self.environment, requested)
+            )
+        return self._drawn_task.arguments
 
     def __getstate__(self) -> dict[str, Any]:
         rebuilt_on_load = ("_lock", "environment", "tools")

@@ -6,27 +6,20 @@ tokens. Tool schemas, the tool loop, parsing, rewards and the update are TRL's.
 """
 
 import inspect
-import json
 import multiprocessing
-import re
-from pathlib import Path
 
 import pytest
 import torch
-import trl
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers import Qwen3ForCausalLM
 from transformers.utils import get_json_schema
 from trl import GRPOConfig, GRPOTrainer
 
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
-from openenv_kit.environment import get_environment
 from openenv_kit.errors import ServerError
 from openenv_kit.rollouts.curriculum import Curriculum
 from openenv_kit.rollouts.run_policy import run_policy
-from openenv_kit.trainers.scripted_calls import get_next_scripted_call
 from openenv_kit.trainers.trl import (
     build_dataset,
     build_eval_datasets,
@@ -38,80 +31,21 @@ from openenv_kit.trainers.trl_monitor import RolloutMonitor
 from openenv_kit.variables import BASE_URL_VARIABLE
 from support.integration_guides import ENVIRONMENTS, run_blocks
 from support.integration_server import NO_SERVER, NOWHERE, address, episodes_served
+from support.tiny_transformer import (
+    MAX_TOKENS,
+    build_scripted_model,
+    build_tiny_config,
+    build_tokenizer,
+)
 
 Environment = environment_class()
-SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-ANSWER = re.compile(r"<tool_response>\n(.*?)\n</tool_response>", re.DOTALL)
-OPENING = re.compile(r"<\|im_start\|>user\n(?!<tool_response>)(.*?)<\|im_end\|>", re.DOTALL)
 LEAN = {"profile": "lean", "reward": "key_f1"}
 LEVELS = {"metric_tracker_rl": "easy", "drilldown": "drill_easy", "firewatch": "easy"}
-PLACES = 32_768
-
-
-class ScriptedTransformer(Qwen3ForCausalLM):
-    """A transformer whose samples are a scripted policy's."""
-
-    tokenizer = policy = environment = None
-
-    def generate(self, input_ids, attention_mask=None, **_):
-        said = []
-        for row in input_ids:
-            text = self.tokenizer.decode(row, skip_special_tokens=False)
-            answers, opening = ANSWER.findall(text), "\n".join(OPENING.findall(text))
-            call = get_next_scripted_call(self.policy, answers, self.environment, opening)
-            words = "Done." if call is None else _as_text(call)
-            said.append(self.tokenizer.encode(words + "<|im_end|>", add_special_tokens=False))
-        longest = max(map(len, said))
-        pad = self.tokenizer.pad_token_id
-        padded = [ids + [pad] * (longest - len(ids)) for ids in said]
-        return torch.cat([input_ids, torch.tensor(padded)], dim=1)
-
-
-def _as_text(call):
-    name, arguments = call
-    return f'<tool_call>\n{{"name": "{name}", "arguments": {json.dumps(arguments)}}}\n</tool_call>'
 
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    raw = Tokenizer(models.BPE())
-    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    raw.decoder = decoders.ByteLevel()
-    played = [get_environment(name) for name in ENVIRONMENTS]
-    corpus = [json.dumps(each.tools.chat_tools) + each.build_system_prompt() for each in played]
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=3000, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
-    )
-    raw.train_from_iterator(corpus, trainer)
-    made = PreTrainedTokenizerFast(
-        tokenizer_object=raw, eos_token="<|im_end|>", pad_token="<|endoftext|>"
-    )
-    template = Path(trl.__file__).parent / "chat_templates" / "qwen3.jinja"
-    made.chat_template = template.read_text(encoding="utf-8")
-    return made
-
-
-def tiny_config(tokenizer):
-    return Qwen3Config(
-        vocab_size=len(tokenizer),
-        hidden_size=16,
-        intermediate_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=8,
-        max_position_embeddings=PLACES,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-
-
-def tiny(tokenizer, policy, environment=None):
-    torch.manual_seed(0)
-    model = ScriptedTransformer(tiny_config(tokenizer))
-    model.tokenizer, model.policy, model.environment = tokenizer, policy, environment
-    return model
+    return build_tokenizer(ENVIRONMENTS)
 
 
 def one_update(tokenizer, policy, folder, environment=None, index=0, **chosen):
@@ -119,7 +53,7 @@ def one_update(tokenizer, policy, folder, environment=None, index=0, **chosen):
     made = environment_class(environment, "train", **chosen) if chosen else Environment
     logged = build_reward_components("exact", "grounded")
     trainer = GRPOTrainer(
-        model=tiny(tokenizer, policy, environment),
+        model=build_scripted_model(tokenizer, policy, environment),
         processing_class=tokenizer,
         train_dataset=build_dataset("train", index, 1, environment, **chosen),
         environment_factory=made,
@@ -129,7 +63,7 @@ def one_update(tokenizer, policy, folder, environment=None, index=0, **chosen):
             reward_weights=[0.0] * len(logged),
             per_device_train_batch_size=2,
             num_generations=2,
-            max_completion_length=PLACES,
+            max_completion_length=MAX_TOKENS,
             max_tool_calling_iterations=64,
             max_steps=1,
             logging_steps=1,
@@ -155,8 +89,8 @@ def test_the_trainer_gets_the_reference_policys_score_through_its_own_tool_loop(
     assert log["reward"] == 1.0
     assert log["rewards/MetricTrackerRlEnvironment/mean"] == 1.0
     assert log["tools/failure_frequency"] == 0.0
-    assert [each._episode.done for each in trainer.environments] == [True, True]
-    assert min(each._episode.calls for each in trainer.environments) >= 3
+    assert [each._episode.is_done for each in trainer.environments] == [True, True]
+    assert min(each._episode.tool_call_count for each in trainer.environments) >= 3
 
 
 def test_the_trainer_plays_a_lean_episode_with_six_tools(tokenizer, tmp_path):
@@ -164,7 +98,7 @@ def test_the_trainer_plays_a_lean_episode_with_six_tools(tokenizer, tmp_path):
     assert log["reward"] == 1.0
     assert log["rewards/exact/mean"] == 1.0
     for environment in trainer.environments:
-        assert environment._episode.calls == 3
+        assert environment._episode.tool_call_count == 3
         assert environment.info["reward_components"]["key_f1"] == 1.0
 
 
@@ -252,7 +186,7 @@ def lean_trainer(tokenizer, folder, callback, settings=(), **given):
         "reward_funcs": [callback] if isinstance(callback, RolloutMonitor) else None,
     }
     return GRPOTrainer(
-        model=tiny(tokenizer, "reference"),
+        model=build_scripted_model(tokenizer, "reference"),
         processing_class=tokenizer,
         callbacks=[callback],
         args=GRPOConfig(
@@ -265,7 +199,7 @@ def lean_trainer(tokenizer, folder, callback, settings=(), **given):
             bf16=False,
             report_to="none",
             disable_tqdm=True,
-            **{"max_completion_length": PLACES, "save_strategy": "no", **dict(settings)},
+            **{"max_completion_length": MAX_TOKENS, "save_strategy": "no", **dict(settings)},
         ),
         **{**usual, **given},
     )
@@ -275,7 +209,9 @@ def first_log(trainer):
     return next(entry for entry in trainer.state.log_history if "reward" in entry)
 
 
-@pytest.mark.parametrize(("length", "reward", "truncated"), [(PLACES, 1.0, 0.0), (60, 0.0, 1.0)])
+@pytest.mark.parametrize(
+    ("length", "reward", "truncated"), [(MAX_TOKENS, 1.0, 0.0), (60, 0.0, 1.0)]
+)
 def test_monitor_logs_the_share_of_truncated_rollouts_and_of_equal_groups(
     tokenizer, tmp_path, caplog, length, reward, truncated
 ):
@@ -338,7 +274,7 @@ def test_training_without_a_dataset_plays_fresh_tasks_with_their_rules(tokenizer
     trainer.train()
     assert first_log(trainer)["reward"] == 1.0
     assert len(set(seen)) == len(seen) == 4
-    assert all(each.startswith(trainer.environments[0]._episode.brief) for each in seen)
+    assert all(each.startswith(trainer.environments[0]._episode.system_prompt) for each in seen)
 
 
 def load_in_child(things, answers):
@@ -385,7 +321,7 @@ def saved_model(tokenizer, folder):
     The weights lean towards the end of a turn, or the words would go on to the very limit.
     """
     torch.manual_seed(0)
-    model = Qwen3ForCausalLM(tiny_config(tokenizer))
+    model = Qwen3ForCausalLM(build_tiny_config(tokenizer))
     with torch.no_grad():
         model.model.embed_tokens.weight += 1.0
         model.lm_head.weight[tokenizer.eos_token_id] += 0.3

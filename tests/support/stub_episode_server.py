@@ -42,6 +42,8 @@ class StubServer:
                     data = json.dumps(answer["body"]).encode()
                     self.send_response(answer["status"])
                     self.send_header("content-length", str(len(data)))
+                    for name, value in answer.get("headers", {}).items():
+                        self.send_header(name, value)
                     self.end_headers()
                     self.wfile.write(data)
 

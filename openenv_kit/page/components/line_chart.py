@@ -61,7 +61,8 @@ class LineChart:
         format_value: returns a value as text, with its unit where it is not obvious.
         usual: usual value of each day; empty if none is known.
         ranges: normal range of each day; empty if none is known.
-        marks: marks by day index.
+        marks: marks by day index. A reply can tell that a day is outside its range without its
+            value; the mark is then at the upper or lower edge.
         unread_days: days whose value the player had not read; they are hatched.
         tag: short text at the right of the title, such as "cause, reported".
         tag_class: CSS class of the tag.
@@ -113,7 +114,7 @@ def chart_group_html(
     """
     figures = "".join(line_chart_html(chart, dates, selected_day) for chart in charts)
     name = escape(title or charts[0].title)
-    heading = f"<h3>{escape(title)}</h3>" if title else ""
+    heading = f"<h2>{escape(title)}</h2>" if title else ""
     table = _values_table_html(title, charts, dates) if has_table else ""
     return (
         f'<section class="mt-charts" aria-label="{name}">{heading}'
@@ -139,11 +140,12 @@ def line_chart_html(chart: LineChart, dates: Sequence[str], selected_day: int | 
         "dots": _isolated_points_path(points),
     }
     paths = "".join(f'<path class="{name}" d="{path}"/>' for name, path in shapes.items() if path)
+    height_by_day = {day: y for day, _, y in points}
     marks = "".join(
-        f'<b class="{mark.css_class}" style="left:{x:.2f}%;top:{100 * y / HEIGHT:.1f}%">'
+        f'<b class="{mark.css_class}" style="left:{x_of(day):.2f}%;'
+        f'top:{100 * height_by_day.get(day, _height_of_unknown_value(mark)) / HEIGHT:.1f}%">'
         f"{mark.sign}</b>"
-        for day, x, y in points
-        if (mark := chart.marks.get(day))
+        for day, mark in chart.marks.items()
     )
     hatched = "".join(
         f'<i class="unread" style="left:{100 * run.first / days:.2f}%;'
@@ -152,7 +154,7 @@ def line_chart_html(chart: LineChart, dates: Sequence[str], selected_day: int | 
     )
     cursor = "" if selected_day is None else f' style="left:{x_of(selected_day):.2f}%"'
     hidden = " hidden" if selected_day is None else ""
-    empty = "" if points else '<p class="mt-unread">not read yet</p>'
+    empty = "" if points or chart.marks else '<p class="mt-unread">not read yet</p>'
     values = json.dumps([chart.describe_day(day) for day in range(days)], ensure_ascii=False)
     shown = "" if selected_day is None else chart.describe_day(selected_day)
     tag = f'<em class="{chart.tag_class}">{escape(chart.tag)}</em>' if chart.tag else ""
@@ -173,8 +175,13 @@ def describe_chart(chart: LineChart, dates: Sequence[str]) -> str:
     """Return a sentence that describes a chart for screen readers."""
     known = [value for value in chart.values if value is not None]
     head = f"{chart.title}, {chart.unit}"
-    if not known:
+    if not known and not chart.marks:
         return f"{head}: no day read yet."
+    if not known:
+        days = ", ".join(
+            f"{format_short_date(dates[d])} {m.meaning}" for d, m in chart.marks.items()
+        )
+        return f"{head}: no value read yet; {days}."
     low, high = chart.format_value(min(known)), chart.format_value(max(known))
     text = f"{head}: {len(known)} of {len(dates)} days, from {low} to {high}"
     if chart.unread_days:
@@ -182,11 +189,14 @@ def describe_chart(chart: LineChart, dates: Sequence[str]) -> str:
     marked = [
         f"{format_short_date(dates[day])} {mark.meaning}"
         for day, mark in sorted(chart.marks.items())
-        if chart.values[day] is not None
     ]
     if marked:
         return f"{text}; {', '.join(marked)}."
     return f"{text}; every day inside the normal range." if any(chart.ranges) else f"{text}."
+
+
+def _height_of_unknown_value(mark: ChartMark) -> float:
+    return HEIGHT * (1 - MARGIN_SHARE if mark == BELOW else MARGIN_SHARE)
 
 
 def _build_scale(chart: LineChart) -> Callable[[float], float]:

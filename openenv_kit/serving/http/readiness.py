@@ -30,10 +30,15 @@ respond within two seconds."""
 
 
 class Ready(BaseModel):
-    """Status of the worker (`ready`, `unavailable` or `stopping`), and why it is not ready."""
+    """Status of the worker (`ready`, `unavailable` or `stopping`), and why it is not ready.
+
+    `max_sessions` is how many sessions all workers of the server are set up for, which clients use
+    as a limit for their own episodes.
+    """
 
     status: str
     detail: str = ""
+    max_sessions: int | None = None
 
 
 class StoreCheck:
@@ -82,8 +87,13 @@ class StoreCheck:
         return self._error
 
 
-def add_ready_route(app: FastAPI, episodes: EpisodeService) -> None:
+def add_ready_route(app: FastAPI, episodes: EpisodeService, max_sessions: int) -> None:
     """Add GET /ready, which reports whether this worker can serve requests.
+
+    Args:
+        app: app of one environment.
+        episodes: service for its episodes.
+        max_sessions: number of sessions that all workers are set up for.
 
     A worker is ready while its episode store accepts writes. It stays ready when the store is full
     of running episodes, because these episodes continue and only resets are rejected.
@@ -109,7 +119,9 @@ def add_ready_route(app: FastAPI, episodes: EpisodeService) -> None:
         error = await store_check.find_store_error_with_cache()
         if error is not None:
             return _build_not_ready_response("unavailable", str(error), error.retry_after_s)
-        return messages.build_json_response({"status": "ready", "detail": ""})
+        return messages.build_json_response(
+            {"status": "ready", "detail": "", "max_sessions": max_sessions}
+        )
 
 
 def _build_not_ready_response(status: str, detail: str, retry_after_s: float | None) -> Response:

@@ -17,6 +17,9 @@ from openenv_kit.agent.command_line import parse_options
 from openenv_kit.agent.episode_plan import plan_episodes
 from openenv_kit.agent.main import load_settings_with_options, main
 from openenv_kit.errors import ConfigurationError
+from openenv_kit.recordings.recorder import RunRecorder
+from openenv_kit.reply import observation_from_reply
+from openenv_kit.rollouts.run_policy import start_session
 from support.command_line import run_cli
 from support.products import write_example_product
 
@@ -174,3 +177,28 @@ def test_inference_plays_records_and_resumes_a_product(
     write_example_product(product_file, days=111)
     assert main(options) == 2  # the resumed results are of the earlier product
     assert str(product_file) in os.environ["PRODUCTS"]
+
+
+@pytest.mark.parametrize("command", ["compare", "signal"])
+def test_command_needs_the_product_of_the_results(
+    tmp_path: Path, product_file: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = register_product_file(product_file).name
+    reset = {"product": name, "split": "test", "index": 0}
+    recording = tmp_path / "run.jsonl"
+    reply = start_session(ENVIRONMENT, reset).reset_reply
+    with recording.open("w") as stream:
+        recorder = RunRecorder(stream, "me", reset, observation_from_reply(reply))
+        recorder.record_end(0.5)
+    monkeypatch.setenv("PRODUCTS", "")
+    refused = run_cli(command, recording)
+    assert refused.exit_code == 2
+    assert "Unknown product 'shop'" in refused.output
+    assert run_cli(command, recording, "--product", product_file).exit_code == 0
+
+
+def test_export_command_refuses_a_product_for_harbor(tmp_path: Path, product_file: Path) -> None:
+    options = ("--layout", "harbor", "--product", product_file)
+    ran = run_cli("export", tmp_path / "out", *options)
+    assert ran.exit_code == 2
+    assert "image lacks the product" in " ".join(ran.output.replace("│", " ").split())

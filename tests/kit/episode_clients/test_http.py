@@ -1,6 +1,7 @@
 """Episodes over HTTP equal those in process, also after lost connections."""
 
 import json
+import pickle
 import re
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from openenv_kit.datasets.split_rows import list_task_rows
 from openenv_kit.episode_clients import retry
 from openenv_kit.episode_clients.http import HttpEpisode
 from openenv_kit.episode_clients.in_process import InProcessEpisode
-from openenv_kit.errors import ConfigurationError, ServerError
+from openenv_kit.errors import ConfigurationError, ServerError, ServerFullError
 from openenv_kit.trainers.scripted_calls import get_next_scripted_call
 from openenv_kit.trainers.tool_episode import ToolEpisode
 from openenv_kit.trainers.trl import BASE_URL_VARIABLE, environment_class
@@ -156,6 +157,60 @@ def test_refused_first_connection_is_waited_for(monkeypatch, caplog):
     (message,) = caplog.messages
     assert "0.3 s" in message
     assert NOWHERE in message
+
+
+FULL = [
+    {"status": status, "body": {"detail": "No room."}, "headers": {"retry-after": "0"}}
+    for status in retry.FULL_STATUSES
+]
+
+
+def test_full_server_is_asked_again_until_it_has_room(monkeypatch, caplog):
+    monkeypatch.setattr(retry, "CAPACITY_RETRY_PAUSE_S", 0.01)
+    with StubServer(*FULL, *FULL, OPENING, *FULL, STEPPED) as stub:
+        assert stepped(stub)["status"] == "analyzed"
+    assert [path for path, _, _ in stub.asked] == ["/reset"] * 5 + ["/step"] * 3
+    assert len({json.dumps(body) for path, body, _ in stub.asked if path == "/step"}) == 1
+    assert ["No room." in message for message in caplog.messages] == [True, True]
+
+
+def test_server_that_stays_full_is_an_error_with_its_reason(monkeypatch):
+    monkeypatch.setattr(retry, "CAPACITY_TIMEOUT_S", 0.0)
+    with StubServer(FULL[0]) as stub:
+        backend = remote(stub)
+        with pytest.raises(ServerError, match=r"No room\. Play fewer"):
+            backend.reset({})
+        backend.close()
+
+
+def test_full_server_without_waiting_raises_the_time_to_retry():
+    answer = {**FULL[1], "headers": {"retry-after": "7"}}
+    with StubServer(answer) as stub:
+        pickled = pickle.dumps(HttpEpisode(stub.url, ENVIRONMENT, should_wait_when_full=False))
+        backend = pickle.loads(pickled)
+        backend._has_checked_environment = True
+        with pytest.raises(ServerFullError, match="No room") as full:
+            backend.reset({})
+        backend.close()
+    assert full.value.retry_after_s == 7.0
+
+
+def test_full_server_tries_the_drawn_task_again(monkeypatch):
+    with StubServer(FULL[0], FULL[0], {"status": 500, "body": {}}) as stub:
+        episode = ToolEpisode(stub.url, should_wait_when_full=False)
+        episode._client._has_checked_environment = True
+        for problem in (ServerFullError, ServerFullError, ServerError):
+            with pytest.raises(problem):
+                episode.reset({})
+        episode.close()
+    first, *others = [body for _, body, _ in stub.asked]
+    assert others == [first, first]
+
+
+def test_read_max_sessions_is_the_number_of_the_server(server_url):
+    episode = HttpEpisode(server_url, ENVIRONMENT)
+    assert episode.read_max_sessions() == 1024
+    episode.close()
 
 
 def test_two_steps_have_different_request_ids():

@@ -38,3 +38,8 @@ def test_retry_timer_pause_beyond_the_deadline_is_expired(clock: list[float]) ->
     clock[0] += 0.9
     assert timer.remaining_s == pytest.approx(0.1)
     assert timer.is_expired
+
+
+@pytest.mark.parametrize(("retry_after_s", "pause_s"), [(0.0, 0.5), (3.0, 3.0), (900.0, 5.0)])
+def test_compute_capacity_pause_long_time_is_limited(retry_after_s: float, pause_s: float) -> None:
+    assert retry.compute_capacity_pause_s(retry_after_s) == pause_s

@@ -8,6 +8,7 @@ from html import unescape
 
 from openenv_kit.page.components.line_chart import (
     ABOVE,
+    BELOW,
     LineChart,
     ValueRange,
     chart_group_html,
@@ -39,7 +40,7 @@ def test_sentence_names_known_days_extremes_and_marked_days() -> None:
     )
     inside = replace(CHART, values=[10.0] * 5, marks={})
     assert describe_chart(inside, DATES).endswith("every day inside the normal range.")
-    unread = replace(CHART, values=[None] * 5)
+    unread = replace(CHART, values=[None] * 5, marks={})
     assert describe_chart(unread, DATES) == "orders, events per day: no day read yet."
 
 
@@ -64,13 +65,18 @@ def test_value_of_each_day_is_there_for_hover_and_focus() -> None:
     assert "<span></span>" in line_chart_html(CHART, DATES)
 
 
-def test_mark_is_drawn_only_at_a_known_value() -> None:
-    assert line_chart_html(CHART, DATES).count("▲") == 1
-    assert "▲" not in line_chart_html(replace(CHART, marks={2: ABOVE}), DATES)
+def test_mark_of_a_day_without_a_value_is_at_the_edge_that_it_points_to() -> None:
+    html = line_chart_html(CHART, DATES)
+    assert html.count("▲") == 1
+    unknown = replace(CHART, values=[None] * 5, usual=(), ranges=(), marks={1: ABOVE, 2: BELOW})
+    html = line_chart_html(unknown, DATES)
+    assert re.findall("top:([0-9.]+)%", html) == ["12.0", "88.0"]
+    assert "not read yet</p>" not in html
+    assert "no value read yet; Thu 2 May above the normal range, Fri 3 May below" in html
 
 
 def test_chart_without_values_is_an_empty_axis() -> None:
-    html = line_chart_html(replace(CHART, values=[None] * 5, usual=(), ranges=()), DATES)
+    html = line_chart_html(replace(CHART, values=[None] * 5, usual=(), ranges=(), marks={}), DATES)
     assert "not read yet</p>" in html
     assert "<path" not in html
 
