@@ -88,7 +88,7 @@ class MetricTracker(Environment):
     @cached_property
     def debugger_view(self) -> EnvironmentView:
         """The funnel's view in the debugger at /web."""
-        from metric_tracker_rl.page.funnel_view import FunnelView
+        from metric_tracker_rl.page.view import FunnelView
 
         return FunnelView(self)
 

@@ -21,9 +21,9 @@ from metric_tracker_rl.engine.configuration.modes import (
     LEAN_MODE,
     LEAN_RAW_MODE,
     MODE_ARGUMENTS,
-    MODES,
     RAW_MODE,
     PlayMode,
+    get_mode_texts,
     has_drawn_policy,
     read_play_mode,
 )
@@ -76,7 +76,10 @@ def select_system_prompt(reset_fields: Mapping[str, Any] | None = None) -> str:
     Args:
         reset_fields: reset observation or reset arguments, or None for the default mode.
     """
-    return MODES[read_play_mode(reset_fields or {})].system_prompt
+    fields = reset_fields or {}
+    product_funnel = find_product_funnel(fields)
+    has_hours = product_funnel is None or product_funnel.hours_per_day > 1
+    return get_mode_texts(read_play_mode(fields), has_hours=has_hours).system_prompt
 
 
 def build_first_user_message(reset_observation: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ KitError
 │   └── GenerationError                no episode could be generated for a configuration
 ├── ToolArgumentError (a ValueError)   a tool was called with wrong arguments
 ├── ReportError (a ValueError)         a report that cannot be read row by row
+├── TableRefused                       a user's table cannot be used (own_data.cleaned_table)
 ├── ServerError                        the environment server cannot be reached or used
 │   ├── ServerFullError                the server starts no further episode at the moment
 │   └── RejectedMessageError           the server replied with an error (agent.episode_connection)

@@ -83,6 +83,13 @@ PRODUCT = ResetArgument(
     "object",
     "a product made from your own table: its name on this server, or its file as an object",
 )
+TABLE = ResetArgument(
+    "table",
+    ArgumentRole.DATA,
+    "string",
+    "name of a table that the server plays for holders of the trainer's token",
+)
+"""Argument of resets on a server with tables. No environment declares it."""
 REWARD = ResetArgument("reward", ArgumentRole.PLAY, "string", "what the end of the episode pays")
 MAX_STEPS = ResetArgument(
     "max_steps",

@@ -52,17 +52,28 @@ def asking(text: str, call: SuggestedCall) -> NextStepHint:
 class DrillScenes(EnvironmentView):
     """See `openenv_kit.page.environment_view.EnvironmentView`."""
 
-    link_description = "Who changed, when, and why?"
-    icon = '<path d="M4 12h5M9 5v14M9 5h5M9 12h5M9 19h5"/><path d="M17 5h3M17 12h3M17 19h3"/>'
-
+    opening_call_count = 1
     overview_html = staticmethod(overview_html)
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        self.objective = (
-            "An alert says that a number moved. Find which people changed, in which days, and "
-            "which entry of the change log is to blame."
+        self.headline = "Can an AI agent find which customers changed, and why?"
+        self.sentences = (
+            "Each episode starts with an alert: a number of a product moved. The data has "
+            "several dimensions, such as platform and country, and the change is in one part of"
+            " them.",
+            "The player, a language model or you, slices the data by dimension and time, and "
+            "reports which segment changed, in which days, and which entry of the change log is"
+            " to blame.",
+            "The report is scored from 0 to 1. Exactly right rows earn most; extra rows cost "
+            "points.",
         )
+
+    def next_opening_call(self, steps: PlaybackSteps) -> SuggestedCall | None:
+        if len(steps) > 1:
+            return None
+        first = next(iter(seen_in(steps).config["attributes"]))
+        return SuggestedCall(f"By {humanize(first)}", "slice", by_week([first]))
 
     def details_html(self, visitor: Visitor) -> str:
         seen = seen_in(visitor.playback_steps)
@@ -130,7 +141,7 @@ class DrillScenes(EnvironmentView):
         groups[WHY] = [SuggestedCall("Read the change log", "change_log")]
         return QuestionPanel(title, groups, known)
 
-    def next_step_hint_for_empty_report(self, visitor: Visitor) -> NextStepHint:
+    def suggest_next_step(self, visitor: Visitor) -> NextStepHint:
         asked = self.question_panel(visitor)
         done = [frame.action.get("arguments") for frame in visitor.playback_steps]
         seen = seen_in(visitor.playback_steps)

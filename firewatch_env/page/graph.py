@@ -10,8 +10,12 @@ from firewatch_env.page.score import Courses
 from firewatch_env.page.story import CHANGING, DURATION, Story
 
 ROW_PX = 62
-STATUSES = {"healthy": "●", "degraded": "◆", "critical": "■", "down": "✕"}
-"""Sign of each status: it serves those who do not tell the colours apart."""
+UNKNOWN_HEALTH = "unknown"
+SIGN_BY_HEALTH = {"healthy": "●", "degraded": "◆", "critical": "■", "down": "✕"}
+SIGN_BY_HEALTH[UNKNOWN_HEALTH] = "○"
+"""Sign of each health, so that colours are not the only difference."""
+MIN_ERROR_RATE_BY_HEALTH = {"down": 0.5, "critical": 0.2, "degraded": 0.05}
+"""Smallest share of server errors for each health, from the worst."""
 PERCENTILES = ("p50", "p95", "p99")
 PANELS: Sequence[tuple[str, Mapping[str, str], float, str]] = (
     ("5xx", {"http_server_error_rate": "errors"}, 100, " %"),
@@ -56,9 +60,10 @@ def graph_html(story: Story, roots: Sequence[str] = ()) -> str:
     )
     legend = "".join(
         f'<li class="{status}"><i aria-hidden="true">{sign}</i>{status}</li>'
-        for status, sign in STATUSES.items()
+        for status, sign in SIGN_BY_HEALTH.items()
     )
     return (
+        '<p class="fw-legend">Colour: share of calls that end in a server error.</p>'
         f'<ul class="fw-statuses" aria-label="Legend">{legend}</ul>'
         f'<div class="fw-graph" style="height:{ROW_PX * len(story.layers)}px;'
         f'--most:{max(map(len, story.layers))}" role="group" '
@@ -67,21 +72,41 @@ def graph_html(story: Story, roots: Sequence[str] = ()) -> str:
     )
 
 
+def health_of_service(view: Mapping[str, object]) -> str:
+    """Return the health of a service from the errors that its callers get.
+
+    The service's own status is not used: outside probes can report "healthy" while half of all
+    calls fail.
+
+    Args:
+        view: the service in a reply.
+    """
+    rate = view.get("http_server_error_rate")
+    if not isinstance(rate, int | float):
+        return UNKNOWN_HEALTH
+    for health, min_rate in MIN_ERROR_RATE_BY_HEALTH.items():
+        if rate >= min_rate:
+            return health
+    return "healthy"
+
+
 def _node(
     name: str, view: Mapping[str, object], at: tuple[float, float], chosen: bool, root: bool
 ) -> str:
+    health = health_of_service(view)
     status = str(view["status"])
-    errors = 100 * float(str(view["http_server_error_rate"]))
-    label = f"{name}: {status}, 5xx {errors:.0f} %"
-    shown = f"5xx {errors:.0f} %" if errors >= 1 else status
+    rate = view.get("http_server_error_rate")
+    errors = f"{100 * rate:.0f} %" if isinstance(rate, int | float) else "unknown"
+    label = f"{name}: {health}, server errors {errors}, outside probes {status}"
+    shown = f"errors {errors}"
     more = f"{' at' if chosen else ''}{' root' if root else ''}"
     if root:
         label, shown = f"{label}; the cause was here", "the cause"
     return (
-        f'<button type="button" class="fw-node {escape(status)}{more}" '
+        f'<button type="button" class="fw-node {health}{more}" '
         f'data-mt="pick" data-value="{escape(name)}" data-key="node {escape(name)}" '
         f'style="left:{100 * at[0]:.1f}%;top:{100 * at[1]:.1f}%" aria-label="{escape(label)}">'
-        f"<b>{STATUSES.get(status, '')} {escape(name)}</b><small>{escape(shown)}</small></button>"
+        f"<b>{SIGN_BY_HEALTH[health]} {escape(name)}</b><small>{escape(shown)}</small></button>"
     )
 
 

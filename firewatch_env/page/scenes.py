@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from firewatch_env.page import panels
-from firewatch_env.page.graph import graph_html, harm_html, metrics_html
+from firewatch_env.page.graph import graph_html, harm_html, health_of_service, metrics_html
 from firewatch_env.page.score import courses_of, over, score_html
 from firewatch_env.page.story import Story, action_text
 from firewatch_env.tools import CATALOGUE, GROUPS, TARGET
@@ -48,16 +48,20 @@ class FirewatchScenes(EnvironmentView):
     """See `openenv_kit.page.environment_view.EnvironmentView`."""
 
     style_folder = Path(__file__).parent
-    link_description = "What failed, and how is it mended?"
-    icon = '<path d="M12 3v6M12 9 6 15M12 9l6 6"/><circle cx="12" cy="4" r="2"/>\
-<circle cx="6" cy="17" r="3"/><circle cx="18" cy="17" r="3"/>'
+    tool_groups: ClassVar[Mapping[str, Sequence[str]]] = {
+        TITLES[group].partition(":")[0].partition(" ·")[0]: names for group, names in GROUPS.items()
+    }
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         self.link_title = "Firewatch"
-        self.objective = (
-            "Services are failing and customers notice. Find what is wrong, mend it, and declare "
-            "the incident over: the score is the harm you spared."
+        self.headline = "Can an AI agent end this incident?"
+        self.sentences = (
+            "Each episode is a simulated incident: services that call each other are failing, "
+            "and customers notice.",
+            "The player, a language model or you, looks at metrics and logs, repairs what is "
+            "broken, and declares the incident over. Time passes with every action.",
+            "The score from 0 to 1 is the share of the customers’ harm that was spared.",
         )
 
     def overview_html(
@@ -114,7 +118,6 @@ class FirewatchScenes(EnvironmentView):
         if resolved and not unneeded:
             return message_box_html(said, "good") + score
         way = playback_of_policy(self.environment.policies["reference"], reset, self.environment)
-        way.read_steps_to_end_and_show_last()
         calls = " → ".join(action_text(frame.action) for frame in way.steps[1:])
         mended = f"<h3>What would have mended it</h3><p>{escape(calls)}</p>"
         return f"{message_box_html(said, 'bad')}{mended}{score}"
@@ -143,7 +146,7 @@ class FirewatchScenes(EnvironmentView):
         known = f"<p>Outside probes: {status}. Tools with settings are at the bottom.</p>"
         return QuestionPanel(play.chosen, groups, known, suggested)
 
-    def next_step_hint_for_empty_report(self, visitor: Visitor) -> NextStepHint:
+    def suggest_next_step(self, visitor: Visitor) -> NextStepHint:
         play = story(visitor.playback_steps, visitor.selection)
         if play is None:
             return NextStepHint(str(visitor.last_observation.get("message") or ""))
@@ -153,7 +156,8 @@ class FirewatchScenes(EnvironmentView):
         if changed and not play.now["user_impact_active"]:
             text = "Customers are well again. Will it last? Then declare it over."
             return NextStepHint(text, "Declare it over", "ask", json.dumps([DECLARE, {}]))
-        unwell = [n for n in play.services if play.now["services"][n]["status"] != "healthy"]
+        services = play.now["services"]
+        unwell = [n for n in play.services if health_of_service(services[n]) != "healthy"]
         if not play.chosen:
             first = (unwell or play.services)[0]
             return NextStepHint(

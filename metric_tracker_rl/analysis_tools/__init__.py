@@ -87,6 +87,17 @@ def build_guided_tools_for_drawn_reporting_policy() -> Tools:
 
 
 PRODUCT_TOOLS_CACHE_SIZE = 64
+DESCRIPTIONS_FOR_DAILY_TOTALS = {
+    "check_impossible_counts": "List adjacent stages of which the later has more events than the "
+    "earlier on one date.",
+    "get_instrumentation_data_quality_issue_rows": "Rows of adjacent stages with impossible "
+    "counts.",
+}
+"""Descriptions of tools if impossible counts are found in the day's totals."""
+DESCRIPTIONS_WITHOUT_HOURS = {
+    "show_raw_data": "Return raw daily event counts, from the start or an offset."
+}
+"""Descriptions of tools if only the day's totals are known."""
 DRAWN_POLICY_TOOLS = build_guided_tools_for_drawn_reporting_policy()
 
 
@@ -101,7 +112,12 @@ def build_tools_for_product(mode: PlayMode, funnel: Funnel) -> Tools:
     product_tools = create_empty_analysis_method_registry(funnel)
     for tool in (DRAWN_POLICY_TOOLS if tools is TOOLS else tools).values():
         if funnel.daytime is not None or tool.name not in HOURLY_METHODS:
-            product_tools.add(replace(tool, vocabulary=funnel))
+            description = tool.description
+            if funnel.compares_daily_totals:
+                description = DESCRIPTIONS_FOR_DAILY_TOTALS.get(tool.name, description)
+            if funnel.hours_per_day == 1:
+                description = DESCRIPTIONS_WITHOUT_HOURS.get(tool.name, description)
+            product_tools.add(replace(tool, description=description, vocabulary=funnel))
     return product_tools
 
 

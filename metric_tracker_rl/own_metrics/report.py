@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 from collections.abc import Sequence
 from dataclasses import dataclass
 from shlex import quote
@@ -29,6 +30,13 @@ from openenv_kit.own_data.support import ImportRequest
 MAX_REPORT_BYTES = 500_000
 MAX_PAST_ROWS = 400
 """Largest number of past rows that the report lists."""
+
+
+def _format_subject(subject: str) -> str:
+    """Return what a statistic is about; a weekday is given as a number, 0 for Monday."""
+    return calendar.day_name[int(subject)] if subject.isdecimal() else subject
+
+
 _TEMPLATES = TemplateEnvironment(
     loader=PackageLoader("metric_tracker_rl.own_metrics", ""),
     autoescape=True,
@@ -38,6 +46,7 @@ _TEMPLATES = TemplateEnvironment(
 )
 _TEMPLATES.filters["value"] = format_value
 _TEMPLATES.filters["signed_percent"] = format_signed_percent
+_TEMPLATES.filters["subject"] = _format_subject
 
 
 @dataclass(frozen=True)

@@ -115,6 +115,10 @@ class Product:
     other_thresholds: dict[str, float]
     levels: dict[str, ProductLevel]
 
+    def __repr__(self) -> str:
+        """Return name and digest only, because messages and logs contain it."""
+        return f"Product({self.name!r}, digest {self.digest[:12]})"
+
     def __hash__(self) -> int:
         """Return a hash that equal products share; the fields contain unhashable mappings."""
         return int(self.digest[:15], 16)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.engine.definitions.severity import SeverityBounds
 from metric_tracker_rl.products.daily_values import FloatArray, IntArray, compute_step_rates
 from metric_tracker_rl.products.parse_product import (
@@ -19,10 +20,8 @@ from metric_tracker_rl.products.product import DAYS_PER_WEEK, Product
 from metric_tracker_rl.products.twin import TwinDays, generate_twin_days
 from openenv_kit.bitstream import BitStream
 
-LEVEL_FACTORS = {"easy": 1.3, "medium": 1.15, "hard": 1.0, "expert": 1.0}
+LEVEL_FACTORS = {name: level.product_threshold_factor for name, level in LEVELS.items()}
 """Factor by which a level multiplies the thresholds of a product."""
-SEVERITY_MULTIPLES = (1.25, 1.5, 2.0)
-"""Multiples of the threshold from which a deviation is medium, high and critical."""
 EXCESS_MULTIPLES = (2.0, 6.0, 12.0)
 """Impossible counts of medium, high and critical severity, in multiples of a product's unit."""
 EVENTS_PER_EXCESS_UNIT = 10_000.0
@@ -161,12 +160,6 @@ def compute_break_threshold(step_rate_threshold: float) -> float:
         MAX_BREAK_THRESHOLD,
         max(MIN_BREAK_THRESHOLD, round(BREAK_MULTIPLE * step_rate_threshold, 6)),
     )
-
-
-def build_severity_bounds(threshold: float) -> SeverityBounds:
-    """Return the severity bounds of a series with the given threshold."""
-    medium, high, critical = (round(multiple * threshold, 6) for multiple in SEVERITY_MULTIPLES)
-    return SeverityBounds(medium, high, critical)
 
 
 def build_excess_severity_bounds(product: Product) -> SeverityBounds:

@@ -15,11 +15,13 @@ from rich.table import Table
 from openenv_kit.cli.common import (
     Column,
     EnvironmentOption,
+    ProductOption,
     build_item_table,
     build_table,
     format_optional,
 )
 from openenv_kit.environment import get_environment
+from openenv_kit.own_data.product_argument import get_product_reset_arguments
 from openenv_kit.results.signal import ROLLOUTS_PER_GROUP
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ def compare(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
     group: GroupSizeOption = ROLLOUTS_PER_GROUP,
+    product: ProductOption = None,
 ) -> None:
     """Compare the scores, pass rates and costs of players on the same tasks."""
     from openenv_kit.results.comparison_page import compare_players, write_comparison_page
@@ -62,6 +65,7 @@ def compare(
     )
 
     environment_object = get_environment(environment)
+    get_product_reset_arguments(environment_object, product)
     files = [parse_named_path(argument) for argument in results]
     selection = select_rollouts_of_split(
         read_and_merge_player_results(files, environment_object), split

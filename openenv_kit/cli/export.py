@@ -70,6 +70,8 @@ def export(
     environment_object = get_environment(environment)
     if layout is ExportLayout.ROWS and image:
         raise typer.BadParameter("--image needs --layout harbor; rows have no image")
+    if layout is ExportLayout.HARBOR and product:
+        raise typer.BadParameter("--product needs --layout rows; Harbor's image lacks the product")
     image = image or f"openenv-metric-tracker-rl:{environment_object.version}"
     console, progress_console = Console(), Console(stderr=True)
     extra_reset_arguments = {

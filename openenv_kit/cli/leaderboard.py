@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,7 +47,9 @@ def leaderboard(
     ],
     site: Annotated[
         Path | None,
-        typer.Option(help="Write a static site of the valid submissions to this folder."),
+        typer.Option(
+            help="Write a static site of the valid submissions, and board.json, to this folder."
+        ),
     ] = None,
     min_tasks: Annotated[
         int,
@@ -57,6 +60,7 @@ def leaderboard(
     public_key: PublicKeyOption = "",
 ) -> None:
     """Check every submission in a folder by replaying its runs. Fails if one is invalid."""
+    from openenv_kit.results.board_file import BOARD_FILENAME, write_board_file
     from openenv_kit.results.leaderboard_site import group_into_boards, write_leaderboard_site
     from openenv_kit.results.submissions import replay_and_check_submission
 
@@ -78,6 +82,7 @@ def leaderboard(
     console.print(f"{len(valid)} valid submissions, {len(invalid)} invalid.", highlight=False)
     if site is not None:
         console.print(f"Site: {write_leaderboard_site(boards, site)}", markup=False)
+        write_board_file(boards, site / BOARD_FILENAME)
     exit_with_result(has_failed=bool(invalid))
 
 
@@ -122,6 +127,7 @@ def submit(
         notes=notes,
         commitment=commitment,
         attestation=record,
+        date=f"{datetime.now(UTC):%Y-%m-%d}",
     )
     write_submission(out, card, recorded.text, token)
     typer.echo(

@@ -1,11 +1,11 @@
-"""Chooses the stages of a table by its columns or by the texts of its metric column."""
+"""Lists the stages of a table: its count columns or the texts of its metric column."""
 
 from __future__ import annotations
 
 from openenv_kit.errors import find_nearest_name
 from openenv_kit.own_data.cleaned_table import TableRefused
 from openenv_kit.own_data.column_profiles import MAX_METRICS
-from openenv_kit.own_data.detect_shape import ColumnRoles
+from openenv_kit.own_data.column_roles import ColumnRoles
 from openenv_kit.own_data.options import ImportOptions
 from openenv_kit.own_data.read_table import TableSource
 from openenv_kit.own_data.table_views import IS_DROPPED
@@ -14,14 +14,14 @@ from openenv_kit.own_data.table_views import IS_DROPPED
 def list_stage_texts(
     source: TableSource, roles: ColumnRoles, options: ImportOptions, max_stages: int
 ) -> tuple[str, ...]:
-    """Return the names of the stages as the table writes them.
+    """Return the names of the stages as they are spelled in the table.
 
-    They are in the order of `--stages`; without this option in the order of the columns, or sorted
-    by text if a column names them.
+    The order is that of `--stages`. Without this option, it is the order of the count columns, or
+    the alphabetical order of the texts in the metric column.
 
     Raises:
-        TableRefused: a stage does not occur, or a column names more texts than a table may have
-            stages.
+        TableRefused: a stage does not occur in the table, or the metric column has more different
+            texts than `max_stages`.
     """
     if roles.metric is None:
         return tuple(source.columns[position] for position in roles.stages)

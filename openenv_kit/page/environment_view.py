@@ -22,14 +22,16 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from openenv_kit.environment import Environment, get_environment, list_default_task_names
-from openenv_kit.errors import truncated_repr
+from openenv_kit.errors import KitError, truncated_repr
 from openenv_kit.page.components.elements import bar_html, definition_list_html, humanize
 from openenv_kit.page.components.row_editor import Choices, EditorColumn, EditorRow
 from openenv_kit.page.components.tool_result import tool_result_html
 from openenv_kit.page.playback import Playback, PlaybackStep, playback_of_policy
 from openenv_kit.page.row_outcomes import RowOutcome
+from openenv_kit.page.suggest_step import AnsweredStep, suggest_step
 from openenv_kit.page.visitor import Visitor
 from openenv_kit.reply import ReplyStatus
+from openenv_kit.rollouts.policies import Action
 from openenv_kit.tool import format_tool_call_for_display
 
 PlaybackSteps = Sequence[PlaybackStep]
@@ -70,19 +72,21 @@ class QuestionPanel:
 
 @dataclass(frozen=True)
 class NextStepHint:
-    """The suggested next step, and the primary button of the status line.
+    """The suggested next step.
 
     Attributes:
-        text: the suggestion.
-        label: label of the button.
+        text: the suggestion, with its reason.
+        label: label of the button that carries it out; empty if there is no button.
         event: page event that the button sends. `go` moves the focus to another element.
         value: value of the event; for `go`, a CSS selector of the element.
+        details_html: HTML below the text, such as a list of changes; may be empty.
     """
 
     text: str
-    label: str = "Go to the tools"
+    label: str = ""
     event: str = "go"
-    value: str = "#mt-bench"
+    value: str = "#mt-tools"
+    details_html: str = ""
 
 
 class ReportEditor:
@@ -103,6 +107,18 @@ class ReportEditor:
     def suggested_rows(self) -> Sequence[EditorRow]:
         """Return rows that the visitor may want to add after the last reply or selection."""
         return ()
+
+    def build_draft_row(self, draft_key: str) -> EditorRow | None:
+        """Return a draft of the row about an item of the page, or None if there is no such item.
+
+        Fields that no reply contained stay empty.
+        """
+        return None
+
+    def format_row_title(self, row: EditorRow) -> str:
+        """Return the title of a row in the editor; the row may be incomplete."""
+        values = [str(row.get(column.name, "")) for column in self.columns[:3]]
+        return ", ".join(value for value in values if value) or "New row"
 
     def format_suggested_row(self, row: EditorRow) -> str:
         """Return a suggested row as one line of text."""
@@ -132,32 +148,69 @@ class EnvironmentView:
         environment: environment that the page shows.
 
     Attributes:
-        link_title: title of the environment's link in the header.
-        link_description: one-line description in the link.
-        icon: SVG paths of the link's icon, 24 × 24 pixels.
-        objective: task of the player, in one or two sentences.
+        link_title: name of the environment in the header.
+        headline: question that the first screen asks.
+        sentences: paragraphs of the first screen.
+        example_caption: line above the finished example on the first screen.
+        tool_groups: names of tools by group; other tools form a group of their own.
+        opening_call_count: number of calls that the page makes after a reset; see
+            `next_opening_call`.
+        preview_tool: name of the tool that checks a report's format; empty if there is none.
         style_folder: folder with a `style.css` that extends the page's style sheet; None if the
             environment has no such folder.
+        example_product_file: product that the tab "Your data" offers; None if there is none.
         reset_choices: values that the episode form offers, by reset argument.
     """
 
     style_folder: Path | None = None
-    link_description = icon = ""
+    example_product_file: Path | None = None
+    example_caption = "A finished example."
+    preview_tool = ""
+    opening_call_count = 0
+    tool_groups: ClassVar[Mapping[str, Sequence[str]]] = {}
     reset_choices: ClassVar[Mapping[str, Sequence[str]]] = {}
 
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
         self.link_title = environment.title
-        self.objective = environment.description
+        self.headline = environment.title
+        self.sentences: Sequence[str] = (environment.description,)
 
     @cached_property
     def example_episode(self) -> Playback | None:
-        """Finished episode that the page shows first. By default, the reference policy plays it."""
+        """Finished episode of the first screen. By default, the reference policy plays it."""
         environment = self.environment
         reset = environment.reset_arguments_by_task_id[list_default_task_names(environment)[-1]]
-        play = playback_of_policy(environment.policies["reference"], reset, environment)
-        play.read_steps_to_end_and_show_last(60.0)
-        return play
+        return playback_of_policy(environment.policies["reference"], reset, environment)
+
+    @cached_property
+    def example_html(self) -> str:
+        """Finished example on the first screen; empty if there is none.
+
+        It must not show the episode that the first screen's button starts.
+        """
+        example = self.example_episode
+        if example is None:
+            return ""
+        return self.overview_html(example.steps, example.reset)
+
+    @property
+    def example_task_id(self) -> str:
+        """Id of the example's task; empty if the example is not a named task."""
+        example = self.example_episode
+        return str(example.reset.get("task_id") or "") if example else ""
+
+    def next_opening_call(self, steps: PlaybackSteps) -> SuggestedCall | None:
+        """Return the next call that the page makes by itself after a reset; None after the last.
+
+        Args:
+            steps: steps so far; the opening calls are the first ones.
+        """
+        return None
+
+    def initial_selection(self, steps: PlaybackSteps) -> str:
+        """Return the key of the item that is selected after the opening calls; may be empty."""
+        return ""
 
     def overview_html(
         self,
@@ -201,9 +254,40 @@ class EnvironmentView:
         """Return the suggested tool calls for the selection; None if there are no suggestions."""
         return None
 
-    def next_step_hint_for_empty_report(self, visitor: Visitor) -> NextStepHint:
-        """Return the suggested next step of an episode whose report is empty."""
-        return NextStepHint("Choose a tool, fill in its form, and run it.")
+    def suggest_next_step(self, visitor: Visitor) -> NextStepHint:
+        """Return the suggested next step of a running episode.
+
+        It must depend only on the replies that the visitor has received.
+        """
+        return NextStepHint("Choose a tool, fill in its form, and run it.", "Go to the tools")
+
+    def suggest_action(self, visitor: Visitor) -> Action | None:
+        """Return the reference policy's first action that no reply of the visitor answers."""
+        opening, *steps = visitor.playback_steps
+        answered = [
+            AnsweredStep(
+                step.action, step.observation, is_read_only=self.is_read_only_action(step.action)
+            )
+            for step in steps
+        ]
+        policy = self.environment.policies["reference"]
+        return suggest_step(policy, opening.observation, answered)
+
+    def is_read_only_action(self, action: Mapping[str, Any]) -> bool:
+        """Return whether an action leaves the episode unchanged; also if it is malformed."""
+        try:
+            name = self.environment.tools.tool_call_of_action(action).name
+            return self.environment.tools.find_tool(name).is_read_only
+        except (KitError, TypeError, ValueError, AttributeError, LookupError):
+            return True
+
+    def suggested_report(self, visitor: Visitor) -> Sequence[EditorRow] | None:
+        """Return the rows of the suggested report; None if a call is suggested instead."""
+        return None
+
+    def anomaly_count_text(self, reset_observation: Mapping[str, Any]) -> str:
+        """Return how much there is to find, if the reset reply contains it; otherwise ""."""
+        return ""
 
     def report_editor(self, visitor: Visitor) -> ReportEditor | None:
         """Return the editor of the visitor's report; None if the environment has no reports."""

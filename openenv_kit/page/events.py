@@ -34,8 +34,8 @@ PRIVATE_EVENT_OPTIONS: dict[str, Any] = {
 VISITOR_THREADS = CapacityLimiter(40)
 """Limiter of the number of handlers that run at the same time. The limit is Gradio's default."""
 SESSION_EXPIRED_TEXT = (
-    "This page was left alone for too long, or the server was restarted. Reload it: the browser "
-    "kept your episode, and it goes on where you were."
+    "Your session expired, or the server restarted. Reload the page to continue: your episode is "
+    "saved in this browser."
 )
 
 
@@ -52,7 +52,8 @@ def run_or_ask_before_ending_episode(
     Raises:
         ConfirmationRequired: the visitor has taken a step or entered a row in a running episode.
     """
-    if visitor.is_done or not (visitor.step_count or visitor.report_rows):
+    has_own_steps = visitor.step_count > visitor.opening_step_count
+    if visitor.is_done or not (has_own_steps or visitor.report_rows):
         action(visitor)
         return
     text = (
@@ -203,7 +204,9 @@ async def run_in_thread_one_at_a_time(
     """
     async with visitor.lock:
         if visitor.is_disconnected:
-            raise gr.Error("Nobody is there to read the answer.", print_exception=False)
+            raise gr.Error(
+                "The page was closed before the request finished.", print_exception=False
+            )
         return await to_thread.run_sync(function, visitor, *arguments, limiter=VISITOR_THREADS)
 
 
@@ -215,7 +218,7 @@ def require_unexpired_visitor_state(visitor: Visitor) -> None:
     """
     if not visitor.is_page_loaded:
         raise gr.Error(
-            SESSION_EXPIRED_TEXT, duration=None, title="Forgotten", print_exception=False
+            SESSION_EXPIRED_TEXT, duration=None, title="Session expired", print_exception=False
         )
 
 
@@ -233,15 +236,17 @@ DOWNLOAD_JS = """([name, text]) => {
 }"""
 
 
-def add_download_on_click(
-    button: gr.Button, state: gr.State, create_file: Callable[[Visitor], FilenameAndText]
+def add_download(
+    trigger: Callable[..., Any],
+    state: gr.State,
+    create_file: Callable[[Visitor], FilenameAndText],
 ) -> None:
-    """Make a button download a file that is created when it is clicked."""
+    """Download a file that is created when an event is triggered, such as `button.click`."""
     file = gr.JSON(visible=False)
 
     async def create_file_for_visitor(visitor: Visitor) -> list[Any]:
         require_unexpired_visitor_state(visitor)
         return await run_in_thread_one_at_a_time(visitor, create_file)
 
-    click = button.click(create_file_for_visitor, state, file, **PRIVATE_EVENT_OPTIONS)
+    click = trigger(create_file_for_visitor, state, file, **PRIVATE_EVENT_OPTIONS)
     click.then(None, file, js=DOWNLOAD_JS, api_visibility="private")

@@ -34,6 +34,7 @@ class FailureSummary:
     Attributes:
         ending: how the rollout ended, in one sentence.
         ending_step: last step.
+        score_text: the last reply's message, which states the score; empty without a graded end.
         call_count: number of tool calls.
         rejected: rejected calls, the most frequent reason first.
         rows: outcome of each expected and each reported row; empty if it is not known.
@@ -41,6 +42,7 @@ class FailureSummary:
 
     ending: str
     ending_step: int
+    score_text: str
     call_count: int
     rejected: Sequence[RejectedCalls]
     rows: Sequence[RowOutcome]
@@ -57,6 +59,7 @@ def summarize_failure(rollout: OpenedRollout, view: EnvironmentView) -> FailureS
     return FailureSummary(
         ending=_describe_ending(rollout),
         ending_step=rollout.step_count,
+        score_text=_get_score_text(rollout),
         call_count=rollout.step_count + rejected_in_messages,
         rejected=_group_rejected_calls(rollout),
         rows=view.row_outcomes(rollout.steps, rollout.run.reset) if rollout.steps else (),
@@ -69,6 +72,8 @@ def failure_summary_html(summary: FailureSummary) -> str:
         f"step {summary.ending_step}", _step_link_html(summary.ending_step), 1
     )
     items = [f'<li class="end">{ending}</li>']
+    if summary.score_text:
+        items.append(f"<li>{escape(summary.score_text)}</li>")
     if summary.rejected:
         reasons = "".join(
             f"<li>{escape(group.reason)} {' '.join(map(_step_link_html, group.steps))}</li>"
@@ -97,6 +102,13 @@ def _describe_ending(rollout: OpenedRollout) -> str:
     reason = run.error or (_message_of_step(rollout, last_step) if is_done else "")
     reason = reason.removeprefix("No report was submitted").lstrip(":. ")
     return f"No report: stopped after step {last_step}. {reason[:1].upper()}{reason[1:]}".strip()
+
+
+def _get_score_text(rollout: OpenedRollout) -> str:
+    is_done = bool(rollout.run.steps) and rollout.run.steps[-1].done
+    if not is_done or rollout.run.outcome == RolloutOutcome.NO_REPORT:
+        return ""
+    return _message_of_step(rollout, rollout.step_count)
 
 
 def _group_rejected_calls(rollout: OpenedRollout) -> list[RejectedCalls]:

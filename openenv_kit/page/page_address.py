@@ -1,4 +1,4 @@
-"""Opens the page: restores the saved episode, starts the URL's episode or shows the example."""
+"""Opens the page: restores the saved episode, or starts the episode that the URL names."""
 
 from __future__ import annotations
 
@@ -7,15 +7,24 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from openenv_kit.environment import Environment
+from openenv_kit.page.begin_episode import begin_episode
 from openenv_kit.page.environment_view import EnvironmentView
 from openenv_kit.page.events import run_or_ask_before_ending_episode
-from openenv_kit.page.visitor import Visitor
+from openenv_kit.page.visitor import ConfirmationRequired, Visitor
+from openenv_kit.sealed_split import is_sealed_split
 
-READ_ADDRESS_JS = """(state) => {
+READ_ADDRESS_JS = """async (state) => {
   const query = Object.fromEntries(new URLSearchParams(location.search));
-  let kept = '';
+  let [kept, linked] = ['', ''];
   try { kept = sessionStorage.getItem(`mt-play:${location.pathname}`) || ''; } catch { /* none */ }
-  return [state, JSON.stringify({ query, kept })];
+  try {
+    const packed = new URLSearchParams(location.hash.slice(1)).get('play') || '';
+    const text = atob(packed.replaceAll('-', '+').replaceAll('_', '/'));
+    const bytes = Uint8Array.from(text, (each) => each.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('deflate-raw'));
+    if (packed) linked = await new Response(stream).text();
+  } catch { /* the address was cut off */ }
+  return [state, JSON.stringify({ query, kept, linked })];
 }"""
 """Script that runs when the page is loaded.
 
@@ -29,7 +38,7 @@ EPISODE_PARAMETERS = ("task", "seed", "reset")
 def restore_or_start_episode_on_page_load(
     environment_view: EnvironmentView, visitor: Visitor, browser_state_json: object
 ) -> None:
-    """Restore the visitor's saved episode, start the episode in the URL, or show the example.
+    """Restore the visitor's saved episode, start the episode in the URL, or show the first screen.
 
     Args:
         environment_view: view of the environment.
@@ -38,45 +47,79 @@ def restore_or_start_episode_on_page_load(
             `kept`, the saved episode. Any other value is ignored.
 
     Raises:
-        ConfirmationRequired: the URL selects another episode than the restored one.
+        ConfirmationRequired: the URL selects another episode than the restored one, or a sealed
+            task.
     """
-    query, kept = _parse_browser_state(browser_state_json)
+    query, kept, linked = _parse_browser_state(browser_state_json)
     visitor.close_episode_and_clear()
     visitor.is_page_loaded = True
+    if linked and not kept:
+        # Browsers deny storage to a page in a frame of another site; the address still has the
+        # play.
+        kept = linked
+    back = bool(kept) and visitor.restore_saved_episode(kept, may_submit=kept != linked)
+    if back and linked and not _is_same_play(linked, kept):
+        run_or_ask_before_ending_episode(
+            visitor,
+            "This link opens another one, which",
+            lambda v: v.restore_saved_episode(linked, may_submit=False),
+        )
+        return
     asked = parse_reset_from_query_parameters(environment_view, query)
-    back = bool(kept) and visitor.restore_saved_episode(kept)
     here = build_query_parameters_of_reset(environment_view.environment.name, visitor.reset)
     same = back and all(query.get(name, here[name]) == here[name] for name in EPISODE_PARAMETERS)
+    if asked and not same and is_sealed_split(asked.get("split")):
+        raise ConfirmationRequired(
+            "This link starts a sealed task, and every start is counted.",
+            "Start the sealed task",
+            lambda v: v.start_episode(**asked),
+        )
     if asked and not back:
-        visitor.start_episode(**asked)
-    if not visitor.has_episode:
-        visitor.example_episode = (
-            environment_view.example_episode.copy_at_last_step()
-            if environment_view.example_episode
-            else None
-        )
-    elif asked and back and not same:
+        begin_episode(environment_view, visitor, asked)
+        visitor.selection = query.get("place") or visitor.selection
+    elif asked and not same:
         run_or_ask_before_ending_episode(
-            visitor, "This link starts another one, which", lambda v: v.start_episode(**asked)
+            visitor,
+            "This link starts another one, which",
+            lambda v: begin_episode(environment_view, v, asked),
         )
-    else:
+    elif back:
         visitor.selection = query.get("place", visitor.selection)
 
 
 class _BrowserState(NamedTuple):
-    """Query parameters of the page's URL, and the episode saved in the browser, if any."""
+    """What the browser sends when the page is loaded.
+
+    Attributes:
+        address_parameters: query parameters of the page's URL.
+        saved_episode_json: episode that this browser tab has saved; may be empty.
+        linked_episode_json: episode in the fragment of the URL; may be empty.
+    """
 
     address_parameters: dict[str, str]
     saved_episode_json: str
+    linked_episode_json: str = ""
 
 
 def _parse_browser_state(state_json: object) -> _BrowserState:
     try:
         state = json.loads(str(state_json))
         query = {str(name): str(value) for name, value in state["query"].items()}
-        return _BrowserState(query, str(state["kept"]))
+        return _BrowserState(query, str(state["kept"]), str(state.get("linked", "")))
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return _BrowserState({}, "")
+
+
+def _is_same_play(linked_json: str, saved_json: str) -> bool:
+    """Return whether a linked play is the beginning of the saved one. Damaged links count as it."""
+    try:
+        linked, saved = json.loads(linked_json), json.loads(saved_json)
+        actions = linked["actions"]
+        return bool(
+            linked["reset"] == saved["reset"] and saved["actions"][: len(actions)] == actions
+        )
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return True
 
 
 def reset_of_named_task(environment: Environment, task_name: str) -> Mapping[str, Any]:
@@ -92,12 +135,7 @@ def choose_unseen_task_reset(
     Named tasks come first, followed by the tasks of the first split in order.
     """
     environment = environment_view.environment
-    shown = (
-        environment_view.example_episode.reset.get("task_id")
-        if environment_view.example_episode
-        else None
-    )
-    seen = {*visitor.finished_task_ids, shown, visitor.task_id}
+    seen = {*visitor.finished_task_ids, environment_view.example_task_id, visitor.task_id}
     fresh = [name for name in environment.reset_arguments_by_task_id if name not in seen]
     splits = environment.splits
     if fresh or not splits.list_playable_split_names():

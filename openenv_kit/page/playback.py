@@ -1,9 +1,9 @@
-"""Step-by-step playback of a policy's episode, a recorded run or the visitor's own steps."""
+"""Steps of an episode with their replies: a policy's episode, or a replayed recording."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,8 +20,8 @@ from openenv_kit.recordings.digest import compute_reply_digest
 from openenv_kit.recordings.format import (
     RecordedRun,
     RecordingError,
-    parse_runs_until_error,
 )
+from openenv_kit.recordings.replay import require_replayable_run
 from openenv_kit.reply import ReplyStatus
 from openenv_kit.reset_limits import reset_within_server_limits
 from openenv_kit.rollouts.policies import Policy
@@ -31,13 +31,10 @@ from openenv_kit.serving.settings import current_settings
 
 MAX_PLAYBACK_STEPS = 600
 """Maximum number of steps in a playback. All episodes have fewer steps."""
-MAX_RUN_CHARACTERS = 900_000
-"""Maximum length of a run that the page sends, in characters.
-
-It is below the server's default limit for a message.
-"""
-MAX_ADVANCE_S = 2.0
-"""Maximum time that a request spends on taking steps, in seconds."""
+MAX_REPLAY_S = 2.0
+"""Maximum time that a request spends on replaying a recording, in seconds."""
+MAX_POLICY_S = 60.0
+"""Maximum time that a scripted policy may play, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -57,91 +54,35 @@ class PlaybackStep:
     elapsed_s: float = 0.0
 
 
+@dataclass(frozen=True)
 class Playback:
-    """The steps of an episode, and the step that is shown.
-
-    Args:
-        player: name of the player, as shown on the page.
-        source: iterator over the steps, beginning with the reset. Steps are read on demand.
-        reset: reset arguments of the episode.
-        environment: the environment.
+    """The steps of an episode.
 
     Attributes:
-        steps: steps that have been read from the source.
-        index: index of the step that is shown.
-        is_finished: whether there will be no further steps.
+        player: name of the player.
+        reset: reset arguments of the episode.
+        environment: the environment.
+        steps: the reset and the steps, each with its reply.
     """
 
-    def __init__(
-        self,
-        player: str,
-        source: Iterator[PlaybackStep],
-        reset: Mapping[str, Any],
-        environment: Environment,
-    ) -> None:
-        self.player = player
-        self.steps: list[PlaybackStep] = []
-        self.index = -1
-        self.is_finished = False
-        self.reset = dict(reset)
-        self.environment = environment
-        self._source = source
-        self.show_next_step()
+    player: str
+    reset: Mapping[str, Any]
+    environment: Environment
+    steps: Sequence[PlaybackStep]
 
     @property
     def task_id(self) -> str:
         """Task id of the episode; "episode" if the reset arguments contain none."""
         return str(self.reset.get("task_id") or "episode")
 
-    @property
-    def visible_steps(self) -> list[PlaybackStep]:
-        """Steps up to and including the current step."""
-        return self.steps[: self.index + 1]
-
-    def show_next_step(self) -> None:
-        """Show the next step, which is read from the source if necessary."""
-        if self.index + 1 == len(self.steps) and not self.is_finished:
-            frame = next(self._source, None) if len(self.steps) < MAX_PLAYBACK_STEPS else None
-            self.is_finished |= frame is None or bool(frame.observation.get("done"))
-            self.steps += [frame] if frame else []
-        self.index = min(self.index + 1, len(self.steps) - 1)
-
-    def show_step_clamped(self, index: int) -> None:
-        """Show a step. An index out of range shows the first or the last step."""
-        self.index = min(max(index, 0), len(self.steps) - 1)
-
-    def show_navigation_target(self, target: object) -> None:
-        """Show the step that a navigation button requests.
-
-        Args:
-            target: index of the step, `on` for the next step or `end` for the last step. Any other
-                value is ignored.
-        """
-        if target == "on":
-            self.show_next_step()
-        elif target == "end":
-            self.read_steps_to_end_and_show_last()
-        elif str(target).isdecimal():
-            self.show_step_clamped(int(str(target)[:9]))
-
-    def read_steps_to_end_and_show_last(self, max_advance_s: float = MAX_ADVANCE_S) -> None:
-        """Read steps until the episode ends or the time limit is reached, and show the last one."""
-        until = time.monotonic() + max_advance_s
-        self.index = len(self.steps) - 1
-        while not self.is_finished and time.monotonic() < until:
-            self.show_next_step()
-
-    def copy_at_last_step(self) -> Playback:
-        """Return an independent playback of the steps so far, which shows the last step."""
-        copy = Playback(self.player, iter(self.steps), self.reset, self.environment)
-        copy.read_steps_to_end_and_show_last()
-        return copy
-
 
 def playback_of_policy(
-    policy: Policy, reset: Mapping[str, Any], environment: Environment | None = None
+    policy: Policy,
+    reset: Mapping[str, Any],
+    environment: Environment | None = None,
+    max_duration_s: float = MAX_POLICY_S,
 ) -> Playback:
-    """Return a playback of a new episode that a scripted policy plays.
+    """Play an episode with a scripted policy, until it ends or the time limit is reached.
 
     Raises:
         ConfigurationError: the reset is rejected.
@@ -158,16 +99,21 @@ def playback_of_policy(
             )
             began = time.perf_counter()
 
-    return Playback(policy.name, iter_steps(), reset, chosen)
+    return Playback(policy.name, dict(reset), chosen, _read_steps(iter_steps(), max_duration_s))
 
 
 def create_playback_that_checks_recording(
-    run: RecordedRun, environment: Environment | None = None
+    run: RecordedRun,
+    environment: Environment | None = None,
+    max_duration_s: float = MAX_REPLAY_S,
 ) -> Playback:
-    """Return a playback that replays a recorded run and compares each reply with the recording.
+    """Replay a recorded run, and compare each reply with the recording.
+
+    The result has fewer steps than the run if the time limit is reached.
 
     Raises:
-        RecordingError: the run belongs to another environment, or its reset is rejected.
+        RecordingError: the run belongs to another environment or product, is private, or its reset
+            is rejected.
     """
     chosen = environment or get_environment()
     if not set(run.versions) <= set(chosen.versions):
@@ -175,6 +121,7 @@ def create_playback_that_checks_recording(
         home = [each.title for each in fitting if set(run.versions) <= set(each.versions)]
         where = f"It is one of {' or '.join(home)}: open it there." if home else ""
         raise RecordingError(f"This is not a run of {chosen.title}. {where}".strip())
+    require_replayable_run(run, chosen)
     reset = {name: value for name, value in run.reset.items() if name != "episode_id"}
     try:
         session, opening = start_unsealed_playback_session(reset, chosen)
@@ -201,33 +148,20 @@ def create_playback_that_checks_recording(
             same = compute_reply_digest(seen, prose_fields) == step.digest
             yield PlaybackStep(step.action, seen, same, elapsed_s=step.elapsed_s)
 
-    playback = Playback(str(run.player), iter_replayed_steps(), reset, chosen)
-    playback.read_steps_to_end_and_show_last()
-    playback.show_step_clamped(0)
-    return playback
+    steps = _read_steps(iter_replayed_steps(), max_duration_s)
+    return Playback(str(run.player), reset, chosen, steps)
 
 
-class FirstRun(NamedTuple):
-    """The first run of a recording, and a note about an unreadable line, which may be empty."""
-
-    run: RecordedRun
-    problem: str
-
-
-def parse_first_run(recording_jsonl: str) -> FirstRun:
-    """Return the first run of a recording.
-
-    Raises:
-        RecordingError: the text is too long or contains no run.
-    """
-    if len(recording_jsonl) > MAX_RUN_CHARACTERS:
-        raise RecordingError(
-            f"The run has {len(recording_jsonl):,} characters; allowed: {MAX_RUN_CHARACTERS:,}."
-        )
-    runs, broken = parse_runs_until_error(recording_jsonl)
-    if not runs:
-        raise broken or RecordingError("The file holds no run.")
-    return FirstRun(runs[0], f"{broken} What stands before it is shown." if broken else "")
+def _read_steps(source: Iterator[PlaybackStep], max_duration_s: float) -> list[PlaybackStep]:
+    """Read steps until the episode ends or a limit is reached. The reset is always read."""
+    deadline_s = time.monotonic() + max_duration_s
+    steps: list[PlaybackStep] = []
+    for step in source:
+        steps.append(step)
+        is_over = bool(step.observation.get("done")) or len(steps) >= MAX_PLAYBACK_STEPS
+        if is_over or time.monotonic() > deadline_s:
+            break
+    return steps
 
 
 class StartedSession(NamedTuple):

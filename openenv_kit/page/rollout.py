@@ -150,7 +150,6 @@ def _replay_run(run: RecordedRun, environment: Environment) -> _Replay:
         playback = create_playback_that_checks_recording(run, environment)
     except KitError as refusal:
         return _Replay((), f"{refusal} Only the recorded messages are shown.")
-    playback.read_steps_to_end_and_show_last()
     different = next(
         (n for n, step in enumerate(playback.steps) if step.matches_recording is False), None
     )

@@ -25,7 +25,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from openenv_kit.environment import Environment
 from openenv_kit.page.components.elements import (
     collapsed_truncated_json_html,
     message_box_html,
@@ -43,6 +42,7 @@ from openenv_kit.page.rollout import (
 from openenv_kit.recordings.format import RecordingError
 from openenv_kit.recordings.rollout_catalogue import (
     RolloutCatalogue,
+    list_levels_in_order,
     packaged_recordings_folder,
 )
 from openenv_kit.recordings.rollout_lines import ROLLOUT_ID_PATTERN
@@ -82,7 +82,7 @@ class RolloutRoutes:
         examples = packaged_recordings_folder(view.environment)
         all_folders = [*folders, *([examples] if examples.is_dir() else [])]
         self._catalogue = RolloutCatalogue(all_folders, view.environment.name)
-        self._levels = _list_levels_in_order(view.environment)
+        self._levels = list_levels_in_order(view.environment)
         self._cache: OrderedDict[str, OpenedRollout] = OrderedDict()
         self._cache_lock = threading.Lock()
         self._replay_threads = CapacityLimiter(2)
@@ -247,13 +247,6 @@ def build_runs_app(
 def parse_runs_folders(setting: str) -> list[Path]:
     """Return the folders in the setting `OPENENV_KIT_RUNS`, which are separated by commas."""
     return [Path(name.strip()).expanduser() for name in setting.split(",") if name.strip()]
-
-
-def _list_levels_in_order(environment: Environment) -> list[str]:
-    """Return the levels of the named tasks, which stand in order of difficulty."""
-    resets = environment.reset_arguments_by_task_id.values()
-    levels = (environment.build_result_labels(reset).get("level", "") for reset in resets)
-    return list(dict.fromkeys(level for level in levels if level))
 
 
 def _replace_done(step: PlaybackStep, *, is_done: bool) -> PlaybackStep:

@@ -12,10 +12,11 @@ from typing import Any
 from openenv_kit.environment import Environment, Session, get_environment
 from openenv_kit.episode_clients.in_process import InProcessEpisode
 from openenv_kit.episode_clients.protocol import EpisodeClient, ObservationJson
-from openenv_kit.errors import ServerError
+from openenv_kit.errors import KitError, ServerError
 from openenv_kit.page.components.row_editor import EditorRow
-from openenv_kit.page.playback import Playback, PlaybackStep
+from openenv_kit.page.playback import PlaybackStep
 from openenv_kit.reply import Reply, ReplyStatus
+from openenv_kit.reset_arguments import TABLE
 from openenv_kit.reset_limits import reset_within_server_limits
 from openenv_kit.serving.settings import current_settings
 
@@ -70,16 +71,17 @@ class Visitor:
         episode_state: `task_id` and `max_steps`, as reported by the server.
         selection: key of the item that is selected in the overview; empty if no item is selected.
         selected_tool: name of the tool whose form is open; empty for the first tool.
+        opening_step_count: number of steps that the page made by itself after the reset.
+        shown_step: index of the step whose reply is shown; None for the last one.
         report_rows: rows of the unfinished report.
+        is_guided: whether the page suggests the next step.
+        may_read_data: whether the page makes the opening calls after a reset.
         finished_task_ids: ids of the tasks that the visitor has finished.
         problem: error message in the status line; empty if there is no error.
         pending_confirmation: action that the visitor has to confirm; None if no action is waiting.
-        example_episode: example that the page shows first; None once the visitor plays.
-        playback: episode on the Watch tab; None if the tab shows no episode.
     """
 
     is_disconnected = False
-    playback: Playback | None = None
 
     def __init__(
         self,
@@ -90,6 +92,7 @@ class Visitor:
         self.connect = connect or (lambda: create_limited_in_process_client(self.environment))
         self.lock = asyncio.Lock()
         self._client: EpisodeClient | None = None
+        self._connect_again = self.connect
         self.close_episode_and_clear()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Visitor:
@@ -101,11 +104,7 @@ class Visitor:
         if self._client is not None:
             self._client.close()
         self._client = None
-        if self.playback is not None:
-            self.playback.is_finished = True  # Stops a running replay.
         self.is_page_loaded = False
-        self.playback = None
-        self.example_episode: Playback | None = None
         self.problem = ""
         self.pending_confirmation: ConfirmationRequired | None = None
         self.finished_task_ids: list[str] = []
@@ -113,6 +112,10 @@ class Visitor:
         self.playback_steps: list[PlaybackStep] = []
         self.episode_state: ObservationJson = {}
         self.selection = self.selected_tool = ""
+        self.shown_step: int | None = None
+        self.opening_step_count = 0
+        self.is_guided = False
+        self.may_read_data = True
         self.report_rows: list[EditorRow] = []
 
     @property
@@ -140,12 +143,28 @@ class Visitor:
         """Task id of the running episode; empty if no episode is running."""
         return str(self.episode_state.get("task_id") or "")
 
+    @property
+    def is_private(self) -> bool:
+        """Whether the episode has numbers of the visitor's own table, so that it is not saved."""
+        return TABLE.name in self.reset
+
     def start_episode(self, /, **reset_arguments: Any) -> ObservationJson:
         """Start an episode and return the reply to the reset.
 
         A rejected reset leaves the running episode unchanged and sets `problem`.
         """
-        link = self.connect()
+        return self.start_episode_through(self.connect, reset_arguments)
+
+    def start_episode_through(
+        self, connect: Callable[[], EpisodeClient], reset_arguments: Mapping[str, Any]
+    ) -> ObservationJson:
+        """Start an episode through another client; see `start_episode`.
+
+        Args:
+            connect: creates the client.
+            reset_arguments: arguments of the reset.
+        """
+        link = connect()
         reply = link.reset(reset_arguments)
         if reply["status"] == ReplyStatus.ERROR:
             link.close()
@@ -153,10 +172,12 @@ class Visitor:
             return reply
         if self._client is not None:
             self._client.close()
-        self._client, self.reset, self.example_episode = link, reset_arguments, None
+        self._client, self.reset = link, dict(reset_arguments)
+        self._connect_again = connect
         self.episode_state = link.state()
         self.playback_steps = [PlaybackStep({}, reply)]
         self.selection, self.report_rows, self.pending_confirmation, self.problem = "", [], None, ""
+        self.shown_step, self.opening_step_count = None, 0
         return reply
 
     def call_tool(self, tool: str, arguments: Mapping[str, Any]) -> ObservationJson:
@@ -177,7 +198,7 @@ class Visitor:
         """
         if self._client is None:
             raise ServerError("No episode is running.")
-        self.pending_confirmation = None
+        self.pending_confirmation = self.shown_step = None
         if self.is_done:
             self.problem = "This episode is over."
             return dict(self.last_observation)
@@ -186,7 +207,7 @@ class Visitor:
             answer = self._client.step(action)
         except ServerError:  # The server closed the idle session: repeat its steps.
             self._client.close()
-            self._client = self.connect()
+            self._client = self._connect_again()
             self._client.reset(self.reset)
             for frame in self.playback_steps[1:]:
                 self._client.step(frame.action)
@@ -203,10 +224,10 @@ class Visitor:
     def to_saved_json(self) -> str:
         """Return JSON from which `restore_saved_episode` can restore the episode.
 
-        The result is empty if no episode was started, or if the JSON would be longer than
-        `MAX_SAVED_CHARACTERS`.
+        The result is empty if no episode was started, if it is private, or if the JSON would be
+        longer than `MAX_SAVED_CHARACTERS`.
         """
-        if not self.playback_steps:
+        if not self.playback_steps or self.is_private:
             return ""
         score = float(self.last_observation.get("reward") or 0.0)
         text = json.dumps(
@@ -216,6 +237,7 @@ class Visitor:
                 "place": self.selection,
                 "rows": self.report_rows,
                 "finished": self.finished_task_ids,
+                "opening": self.opening_step_count,
                 "said": f"score {score:.2f}" if self.is_done else f"step {self.step_count}",
             },
             separators=(",", ":"),
@@ -223,11 +245,13 @@ class Visitor:
         )
         return text if len(text) <= MAX_SAVED_CHARACTERS else ""
 
-    def restore_saved_episode(self, saved_json: object) -> bool:
+    def restore_saved_episode(self, saved_json: object, *, may_submit: bool = True) -> bool:
         """Restore an episode from the JSON that the browser has stored.
 
         Args:
             saved_json: result of `to_saved_json`. Any other value is rejected.
+            may_submit: whether actions that end the episode are repeated. They are not if the JSON
+                is from an address, because opening an address must never submit a report.
 
         Returns:
             Whether an episode was restored.
@@ -235,8 +259,9 @@ class Visitor:
         try:
             said = json.loads(str(saved_json))
             reset, actions = dict(said["reset"]), [dict(each) for each in said["actions"]]
-            place, rows = str(said["place"]), [dict(each) for each in said["rows"]]
-            finished = [str(each) for each in said["finished"]]
+            place, rows = str(said.get("place", "")), [dict(each) for each in said.get("rows", ())]
+            finished = [str(each) for each in said.get("finished", ())]
+            opening_step_count = int(said.get("opening", 0))
         except (ValueError, TypeError, LookupError, RecursionError):
             return False
         self.finished_task_ids = finished
@@ -249,6 +274,17 @@ class Visitor:
         for action in actions:
             if self.is_done or self.is_disconnected or time.monotonic() > deadline:
                 break
+            if not may_submit and self._is_final_action(action):
+                break
             self.take_step(action)
         self.selection, self.report_rows, self.problem = place, rows, ""
+        self.opening_step_count = opening_step_count
         return True
+
+    def _is_final_action(self, action: Mapping[str, Any]) -> bool:
+        """Return whether an action may end the episode; also if it is malformed."""
+        tools = self.environment.tools
+        try:
+            return tools.find_tool(tools.tool_call_of_action(action).name).is_final
+        except (KitError, TypeError, ValueError, AttributeError, LookupError):
+            return True

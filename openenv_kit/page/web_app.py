@@ -35,6 +35,7 @@ from openenv_kit.page.runs_app import EnvironmentPage, build_runs_app, parse_run
 from openenv_kit.page.visitor import create_limited_in_process_client
 from openenv_kit.page.visitor_limits import VisitorLimits
 from openenv_kit.serving.http.middleware import get_route_path
+from openenv_kit.serving.http.response_headers import SCRIPT_NONCE_KEY
 from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.websocket.openenv_protocol import CLIENT_KIND_HEADER, DEBUGGER_CLIENT
 
@@ -61,7 +62,17 @@ HEAD = """
 <meta property="og:title" content="{title}" />
 <meta property="og:description" content="{card}" />
 """
+ANSWER_SPACE_STATUS_JS = """
+<script>
+  // In a Space, Gradio asks another host whether the Space runs. It runs: it has sent this page.
+  const fetchOfBrowser = window.fetch;
+  window.fetch = (target, ...rest) => (String(target).startsWith('https://huggingface.co/api/spaces/')
+    ? Promise.resolve(new Response('{"id": "", "runtime": {"stage": "RUNNING"}}'))
+    : fetchOfBrowser(target, ...rest));
+</script>
+"""
 SOCIAL_META_TAG = re.compile(rb'<meta\s+(?:property="og:|name="twitter:)[^>]*/>\s*')
+SCRIPT_TAG = re.compile(rb"<script(?=[ >])")
 MANIFEST = re.compile(rb'<link rel="manifest"[^>]*/>\s*')
 
 
@@ -90,7 +101,7 @@ def mount_debugger(
     # Routes are matched in order, so this one comes before the page, which is below /web too.
     pages = {
         link.environment_view.environment.name: EnvironmentPage(
-            link.environment_view.environment.title, link.href or "./"
+            link.environment_view.link_title, link.href or "./"
         )
         for link in build_environment_links(
             get_environment_view_or_default(environment), environments
@@ -119,7 +130,13 @@ def mount_debugger(
 
     with gr.Blocks(title=scenes.environment.title, analytics_enabled=False) as page:
         build_page(
-            scenes, page, build_environment_links(scenes, environments), create_episode_client
+            scenes,
+            page,
+            build_environment_links(scenes, environments),
+            create_episode_client,
+            is_debug=settings.debug,
+            board_path=settings.board,
+            has_token=bool(settings.token),
         )
     # Twice the limit, because handling an event of a session that is being removed creates a state.
     page.state_session_capacity = 2 * settings.max_visitors
@@ -228,7 +245,8 @@ class PageRouteFilter:
         self._server_address.set_from_first_request(scope)
         path = get_route_path(scope)
         if path == "/":
-            await self._app(scope, receive, self._wrap_send_to_replace_tags(send))
+            nonce = str(scope.get("state", {}).get(SCRIPT_NONCE_KEY, ""))
+            await self._app(scope, receive, self._wrap_send_to_replace_tags(send, nonce))
         elif path in PAGE_ROUTES or path.startswith(PAGE_ROUTE_PREFIXES):
             await self._app(
                 scope,
@@ -238,7 +256,7 @@ class PageRouteFilter:
         else:
             await PlainTextResponse("Not found", 404)(scope, receive, send)
 
-    def _wrap_send_to_replace_tags(self, send: Send) -> Send:
+    def _wrap_send_to_replace_tags(self, send: Send, script_nonce: str) -> Send:
         """Return an ASGI `send` function that buffers the page and sends it with replaced tags."""
         start: Message = {}
         page = b""
@@ -251,7 +269,7 @@ class PageRouteFilter:
             page += message.get("body", b"")
             if message["type"] != "http.response.body" or message.get("more_body"):
                 return
-            body = replace_page_tags(page, self._tags)
+            body = replace_page_tags(page, self._tags, script_nonce)
             if page:  # A response to a HEAD request has no body.
                 MutableHeaders(scope=start)["content-length"] = str(len(body))
             await send(start)
@@ -293,11 +311,15 @@ def build_page_tags(environment_view: EnvironmentView) -> PageTags:
     environment = environment_view.environment
     head = HEAD.format(title=escape(environment.title), card=escape(environment.description))
     style = f"<style>{read_page_and_environment_css(environment_view)}</style>"
-    return PageTags(head.encode(), style.encode())
+    return PageTags((head + ANSWER_SPACE_STATUS_JS).encode(), style.encode())
 
 
-def replace_page_tags(page: bytes, tags: PageTags) -> bytes:
-    """Return Gradio's page with other head tags and an additional style sheet."""
+def replace_page_tags(page: bytes, tags: PageTags, script_nonce: str) -> bytes:
+    """Return Gradio's page with other head tags and an additional style sheet.
+
+    Every script gets the nonce that the response's content security policy allows.
+    """
     page = MANIFEST.sub(b"", SOCIAL_META_TAG.sub(b"", page))
     page = page.replace(b"<gradio-app", tags.style + b"<gradio-app", 1)
-    return page.replace(b"<head>", b"<head>" + tags.head, 1)
+    page = page.replace(b"<head>", b"<head>" + tags.head, 1)
+    return SCRIPT_TAG.sub(f'<script nonce="{script_nonce}"'.encode(), page)

@@ -8,11 +8,16 @@ its `Catalogue`.
 from __future__ import annotations
 
 import hashlib
+import hmac
+import secrets
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from openenv_kit.json_text import canonical_json
 
+_PRIVATE_KEY = secrets.token_bytes(32)
+"""Secret of this process. Digests of a table's replies are keyed with it, so that nobody can find
+out the table's numbers by comparing digests."""
 UNCOMPARED_FIELDS = ("task_id", "metadata")
 """Fields of an observation that may differ between two runs of the same episode."""
 
@@ -26,6 +31,11 @@ def compute_reply_digest(observation: Mapping[str, Any], prose_fields: Collectio
     """
     data = remove_prose_fields(observation, prose_fields)
     return hashlib.sha256(format_canonical_json_without_empty_fields(data).encode()).hexdigest()
+
+
+def compute_private_digest(text: str) -> str:
+    """Return a digest of a text in hexadecimal that differs from those of other processes."""
+    return hmac.new(_PRIVATE_KEY, text.encode(), hashlib.sha256).hexdigest()
 
 
 def format_canonical_json_without_empty_fields(observation: Mapping[str, Any]) -> str:

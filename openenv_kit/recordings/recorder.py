@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import IO, Any
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.json_text import compact_json
 from openenv_kit.own_data.product_argument import require_product_of_episode
-from openenv_kit.recordings.digest import compute_reply_digest
+from openenv_kit.recordings.digest import compute_private_digest, compute_reply_digest
 from openenv_kit.recordings.format import RECORDING_FORMAT, RolloutOutcome
 from openenv_kit.reply import EVIDENCE_SHARE_KEY, EndInfo, ReplyStatus
-from openenv_kit.reset_arguments import PRODUCT
+from openenv_kit.reset_arguments import PRODUCT, TABLE
+
+PRIVATE_FILE_MODE = 0o600
+"""Mode of the files of recordings that contain numbers of a user's table."""
 
 
 class RunRecorder:
@@ -20,7 +25,8 @@ class RunRecorder:
     Args:
         stream: text stream to write to.
         player_name: name of the policy or model. It must not contain an API key.
-        reset_arguments: arguments of the reset. A product in them is recorded by its name.
+        reset_arguments: arguments of the reset. A product in them is recorded by its name. With a
+            table of a user, the recording is private and only the user may read its file.
         reset_observation: observation of the reset.
         environment: the environment; None for the default one.
 
@@ -42,7 +48,11 @@ class RunRecorder:
         environment = environment or get_environment()
         self._prose_fields = environment.tools.prose_fields
         reset_arguments = dict(reset_arguments)
-        product_fields = {}
+        self._is_private = TABLE.name in reset_arguments
+        product_fields: dict[str, str] = {}
+        private_fields = {"private": True} if self._is_private else {}
+        if self._is_private:
+            make_file_private(stream)
         if reset_arguments.get(PRODUCT.name) is not None:
             product = require_product_of_episode(environment, reset_arguments, reset_observation)
             product_fields = product.row_columns
@@ -55,7 +65,8 @@ class RunRecorder:
             reset=reset_arguments,
             versions=dict(environment.versions),
             **product_fields,
-            digest=compute_reply_digest(reset_observation, self._prose_fields),
+            **private_fields,
+            digest=self._compute_digest(reset_observation),
         )
 
     def record_step(
@@ -85,7 +96,7 @@ class RunRecorder:
             status=observation.get("status", ""),
             reward=observation.get("reward") or 0.0,
             done=bool(observation.get("done")),
-            digest=compute_reply_digest(observation, self._prose_fields),
+            digest=self._compute_digest(observation),
             elapsed_s=round(elapsed_s, 6),
             **extra,
         )
@@ -130,9 +141,19 @@ class RunRecorder:
         is_graded = bool(last.get("done")) and not EndInfo.from_info(last.get("metadata")).reason
         return RolloutOutcome.COMPLETED if is_graded else RolloutOutcome.NO_REPORT
 
+    def _compute_digest(self, observation: Mapping[str, Any]) -> str:
+        digest = compute_reply_digest(observation, self._prose_fields)
+        return compute_private_digest(digest) if self._is_private else digest
+
     def _write_event(self, **event: Any) -> None:
         self._stream.write(compact_json(event) + "\n")
         self._stream.flush()
+
+
+def make_file_private(stream: IO[str]) -> None:
+    """Let only the user read and write the file of a stream; do nothing for other streams."""
+    with suppress(OSError):
+        os.fchmod(stream.fileno(), PRIVATE_FILE_MODE)
 
 
 def _count_tokens_of_message(message: Mapping[str, Any]) -> int:

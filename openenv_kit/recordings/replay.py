@@ -87,12 +87,11 @@ def iter_replayed_steps(
         environment: the environment that it was recorded in; None for the default one.
 
     Raises:
-        RecordingError: this process does not know the product of the run, or another one under its
-            name.
+        RecordingError: the run is private, or this process does not know its product, or another
+            one under its name.
     """
     environment = environment or get_environment()
-    if run.product is not None:
-        _require_recorded_product(run.product, environment)
+    require_replayable_run(run, environment)
     prose_fields = environment.tools.prose_fields
     session = environment.create_session()
     reset = {name: value for name, value in run.reset.items() if name != "episode_id"}
@@ -109,6 +108,22 @@ def iter_replayed_steps(
         yield compare_reply_with_recorded_digest(
             step.action, session.step(step.action), step.digest
         )
+
+
+def require_replayable_run(run: RecordedRun, environment: Environment) -> None:
+    """Check that the episode of a run can be generated in this process.
+
+    Raises:
+        RecordingError: the run is private, or this process does not know its product, or another
+            one under its name.
+    """
+    if run.is_private:
+        raise RecordingError(
+            "The recording is private: it contains numbers of a table that only the server of that "
+            "table can play. It cannot be replayed, exported or submitted."
+        )
+    if run.product is not None:
+        _require_recorded_product(run.product, environment)
 
 
 def _require_recorded_product(recorded: LoadedProduct, environment: Environment) -> None:

@@ -237,6 +237,13 @@ def summarize_rollout(
     )
 
 
+def list_levels_in_order(environment: Environment) -> list[str]:
+    """Return the levels of the named tasks, which stand in order of difficulty."""
+    resets = environment.reset_arguments_by_task_id.values()
+    levels = (environment.build_result_labels(reset).get("level", "") for reset in resets)
+    return list(dict.fromkeys(level for level in levels if level))
+
+
 def identify_episode(reset: Mapping[str, Any]) -> str:
     """Return a short digest of the reset arguments that determine an episode."""
     arguments = {name: value for name, value in reset.items() if name != "episode_id"}

@@ -54,6 +54,7 @@ def build_submission_card(
     notes: str,
     commitment: str,
     attestation: Attestation | None = None,
+    date: str = "",
 ) -> SubmissionCard:
     """Create the submission card for a player's runs.
 
@@ -67,6 +68,7 @@ def build_submission_card(
         notes: remarks, shown on the leaderboard.
         commitment: published commitment to the sealed split; empty to use the attestation's value.
         attestation: the server's signed record of sealed play.
+        date: ISO date of the submission; empty for no date.
 
     Raises:
         SubmissionError: a run has a product of a user's own table, the runs differ in player,
@@ -103,6 +105,7 @@ def build_submission_card(
             "commitment": commitment or (attestation.commitment if attestation else ""),
             "by": by,
             "notes": notes,
+            "date": date,
         }
     )
 

@@ -207,6 +207,7 @@ def scored_episode_from_run(run: RecordedRun) -> ScoredEpisode:
         reset=run.reset,
         score=run.score,
         tool_calls=len(run.steps),
+        tokens=run.token_count,
         seconds=sum(step.elapsed_s for step in run.steps),
         evidence_share=run.evidence_share,
     )

@@ -75,6 +75,7 @@ class SubmissionCard(BaseModel):
         commitment: published commitment to the sealed split; empty for other splits.
         by: person or group that submits.
         notes: remarks, shown on the leaderboard.
+        date: ISO date of the submission; empty in older cards.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -90,6 +91,7 @@ class SubmissionCard(BaseModel):
     commitment: str = ""
     by: str = Field("", max_length=120)
     notes: str = Field("", max_length=2000)
+    date: str = Field("", pattern=r"^(\d{4}-\d{2}-\d{2})?$")
 
     @field_validator("player")
     @classmethod
@@ -124,8 +126,9 @@ class SubmissionCard(BaseModel):
 
 
 def is_own_product_run(run: RecordedRun) -> bool:
-    """Return whether a run was played on a product of a user's own table."""
-    return run.product is not None or run.reset.get(PRODUCT.name) is not None
+    """Return whether a run was played on a user's own table, or on a product of one."""
+    is_product = run.product is not None or run.reset.get(PRODUCT.name) is not None
+    return is_product or run.is_private
 
 
 @dataclass(frozen=True)

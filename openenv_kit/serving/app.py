@@ -28,7 +28,12 @@ from openenv_kit.serving.store.errors import StoreUnavailableError
 from openenv_kit.serving.store.interface import EpisodeStore
 from openenv_kit.serving.store.open_store import open_store
 from openenv_kit.serving.workers import run_server, stop_this_process_when_parent_ends
-from openenv_kit.variables import ENVIRONMENT_VARIABLE, SALT_VARIABLE
+from openenv_kit.variables import (
+    ENVIRONMENT_VARIABLE,
+    SALT_VARIABLE,
+    TABLE_SEPARATOR,
+    TABLES_VARIABLE,
+)
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -191,14 +196,14 @@ def _add_episode_and_ready_routes(
     from fastapi.routing import APIRoute
     from starlette.routing import WebSocketRoute
 
-    from openenv_kit.serving.episodes.service import EpisodeService
+    from openenv_kit.serving.episodes.table_episodes import create_episode_service
     from openenv_kit.serving.http import routes
     from openenv_kit.serving.http.readiness import add_ready_route
     from openenv_kit.serving.mcp.routes import McpEndpoint
     from openenv_kit.serving.mcp.websocket import McpWebSocketEndpoint
     from openenv_kit.serving.websocket.openenv_protocol import OpenEnvWebSocketEndpoint
 
-    episodes = EpisodeService(settings, environment, shared.store)
+    episodes = create_episode_service(settings, environment, shared.store)
     max_bytes = settings.max_message_bytes
     openenv_websocket = OpenEnvWebSocketEndpoint(shared.websocket_slots, episodes, max_bytes)
     mcp_websocket = McpWebSocketEndpoint(shared.mcp_slots, episodes, max_bytes)
@@ -272,6 +277,14 @@ def _build_argument_parser(settings: Settings) -> argparse.ArgumentParser:
         help="product of your own table, which resets name with `product`; may be repeated "
         "(PRODUCTS)",
     )
+    parser.add_argument(
+        "--table",
+        action="append",
+        default=[],
+        metavar="NAME=FILE:PRODUCT",
+        help="table of your own, which holders of OPENENV_KIT_TOKEN play with reset(table=NAME); "
+        "its numbers stay in memory; may be repeated (OPENENV_KIT_TABLES)",
+    )
     parser.add_argument("--host", default=settings.host, help="address to listen on (HOST)")
     parser.add_argument("--port", default=str(settings.port), help="port to listen on (PORT)")
     parser.add_argument(
@@ -314,10 +327,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.environ["HOST"] = options.host
         os.environ["PORT"] = options.port
         os.environ["WORKERS"] = options.workers
+        if options.table:
+            os.environ[TABLES_VARIABLE] = TABLE_SEPARATOR.join(options.table)
         settings = load_settings()
         others = load_and_validate_other_environments(root_environment, settings)
         load_product_files((root_environment, *others), options.product)
         settings = load_settings()  # PRODUCTS has the files now
+        if settings.tables and not options.show_settings:
+            from openenv_kit.own_data.served_tables import require_tables_belong_to_environments
+
+            require_tables_belong_to_environments(settings.tables, (root_environment, *others))
     except ConfigurationError as error:
         parser.error(str(error))
     if options.show_settings:

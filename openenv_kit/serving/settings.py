@@ -164,6 +164,14 @@ class Settings(BaseModel):
     participants: ParticipantTokens
     """participants of sealed tasks, as `name=token` separated by commas; each token has the
     trainer's rights, and sealed episodes are counted by name; needs OPENENV_KIT_TOKEN"""
+    tables: str = ""
+    """tables of your own, as `NAME=FILE:PRODUCT` separated by semicolons, which holders of the
+    trainer's token play with `reset(table="NAME")`; needs OPENENV_KIT_TOKEN and one worker;
+    `--table` adds one"""
+    own_data: bool = False
+    """whether visitors of the debugger may import their own tables without a token;
+    `metric-tracker investigate --play` sets it for its own server. With OPENENV_KIT_TOKEN, imports
+    are always on; they need one worker"""
     sealed_tasks: int = _build_integer_field(100, 1, 10_000_000)
     """number of sealed tasks that are offered; their indices start at 0"""
     sealed_plays: int = _build_integer_field(1, 1, 1000)
@@ -196,6 +204,15 @@ class Settings(BaseModel):
             raise ValueError("different tokens for all participants, the trainer and the player")
         return participants
 
+    @field_validator("tables")
+    @classmethod
+    def _require_trainer_token_and_one_worker(cls, tables: str, validated: ValidationInfo) -> str:
+        if tables and not validated.data.get("token"):
+            raise ValueError("empty unless OPENENV_KIT_TOKEN is set")
+        if tables and validated.data.get("workers") != 1:
+            raise ValueError("empty unless WORKERS is 1, because tables are only in memory")
+        return tables
+
     @field_validator("player_token")
     @classmethod
     def _require_trainer_token_and_distinct_player_token(
@@ -207,6 +224,11 @@ class Settings(BaseModel):
         if player_token and player_token == token:
             raise ValueError("a value that differs from OPENENV_KIT_TOKEN")
         return player_token
+
+
+def may_import_tables(settings: Settings) -> bool:
+    """Return whether visitors of the debugger may import tables, which stay in one worker."""
+    return (bool(settings.token) or settings.own_data) and settings.workers == 1
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:

@@ -21,7 +21,7 @@ from firewatch_env.tasks.task import AFTER
 from firewatch_env.tools import GROUPS, RUNBOOK
 from openenv_kit.environment import list_default_task_names
 from openenv_kit.page.playback import PlaybackStep, playback_of_policy
-from openenv_kit.page.tabs.play import question_panel_html
+from openenv_kit.page.tabs.play_views import question_panel_html
 from openenv_kit.page.visitor import Visitor
 
 SCENES = FirewatchScenes(ENVIRONMENT)
@@ -52,7 +52,6 @@ def look(visitor: Visitor, service: str, tool: str = "get_metrics_detail") -> No
 def played(policy: str, task: str) -> Story:
     """The story of a policy's play."""
     playback = playback_of_policy(ENVIRONMENT.policies[policy], {"task_id": task}, ENVIRONMENT)
-    playback.read_steps_to_end_and_show_last(60.0)
     play = story(playback.steps)
     assert play is not None
     return play
@@ -80,7 +79,23 @@ def test_the_graph_runs_from_the_entry_down_to_the_leaves(task: str) -> None:
     html = graph.graph_html(play)
     assert html.count('d="M') == sum(len(callees) for callees in play.graph.values())
     for name, view in play.now["services"].items():
-        assert f'aria-label="{name}: {view["status"]}, 5xx' in html
+        health = graph.health_of_service(view)
+        errors = f"{100 * view['http_server_error_rate']:.0f} %"
+        assert f'aria-label="{name}: {health}, server errors {errors}, outside probes' in html
+
+
+@pytest.mark.parametrize(
+    ("rate", "health"),
+    [
+        *((0.0, "healthy"), (0.0499, "healthy"), (0.05, "degraded"), (0.2, "critical")),
+        *((0.5, "down"), (1, "down"), (None, "unknown")),
+    ],
+)
+def test_health_on_the_map_follows_the_errors_that_callers_get(
+    rate: float | None, health: str
+) -> None:
+    view = {"status": "healthy", "http_server_error_rate": rate}
+    assert graph.health_of_service(view) == health
 
 
 def test_the_chosen_service_is_marked_in_the_graph_and_in_the_table() -> None:
@@ -195,17 +210,15 @@ def test_an_incident_under_way_is_drawn_from_its_replies_alone(
         SCENES.overview_html(visitor.playback_steps, visitor.reset)
 
 
-def test_a_watched_play_tells_its_causes_and_its_score_at_its_last_move_only() -> None:
+def test_a_played_episode_tells_its_causes_and_its_score_at_its_last_step_only() -> None:
     playback = playback_of_policy(
         ENVIRONMENT.policies["reference"], {"task_id": DEADLOCK}, ENVIRONMENT
     )
-    playback.read_steps_to_end_and_show_last()
-    shown = SCENES.overview_html(playback.visible_steps, playback.reset)
+    shown = SCENES.overview_html(playback.steps, playback.reset)
     assert "the cause was here" in shown
     assert "nobody acted" in shown
-    assert SCENES.result_headline(playback.visible_steps) == "Mended and declared: 1.00"
-    playback.show_step_clamped(playback.index - 1)
-    shown = SCENES.overview_html(playback.visible_steps, playback.reset)
+    assert SCENES.result_headline(playback.steps) == "Mended and declared: 1.00"
+    shown = SCENES.overview_html(playback.steps[:-1], playback.reset)
     assert "the cause was here" not in shown
     assert "nobody acted" not in shown
 
@@ -254,17 +267,16 @@ def test_each_factor_has_its_sentence(policy: str, task: str, sentences: list[st
 
 def test_the_guide_leads_from_the_failing_service_to_the_declaration() -> None:
     visitor = started()
-    first = SCENES.next_step_hint_for_empty_report(visitor)
-    assert (first.event, story_of(visitor).now["services"][first.value]["status"]) != (
-        "pick",
-        "healthy",
-    )
+    first = SCENES.suggest_next_step(visitor)
+    assert first.event == "pick"
+    service = story_of(visitor).now["services"][first.value]
+    assert graph.health_of_service(service) != "healthy"
     visitor.selection = ROOT
-    assert "fetch_logs" in SCENES.next_step_hint_for_empty_report(visitor).value
+    assert "fetch_logs" in SCENES.suggest_next_step(visitor).value
     visitor.call_tool("restart_service", {"target_service": ROOT})
     while story_of(visitor).now["user_impact_active"]:
         look(visitor, ROOT)
-    assert "declare_resolved" in SCENES.next_step_hint_for_empty_report(visitor).value
+    assert "declare_resolved" in SCENES.suggest_next_step(visitor).value
 
 
 def test_every_tool_is_a_question_or_takes_settings() -> None:

@@ -54,7 +54,7 @@ print(sorted(name for name in sys.modules if name.startswith(rooms)), "plotly" i
 TRAINER_PACKAGES = ("trl", "verifiers", "inspect_ai", "nemo_gym", "skyrl_gym", "datasets", "torch")
 
 
-HEAVY = ("openenv", "fastapi", "gradio", "plotly", "openai", "duckdb", "pandas")
+HEAVY = ("openenv", "fastapi", "gradio", "plotly", "openai", "duckdb", "holidays", "pandas")
 """The framework and its server, the page and its charts, models, and frames."""
 LIGHT = (
     *("metric_tracker_rl", "metric_tracker_rl.environment"),
@@ -62,6 +62,7 @@ LIGHT = (
     *("firewatch_env", "firewatch_env.environment"),
     *("openenv_kit.environment", "openenv_kit.session", "openenv_kit.rollouts.run_policy"),
     *("openenv_kit.trainers.tool_episode", "openenv_kit.trainers.trl"),
+    "openenv_kit.own_data.clean_table",
 )
 """Environments, and adapters that play in process."""
 CLIENTS = ("metric_tracker_rl.client", "firewatch_env.client")

@@ -43,7 +43,7 @@ IMPORTED = (
     "openenv_kit.serving.websocket.openenv_protocol",
     "openenv_kit.serving.workers",
     "metric_tracker_rl.models",
-    "metric_tracker_rl.page.funnel_view",
+    "metric_tracker_rl.page.view",
     "metric_tracker_rl.rubrics",
     "firewatch_env.page.scenes",
     "uvicorn.protocols.websockets.websockets_sansio_impl",

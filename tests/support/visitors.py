@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from metric_tracker_rl.page.metric_map.map_html import rebuild_episode_from_reset_arguments
+from metric_tracker_rl.page.visible_state import rebuild_episode_from_reset_arguments
 from openenv_kit.environment import get_environment
 from openenv_kit.page.environment_view import (
     EnvironmentView,

@@ -71,8 +71,8 @@ Answer with tool calls; text alone has no effect."""
 _OVERVIEW_STEP = """\
 - Start with task_overview: it states the thresholds, the severity bands and the fields of a \
 report row; with details it repeats the policy."""
-_NO_FLAGS_NOTICE = """None of them says what is flagged: compute it from these values, \
-and read the hours of every date."""
+_NO_FLAGS_NOTICE = "None of them says what is flagged: compute it from these values"
+_NO_FLAGS_NOTICE_WITH_HOURS = f"{_NO_FLAGS_NOTICE}, and read the hours of every date."
 _SUBMISSION_ENDS_EPISODE = "this ends the episode and is scored from 0 to 1."
 
 MODES: dict[PlayMode, ModeTexts] = {
@@ -109,7 +109,7 @@ lists public events. The other tools show the values; overview with details repe
         system_prompt=_build_system_prompt(
             tools="read-only tools",
             reading_steps=f"""{_OVERVIEW_STEP}
-- The other tools show values, medians, hours and public events. {_NO_FLAGS_NOTICE}""",
+- The other tools show values, medians, hours and public events. {_NO_FLAGS_NOTICE_WITH_HOURS}""",
             decision="which rows it asks for",
             submission=f"submit once, submit_solution with your rows: {_SUBMISSION_ENDS_EPISODE}",
         ),
@@ -121,13 +121,48 @@ lists public events. The other tools show the values; overview with details repe
             tools="tools",
             reading_steps=f"""\
 - overview shows medians and thresholds, day the values of given dates, hours their hourly counts, \
-calendar public events. {_NO_FLAGS_NOTICE}""",
+calendar public events. {_NO_FLAGS_NOTICE_WITH_HOURS}""",
             decision="which rows it asks for",
             submission=f"submit your rows, once: {_SUBMISSION_ENDS_EPISODE}",
         ),
     ),
 }
 """Objective and system prompt of every play mode."""
+
+_TEXTS_WITHOUT_HOURS: dict[PlayMode, ModeTexts] = {
+    RAW_MODE: MODES[RAW_MODE]._replace(
+        system_prompt=_build_system_prompt(
+            tools="read-only tools",
+            reading_steps=f"""{_OVERVIEW_STEP}
+- The other tools show values, medians and public events. {_NO_FLAGS_NOTICE}, for every date.""",
+            decision="which rows it asks for",
+            submission=f"submit once, submit_solution with your rows: {_SUBMISSION_ENDS_EPISODE}",
+        )
+    ),
+    LEAN_RAW_MODE: ModeTexts(
+        objective="Report exactly the rows that the reporting policy asks for; day returns the "
+        "values.",
+        system_prompt=_build_system_prompt(
+            tools="tools",
+            reading_steps=f"""\
+- overview shows medians and thresholds, day the values of given dates, calendar public events. \
+{_NO_FLAGS_NOTICE}, for every date.""",
+            decision="which rows it asks for",
+            submission=f"submit your rows, once: {_SUBMISSION_ENDS_EPISODE}",
+        ),
+    ),
+}
+
+
+def get_mode_texts(mode: PlayMode, *, has_hours: bool = True) -> ModeTexts:
+    """Return the objective and the system prompt of a play mode.
+
+    Args:
+        mode: play mode.
+        has_hours: whether the episode has counts by hour.
+    """
+    return MODES[mode] if has_hours else _TEXTS_WITHOUT_HOURS.get(mode, MODES[mode])
+
 
 MODE_ARGUMENTS = ("profile", "disclosure", "policy")
 """Reset arguments that determine the tools, the system prompt and the reference policy of an

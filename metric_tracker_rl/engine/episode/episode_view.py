@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-from metric_tracker_rl.engine.configuration.modes import MODES
+from metric_tracker_rl.engine.configuration.modes import get_mode_texts
 from metric_tracker_rl.engine.configuration.play_rules import DEFAULT_PLAY_RULES, PlayRules
 from metric_tracker_rl.engine.definitions.funnel import Funnel
 from metric_tracker_rl.engine.definitions.names import BaselineKind
@@ -68,7 +68,8 @@ class EpisodeView:
             }
         else:
             self.policy_numbers = build_series_policy_numbers(episode.series, episode.dates[0])
-        self.objective = MODES[rules.mode].objective
+        has_hours = episode.config.funnel_with_policy_daytime.hours_per_day > 1
+        self.objective = get_mode_texts(rules.mode, has_hours=has_hours).objective
 
     @property
     def product_funnel(self) -> Funnel | None:

@@ -49,6 +49,10 @@ MAX_REPLANS = 6
 """Maximum number of planning rounds. Each round uses the medians of the previous round's data."""
 MAX_MOVED_DAYS = 8
 """Maximum number of days to try in an attempt instead of days on which a product has no room."""
+MAX_UNPLANNED_DAYS = 100
+"""Maximum number of days of a product, over all attempts, for which no plan may be found. It limits
+the time that a product without room can take.
+"""
 
 
 @dataclass(frozen=True)
@@ -79,29 +83,45 @@ class GeneratedEpisode:
     calendar: tuple[CalendarEntry, ...] = ()
 
 
+@dataclass
+class PlanningBudget:
+    """Limit of the work that goes into an episode, over all of its attempts.
+
+    Attributes:
+        unplanned_days_left: number of days for which no plan may still be found.
+    """
+
+    unplanned_days_left: float = float("inf")
+
+
 def generate_episode(config: EpisodeConfig) -> GeneratedEpisode:
     """Generate the data of an episode.
 
     Raises:
-        GenerationError: none of `MAX_ATTEMPTS` or `MAX_PRODUCT_ATTEMPTS` attempts was accepted.
+        GenerationError: none of `MAX_ATTEMPTS` attempts was accepted, or none of
+            `MAX_PRODUCT_ATTEMPTS` for a product, which may also have too little room.
         ConfigurationError: the date of a custom anomaly is outside the episode.
     """
-    max_attempts = MAX_ATTEMPTS if config.product is None else MAX_PRODUCT_ATTEMPTS
-    for attempt in range(max_attempts):
-        generated = _try_to_generate_planned_episode(config, attempt)
+    max_attempts, budget = MAX_ATTEMPTS, PlanningBudget()
+    if config.product is not None:
+        max_attempts, budget = MAX_PRODUCT_ATTEMPTS, PlanningBudget(MAX_UNPLANNED_DAYS)
+    attempts_made = 0
+    while attempts_made < max_attempts and budget.unplanned_days_left > 0:
+        generated = _try_to_generate_planned_episode(config, attempts_made, budget)
+        attempts_made += 1
         if generated is not None:
             if config.anomalies:
                 return _add_or_substitute_custom_anomalies(generated, config)
             return generated
     raise GenerationError(
-        f"No episode could be generated in {max_attempts} attempts with scenario_family "
+        f"No episode could be generated in {attempts_made} attempts with scenario_family "
         f"{config.scenario_family!r}, difficulty {config.difficulty!r} and anomaly_count "
         f"{config.anomaly_count}. Use another seed."
     )
 
 
 def _try_to_generate_planned_episode(
-    config: EpisodeConfig, attempt_index: int
+    config: EpisodeConfig, attempt_index: int, budget: PlanningBudget
 ) -> GeneratedEpisode | None:
     """Make one attempt to generate an episode; return None if the result is not accepted.
 
@@ -109,6 +129,7 @@ def _try_to_generate_planned_episode(
         config: configuration of the episode.
         attempt_index: number of the attempt, counted from 0, which is part of the random stream's
             key.
+        budget: limit of the work, which is reduced.
     """
     stream = BitStream(config.random_stream_key_json, attempt_index)
     level, funnel = config.level_with_policy_parameters, config.funnel_with_policy_daytime
@@ -133,13 +154,15 @@ def _try_to_generate_planned_episode(
             funnel=funnel,
             level=level,
         )
-        return plan_anomalies_of_day(stream, families_by_day[day], clean_day)
+        plan = plan_anomalies_of_day(stream, families_by_day[day], clean_day)
+        budget.unplanned_days_left -= plan is None
+        return plan
 
     days_to_plan = set(families_by_day)
     for _ in range(MAX_REPLANS):
         for day in sorted(days_to_plan):
             planned_day, plan = day, plan_day(day)
-            while plan is None and moves_left and free_days:
+            while plan is None and moves_left and free_days and budget.unplanned_days_left > 0:
                 # A product may have room for an anomaly on another day.
                 moves_left -= 1
                 planned_day = free_days.pop()

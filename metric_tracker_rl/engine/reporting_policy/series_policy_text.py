@@ -63,7 +63,10 @@ def _list_definitions(funnel: Funnel) -> list[str]:
         for name, end in zip(funnel.composite_rate_names, funnel.composite_ends, strict=True)
     )
     if composites:
-        clauses.append(f"Composite rates are {composites}.")
+        heading = (
+            "The composite rate is" if len(funnel.composite_ends) == 1 else "Composite rates are"
+        )
+        clauses.append(f"{heading} {composites}.")
     if funnel.daytime is not None:
         clauses.append(
             f"Daytime share is the share of a day's {funnel.event_count_names[0]} in hours "

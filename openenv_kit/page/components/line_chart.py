@@ -7,7 +7,7 @@ The page's script moves the cursor and shows the values of a day; the server dra
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date as Date
 from html import escape
@@ -62,6 +62,7 @@ class LineChart:
         usual: usual value of each day; empty if none is known.
         ranges: normal range of each day; empty if none is known.
         marks: marks by day index.
+        unread_days: days whose value the player had not read; they are hatched.
         tag: short text at the right of the title, such as "cause, reported".
         tag_class: CSS class of the tag.
     """
@@ -74,6 +75,7 @@ class LineChart:
     usual: Sequence[float | None] = ()
     ranges: Sequence[ValueRange | None] = ()
     marks: Mapping[int, ChartMark] = field(default_factory=dict)
+    unread_days: Collection[int] = ()
     tag: str = ""
     tag_class: str = ""
 
@@ -87,25 +89,35 @@ class LineChart:
         text = "not read yet" if value is None else self.format_value(value)
         if usual is not None:
             text += f" · usual {self.format_value(usual)}"
-        return text
+        return f"{text} · not read" if day in self.unread_days else text
 
 
 def chart_group_html(
-    title: str, charts: Sequence[LineChart], dates: Sequence[str], selected_day: int | None = None
+    title: str,
+    charts: Sequence[LineChart],
+    dates: Sequence[str],
+    selected_day: int | None = None,
+    flags: Mapping[int, str] | None = None,
+    *,
+    has_table: bool = True,
 ) -> str:
     """Return a column of charts below each other, with one axis of dates and a table on request.
 
     Args:
-        title: heading of the group.
+        title: heading of the group; empty for a group without heading.
         charts: the charts, from top to bottom.
         dates: ISO dates of the days.
         selected_day: index of the selected day; None if no day is selected.
+        flags: descriptions of days that have a flag on the axis, by day index.
+        has_table: whether the values are also offered as a table.
     """
     figures = "".join(line_chart_html(chart, dates, selected_day) for chart in charts)
+    name = escape(title or charts[0].title)
+    heading = f"<h2>{escape(title)}</h2>" if title else ""
+    table = _values_table_html(title, charts, dates) if has_table else ""
     return (
-        f'<section class="mt-charts" aria-label="{escape(title)}"><h3>{escape(title)}</h3>'
-        f"<div>{figures}</div>{_date_axis_html(dates)}{_values_table_html(title, charts, dates)}"
-        "</section>"
+        f'<section class="mt-charts" aria-label="{name}">{heading}'
+        f"<div>{figures}</div>{_date_axis_html(dates, flags or {})}{table}</section>"
     )
 
 
@@ -133,6 +145,11 @@ def line_chart_html(chart: LineChart, dates: Sequence[str], selected_day: int | 
         for day, x, y in points
         if (mark := chart.marks.get(day))
     )
+    hatched = "".join(
+        f'<i class="unread" style="left:{100 * run.first / days:.2f}%;'
+        f'width:{100 * (run.end - run.first) / days:.2f}%"></i>'
+        for run in _list_runs([day in chart.unread_days or None for day in range(days)])
+    )
     cursor = "" if selected_day is None else f' style="left:{x_of(selected_day):.2f}%"'
     hidden = " hidden" if selected_day is None else ""
     empty = "" if points else '<p class="mt-unread">not read yet</p>'
@@ -147,7 +164,7 @@ def line_chart_html(chart: LineChart, dates: Sequence[str], selected_day: int | 
         f'<div class="plot" role="img" tabindex="0" data-key="chart {escape(chart.key)}" '
         f'aria-label="{escape(describe_chart(chart, dates))}">'
         f'<svg viewBox="0 0 {WIDTH:g} {HEIGHT:g}" preserveAspectRatio="none" aria-hidden="true">'
-        f'{paths}</svg><i class="cursor"{cursor}{hidden}></i><i class="hover" hidden></i>'
+        f'{paths}</svg>{hatched}<i class="cursor"{cursor}{hidden}></i><i class="hover" hidden></i>'
         f"{marks}{empty}</div></figure>"
     )
 
@@ -160,6 +177,8 @@ def describe_chart(chart: LineChart, dates: Sequence[str]) -> str:
         return f"{head}: no day read yet."
     low, high = chart.format_value(min(known)), chart.format_value(max(known))
     text = f"{head}: {len(known)} of {len(dates)} days, from {low} to {high}"
+    if chart.unread_days:
+        text += f", of which the player had not read {len(chart.unread_days)}"
     marked = [
         f"{format_short_date(dates[day])} {mark.meaning}"
         for day, mark in sorted(chart.marks.items())
@@ -232,12 +251,19 @@ def _list_runs(values: Sequence[ValueT | None]) -> list[_Run[ValueT]]:
     return runs
 
 
-def _date_axis_html(dates: Sequence[str]) -> str:
+def _date_axis_html(dates: Sequence[str], flags: Mapping[int, str]) -> str:
+    def left_of(day: int) -> str:
+        return f"left:{100 * (day + 0.5) / len(dates):.2f}%"
+
     ticks = "".join(
-        f'<span style="left:{100 * (day + 0.5) / len(dates):.2f}%">{_tick_text(dates[day])}</span>'
+        f'<span style="{left_of(day)}">{_tick_text(dates[day])}</span>'
         for day in range(0, len(dates), DAYS_BETWEEN_TICKS)
     )
-    return f'<p class="mt-axis" aria-hidden="true">{ticks}</p>'
+    marks = "".join(
+        f'<b style="{left_of(day)}" title="{escape(f"{_tick_text(dates[day])}: {text}")}">⚑</b>'
+        for day, text in sorted(flags.items())
+    )
+    return f'<p class="mt-axis" aria-hidden="true">{ticks}{marks}</p>'
 
 
 def _tick_text(iso_date: str) -> str:
@@ -257,10 +283,10 @@ def _values_table_html(title: str, charts: Sequence[LineChart], dates: Sequence[
     table = table_html(
         ["day", *(chart.title for chart in charts)],
         rows,
-        title,
+        f"{title}, as a table",
         numeric_columns=range(1, len(charts) + 1),
     )
     return (
         f'<details class="mt-astable" data-keep="table {escape(title)}">'
-        f"<summary>Show as table</summary>{table}</details>"
+        f'<summary aria-label="{escape(title)} as a table">table</summary>{table}</details>'
     )

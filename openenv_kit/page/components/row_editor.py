@@ -1,7 +1,7 @@
-"""Editor for a table of rows: drop-downs for fixed values, and buttons that add and delete rows.
+"""Editor for the rows of a report: a folded form for each row.
 
-The table is HTML, and each change of a cell is a page event with a small reply. Gradio's own table
-has no drop-downs and would add 60 kB to the page.
+The forms are HTML, and each change of a field is a page event with a small reply. Gradio's own
+table has no drop-downs and would add 60 kB to the page.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 from openenv_kit.page.components.elements import button_html, humanize
 
@@ -41,33 +41,51 @@ class EditorColumn:
     kind: Literal["text", "number"] = "text"
 
 
-def row_editor_html(
-    edit_event: str, columns: Sequence[EditorColumn], rows: Sequence[EditorRow], caption: str
-) -> str:
-    """Return a table of inputs for the rows, with buttons that add and delete a row.
+class RowFormatter(Protocol):
+    """Part of a report editor that this module needs."""
+
+    columns: Sequence[EditorColumn]
+
+    def format_row_title(self, row: EditorRow) -> str:
+        """Return the title of a row, which may be incomplete."""
+
+    def explain_why_row_cannot_be_submitted(self, row: EditorRow) -> str:
+        """Return the problem of a row, or an empty string."""
+
+
+def row_editor_html(edit_event: str, report: RowFormatter, rows: Sequence[EditorRow]) -> str:
+    """Return a folded form for each row, with buttons that add and delete a row.
 
     Args:
         edit_event: page event that every change sends; its value is described at
             `apply_row_edit_if_valid`.
-        columns: columns from left to right.
+        report: the columns, and texts about a row.
         rows: for each row, its values by field name. If a drop-down does not offer a value, the
             value is added to its options.
-        caption: accessible name of the table.
     """
-    head = "".join(f'<th scope="col">{escape(each.label)}</th>' for each in columns)
-    body = "".join(
-        f"<tr><td>{_edit_button_html(edit_event, at, 'drop', '✕', f'Delete row {at + 1}')}</td>"
-        + "".join(f"<td>{_cell_input_html(edit_event, at, each, row)}</td>" for each in columns)
-        + "</tr>"
-        for at, row in enumerate(rows)
+    items = "".join(_row_html(edit_event, index, report, row) for index, row in enumerate(rows))
+    add = _edit_button_html(edit_event, len(rows), "add", "Add a row")
+    return f'<ol class="mt-rows">{items}</ol>{add}' if items else add
+
+
+def _row_html(edit_event: str, index: int, report: RowFormatter, row: EditorRow) -> str:
+    """Return one row: a title, its problem if it has one, and the folded inputs.
+
+    A row with a problem is unfolded.
+    """
+    problem = report.explain_why_row_cannot_be_submitted(row)
+    note = f'<small class="bad">{escape(problem)}</small>' if problem else ""
+    fields = "".join(
+        f"<label><span>{escape(column.label)}</span>"
+        f"{_cell_input_html(edit_event, index, column, row)}</label>"
+        for column in report.columns
     )
-    name = escape(caption)
+    delete = _edit_button_html(edit_event, index, "drop", "✕", f"Delete row {index + 1}")
+    opened = " open" if problem else ""
     return (
-        f'<div class="mt-scroll" tabindex="0" role="region" aria-label="{name}">'
-        f'<table class="mt-table mt-editor">'
-        f'<thead><tr><th scope="col"><span class="mt-unseen">delete</span></th>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-        f"{_edit_button_html(edit_event, len(rows), 'add', 'Add a row')}"
+        f'<li><details data-keep="row {index}"{opened}><summary>'
+        f"<b>{escape(report.format_row_title(row))}</b>{note}</summary>"
+        f'<div class="mt-rowform">{fields}</div></details>{delete}</li>'
     )
 
 
@@ -89,6 +107,7 @@ def _cell_input_html(edit_event: str, row_index: int, column: EditorColumn, row:
         f'data-edit="{edit_event}" data-key="{edit_event}-{row_index}-{column.name}" '
         f'data-at="{row_index}" '
         f'data-field="{column.name}" aria-label="{escape(label)}"'
+        f"{'' if shown else ' data-empty'}"
     )
     if not (column.choices or column.groups):
         step = ' step="any"' if column.kind == "number" else ""

@@ -1,17 +1,16 @@
 // Script of the page's header component. It sends clicks on HTML buttons to Python as events of
 // that component, with the function `trigger` that Gradio provides. EVENTS must list every event
 // name, because Gradio only supports events whose quoted name occurs in this script.
-const EVENTS = ['pick_frame', 'next_episode', 'replay', 'watch_play', 'pick', 'ask', 'add_row',
-  'edit_rows', 'submit', 'yes', 'no', 'open_run', 'run', 'choose_tool', 'start', 'watch_policy'];
+const EVENTS = ['next_episode', 'pick', 'ask', 'add_row', 'edit_rows',
+  'submit', 'yes', 'no', 'run', 'choose_tool', 'start', 'read_data',
+  'make_opening_calls', 'suggest', 'stop_guide', 'show_step', 'draft', 'apply_report', 'preview',
+  'save_play'];
 // Events that are handled in the browser.
 const HERE = {
   theme: () => remember('localStorage', 'mt-theme', document.body.classList.toggle('dark') ? 'dark' : 'light'),
   pick: (place) => pickPlace(place),
   go: (place) => goTo(place),
-  replay: (last) => replay(Number(last)),
-  play: () => play(),
-  open_number: (number) => chooseRun(Number(number)),
-  run_by: (by) => chooseRun(recording?.run.number + Number(by)),
+  open_tab: (name) => openTab(name),
 };
 
 // Calls a function after every change of the page.
@@ -22,11 +21,9 @@ document.addEventListener('click', (event) => {
   const button = event.target.closest('[data-mt]');
   if (!button) return;
   const { mt, value } = button.dataset;
-  if (mt === 'watch_play') openTab('watch');
   if (mt === 'next_episode' || mt === 'yes') openTab('play');
   if (mt === 'submit' || mt === 'yes') ended = false;
   if (HERE[mt]) HERE[mt](value);
-  else if (value === 'back') walk(-1);
   else if (EVENTS.includes(mt)) trigger(mt, { value });
 });
 
@@ -34,48 +31,6 @@ function goTo(place) {
   const found = document.querySelector(place);
   if (found.tagName === 'DETAILS') found.open = true;
   found.querySelector('td[tabindex], button, input').focus();
-}
-
-// Animations: a timer calls a function that requests the next step, until it returns false.
-const TICK_MS = 500;
-const PICTURES = 14;
-let ticking = null;
-function every(act) {
-  clearInterval(ticking);
-  ticking = setInterval(() => { if (!act()) ticking = clearInterval(ticking); }, TICK_MS);
-}
-function replay(last) {
-  let shown = 0;
-  const show = () => {
-    if (!document.querySelector('#mt-opening section')) return false;
-    trigger('replay', { value: String(Math.round((last * shown) / PICTURES)) });
-    shown += 1;
-    return shown <= PICTURES;
-  };
-  show();
-  every(show);
-}
-const stepsOf = () => [...document.querySelectorAll('.mt-frames li')];
-function play() {
-  if (ticking) {
-    ticking = clearInterval(ticking);
-    return;
-  }
-  let [before, waited] = [-1, 0];
-  every(() => {
-    const now = document.querySelector('#mt-scene [data-step]');
-    if (!now || !now.checkVisibility()) return false;
-    waited = now.dataset.step === before ? waited + 1 : 0;
-    before = now.dataset.step;
-    if (!waited) trigger('pick_frame', { value: 'on' });
-    return waited < 20;  // no new step arrived: the playback has ended
-  });
-}
-function nextError() {
-  const lines = stepsOf();
-  const now = lines.findIndex((line) => line.classList.contains('now'));
-  const next = [...lines.slice(now + 1), ...lines.slice(0, now + 1)].find((line) => line.classList.contains('error'));
-  if (next) next.querySelector('button').click();
 }
 
 // Forms: the values are sent as text, by field name. Enter in a field submits the form.
@@ -109,7 +64,6 @@ if (theme) document.body.classList.toggle('dark', theme === 'dark');
 
 // The URL contains the tab, episode and step, so that reloads, links and the back button work.
 const asked = new URLSearchParams(location.search);
-const linked = asked.has('run') ? asked : new URLSearchParams(location.hash.slice(1));
 const mainTabs = () => [...document.querySelectorAll('#mt-tabs > .tab-wrapper [role=tab]')];
 const nameOf = (tab) => tab.textContent.trim().toLowerCase();
 function openTab(name) {
@@ -144,32 +98,96 @@ function doors() {
     if (place.textContent !== said) place.textContent = said;
   });
 }
-let address = '', kept = '', lastStep = '', opened = false, ended = true;
+// The address also contains the actions, so that a link opens the play at its step, and a reload in
+// a frame of another site, where browsers deny access to storage, loses nothing.
+const MAX_LINK_CHARACTERS = 4000;
+async function linkPlay(saved) {
+  const { reset, actions, opening } = JSON.parse(saved);
+  const text = JSON.stringify({ reset, actions, opening });
+  const stream = new Blob([text]).stream().pipeThrough(new CompressionStream('deflate-raw'));
+  const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
+  if (saved !== kept) return;  // a later step has another address
+  const packed = btoa(String.fromCharCode(...bytes.slice(0, MAX_LINK_CHARACTERS)));
+  const link = packed.replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+  const hash = link.length <= MAX_LINK_CHARACTERS ? `#play=${link}` : '';
+  history.replaceState(history.state, '', location.pathname + location.search + hash);
+}
+let address = '', kept = '', opened = false, ended = true;
 whenever(() => {
-  const status = document.querySelector('.mt-status');
-  const scene = document.querySelector('#mt-scene [data-step]');
+  const status = document.querySelector('.mt-saved');
   if (!status || !mainTabs().length) return;
-  const step = scene ? scene.dataset.step : '';
   if (status.dataset.kept && status.dataset.kept !== kept) {
     kept = status.dataset.kept;
     remember('sessionStorage', keptAt(location.pathname), kept);
+    linkPlay(kept);
   }
   if (status.dataset.address !== address) {
     address = status.dataset.address;
     write(JSON.parse(address), 'replaceState');
   }
-  if (step !== lastStep) write({ step: lastStep = step }, 'replaceState');
-  const story = document.querySelector('#mt-story .mt-outcome');
+  const story = document.querySelector('#mt-result .mt-outcome');
   if (story && !ended && story.checkVisibility()) {
     ended = true;
-    story.scrollIntoView();
+    story.scrollIntoView({ block: 'center' });
   }
   doors();
   if (opened) return;
   opened = true;
   if (asked.get('tab')) openTab(asked.get('tab'));
-  if (linked.get('run')) openRun(linked.get('run'), Number(linked.get('number')) || 1, linked.get('step'));
 });
+
+// Lost connections. The page tries again after 1, 2, 4 and 8 seconds, then waits for a click. It is
+// loaded again, and the server rebuilds the episode from its saved actions.
+const RETRIES_S = [1, 2, 4, 8];
+const sleep = (seconds) => new Promise((done) => { setTimeout(done, 1000 * seconds); });
+function notice(text) {
+  let box = document.getElementById('mt-notice');
+  if (!box) {
+    box = Object.assign(document.createElement('div'), { id: 'mt-notice' });
+    box.setAttribute('role', 'alert');
+    document.querySelector('.gradio-container').append(box);
+  }
+  box.textContent = text;
+  return box;
+}
+const sendRequest = window.fetch;
+let isReconnecting = false;
+async function reconnect() {
+  if (isReconnecting) return;
+  isReconnecting = true;
+  for (const wait of RETRIES_S) {
+    notice(`The connection was lost. Trying again in ${wait} s …`);
+    await sleep(wait);
+    try {
+      if ((await sendRequest('config', { cache: 'no-store' })).ok) return location.reload();
+    } catch { /* still lost */ }
+  }
+  const again = Object.assign(document.createElement('button'), { type: 'button', className: 'mt-btn primary', textContent: 'Try again' });
+  again.addEventListener('click', () => location.reload());
+  return notice('The server cannot be reached. Your episode is saved in this browser. ').append(again);
+}
+let isCounting = false;
+async function countDown(seconds) {
+  if (isCounting) return;
+  isCounting = true;
+  for (let left = seconds; left > 0; left -= 1) {
+    notice(`The server is full or is being stopped. Try again in ${left} s.`);
+    await sleep(1);
+  }
+  isCounting = false;
+  document.getElementById('mt-notice').remove();
+}
+window.fetch = async (...call) => {
+  const isEvent = String(call[0]).includes('/queue/');
+  try {
+    const response = await sendRequest(...call);
+    if (isEvent && response.status === 503) countDown(Number(response.headers.get('retry-after')) || 10);
+    return response;
+  } catch (problem) {
+    if (isEvent && problem.name !== 'AbortError' && !document.hidden) reconnect();
+    throw problem;
+  }
+};
 
 // A reply replaces parts of the page. If the focused element is replaced, its replacement gets the
 // focus and the text that was typed in the meantime.
@@ -204,12 +222,75 @@ whenever(() => {
   if (fresh.tagName === 'INPUT') fresh.value = held.value;
   fresh.focus();
 });
-// A confirmation moves the focus to its first button.
+// A confirmation is a modal dialog. Escape answers it like its first button.
 let question = null;
 whenever(() => {
-  const now = document.querySelector('.mt-question');
-  if (now && now !== question) now.querySelector('button').focus();
+  const now = document.querySelector('dialog.mt-question');
+  if (now && now !== question) {
+    now.addEventListener('cancel', (event) => {
+      event.preventDefault();
+      trigger('no', { value: '' });
+    });
+    now.showModal();
+    now.querySelector('button').focus();
+  }
   question = now;
+});
+
+// A folded element that the visitor has opened or closed stays so when it is replaced.
+const folds = new Map();
+document.addEventListener('toggle', ({ target }) => {
+  if (target.dataset?.keep && target.isConnected) folds.set(target.dataset.keep, target.open);
+}, true);
+whenever(() => {
+  document.querySelectorAll('details[data-keep]').forEach((each) => {
+    if (each.seen) return;
+    each.seen = true;
+    if (folds.has(each.dataset.keep)) each.open = folds.get(each.dataset.keep) || each.open;
+  });
+});
+// A menu closes when something else is clicked, and with Escape.
+document.addEventListener('click', ({ target }) => {
+  document.querySelectorAll('.mt-menu[open]').forEach((menu) => {
+    if (!menu.contains(target)) menu.open = false;
+  });
+});
+document.addEventListener('keydown', (event) => {
+  const menu = event.key === 'Escape' && event.target.closest('.mt-menu[open]');
+  if (!menu) return;
+  menu.open = false;
+  menu.querySelector('summary').focus();
+});
+
+// Filters the elements that a search field names, by their text.
+function filter(field) {
+  const words = field.value.trim().toLowerCase();
+  document.querySelectorAll(field.dataset.filter).forEach((each) => {
+    each.hidden = !each.dataset.text.includes(words);
+  });
+  document.querySelectorAll('.mt-toolgroups section').forEach((each) => {
+    each.hidden = !each.querySelector('li:not([hidden])');
+  });
+}
+document.addEventListener('input', ({ target }) => { if (target.dataset.filter) filter(target); });
+document.addEventListener('change', ({ target }) => {
+  if (EVENTS.includes(target.dataset.switch)) trigger(target.dataset.switch, { value: target.checked ? 'yes' : 'no' });
+});
+let filtered = null;
+whenever(() => {
+  const field = document.querySelector('[data-filter]');
+  if (field && field !== filtered && field.value) filter(field);
+  filtered = field;
+});
+
+// Screen readers hear each step.
+let progress = '';
+whenever(() => {
+  const budget = document.querySelector('.mt-budget');
+  const text = budget ? budget.textContent.trim() : '';
+  if (text === progress) return;
+  progress = text;
+  document.getElementById('mt-announcement').textContent = text;
 });
 
 // Grid: the description of the focused cell is shown below it. A click or Enter selects a cell.
@@ -252,7 +333,7 @@ document.addEventListener('keydown', (event) => {
   if (event.key === 'Escape' && !cell) {
     // Escape moves the focus from the suggested calls back to the selected cell.
     const back = document.querySelector('#mt-picture td[tabindex], #mt-picture .at');
-    if (event.target.closest('#mt-ask, #mt-answer') && back) back.focus();
+    if (event.target.closest('#mt-ask, #mt-evidence') && back) back.focus();
     return;
   }
   if (!cell) return;
@@ -269,39 +350,6 @@ document.addEventListener('keydown', (event) => {
   const within = (at, least, end) => Math.max(least, Math.min(end - 1, at));
   const row = rows[within(rows.indexOf(cell.parentElement) + way[0], 0, rows.length)];
   hold(row.cells[within(cell.cellIndex + way[1], 1, row.cells.length)]);
-});
-
-// Keyboard shortcuts of the Watch tab, which are ignored in input fields.
-function walk(by) {
-  const lines = stepsOf();
-  const next = lines[lines.findIndex((line) => line.classList.contains('now')) + by];
-  if (next) next.querySelector('button').click();
-  else if (by > 0) trigger('pick_frame', { value: 'on' });
-}
-const KEYS = {
-  ArrowRight: () => walk(1),
-  ArrowLeft: () => walk(-1),
-  e: nextError,
-  n: () => HERE.run_by(1),
-  p: () => HERE.run_by(-1),
-};
-document.addEventListener('keydown', (event) => {
-  const list = document.getElementById('mt-frames');
-  const elsewhere = event.target.closest('input, textarea, select, [contenteditable], [role=tab], .mt-map');
-  const key = KEYS[event.key];
-  const other = event.ctrlKey || event.metaKey || event.altKey;
-  if (!key || elsewhere || other || !list || !list.checkVisibility()) return;
-  event.preventDefault();
-  key();
-});
-let drawn = null;
-whenever(() => {
-  const list = document.querySelector('.mt-frames');
-  if (!list || list === drawn) return;
-  drawn = list;
-  // Scroll only the list, not the page.
-  const now = list.querySelector('.now');
-  if (now) list.scrollTop = now.offsetTop - list.clientHeight / 2;
 });
 
 // Arrow keys switch between tabs, as is usual for tabs. Gradio supports only Enter.

@@ -1,108 +1,105 @@
-"""Play tab of the debugger: a finished example at first, then the visitor's own episode.
+"""Play tab of the debugger: the first screen, then the visitor's episode.
 
-For an episode, the tab shows the overview, suggested tool calls, the last reply, the report, the
-score and the forms of all tools.
+For an episode, the tab shows its charts, the selected item, the report, the tools and the evidence.
 """
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from functools import partial
-from html import escape
-from typing import Any
 
 import gradio as gr
 
 from openenv_kit.errors import InvalidValueError
-from openenv_kit.page.components.elements import (
-    button_html,
-    collapsed_truncated_json_html,
-    heading_html,
-    hint_html,
-    humanize,
-    message_box_html,
-)
+from openenv_kit.page.begin_episode import begin_episode, make_opening_calls
+from openenv_kit.page.components.elements import humanize
 from openenv_kit.page.components.forms import (
     convert_filled_fields_to_arguments,
-    form_html,
     parse_form_event,
 )
-from openenv_kit.page.components.playback_html import episode_result_html_if_finished
-from openenv_kit.page.components.row_editor import apply_row_edit_if_valid, row_editor_html
-from openenv_kit.page.environment_view import (
-    EnvironmentView,
-    NextStepHint,
-    QuestionPanel,
-    ReportEditor,
-    tool_result_from_observation,
+from openenv_kit.page.components.playback_html import convert_playback_to_recording_jsonl
+from openenv_kit.page.components.row_editor import apply_row_edit_if_valid
+from openenv_kit.page.environment_view import EnvironmentView, ReportEditor
+from openenv_kit.page.events import (
+    FilenameAndText,
+    Page,
+    add_download,
+    run_or_ask_before_ending_episode,
 )
-from openenv_kit.page.events import Page, run_or_ask_before_ending_episode
 from openenv_kit.page.page_address import choose_unseen_task_reset
+from openenv_kit.page.playback import Playback
+from openenv_kit.page.tabs import play_views
+from openenv_kit.page.tabs.start_form import (
+    start_episode_from_form_or_ask,
+    start_form_html,
+    switch_opening_calls,
+)
 from openenv_kit.page.visitor import ConfirmationRequired, Visitor
-from openenv_kit.tool import Tool
 
-EDIT_ROWS_EVENT = "edit_rows"
-VIEWS_OF_STEP = ("status", "story", "picture", "ask", "answer", "report", "below", "bench", "steps")
+VIEWS_OF_STEP = (
+    *("saved", "status", "guide", "result", "picture", "below"),
+    *("ask", "report", "tools", "evidence"),
+)
 """Names of the views that are rendered after a step."""
-VIEWS_OF_SELECTION = ("status", "ask", "bench", "below")
-"""Names of the views that are rendered after a click on the overview.
+VIEWS_OF_SELECTION = ("saved", "guide", "below", "ask", "tools")
+"""Names of the views that are rendered after a selection in the overview.
 
-The overview itself is not rendered again: the page's script highlights the selected item.
+The overview itself is not rendered again: the page's script moves the cursor.
 """
-VIEWS_OF_REPORT = ("status", "picture", "answer", "report")
+VIEWS_OF_REPORT = ("saved", "status", "guide", "report", "evidence")
 """Names of the views that are rendered after a change of the report."""
 
 
-def build_play_tab(page: Page) -> None:
-    """Build the Play tab and its event listeners. The style sheet hides empty views."""
-    scenes = page.environment_view
-    page.add_html_view("opening", example_episode_html)
-    with gr.Column(elem_id="mt-room"):
-        page.add_html_view(
-            "story", lambda s, v: episode_result_html_if_finished(s, v.playback_steps, v.reset)
-        )
-        with gr.Row(equal_height=False, elem_classes="mt-room"):
-            with gr.Column(min_width=320, scale=5):
-                page.add_html_view("picture", episode_overview_html)
-            with gr.Column(min_width=320, scale=3, elem_classes="mt-asked"):
-                page.add_html_view(
-                    "ask",
-                    lambda s, v: question_panel_html(s.question_panel(v)) if v.has_episode else "",
-                )
-                page.add_html_view("answer", last_reply_and_suggested_rows_html)
-        page.add_html_view("report", report_editor_html)
-        page.add_html_view("below", lambda s, v: s.details_html(v) if v.has_episode else "")
-        page.add_html_view("bench", tool_search_and_selected_form_html, "mt-every")
-        page.add_html_view("steps", own_steps_link_html)
-    bridge = page.bridge
-    handle_every_click = {"trigger_mode": "multiple"}
-    page.add_page_event_handler(bridge.replay, _show_example_step, ["opening"])
-    page.add_page_event_handler(bridge.pick, _set_overview_selection, VIEWS_OF_SELECTION)
-    page.add_page_event_handler(bridge.choose_tool, _select_tool_form, ["bench"])
-    page.add_page_event_handler(
-        bridge.run, partial(_call_tool_from_form, scenes), VIEWS_OF_STEP, **handle_every_click
-    )
-    page.add_page_event_handler(
-        bridge.ask,
-        partial(_call_suggested_tool_or_ask_before_end, scenes),
-        VIEWS_OF_STEP,
-        **handle_every_click,
-    )
-    page.add_page_event_handler(
-        bridge.add_row, partial(_add_suggested_row, scenes), VIEWS_OF_REPORT, **handle_every_click
-    )
-    page.add_page_event_handler(
-        bridge.edit_rows,
-        partial(_apply_report_edit_and_fill_row, scenes),
-        VIEWS_OF_REPORT,
-        **handle_every_click,
-    )
-    page.add_page_event_handler(
-        bridge.submit,
-        partial(_submit_report_or_ask_if_faulty, scenes),
-        VIEWS_OF_STEP,
-        **handle_every_click,
-    )
+def build_play_tab(page: Page, first_screen: Callable[[EnvironmentView, Visitor], str]) -> None:
+    """Build the Play tab and its event listeners. The style sheet hides empty views.
+
+    Args:
+        page: the page.
+        first_screen: renders the first screen; called only without an episode.
+    """
+    page.add_html_view("first", lambda s, v: "" if v.has_episode else first_screen(s, v))
+    page.add_html_view("start", start_form_html)
+    page.add_html_view("status", play_views.status_html)
+    page.add_html_view("guide", play_views.guide_html)
+    page.add_html_view("result", play_views.result_html)
+    with gr.Row(equal_height=False, elem_id="mt-room"):
+        with gr.Column(elem_classes="mt-main", scale=5, min_width=300):
+            page.add_html_view("picture", play_views.charts_html)
+            page.add_html_view("below", play_views.details_html)
+            page.add_html_view("evidence", play_views.evidence_html)
+        with gr.Column(elem_classes="mt-side", scale=2, min_width=300):
+            page.add_html_view("ask", play_views.selection_html)
+            page.add_html_view("report", play_views.report_html)
+            page.add_html_view("tools", play_views.tools_html, "mt-toolview")
+            page.add_html_view("debug", play_views.debug_html)
+    _add_events(page)
+
+
+def _add_events(page: Page) -> None:
+    view, bridge = page.environment_view, page.bridge
+    every_click = {"trigger_mode": "multiple"}
+    on = page.add_page_event_handler
+    on(bridge.start, partial(start_episode_from_form_or_ask, view), page.views)
+    on(bridge.next_episode, partial(start_unseen_episode_or_ask, view), page.views)
+    on(bridge.read_data, switch_opening_calls, ["saved"])
+    on(bridge.make_opening_calls, partial(_make_opening_calls, view), VIEWS_OF_STEP)
+    on(bridge.pick, _set_overview_selection, VIEWS_OF_SELECTION)
+    on(bridge.suggest, partial(_set_guided, is_guided=True), ["guide"])
+    on(bridge.stop_guide, partial(_set_guided, is_guided=False), ["guide"])
+    on(bridge.choose_tool, _select_tool_form, ["tools"])
+    on(bridge.show_step, _show_reply_of_step, ["evidence"])
+    on(bridge.run, partial(_call_tool_from_form, view), VIEWS_OF_STEP, **every_click)
+    ask = partial(_call_suggested_tool_or_ask_before_end, view)
+    on(bridge.ask, ask, VIEWS_OF_STEP, **every_click)
+    on(bridge.add_row, partial(_add_suggested_row, view), VIEWS_OF_REPORT, **every_click)
+    on(bridge.draft, partial(_draft_row, view), VIEWS_OF_REPORT, **every_click)
+    on(bridge.apply_report, partial(_apply_suggested_report, view), VIEWS_OF_REPORT)
+    edit = partial(_apply_report_edit_and_fill_row, view)
+    on(bridge.edit_rows, edit, VIEWS_OF_REPORT, **every_click)
+    on(bridge.preview, partial(_preview_report, view), VIEWS_OF_STEP, **every_click)
+    submit = partial(_submit_report_or_ask_if_faulty, view)
+    on(bridge.submit, submit, VIEWS_OF_STEP, **every_click)
+    add_download(bridge.save_play, page.state, _create_recording)
 
 
 def start_unseen_episode_or_ask(
@@ -110,174 +107,14 @@ def start_unseen_episode_or_ask(
 ) -> None:
     """Start an episode that the visitor has not seen, after confirmation if one is running."""
     reset = choose_unseen_task_reset(environment_view, visitor)
-    run_or_ask_before_ending_episode(visitor, "Another episode", lambda v: v.start_episode(**reset))
-
-
-def choose_next_step_hint(environment_view: EnvironmentView, visitor: Visitor) -> NextStepHint:
-    """Return the suggested next step: the next episode, a change of the report or its submission.
-
-    If the report is empty, the environment view suggests the step.
-    """
-    if visitor.is_done:
-        return NextStepHint(
-            environment_view.result_headline(visitor.playback_steps), "Next episode", "next_episode"
-        )
-    report = environment_view.report_editor(visitor)
-    if report is None or not visitor.report_rows:
-        return environment_view.next_step_hint_for_empty_report(visitor)
-    count = f"{len(visitor.report_rows)} row{'' if len(visitor.report_rows) == 1 else 's'}"
-    finished = f"Your report has {count}. Add what is missing, or submit it."
-    return NextStepHint(
-        _format_first_two_report_problems(report) or finished, f"Submit {count}", "submit"
+    run_or_ask_before_ending_episode(
+        visitor, "Another episode", lambda v: begin_episode(environment_view, v, reset)
     )
 
 
-def example_episode_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """Return the example up to its current step; empty after the visitor has started an episode."""
-    demo = visitor.example_episode
-    if demo is None:
-        return ""
-    links = button_html("replay", len(demo.steps) - 1, "Replay", css_class="link")
-    links += button_html("watch_play", "", "Step by step", css_class="link")
-    return (
-        '<section class="mt-opening"><div class="mt-pitch">'
-        '<p class="mt-eyebrow">An example, played to its end; score 0 to 1</p>'
-        f"<h2>{escape(environment_view.result_headline(demo.steps))}</h2>"
-        f"<p>{escape(environment_view.objective)}</p><div>"
-        f"{button_html('next_episode', '', 'Play one yourself', css_class='primary')}{links}"
-        '</div></div><div class="mt-picture">'
-        f"{environment_view.overview_html(demo.visible_steps, demo.reset)}</div></section>"
-    )
-
-
-def episode_overview_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """Return the overview of the visitor's episode."""
-    if not visitor.has_episode:
-        return ""
-    return environment_view.overview_html(
-        visitor.playback_steps, visitor.reset, visitor.selection, visitor.report_rows
-    )
-
-
-def question_panel_html(panel: QuestionPanel | None) -> str:
-    """Return the suggested tool calls as groups of buttons; empty if there is no panel."""
-    if panel is None:
-        return ""
-    groups = ""
-    for name, calls in panel.groups.items():
-        buttons = "".join(
-            "<li>"
-            + button_html(
-                "ask",
-                json.dumps([call.tool, call.arguments], default=str),
-                call.label,
-                focus_key=f"{call.tool} {call.label}",
-            )
-            + "</li>"
-            for call in calls
-        )
-        groups += f"<h3>{escape(name)}</h3><ul>{buttons}</ul>" if calls else ""
-    title = f"<h2>{escape(panel.title)}</h2>"
-    return (
-        f'<section class="mt-asking" aria-label="Ask">{title}{panel.known_html}{groups}</section>'
-    )
-
-
-def last_reply_and_suggested_rows_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """Return the last reply of the running episode, with the report rows that it suggests."""
-    if visitor.step_count == 0 or visitor.is_done:
-        return ""
-    action, seen = visitor.playback_steps[-1].action, visitor.last_observation
-    shown = environment_view.reply_html_without_status_and_message(seen) or message_box_html(
-        str(seen.get("message") or "")
-    )
-    tool_result = tool_result_from_observation(environment_view.environment, seen)
-    return (
-        '<section class="mt-answer" aria-label="Answer">'
-        f"<h2>{escape(environment_view.format_action_for_display(action))}</h2>"
-        f"{suggested_rows_html(environment_view, visitor)}{shown}"
-        f"{collapsed_truncated_json_html(tool_result)}</section>"
-    )
-
-
-def suggested_rows_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """Return the suggested report rows, each with a button that adds the row to the report."""
-    lines, report = "", environment_view.report_editor(visitor)
-    for at, row in enumerate(report.suggested_rows() if report else ()):
-        text = report.format_suggested_row(row) if report else ""
-        add = '<span class="mt-in">in the report</span>'
-        if row not in visitor.report_rows:
-            name = f"Add to report: {text}"
-            add = button_html("add_row", at, "Add to report", hint=name, focus_key=f"add {at}")
-        lines += f"<li><span>{escape(text)}</span>{add}</li>"
-    return f'<ul class="mt-offers">{lines}</ul>' if lines else ""
-
-
-def report_editor_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """Return the report editor; empty after the end of the episode."""
-    report = environment_view.report_editor(visitor)
-    if not visitor.has_episode or visitor.is_done or report is None:
-        return ""
-    table = row_editor_html(EDIT_ROWS_EVENT, report.columns, visitor.report_rows, "Your report")
-    empty = (
-        ""
-        if visitor.report_rows
-        else hint_html("No rows yet: add one from an answer, or fill one in.")
-    )
-    bare = button_html("submit", "", "Nothing was wrong: submit it empty", css_class="link")
-    return f"{heading_html('Your report')}{empty}{table}{'' if visitor.report_rows else bare}"
-
-
-def find_tools_not_covered_by_report_editor(
-    environment_view: EnvironmentView, visitor: Visitor
-) -> dict[str, Tool]:
-    """Return the tools that have a form, by name.
-
-    If the environment has a report editor, only read-only tools have a form.
-    """
-    has_report_editor = environment_view.report_editor(visitor) is not None
-    tools = environment_view.environment.tools.tools
-    return {each.name: each for each in tools if each.is_read_only or not has_report_editor}
-
-
-def tool_search_and_selected_form_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """Return a search field for the tools, and the form of the selected tool."""
-    if not visitor.has_episode or visitor.is_done:
-        return ""
-    tools, asked = (
-        find_tools_not_covered_by_report_editor(environment_view, visitor),
-        environment_view.question_panel(visitor),
-    )
-    options = "".join(f'<option value="{escape(name)}">' for name in tools)
-    chosen = tools.get(visitor.selected_tool) or next(iter(tools.values()))
-    suggested = asked.suggested_values if asked else {}
-    known: dict[str, Any] = {name: some[0] for name, some in suggested.items() if some}
-    if visitor.report_rows:
-        known["rows"] = visitor.report_rows
-    form = form_html(chosen.name, "run", "Run it", chosen.parameters, known, suggested)
-    opened = " open" if visitor.selected_tool or asked is None else ""
-    return (
-        f'<details class="mt-bench" id="mt-bench"{opened}><summary>All {len(tools)} tools, with '
-        f'their arguments</summary><label class="mt-search">Search the tools <input '
-        f'type="search" list="mt-tools" data-choose="choose_tool" data-key="tool" '
-        f'value="{escape(chosen.name)}"></label><datalist id="mt-tools">{options}</datalist>'
-        f"{message_box_html(chosen.description)}{form}</details>"
-    )
-
-
-def own_steps_link_html(_: EnvironmentView, visitor: Visitor) -> str:
-    """Return a link that opens the visitor's own steps on the Watch tab."""
-    if not visitor.step_count:
-        return ""
-    return button_html(
-        "watch_play", "", f"Look at your steps again ({visitor.step_count})", css_class="link"
-    )
-
-
-def _show_example_step(visitor: Visitor, step: Any) -> None:
-    """Show a step of the example. The page's script requests the steps in order."""
-    if visitor.example_episode is not None:
-        visitor.example_episode.show_navigation_target(step)
+def _make_opening_calls(environment_view: EnvironmentView, visitor: Visitor, _: object) -> None:
+    if visitor.has_episode and not visitor.step_count:
+        make_opening_calls(environment_view, visitor)
 
 
 def _set_overview_selection(visitor: Visitor, selection: object) -> None:
@@ -285,8 +122,17 @@ def _set_overview_selection(visitor: Visitor, selection: object) -> None:
         visitor.selection = selection
 
 
+def _set_guided(visitor: Visitor, _: object, *, is_guided: bool) -> None:
+    visitor.is_guided = is_guided and visitor.has_episode
+
+
 def _select_tool_form(visitor: Visitor, tool: object) -> None:
     visitor.selected_tool = str(tool or "")[:80]
+
+
+def _show_reply_of_step(visitor: Visitor, index: object) -> None:
+    if str(index).isdecimal():
+        visitor.shown_step = int(str(index)[:9])
 
 
 def _call_suggested_tool_or_ask_before_end(
@@ -309,7 +155,8 @@ def _call_tool_from_form(
 ) -> None:
     """Call a tool with the arguments that the visitor has entered in the tool's form."""
     name, values = parse_form_event(form_event_json)
-    tool = find_tools_not_covered_by_report_editor(environment_view, visitor).get(name)
+    tools = play_views.list_tools_with_form(environment_view, visitor)
+    tool = next((tool for tool in tools if tool.name == name), None)
     visitor.call_tool(
         name, convert_filled_fields_to_arguments(tool.parameters, values) if tool else values
     )
@@ -338,6 +185,22 @@ def _add_suggested_row(
         visitor.report_rows = [*visitor.report_rows, dict(offers[at])]
 
 
+def _draft_row(environment_view: EnvironmentView, visitor: Visitor, draft_key: object) -> None:
+    """Draft a report row about an item of the page, unless the report contains it."""
+    report = _require_open_report_editor(environment_view, visitor)
+    row = report.build_draft_row(str(draft_key)[:200])
+    if row is not None and row not in visitor.report_rows:
+        visitor.report_rows = [*visitor.report_rows, row]
+
+
+def _apply_suggested_report(environment_view: EnvironmentView, visitor: Visitor, _: object) -> None:
+    """Replace the report by the suggested one; no effect if a call is suggested instead."""
+    _require_open_report_editor(environment_view, visitor)
+    rows = environment_view.suggested_report(visitor)
+    if rows is not None:
+        visitor.report_rows = [dict(row) for row in rows]
+
+
 def _apply_report_edit_and_fill_row(
     environment_view: EnvironmentView, visitor: Visitor, change_json: object
 ) -> None:
@@ -351,14 +214,10 @@ def _apply_report_edit_and_fill_row(
         visitor.report_rows = [*visitor.report_rows[:at], row, *visitor.report_rows[at + 1 :]]
 
 
-def _format_first_two_report_problems(report: ReportEditor) -> str:
-    """Return the first two problems of the report's rows as text, or an empty string."""
-    wrong = [
-        f"Row {number}: {problem}."
-        for number, row in enumerate(report.visitor.report_rows, start=1)
-        if (problem := report.explain_why_row_cannot_be_submitted(row))
-    ]
-    return " ".join(wrong[:2])
+def _preview_report(environment_view: EnvironmentView, visitor: Visitor, _: object) -> None:
+    """Check the format of the report's rows with the environment's tool, as a step."""
+    _require_open_report_editor(environment_view, visitor)
+    visitor.call_tool(environment_view.preview_tool, {"rows": visitor.report_rows})
 
 
 def _submit_report_or_ask_if_faulty(
@@ -371,10 +230,25 @@ def _submit_report_or_ask_if_faulty(
         who.take_step(report.build_submit_action(who.report_rows))
 
     if not visitor.report_rows:
-        text = "The report is empty: it says that nothing was wrong, and ends the episode."
-        raise ConfirmationRequired(text, "Submit the empty report", submit)
-    if bad := _format_first_two_report_problems(report):
+        text = (
+            "The report is empty. Submitting it states that nothing was wrong, and ends the "
+            "episode."
+        )
+        raise ConfirmationRequired(text, "Submit empty report", submit)
+    if bad := play_views.format_first_two_report_problems(report):
         raise ConfirmationRequired(
-            f"{bad} Like this it is refused, or loses points.", "Submit anyway", submit
+            f"{bad} A report like this is refused, or loses points.", "Submit anyway", submit
         )
     submit(visitor)
+
+
+def _create_recording(visitor: Visitor) -> FilenameAndText:
+    """Return the visitor's episode as a recording to download.
+
+    Raises:
+        gr.Error: the visitor has no episode.
+    """
+    if not visitor.has_episode:
+        raise gr.Error("No episode was started.", print_exception=False)
+    playback = Playback("you", visitor.reset, visitor.environment, visitor.playback_steps)
+    return [f"{playback.task_id}.jsonl", convert_playback_to_recording_jsonl(playback)]

@@ -23,6 +23,9 @@ SERVER_EPISODE_ID_PATTERN = re.compile(
 PLAYER_ID_PREFIX = "pl-"
 """Prefix of all player ids. Episode ids must not start with it."""
 
+TABLE_EPISODE_ID_PREFIX = "own-table-"
+"""Prefix of the ids of episodes of a user's table, which are only in memory."""
+
 MAX_ID_LENGTH = 64
 """Maximum length of an episode id, player id or request id, in characters."""
 
@@ -105,6 +108,8 @@ class UnknownEpisodeError(EpisodeGoneError):
             problem = f"No episode for the player id {truncated_repr(shown_id)}"
         else:
             problem = f"No episode {shown_id!r}"
+        if requested_id.startswith(TABLE_EPISODE_ID_PREFIX):
+            problem = f"{problem}. Episodes of a table end when the server stops. If it did not"
         super().__init__(
             f"{problem}: the id is unknown, or the episode expired because it was not used for "
             f"{ttl_s:g} s. Start one with POST /reset."

@@ -8,6 +8,7 @@ it after the handshake.
 from __future__ import annotations
 
 import logging
+import secrets
 import time
 import uuid
 from contextlib import nullcontext
@@ -33,7 +34,11 @@ from openenv_kit.serving.http.access_control import (
 from openenv_kit.serving.http.error_responses import count_and_build_error_response
 from openenv_kit.serving.http.limited_protocols import CONNECTION_STATE_KEY, LimitedHttpProtocol
 from openenv_kit.serving.http.page_sessions import PageSessions
-from openenv_kit.serving.http.response_headers import HttpHeader, build_security_headers
+from openenv_kit.serving.http.response_headers import (
+    SCRIPT_NONCE_KEY,
+    HttpHeader,
+    build_security_headers,
+)
 from openenv_kit.serving.message_limits import (
     MessageLimits,
     RejectedBodyError,
@@ -66,7 +71,7 @@ class RequestMiddleware:
         self._app = app
         self._access = AccessControl(settings, sessions)
         self._headers = build_security_headers(settings, is_debugger=False)
-        self._debugger_headers = build_security_headers(settings, is_debugger=True)
+        self._settings = settings
         self._limits = MessageLimits.from_settings(settings)
         self._has_client_limits = not settings.token
         self._checked_app: ASGIApp = self._forward_or_send_error_response
@@ -115,9 +120,16 @@ class RequestMiddleware:
         started_s, path = time.perf_counter(), get_route_path(scope)
         request_id = _get_loggable_request_id_or_generate(Headers(scope=scope))
         is_debugger = f"{path}/".startswith(f"{DEBUGGER_PATH}/")
+        security_headers = self._headers
+        if is_debugger:
+            # The debugger adds the nonce to the inline scripts of its page.
+            nonce = scope["state"][SCRIPT_NONCE_KEY] = secrets.token_urlsafe(16)
+            security_headers = build_security_headers(
+                self._settings, is_debugger=True, script_nonce=nonce
+            )
         response_headers = [
             HttpHeader(b"x-request-id", request_id.encode("latin-1")),
-            *(self._debugger_headers if is_debugger else self._headers),
+            *security_headers,
         ]
         method = scope["method"]
         if method == "HEAD":

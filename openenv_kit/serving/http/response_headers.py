@@ -13,6 +13,8 @@ from openenv_kit.serving.settings import Settings
 
 HUGGING_FACE_ORIGINS = ("https://huggingface.co", "https://*.hf.space")
 """Origins of the pages that embed Spaces."""
+SCRIPT_NONCE_KEY = "script_nonce"
+"""Key of the response's nonce in the state of an ASGI scope."""
 
 
 class HttpHeader(NamedTuple):
@@ -22,12 +24,15 @@ class HttpHeader(NamedTuple):
     value: bytes
 
 
-def build_security_headers(settings: Settings, *, is_debugger: bool) -> Sequence[HttpHeader]:
+def build_security_headers(
+    settings: Settings, *, is_debugger: bool, script_nonce: str = ""
+) -> Sequence[HttpHeader]:
     """Return the security headers of a response.
 
     Args:
         settings: settings of the server.
         is_debugger: whether the response belongs to the debugger, which runs scripts.
+        script_nonce: random value of the response; inline scripts with this nonce may run.
     """
     allowed_origins = [origin for origin in settings.allowed_origins if origin != "*"]
     policy = {
@@ -39,15 +44,13 @@ def build_security_headers(settings: Settings, *, is_debugger: bool) -> Sequence
         "frame-ancestors": ("'none'",),
     }
     if is_debugger:
+        nonce = (f"'nonce-{script_nonce}'",) if script_nonce else ()
         policy |= {
-            "default-src": ("'self'",),
-            # Gradio starts its page with inline scripts, and runs the scripts of events with eval.
-            "script-src": ("'self'", "'unsafe-inline'", "'unsafe-eval'"),
+            # Gradio compiles the templates of its HTML components, which needs eval.
+            "script-src": ("'self'", *nonce, "'unsafe-eval'"),
             "img-src": ("'self'", "data:", "blob:"),
             "font-src": ("'self'", "data:"),
-            # A link to the debugger may contain the address of a recording on any host, and the
-            # visitor's browser downloads it.
-            "connect-src": ("'self'", "https:", "http://localhost:*", "http://127.0.0.1:*"),
+            "connect-src": ("'self'",),
             "worker-src": ("'self'", "blob:"),
             "object-src": ("'none'",),
             "base-uri": ("'self'",),

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from openenv_kit.errors import MAX_REPR_CHARACTERS
 from openenv_kit.reply import Reply, ReplyStatus
+from openenv_kit.reset_arguments import TABLE
 from openenv_kit.sealed_split import is_sealed_split
 from openenv_kit.serving.episodes.ids import EpisodeAccess, EpisodeGoneError
 from openenv_kit.serving.episodes.records import StartedEpisode
@@ -66,8 +67,10 @@ class TrainerConnection(EpisodeConnection):
         if RESUME_ARGUMENT in reset_arguments:
             return await self._resume_episode_or_build_error_reply(reset_arguments)
         requested_at_s = time.perf_counter()
-        if reset_arguments.get("episode_id") is not None or is_sealed_split(
-            reset_arguments.get("split")
+        if (
+            reset_arguments.get("episode_id") is not None
+            or is_sealed_split(reset_arguments.get("split"))
+            or TABLE.name in reset_arguments
         ):
             started = await self._episodes.reset(reset_arguments, self._transport)
             if started.access is not None:

@@ -17,6 +17,7 @@ from openenv_kit.own_data.cleaned_table import CleanedTable, TableDescription
 from openenv_kit.own_data.stage_counts import DayStatus, StageCounts
 from openenv_kit.own_data.support import InvestigationRequest
 from openenv_kit.session import Session
+from research.scripted_endpoint import MODEL, ScriptedEndpoint
 from support.command_line import run_cli
 from support.small_products import build_small_product, simulate_small_table
 from support.table_files import write_table
@@ -36,6 +37,11 @@ def clean(table: StageCounts) -> CleanedTable:
     """Return a table as if it had been read and cleaned."""
     description = TableDescription(format="CSV", shape="wide, one row an hour")
     return CleanedTable(stage_counts=table, actions=(), warnings=(), description=description)
+
+
+def join_lines(output: str) -> str:
+    """Return an output as one line, because lines are wrapped at the width of the terminal."""
+    return " ".join(output.split())
 
 
 def submit_rows(session: Session, rows: Sequence[dict[str, object]]) -> None:
@@ -89,8 +95,8 @@ def test_command_prints_the_rows_of_player_and_policy(folder: Path) -> None:
     result = run_cli("investigate", "shop.csv", "--product", "shop.toml", "--policy", "null")
     assert result.exit_code == 0, result.output
     date = simulate_small_table().get_date(DAY_OF_DROP)
-    assert f"Only policy  {date} visits: absolute_drop_in_event_count" in result.stdout
-    assert "reported 0 rows, the reporting policy finds 1, both have 0" in result.stdout
+    assert f"Only policy {date} visits: absolute_drop_in_event_count" in join_lines(result.stdout)
+    assert "reported 0 rows, the reporting policy finds 1, both have 0" in join_lines(result.stdout)
 
 
 def test_rows_are_written_for_the_owner_only(folder: Path) -> None:
@@ -103,7 +109,7 @@ def test_rows_are_written_for_the_owner_only(folder: Path) -> None:
     assert (folder / "rows.csv").stat().st_mode & 0o777 == 0o600
     refused = run_cli(*arguments, "--out", "rows.csv")
     assert refused.exit_code == 2
-    assert "rows.csv already exists" in refused.stderr
+    assert "rows.csv already exists" in join_lines(refused.stderr)
 
 
 def test_window_that_is_chosen_is_played(folder: Path) -> None:
@@ -111,7 +117,7 @@ def test_window_that_is_chosen_is_played(folder: Path) -> None:
         *("investigate", "shop.csv", "--product", "shop.toml", "--policy", "null"),
         *("--start", "2024-02-05", "--weeks", "8"),
     )
-    assert "56 days from 2024-02-05 to 2024-03-31" in result.stdout
+    assert "56 days from 2024-02-05 to 2024-03-31" in join_lines(result.stdout)
 
 
 def test_window_with_a_missing_day_is_refused_with_the_nearest_one(folder: Path) -> None:
@@ -122,7 +128,7 @@ def test_window_with_a_missing_day_is_refused_with_the_nearest_one(folder: Path)
     (folder / "shop.csv").write_text("\n".join(kept) + "\n")
     result = run_cli("investigate", "shop.csv", "--product", "shop.toml", "--policy", "null")
     assert result.exit_code == 2
-    assert f"--start {table.get_date(152)}" in result.stderr
+    assert f"--start {table.get_date(152)}" in join_lines(result.stderr)
 
 
 def test_policy_and_model_exclude_each_other(folder: Path) -> None:
@@ -131,13 +137,13 @@ def test_policy_and_model_exclude_each_other(folder: Path) -> None:
         *("--policy", "null", "--model", "some"),
     )
     assert result.exit_code == 2
-    assert "--policy and --model exclude each other." in result.stderr
+    assert "--policy and --model exclude each other." in join_lines(result.stderr)
 
 
 def test_unknown_policy_is_refused(folder: Path) -> None:
     result = run_cli("investigate", "shop.csv", "--product", "shop.toml", "--policy", "referense")
     assert result.exit_code == 2
-    assert "Did you mean 'reference'?" in result.stderr
+    assert "Did you mean 'reference'?" in join_lines(result.stderr)
 
 
 def test_broken_product_is_refused(folder: Path) -> None:
@@ -155,12 +161,12 @@ def test_model_outside_this_machine_is_named_and_asked_about(
     arguments = ("investigate", "shop.csv", "--product", "shop.toml", "--model", "some")
     refused = run_cli(*arguments)
     assert refused.exit_code == 2
-    assert "would be sent to models.example; pass --yes." in refused.stderr
+    assert "would be sent to models.example; pass --yes." in join_lines(refused.stderr)
     module = sys.modules["openenv_kit.cli.investigate"]
     monkeypatch.setattr(module, "is_person_present", lambda: True)
     asked = run_cli(*arguments, input="n\n")
     assert asked.exit_code == 1
-    assert "Send numbers of your table to models.example?" in asked.output
+    assert "Send numbers of your table to models.example?" in join_lines(asked.output)
 
 
 def test_outage_is_reported() -> None:
@@ -181,4 +187,46 @@ def test_outage_is_reported() -> None:
 def test_reference_finds_the_rows_of_the_policy(folder: Path, profile: str) -> None:
     result = run_cli(*("investigate", "shop.csv", "--product", "shop.toml", "--profile", profile))
     assert result.exit_code == 0, result.output
-    assert "both have 1; score 1.0000" in result.stdout
+    assert "both have 1; score 1.0000" in join_lines(result.stdout)
+
+
+def test_model_on_this_machine_plays_without_a_question(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ScriptedEndpoint("null") as endpoint:
+        monkeypatch.setenv("API_BASE_URL", endpoint.base_url)
+        result = run_cli("investigate", "shop.csv", "--product", "shop.toml", "--model", MODEL)
+        assert endpoint.requests > 0
+    assert result.exit_code == 0, result.output
+    assert f"{MODEL} reported 0 rows, the reporting policy finds 1" in join_lines(result.stdout)
+
+
+def test_model_that_cannot_be_reached_is_one_message(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_BASE_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.setenv("MODEL_RETRIES", "0")
+    result = run_cli("investigate", "shop.csv", "--product", "shop.toml", "--model", MODEL)
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+    assert "127.0.0.1:9" in join_lines(result.stderr)
+
+
+def test_player_sees_the_holidays_of_the_window() -> None:
+    table = simulate_table_with_drop()
+    date = table.get_date(DAY_OF_DROP)
+    with_holiday = replace(table, holidays={date: "Founders' day"})
+    request = InvestigationRequest()
+    investigation = investigate_table(clean(with_holiday), build_small_product(), request)
+    session, reset_reply = investigation.start_session()
+    assert reset_reply.observation_fields["config"]["calendar"] is True
+    reply = session.step({"analysis_method": "list_calendar", "analysis_args": {}})
+    (entry,) = reply.observation_fields["analysis_result"]["result"]["events"]
+    assert (entry["date"], entry["title"]) == (date.isoformat(), "Founders' day")
+
+
+def test_window_without_holidays_has_no_calendar() -> None:
+    request = InvestigationRequest()
+    table = clean(simulate_table_with_drop())
+    reset_reply = investigate_table(table, build_small_product(), request).start_session()[1]
+    assert "calendar" not in reset_reply.observation_fields["config"]

@@ -96,7 +96,7 @@ def test_report_lists_the_unusual_day_and_its_row() -> None:
     "text",
     [
         "196 days from 2024-01-01",
-        "mean of the first count",
+        "<td>mean of the first count on a weekday</td><td>Monday</td>",
         "<td>visits_to_carts</td>",
         "metric-tracker investigate &#39;my shop.csv&#39; --product shop.toml",
         "inference.py --product shop.toml --level medium",

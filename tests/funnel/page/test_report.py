@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
+import pytest
+
 from metric_tracker_rl.engine.configuration.tasks import TASKS
-from metric_tracker_rl.page.metric_map.map_html import rebuild_episode_from_reset_arguments
-from openenv_kit.page.environment_view import EnvironmentView
+from metric_tracker_rl.page.visible_state import rebuild_episode_from_reset_arguments
+from metric_tracker_rl.page.words import REASON_BY_TOOL
+from openenv_kit.page.begin_episode import begin_episode
+from openenv_kit.page.environment_view import EnvironmentView, NextStepHint
 from openenv_kit.page.tabs import play
+from openenv_kit.page.visitor import Visitor
 from support.visitors import TASK, expected_rows_of, report_editor_of, start_visitor
 
 
@@ -38,16 +45,61 @@ def test_suggested_row_contains_only_values_from_results(
     assert report_editor_of(funnel_view, visitor).fill_row_from_known_values(place) == row
 
 
-def test_the_guide_of_the_funnel_leads_to_a_row_of_the_report(funnel_view: EnvironmentView) -> None:
+def follow_suggestions(view: EnvironmentView, visitor: Visitor) -> list[NextStepHint]:
+    """Do what the page suggests until the episode ends; return the suggestions."""
+    hints = []
+    while not visitor.is_done:
+        hint = view.suggest_next_step(visitor)
+        hints.append(hint)
+        if hint.event == "ask":
+            play._call_suggested_tool_or_ask_before_end(view, visitor, hint.value)
+        elif hint.event == "apply_report":
+            play._apply_suggested_report(view, visitor, None)
+        else:
+            assert hint.event == "submit"
+            play._submit_report_or_ask_if_faulty(view, visitor, None)
+    return hints
+
+
+@pytest.mark.parametrize("level", ["easy", "medium", "hard", "expert"])
+def test_following_the_suggestions_on_the_page_scores_one(
+    funnel_view: EnvironmentView, level: str
+) -> None:
+    for seed in range(3):
+        visitor = Visitor(funnel_view.environment)
+        begin_episode(funnel_view, visitor, {"difficulty": level, "seed": seed})
+        follow_suggestions(funnel_view, visitor)
+        assert visitor.last_observation["reward"] == 1.0
+
+
+def test_suggested_report_is_the_difference_to_the_rows_with_the_rule_behind_each(
+    funnel_view: EnvironmentView,
+) -> None:
     visitor = start_visitor(funnel_view)
-    for _ in range(12):
-        move = play.choose_next_step_hint(funnel_view, visitor)
-        if move.event == "ask":
-            play._call_suggested_tool_or_ask_before_end(funnel_view, visitor, move.value)
-        elif move.event == "pick":
-            play._set_overview_selection(visitor, move.value)
-    assert move.label == "Go to the rows it points to"
-    assert report_editor_of(funnel_view, visitor).suggested_rows()
+    expected = expected_rows_of(visitor)
+    extra = {**expected[0], "entity_name": "payment_successful", "entity_type": "event_count"}
+    visitor.report_rows = [{**expected[0], "severity": "low"}, extra]
+    hint = next(
+        hint for hint in follow_suggestions(funnel_view, visitor) if hint.event == "apply_report"
+    )
+    changes = re.findall('<i aria-hidden="true">(.)</i><span>(.*?) <b>', hint.details_html)
+    assert [sign for sign, _ in changes] == ["+"] * (len(expected) - 1) + ["±", "−"]
+    assert ("±", "change severity of") in changes
+    assert hint.details_html.count("<small>Rule ") == len(expected)
+
+
+def test_every_tool_that_a_reference_policy_calls_has_a_reason_in_words(
+    funnel_view: EnvironmentView,
+) -> None:
+    assert set(REASON_BY_TOOL) <= set(funnel_view.environment.tools.tool_names)
+    for mode in ({}, {"profile": "lean"}, {"disclosure": "raw"}):
+        visitor = start_visitor(funnel_view, difficulty="expert", seed=1, max_steps=200, **mode)
+        for _ in range(40):
+            hint = funnel_view.suggest_next_step(visitor)
+            if hint.event != "ask" or not hint.label.startswith("Run"):
+                break
+            assert hint.text in REASON_BY_TOOL.values(), hint
+            play._call_suggested_tool_or_ask_before_end(funnel_view, visitor, hint.value)
 
 
 def test_report_counts_appear_only_after_the_end(funnel_view: EnvironmentView) -> None:
@@ -60,4 +112,5 @@ def test_report_counts_appear_only_after_the_end(funnel_view: EnvironmentView) -
         if over:
             visitor.take_step(report_editor_of(funnel_view, visitor).build_submit_action([]))
         count = rebuild_episode_from_reset_arguments(visitor.reset).episode.daily.iloc[12, 0]
-        assert (f"{count:,} events" in funnel_view.details_html(visitor)) is tells
+        shown = funnel_view.overview_html(visitor.playback_steps, visitor.reset)
+        assert (f'<td class="num">{count:,}' in shown) is tells

@@ -8,8 +8,8 @@ import pytest
 
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
-from metric_tracker_rl.page.metric_map.map_html import rebuild_episode_from_reset_arguments
 from metric_tracker_rl.page.score import score_waterfall_html
+from metric_tracker_rl.page.visible_state import rebuild_episode_from_reset_arguments
 from metric_tracker_rl.wire_models import RewardBreakdown
 from openenv_kit.page.visitor import Visitor
 

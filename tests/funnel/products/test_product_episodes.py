@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from metric_tracker_rl.engine.certification.product_golden_digests import (
-    list_product_differences,
-)
+from metric_tracker_rl.engine.certification import product_golden_digests
+from metric_tracker_rl.engine.certification.product_golden_digests import list_product_differences
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.configuration.product_policy import list_product_families
 from metric_tracker_rl.engine.definitions.anomaly_types import MIXED
@@ -22,7 +25,8 @@ from metric_tracker_rl.engine.definitions.rungs import EVERY_LEVEL
 from metric_tracker_rl.engine.generation.generate import GeneratedEpisode, generate_episode
 from metric_tracker_rl.engine.reporting_policy.policy_text import format_policy_text
 from openenv_kit.own_data.stage_counts import Grain
-from support.paths import TESTS
+from support.oldest_packages import in_oldest_environment
+from support.paths import ROOT, TESTS
 from support.product_labels import label_window
 from support.simulated_products import TableShape, build_product
 
@@ -215,3 +219,23 @@ def test_clean_days_of_every_level_keep_clear_of_thresholds() -> None:
             clean = [day for day in range(len(generated.dates)) if day not in planned]
             sizes = np.abs(series.unexplained_deviations[clean]) / series.thresholds
             assert (sizes < 0.9).all()
+
+
+@pytest.mark.slow
+def test_the_module_checks_the_file_and_can_write_it(tmp_path: Path) -> None:
+    written = tmp_path / "golden.json"
+    written.write_text(json.dumps({"products": GOLDEN["products"]}))
+    command = [sys.executable, "-m", product_golden_digests.__name__, str(written), "--write"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.endswith(f"{len(GOLDEN['episodes'])} episodes, 0 differences\n")
+    assert written.read_text() == GOLDEN_FILE.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.network
+def test_the_golden_file_of_products_holds_on_the_oldest_numpy_allowed() -> None:
+    output = in_oldest_environment(
+        "-m", product_golden_digests.__name__, str(GOLDEN_FILE), packages=("numpy",)
+    )
+    episodes = len(GOLDEN["episodes"])
+    assert re.fullmatch(rf"numpy 1\.26\.\d+: {episodes} episodes, 0 differences\n", output)

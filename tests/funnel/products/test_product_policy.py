@@ -26,9 +26,12 @@ from metric_tracker_rl.engine.definitions.anomaly_types import (
 from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.engine.definitions.names import BaselineKind
 from metric_tracker_rl.engine.definitions.thresholds import get_policy_limits
+from metric_tracker_rl.engine.generation import generate
+from metric_tracker_rl.engine.generation.planned_anomaly import CleanDay
 from metric_tracker_rl.products.field_reader import ProductRefused
 from metric_tracker_rl.products.product import Product, ProductLevel
-from openenv_kit.errors import InvalidValueError
+from openenv_kit.bitstream import BitStream
+from openenv_kit.errors import GenerationError, InvalidValueError
 from openenv_kit.own_data.stage_counts import Grain
 from openenv_kit.splits import SEALED_SPLIT
 from support.simulated_products import TableShape, build_product
@@ -183,3 +186,26 @@ def test_family_that_always_meets_a_guard_band_is_not_plannable() -> None:
     level = replace(product.levels["hard"], families=(RATE_DROP, FUNNEL_BREAK))
     changed = replace(product, levels=product.levels | {"hard": level})
     assert list_plannable_families(changed, "hard") == (RATE_DROP,)
+
+
+def test_family_without_room_is_given_up_after_a_limited_number_of_days(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    product = build_product(TableShape(3, volume=60.0))
+    level = replace(product.levels["hard"], families=(FUNNEL_BREAK,))
+    changed = replace(product, levels=product.levels | {"hard": level})
+    tried_days: list[int] = []
+
+    def plan_nothing(stream: BitStream, families: list[str], day: CleanDay) -> None:
+        tried_days.append(day.day)
+
+    monkeypatch.setattr(generate, "plan_anomalies_of_day", plan_nothing)
+    with pytest.raises(GenerationError, match="Use another seed"):
+        generate.generate_episode(EpisodeConfig(1, FUNNEL_BREAK, "hard", "low", 5, product=changed))
+    assert len(tried_days) == generate.MAX_UNPLANNED_DAYS
+
+
+def test_text_form_of_a_product_contains_no_numbers_of_the_table() -> None:
+    product = build_product(TableShape(4))
+    assert repr(product) == f"Product({product.name!r}, digest {product.digest[:12]})"
+    assert "levels" not in str(EpisodeConfig(1, product=product))

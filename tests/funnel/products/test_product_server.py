@@ -11,10 +11,17 @@ import pytest
 from starlette.testclient import TestClient
 
 from metric_tracker_rl.environment import ENVIRONMENT
+from metric_tracker_rl.products.product_registry import register_product_file
+from openenv_kit.errors import ConfigurationError
+from openenv_kit.own_data.product_argument import require_expected_product
+from openenv_kit.reply import observation_from_reply
+from openenv_kit.rollouts.run_policy import start_session
 from openenv_kit.serving.app import build_app, main
 from openenv_kit.serving.settings import Settings, load_settings
-from support.products import build_level_mapping, build_product_mapping
+from support.live_server import served
+from support.products import build_level_mapping, build_product_mapping, write_example_product
 from support.server_requests import call_mcp, send_message
+from support.websocket_session import talking
 
 INLINE = {**build_product_mapping(), "name": "cafe", "level": build_level_mapping()}
 NAMES = ["visits", "carts", "orders", "payments"]
@@ -110,7 +117,7 @@ def test_server_command_adds_its_products_to_the_variable(
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ('environment = "firewatch"\n', "takes no product"),
+        ('environment = "firewatch"\n', "does not support products"),
         ('environment = "nobody"\n', "product of 'nobody'"),
         ("format = 1\nformat = 2\n", "not TOML"),
         ("format = 0\n", "format is 0"),
@@ -134,3 +141,24 @@ def test_server_does_not_start_with_a_broken_file_in_the_variable(
     with pytest.raises(SystemExit):
         main(["--show-settings"])
     assert "broken.toml: format is 0" in capsys.readouterr().err
+
+
+def test_episode_of_another_product_of_the_same_name_is_refused_with_both_digests(
+    tmp_path: Path,
+) -> None:
+    served_product = register_product_file(write_example_product(tmp_path / "shop.toml"))
+    reply = start_session(ENVIRONMENT, {"product": "shop"}).reset_reply
+    observation = observation_from_reply(reply)
+    require_expected_product(ENVIRONMENT, served_product.digest, observation)
+    with pytest.raises(ConfigurationError, match=f"{served_product.digest}.*expected.*{'0' * 64}"):
+        require_expected_product(ENVIRONMENT, "0" * 64, observation)
+
+
+@pytest.mark.slow
+def test_every_worker_has_the_products_of_the_command(product_file: Path) -> None:
+    with served("--product", str(product_file), "--workers", "2") as url:
+        for number in range(8):  # a new connection each time, so that both workers get some
+            with talking(url) as conversation:
+                reset = {"product": "shop", "split": "test", "index": number}
+                observation = conversation.send("reset", reset)["observation"]
+            assert observation["config"]["product"] == "shop", observation["message"]

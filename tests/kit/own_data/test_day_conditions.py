@@ -83,6 +83,19 @@ def test_rows_repeated_outside_the_clock_change_are_refused(path: Path) -> None:
     assert message.startswith("line 8786: 2024-10-27 03:00:00 has 2 rows with 2 different counts")
 
 
+def test_two_repeated_hours_in_a_year_without_a_time_zone_are_refused(path: Path) -> None:
+    lines = [*year_of_hours("Europe/Berlin"), "2024-06-05 02:00,99,9"]
+    assert refusal_message(write_lines(path, lines)).startswith(
+        "line 8786: 2024-06-05 02:00:00 has 2 rows with 2 different counts"
+    )
+
+
+def test_two_skipped_hours_in_a_year_without_a_time_zone_are_missing(path: Path) -> None:
+    lines = hourly_lines_without("2024-01-11 02:00", "2024-01-21 02:00")
+    status = load(write_lines(path, lines)).stage_counts.day_status
+    assert (status[10], status[20]) == (DayStatus.MISSING, DayStatus.MISSING)
+
+
 def test_times_with_an_offset_are_counted_in_local_hours(path: Path) -> None:
     lines = ["time,visits,orders"]
     for hour in range(24 * 300):
@@ -143,6 +156,11 @@ def test_from_and_until_select_days(path: Path) -> None:
     assert table.stage_counts.start == date(2024, 1, 4)
 
 
+def test_last_day_before_until_is_not_judged(path: Path) -> None:
+    lines = [*LINES[:-1], f"{day_text(97)},20,10,5", f"{day_text(98)},50,30,10"]
+    assert load(write_lines(path, lines), until_date=date(2024, 4, 7)).stage_counts.days == 98
+
+
 def test_from_or_until_outside_the_table_is_refused(path: Path) -> None:
     write_lines(path, LINES)
     assert refusal_message(path, from_date=date(2025, 1, 1)) == (
@@ -168,7 +186,7 @@ def test_weekday_without_business_is_closed(is_absent: bool, path: Path) -> None
     status = np.array(table.stage_counts.day_status)
     assert set(status[6::7]) == {DayStatus.CLOSED}
     assert (status == DayStatus.COUNTED).sum() == 84
-    assert table.actions == ("Sunday is closed: 14 days not judged",)
+    assert table.actions == ("Sunday is closed: 14 days ignored",)
 
 
 def test_missing_days_are_set_aside(path: Path) -> None:
@@ -191,7 +209,8 @@ def test_day_with_an_empty_cell_is_set_aside(path: Path) -> None:
 
 def test_more_than_5_percent_of_missing_days_are_refused(path: Path) -> None:
     assert refusal_message(write_lines(path, without_days(3, 10, 20, 40, 50))) == (
-        "5 of 98 days have no rows or lack hours or stages, first 2024-01-04; allowed are 5%. "
+        "5 of 98 days have no rows or lack hours or stages, the first on 2024-01-04; allowed are "
+        "5%. "
         "Select complete days with --from and --until."
     )
 
@@ -227,7 +246,7 @@ def test_impossible_hours_are_noted_if_days_are_possible(path: Path) -> None:
     table = load(write_lines(path, wide_lines(counts)))
     assert table.stage_counts.has_impossible_hours
     assert set(table.stage_counts.day_status) == {DayStatus.COUNTED}
-    assert table.actions == ("impossible counts compared by day, because hours overlap",)
+    assert table.actions == ("impossible counts checked by day, because many hours have them",)
 
 
 def test_few_impossible_hours_are_not_noted(path: Path) -> None:
@@ -250,5 +269,6 @@ def test_more_than_2_percent_of_impossible_days_are_refused(path: Path) -> None:
     counts = COUNTS.copy()
     counts[::30, 0, 2] = counts[::30, 0, 1] + 1
     assert refusal_message(write_lines(path, wide_lines(counts))) == (
-        "orders > carts on 4 of 98 days: an open funnel? Reorder --stages or leave one out."
+        "orders > carts on 4 of 98 days, so the stages are no funnel; change their order in "
+        "--stages or omit one."
     )

@@ -176,6 +176,13 @@ def test_200_damaged_files_are_read_or_refused(
     assert 40 < refused < 200
 
 
+def test_parquet_with_names_that_are_not_utf_8_is_refused(
+    valid_files: dict[str, bytes], tmp_path: Path
+) -> None:
+    # The only seed of the first 2,200 for which DuckDB's binding raised another exception.
+    assert load_mutations(valid_files, tmp_path, range(2_069, 2_070)) == 1
+
+
 @pytest.mark.slow
 def test_2000_damaged_files_are_read_or_refused(
     valid_files: dict[str, bytes], tmp_path: Path

@@ -7,7 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kit.own_data.tables import SHAPES, STAGES, START, funnel_counts, load, wide_lines, write_lines
+from kit.own_data.tables import (
+    SHAPES,
+    STAGES,
+    START,
+    funnel_counts,
+    load,
+    long_lines,
+    wide_lines,
+    write_lines,
+)
+from openenv_kit.own_data.cleaned_table import TableRefused
 from openenv_kit.own_data.stage_counts import DayStatus, Grain
 
 
@@ -58,3 +68,42 @@ def test_shuffled_rows_give_the_same_table(shape: str, tmp_path: Path) -> None:
     assert table.stage_counts.stages == STAGES
     assert np.array_equal(table.stage_counts.counts, counts)
     assert table.actions == ()
+
+
+@pytest.mark.parametrize("options", [{}, {"time_column": "hour"}])
+@pytest.mark.parametrize("form", ["{}", "{:02d}:00", "{:02d}:00:00"])
+def test_hours_in_a_column_of_their_own_are_read(
+    form: str, options: dict[str, str], tmp_path: Path
+) -> None:
+    counts = funnel_counts(84, hours=24)
+    rows = [line.replace(" ", ",", 1).split(",") for line in wide_lines(counts)[1:]]
+    lines = [",".join([row[0], form.format(int(row[1][:2])), *row[2:]]) for row in rows]
+    path = write_lines(tmp_path / "shop.csv", ["date,hour,visits,carts,orders", *lines])
+    table = load(path, **options)
+    assert np.array_equal(table.stage_counts.counts, counts)
+    note = "The column hour was taken as the hour; --time-column changes this."
+    assert (note in table.description.notes) == (not options)
+
+
+def test_columns_that_the_user_names_are_used(tmp_path: Path) -> None:
+    counts = funnel_counts()
+    rows = [f"{line},{line[:10]},7" for line in long_lines(counts)[1:]]
+    path = write_lines(tmp_path / "shop.csv", ["day,metric,value,changed,other", *rows])
+    with pytest.raises(TableRefused, match=r"2 columns have dates; pass --date-column\."):
+        load(path)
+    table = load(path, date_column="day", metric_column="metric", value_column="value")
+    assert np.array_equal(table.stage_counts.counts, counts)
+
+
+def test_descriptions_name_the_shape(tmp_path: Path) -> None:
+    shapes = {
+        name: load(write_lines(tmp_path / f"{name}.csv", write(funnel_counts(84, visits=12))))
+        for name, write in SHAPES.items()
+    }
+    assert {name: table.description.shape for name, table in shapes.items()} == {
+        "wide": "wide, one row a day",
+        "long": "long, one row for each stage and day",
+        "pivoted": "pivoted, one column for each date",
+        "events": "event log, counted by day",
+        "cases": "one row per case, counted by day",
+    }

@@ -131,14 +131,11 @@ def test_parquet_with_floats_and_timestamps_is_read(parquet: Path, tmp_path: Pat
     assert_equals_counts(load(floats))
 
 
-def test_parquet_with_too_many_rows_is_refused_before_it_is_read(
-    parquet: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("openenv_kit.own_data.read_table.MAX_PARQUET_ROWS", 97)
+def test_parquet_with_too_many_rows_is_refused_before_it_is_read(parquet: Path) -> None:
     with pytest.raises(TableRefused) as refusal:
-        load(parquet)
+        load(parquet, max_parquet_rows=97)
     assert str(refusal.value) == (
-        "The table has 98 rows, allowed are 97; aggregate it with --sql, by day or hour."
+        "The table has 98 rows; the limit is 97; aggregate it with --sql, by day or hour."
     )
 
 
@@ -176,52 +173,6 @@ def test_query_of_a_database_is_read_without_changing_it(database: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("sql", "message"),
-    [
-        ("select 1; select 2", "--sql contains SELECT, SELECT; allowed: exactly one SELECT."),
-        ("drop table daily", "--sql contains DROP; allowed: exactly one SELECT."),
-        ("copy daily to 'x.csv'", "--sql contains COPY; allowed: exactly one SELECT."),
-        ("-- nothing", "--sql contains nothing; allowed: exactly one SELECT."),
-        ("attach 'x.db'", "--sql contains ATTACH; allowed: exactly one SELECT."),
-        ("set threads = 4", "--sql contains SET; allowed: exactly one SELECT."),
-        ("pragma database_list", "--sql contains PRAGMA; allowed: exactly one SELECT."),
-    ],
-)
-def test_query_other_than_one_select_is_refused(sql: str, message: str, database: Path) -> None:
-    with pytest.raises(TableRefused) as refusal:
-        load_table(ImportOptions(sql=sql, database=database))
-    assert str(refusal.value) == message
-
-
-def test_query_that_changes_rows_inside_a_select_is_refused(database: Path) -> None:
-    before = database.read_bytes()
-    sql = "with removed as (delete from daily returning *) select * from removed"
-    with pytest.raises(TableRefused, match="--sql failed"):
-        load_table(ImportOptions(sql=sql, database=database))
-    assert database.read_bytes() == before
-
-
-def test_query_cannot_read_other_files(tmp_path: Path, database: Path) -> None:
-    other = write_lines(tmp_path / "other.csv", LINES)
-    for reader in ("read_csv", "read_text", "read_json", "read_blob", "glob"):
-        with pytest.raises(TableRefused, match="other files than the table"):
-            load_table(ImportOptions(sql=f"from {reader}('{other}')", database=database))
-
-
-def test_query_cannot_change_the_configuration(database: Path) -> None:
-    sql = "select set_config('threads', '4', false)"
-    with pytest.raises(TableRefused, match="--sql failed"):
-        load_table(ImportOptions(sql=sql, database=database))
-
-
-def test_message_about_a_failed_query_quotes_no_cell(database: Path) -> None:
-    sql = "select visits::varchar || 'x'::integer from daily"
-    with pytest.raises(TableRefused) as refusal:
-        load_table(ImportOptions(sql=sql, database=database))
-    assert str(refusal.value) == "--sql failed: a cell cannot be converted."
-
-
-@pytest.mark.parametrize(
     "name",
     ["o'clock.csv", 'say "hi".csv', "a; drop table x.csv", "a*.csv", "[ab].csv", "sho?.csv"],
 )
@@ -255,3 +206,46 @@ def test_missing_package_names_the_install_command(
     assert str(problem.value) == (
         f"{package} is not installed: pip install 'openenv-metric-tracker-rl[own-data]'"
     )
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "shop.csv is empty; pass a table with a header and rows."),
+        (
+            b"PK\x03\x04 archive",
+            "shop.csv is a spreadsheet or a ZIP archive; save the table as CSV or Parquet.",
+        ),
+        (b"PAR1 not Parquet", "The Parquet file cannot be read; export it again."),
+        (
+            gzip.compress(CSV.encode())[:300],
+            "The compressed file is damaged or cut off; export it again.",
+        ),
+        (b"\n# only comments\n", "The table has no header; its first line must name the columns."),
+        (
+            CSV.encode()[CSV.index("\n") + 1 :],
+            "line 1: a column's name is a number or date; the first line must contain the names of "
+            "the columns, or at least 20 dates.",
+        ),
+        (
+            b"visits\n5\n6\n",
+            "line 1: only one column was found; pass --separator if "
+            "shop.csv separates its cells by another character than comma, semicolon, tab, pipe.",
+        ),
+        (b"date,visits,orders\n", "The table has a header but no rows."),
+    ],
+    ids=["empty", "zip", "parquet", "gzip", "comments", "no header", "one column", "no rows"],
+)
+def test_file_that_is_no_table_is_refused(data: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "shop.csv"
+    path.write_bytes(data)
+    with pytest.raises(TableRefused) as refusal:
+        load(path)
+    assert str(refusal.value) == message
+
+
+def test_missing_file_and_folder_are_refused(tmp_path: Path) -> None:
+    for path in (tmp_path / "missing.csv", tmp_path):
+        with pytest.raises(TableRefused) as refusal:
+            load(path)
+        assert str(refusal.value) == f"{path.name} is not a file; pass the file of the table."

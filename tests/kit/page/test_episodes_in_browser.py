@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,10 +11,8 @@ import pytest
 from playwright.sync_api import expect
 
 from drilldown_env.page.tree import episode_of
-from metric_tracker_rl.page.metric_map.map_html import rebuild_episode_from_reset_arguments
 from openenv_kit.environment import get_environment
 from openenv_kit.page import page_address
-from openenv_kit.page.components.playback_html import convert_playback_to_recording_jsonl
 from openenv_kit.page.environment_view import get_environment_view_or_default
 from openenv_kit.page.playback import playback_of_policy
 from openenv_kit.page.visitor import Visitor
@@ -29,24 +26,36 @@ PATHS = {
     "drilldown": "/drilldown/web/",
     "firewatch": "/firewatch/web/",
 }
-GUIDE = ".mt-status"
-PRIMARY = ".mt-status > .mt-btn.primary"
-PLAY = "#mt-opening .mt-btn.primary"
+STATUS = ".mt-status"
+GUIDE = "#mt-guide"
+FOLLOW = "#mt-guide .mt-btn.accent"
+SUBMIT = ".mt-status [data-mt=submit]"
+PLAY = "#mt-first .mt-btn.primary"
 EASY = "easy_single_spike"
+OPENING_STEPS = {"metric_tracker_rl": 3, "drilldown": 1, "firewatch": 0}
 IN_SIGHT = (
     "([selector]) => document.querySelector(selector).getBoundingClientRect().bottom <= innerHeight"
 )
 
 
 def step(mine: Visit) -> int:
-    return int(mine.text(".mt-budget").split()[1])
+    return int(mine.text(".mt-budget").split()[0])
 
 
-def play(mine: Visit) -> None:
-    """From the opening into an episode of one's own."""
+def play(mine: Visit, opening_steps: int = 3) -> None:
+    """From the first screen into an episode of one's own."""
     mine.click(PLAY)
-    mine.sees(".mt-budget", "step 0 of")
-    expect(mine.page.locator("#mt-opening section")).to_have_count(0)
+    mine.sees(".mt-budget", f"{opening_steps} of")
+    expect(mine.page.locator("#mt-first section")).to_have_count(0)
+
+
+def follow(mine: Visit) -> str:
+    """Do what the page suggests, and wait for its effect; return the button's label."""
+    before = mine.text("#mt-guide")
+    label = mine.text(FOLLOW)
+    mine.click(FOLLOW)
+    expect(mine.page.locator("#mt-guide")).not_to_have_text(before, use_inner_text=True)
+    return label
 
 
 def next_reset(name: str) -> dict[str, Any]:
@@ -55,111 +64,192 @@ def next_reset(name: str) -> dict[str, Any]:
     return dict(page_address.choose_unseen_task_reset(scenes, Visitor(scenes.environment)))
 
 
-@pytest.mark.parametrize("width", [390, 1400])
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (1440, 900)])
 @pytest.mark.parametrize("name", PATHS)
-def test_example_episode_is_shown_above_the_fold_and_replays(
-    visit: OpenVisit, name: str, width: int
+def test_first_screen_fits_without_scrolling(
+    visit: OpenVisit, name: str, width: int, height: int
 ) -> None:
     mine = visit(width=width, path=PATHS[name])
-    for place in ("#mt-opening h2", PLAY, ".mt-picture :is(tbody tr:nth-child(9), .fw-node)"):
+    mine.page.set_viewport_size({"width": width, "height": height})
+    places = ["#mt-first h2", "#mt-first .mt-pitch > p:nth-of-type(3)", PLAY]
+    if width > 1000 and name == "metric_tracker_rl":
+        places += [f"#mt-first .mt-charts:nth-child({number})" for number in (1, 2, 3)]
+    for place in places:
         assert mine.page.evaluate(IN_SIGHT, [place]), place
-    assert mine.page.locator("input:visible, select:visible, textarea:visible").count() == 0
-    assert mine.page.locator(".mt-door").count() == 3
+    expect(mine.page.locator(".mt-door")).to_have_count(3)
+    expect(mine.page.locator("#mt-start select >> nth=0")).to_be_visible()
     assert mine.page.evaluate(CUT_OFF) == []
-    finished = mine.text("#mt-opening .mt-picture")
-    mine.page.click("[data-mt=replay]")
-    expect(mine.page.locator("#mt-opening .mt-picture")).not_to_have_text(finished)
-    expect(mine.page.locator("#mt-opening .mt-picture")).to_have_text(finished, use_inner_text=True)
-
-
-def test_the_funnel_is_solved_by_clicks_and_what_was_missed_is_told(visit: OpenVisit) -> None:
-    mine = visit(width=1400)
-    page = mine.page
-    play(mine)
-    rows = rebuild_episode_from_reset_arguments(
-        next_reset("metric_tracker_rl")
-    ).episode.expected_rows
-    page.click(PRIMARY)
-    mine.sees(GUIDE, "stands out")
-    first = rows[0]
-    page.click(PRIMARY)
-    mine.sees("#mt-ask", "app opens")
-    page.click(f"#mt-picture tr[data-row='5'] td:nth-child({1 + _column(page, first.date)})")
-    mine.sees("#mt-ask", "app open → menu open")
-    page.click("#mt-ask >> text=How far from its usual?")
-    page.click("[data-mt=add_row]")
-    mine.sees(GUIDE, "1 row")
-    mine.sees("#mt-answer", "in the report")
-    page.click("text=Add a row")
-    mine.sees(GUIDE, "Row 2: date is empty")
-    page.click(PRIMARY)
-    mine.sees(".mt-question", "Like this it is refused, or loses points.")
-    page.click(".mt-question [data-mt=no]")
-    expect(page.locator(".mt-question")).to_have_count(0)
-    page.click("#mt-report tbody tr:nth-child(2) .mt-btn")
-    mine.sees(GUIDE, "Submit 1 row")
-    page.click(PRIMARY)
-    mine.sees("#mt-story h2", f"1 of {len(rows)} found")
-    mine.sees("#mt-story", "What was missed")
-    expect(page.locator("#mt-story h2")).to_be_in_viewport()
-    expect(page.locator(".mt-btn.primary:visible")).to_have_count(1)
-    page.click(PRIMARY)
-    mine.sees(".mt-budget", "step 0 of")
-
-
-def _column(page: Any, date: str) -> int:
-    return int(page.eval_on_selector(f"#mt-picture [data-col='{date}']", "each => each.cellIndex"))
-
-
-def test_the_funnel_is_played_by_keyboard_alone(visit: OpenVisit, web: WebServer) -> None:
-    mine = visit(width=1400)
-    keys = mine.page.keyboard
-    mine.press(PLAY)
-    mine.sees(".mt-budget", "step 0 of")
-    mine.press(PRIMARY)
-    mine.sees(".mt-budget", "step 1 of")
-    figures = httpx.get(f"{web.url}/metrics").text
-    (open_sessions,) = re.findall(r"^openenv_kit_sessions(?:{[^}]*})? (\S+)", figures, re.MULTILINE)
-    assert float(open_sessions) >= 1, "the page does not play over the server's own WebSocket"
-    mine.reach("#mt-picture td[tabindex]")
-    keys.press("ArrowDown")
-    keys.press("ArrowRight")
-    keys.press("Enter")
-    mine.sees("#mt-ask h2", "menu opens" if "menu" in mine.text("#mt-ask h2") else "app opens")
-    keys.press("Enter")
-    expect(mine.page.locator("#mt-ask [data-mt=ask]").first).to_be_focused()
-    keys.press("Enter")
-    mine.sees(".mt-budget", "step 2 of")
-    expect(mine.page.locator("#mt-ask [data-mt=ask]").first).to_be_focused()
-    keys.press("Escape")
-    assert mine.page.evaluate("document.activeElement.matches('#mt-picture td')")
-    mine.press("#mt-report [data-mt=submit]")
-    mine.sees(".mt-question", "nothing was wrong")
-    expect(mine.page.locator(".mt-question [data-mt=no]")).to_be_focused()
-    mine.press(".mt-question [data-mt=yes]")
-    mine.sees("#mt-story h2", "0 of 2 found: 0.00")
-    mine.press(PRIMARY)
-    mine.sees(".mt-budget", "step 0 of")
 
 
 @pytest.mark.parametrize("keyboard", [False, True], ids=["mouse", "keyboard"])
-def test_the_guide_of_the_drill_down_leads_to_a_row_of_the_report(
+def test_the_funnel_is_solved_with_the_page_and_its_suggestions(
     visit: OpenVisit, keyboard: bool
 ) -> None:
-    mine = visit(width=1400, path=PATHS["drilldown"])
-    page, mine.keyboard = mine.page, keyboard
+    mine = visit(width=1440)
+    mine.keyboard = keyboard
     play(mine)
-    for number in range(1, 5):
-        mine.click(PRIMARY)
-        mine.sees(".mt-budget", f"step {number} of")
-    mine.click(PRIMARY)
-    mine.sees("#mt-ask", "week of")
-    mine.click(PRIMARY)
-    mine.sees(".mt-budget", "step 5 of")
-    mine.click(PRIMARY)
-    expect(page.locator("#mt-below td", has_text="chg-01")).to_be_visible()
-    mine.click("[data-mt=add_row]")
-    mine.sees(GUIDE, "Row 1: kind is empty")
+    mine.click(".mt-status [data-mt=suggest]")
+    mine.sees(GUIDE, "Run task_overview()")
+    labels = []
+    while mine.page.locator(f"{FOLLOW}[data-mt=submit]").count() == 0:
+        labels.append(follow(mine))
+        assert len(labels) < 20
+    assert labels[-1] == "Apply to the report"
+    assert step(mine) == 3 + len(labels) - 1
+    mine.click(FOLLOW)
+    mine.sees("#mt-result h2", "2 of 2 causes found: 1.00")
+    expect(mine.page.locator("#mt-result h2")).to_be_in_viewport()
+    mine.click(".mt-status .primary")
+    mine.sees(".mt-budget", "3 of")
+
+
+def test_charts_select_a_day_by_click_and_arrow_without_a_step(visit: OpenVisit) -> None:
+    mine = visit(width=1440)
+    play(mine)
+    plot = mine.page.locator("#mt-picture .plot").nth(3)
+    box = plot.bounding_box()
+    assert box is not None
+    plot.hover(position={"x": 2, "y": 10})
+    caption = mine.page.locator("#mt-picture figcaption span").nth(3)
+    expect(caption).to_contain_text("12 May")
+    plot.click(position={"x": box["width"] * 1.5 / 28, "y": 10})
+    mine.sees("#mt-ask h2", "Fri 13 May: what stands out")
+    mine.sees("#mt-ask", "menu opens")
+    cursors = mine.page.locator("#mt-picture .cursor")
+    expect(cursors.first).to_have_attribute("style", re.compile("left: 5[.]35"))
+    expect(cursors.last).to_have_attribute("style", re.compile("left: 5[.]35"))
+    mine.page.keyboard.press("ArrowRight")
+    mine.sees("#mt-ask h2", "Sat 14 May: what stands out")
+    mine.sees("#mt-below", "Hours of Sat 14 May")
+    assert step(mine) == 3
+    mine.page.click("#mt-ask [data-mt=ask] >> nth=0")
+    mine.sees(".mt-budget", "4 of")
+    expect(cursors.first).to_have_attribute("style", re.compile("left: ?8[.]9"))
+
+
+def test_a_reported_day_becomes_a_row_that_can_be_edited_previewed_and_submitted(
+    visit: OpenVisit, web: WebServer
+) -> None:
+    mine = visit(width=1440)
+    page = mine.page
+    play(mine)
+    figures = httpx.get(f"{web.url}/metrics").text
+    (open_sessions,) = re.findall(r"^openenv_kit_sessions(?:{[^}]*})? (\S+)", figures, re.MULTILINE)
+    assert float(open_sessions) >= 1, "the page does not play over the server's own WebSocket"
+    page.click("#mt-ask [data-mt=draft] >> nth=2")
+    mine.sees(SUBMIT, "Submit (1)")
+    mine.sees("#mt-report", "Thu 2 Jun")
+    page.click("text=Add a row")
+    mine.sees("#mt-report", "date is empty")
+    page.click(SUBMIT)
+    mine.sees("dialog.mt-question", "Row 2: date is empty")
+    expect(page.locator("dialog [data-mt=no]")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog.mt-question")).to_have_count(0)
+    page.click("#mt-report [aria-label='Delete row 2']")
+    mine.sees(SUBMIT, "Submit (1)")
+    page.click("[data-mt=preview]")
+    mine.sees(".mt-budget", "4 of")
+    mine.sees("#mt-evidence", "valid rows")
+    page.click(SUBMIT)
+    mine.sees("#mt-result h2", "1 of 2 causes found")
+    mine.sees("#mt-result", "read but not reported")
+    with page.expect_download() as download:
+        page.click("[data-mt=save_play]")
+    assert download.value.suggested_filename == f"{EASY}.jsonl"
+
+
+def test_address_of_a_play_opens_it_in_another_browser_at_its_step(
+    visit: OpenVisit, web: WebServer
+) -> None:
+    mine = visit(width=1440)
+    play(mine)
+    mine.page.click("#mt-ask [data-mt=ask] >> nth=0")
+    mine.sees(".mt-budget", "4 of")
+    mine.page.wait_for_function("location.hash.startsWith('#play=')")
+    mine.page.wait_for_timeout(200)
+    address = mine.page.url
+    assert len(address.partition("#play=")[2]) < 600
+    mine.page.evaluate("sessionStorage.clear(); Storage.prototype.getItem = () => null")
+    other = visit(width=1440)
+    other.page.goto(address)
+    other.page.reload()  # an address that differs in its fragment alone loads nothing
+    other.sees(".mt-budget", "4 of")
+    other.sees("#mt-evidence", "Reply of step 4")
+    other.problems.clear()
+
+
+def test_lost_connection_is_retried_and_the_episode_comes_back(visit: OpenVisit) -> None:
+    mine = visit(width=1440)
+    play(mine)
+    mine.page.click("#mt-ask [data-mt=ask] >> nth=0")
+    mine.sees(".mt-budget", "4 of")
+    mine.page.context.set_offline(True)
+    mine.page.click("#mt-ask [data-mt=ask] >> nth=0")
+    mine.sees("#mt-notice", "The connection was lost. Trying again in 1 s")
+    mine.sees("#mt-notice", "Trying again in 2 s")
+    mine.page.context.set_offline(False)
+    expect(mine.page.locator("#mt-notice")).to_have_count(0)
+    mine.sees(".mt-budget", "4 of")
+    mine.sees("#mt-evidence", "Reply of step 4")
+    mine.problems.clear()
+
+
+def test_full_server_is_shown_with_a_countdown(visit: OpenVisit) -> None:
+    mine = visit(width=1440)
+    busy = {"status": 503, "headers": {"retry-after": "2"}, "body": '{"detail": "full"}'}
+    mine.page.route("**/queue/join*", lambda route: route.fulfill(**busy))
+    mine.click(PLAY)
+    mine.sees("#mt-notice", "Try again in 1 s")
+    expect(mine.page.locator("#mt-notice")).to_have_count(0)
+    mine.page.unroute_all()
+    play(mine)
+    mine.problems.clear()
+
+
+def test_opening_calls_can_be_switched_off_and_made_with_a_button(visit: OpenVisit) -> None:
+    mine = visit(width=1440)
+    mine.page.uncheck("[data-switch=read_data]")
+    mine.page.click("#mt-start [data-form=named] [data-send]")
+    mine.sees(".mt-budget", "0 of")
+    mine.sees("#mt-picture", "not read yet")
+    mine.page.click("[data-mt=make_opening_calls]")
+    mine.sees(".mt-budget", "3 of")
+    expect(mine.page.locator("#mt-picture path.line")).to_have_count(11)
+
+
+def test_tools_are_found_by_name_and_description_and_run_from_their_form(visit: OpenVisit) -> None:
+    mine = visit(width=1440)
+    page = mine.page
+    play(mine)
+    page.fill("#mt-tools [type=search]", "check impossible")
+    expect(page.locator("#mt-tools li:visible")).to_have_count(1)
+    page.click("#mt-tools li:visible button")
+    expect(page.locator("[data-form=check_impossible_counts] [data-arg=date]")).to_have_value(
+        "2022-06-02"
+    )
+    page.fill("[data-arg=date]", "2030-01-01")
+    page.click("[data-form=check_impossible_counts] [data-send]")
+    mine.sees("#mt-tools [role=alert]", "2030-01-01")
+    mine.sees(".mt-budget", "4 of")
+    page.click("#mt-evidence [data-value='1']")
+    mine.sees("#mt-evidence", "Reply of step 1")
+
+
+@pytest.mark.parametrize("keyboard", [False, True], ids=["mouse", "keyboard"])
+def test_the_suggestions_of_the_drill_down_lead_to_a_row_of_the_report(
+    visit: OpenVisit, keyboard: bool
+) -> None:
+    mine = visit(width=1440, path=PATHS["drilldown"])
+    page, mine.keyboard = mine.page, keyboard
+    play(mine, OPENING_STEPS["drilldown"])
+    mine.click(".mt-status [data-mt=suggest]")
+    for _ in range(12):
+        if page.locator("#mt-below td", has_text="chg-01").count():
+            break
+        follow(mine)
+    mine.click("#mt-evidence [data-mt=add_row]")
+    mine.sees("#mt-report", "kind is empty")
     (right,) = episode_of(next_reset("drilldown")).expected_rows
     for field in ("kind", "stage", "direction", "date_from", "date_to", "change"):
         mine.put(f"#mt-report [data-field={field}]", str(getattr(right, field)))
@@ -168,31 +258,27 @@ def test_the_guide_of_the_drill_down_leads_to_a_row_of_the_report(
         )
     segment = ", ".join(f"{name}={value}" for name, value in right.segment)
     mine.put("#mt-report [data-field=segment]", segment)
-    mine.sees(GUIDE, "Submit 1 row")
-    mine.click(PRIMARY)
-    mine.sees("#mt-story h2", "1 of 1 exactly right: 1.00")
+    mine.sees(SUBMIT, "Submit (1)")
+    mine.click(SUBMIT)
+    mine.sees("#mt-result h2", "1 of 1 exactly right: 1.00")
     mine.sees("#mt-below", "guilty" if right.change != "unattributed" else "chg-01")
 
 
-@pytest.mark.parametrize("keyboard", [False, True], ids=["mouse", "keyboard"])
-def test_an_incident_is_mended_on_its_graph(visit: OpenVisit, keyboard: bool) -> None:
-    mine = visit(width=1400, path=PATHS["firewatch"])
-    page, mine.keyboard = mine.page, keyboard
-    play(mine)
+def test_an_incident_is_mended_on_its_map(visit: OpenVisit) -> None:
+    mine = visit(width=1440, path=PATHS["firewatch"])
+    page = mine.page
+    play(mine, OPENING_STEPS["firewatch"])
     environment = get_environment("firewatch")
     reference = playback_of_policy(
         environment.policies["reference"], next_reset("firewatch"), environment
     )
-    reference.read_steps_to_end_and_show_last()
     for number, frame in enumerate(reference.steps[1:], start=1):
         name, arguments = environment.tools.tool_call_of_action(frame.action)
         if service := arguments.get("target_service"):
             mine.click(f"#mt-picture .fw-node[data-value='{service}']")
             mine.sees("#mt-ask h2", service)
         if len(arguments) > 1:  # with settings of its own
-            if not page.evaluate("document.querySelector('#mt-bench').open"):
-                mine.click("#mt-bench > summary")
-            mine.put("#mt-bench [type=search]", name)
+            mine.click(f"#mt-tools [data-value={name}]")
             expect(page.locator(f"[data-form={name}]")).to_be_visible()
             for argument, value in arguments.items():
                 mine.put(f"[data-form={name}] [data-arg={argument}]", str(value))
@@ -200,113 +286,53 @@ def test_an_incident_is_mended_on_its_graph(visit: OpenVisit, keyboard: bool) ->
         else:
             mine.click(f"#mt-ask [data-key='{name} {name.replace('_', ' ')}']")
         if environment.tools.find_tool(name).is_final:
-            mine.sees(".mt-question", "this ends the episode")
-            mine.click(".mt-question [data-mt=yes]")
-        mine.sees(".mt-budget", f"step {number} of")
-    mine.sees("#mt-story h2", "Mended and declared: 1.00")
+            mine.sees("dialog.mt-question", "this ends the episode")
+            mine.click("dialog [data-mt=yes]")
+        mine.sees(".mt-budget", f"{number} of")
+    mine.sees("#mt-result h2", "Mended and declared: 1.00")
     mine.sees("#mt-picture", "the cause")
 
 
 def test_three_episodes_survive_links_reload_back_and_a_second_tab(
     visit: OpenVisit, web: WebServer
 ) -> None:
-    mine = visit(width=1400)
+    mine = visit(width=1440)
     page = mine.page
-    for number, path in enumerate(PATHS.values()):
+    counts = []
+    for name, path in PATHS.items():
         page.goto(f"{web.url}{path}")
-        mine.sees("#mt-opening", "Play one yourself")
-        play(mine)
-        for _ in range(number + 1):
-            before = step(mine)
-            if path == PATHS["firewatch"]:
-                page.click(".fw-node >> nth=0")
-                mine.sees("#mt-ask h3", "Look")
-            page.click("#mt-ask [data-mt=ask]")
-            mine.sees(".mt-budget", f"step {before + 1} of")
-    expect(page.locator(".mt-door em")).to_have_text(["step 1", "step 2", "step 3"])
+        mine.sees("#mt-first", "Play an easy episode")
+        play(mine, OPENING_STEPS[name])
+        before = step(mine)
+        if path == PATHS["firewatch"]:
+            page.click(".fw-node >> nth=0")
+            mine.sees("#mt-ask h3", "Look")
+        page.click("#mt-ask [data-mt=ask]")
+        mine.sees(".mt-budget", f"{before + 1} of")
+        counts.append(before + 1)
+    page.click(".mt-menu > summary")
+    expect(page.locator(".mt-door em")).to_have_text([f"step {count}" for count in counts])
     page.click(".mt-door >> nth=0")
-    mine.sees(".mt-budget", "step 1 of")
+    mine.sees(".mt-budget", f"{counts[0]} of")
     page.reload()
-    mine.sees(".mt-budget", "step 1 of")
+    mine.sees(".mt-budget", f"{counts[0]} of")
     page.go_back()
-    mine.sees(".mt-budget", "step 3 of")
-    other = visit(width=1400)
+    mine.sees(".mt-budget", f"{counts[2]} of")
+    other = visit(width=1440)
     assert other.page != page
     play(other)
     page.goto(f"{web.url}/web/?task=hard_mixed_multi")
-    mine.sees(".mt-question", "You are at step 1")
-    page.click(".mt-question [data-mt=no]")
-    mine.tab("Watch")
-    page.click("[data-form=policy] [data-send]")
-    mine.sees("#mt-scene", "step 0 of")
-    mine.tab("Episodes")
-    page.click("[data-form=named] [data-send]")
-    mine.sees(".mt-question", "Starting another one ends it")
-    page.click(".mt-question [data-mt=no]")
-    mine.sees(".mt-budget", "step 1 of")
-    page.goto(f"{web.url}/drilldown/web/")
-    mine.sees(".mt-budget", "step 2 of")
+    mine.sees("dialog.mt-question", f"You are at step {counts[0]}")
+    page.click("dialog [data-mt=no]")
+    page.click("#mt-start [data-form=named] [data-send]")
+    mine.sees("dialog.mt-question", "Starting another one ends it")
+    page.click("dialog [data-mt=no]")
+    mine.sees(".mt-budget", f"{counts[0]} of")
+    page.click("[data-mt=theme]")
+    mine.tab("Runs")
+    mine.tab("Play")
+    mine.sees(".mt-budget", f"{counts[0]} of")
     mine.problems.clear()  # what was open when a page was left
-
-
-def test_a_recording_is_opened_by_its_address_at_its_step_and_walked_by_arrows(
-    visit: OpenVisit, web: WebServer
-) -> None:
-    environment = get_environment("metric_tracker_rl")
-    played = playback_of_policy(environment.policies["reference"], {"task_id": EASY}, environment)
-    played.read_steps_to_end_and_show_last()
-    lines = convert_playback_to_recording_jsonl(played)
-    mine = visit(width=1400)
-    mine.page.route("**/two.jsonl", lambda route: route.fulfill(body=(lines + lines)[:-9]))
-    mine.page.goto(f"{web.url}/web/#run={web.url}/two.jsonl&number=1&step=2")
-    mine.page.reload()  # an address that differs in its fragment alone loads nothing
-    mine.sees("#mt-recording", "Run 1 of 2")
-    mine.sees("#mt-scene", "step 2 of")
-    mine.page.click("#mt-scene h3")
-    reply, fold = mine.page.locator("#mt-scene .mt-reply"), mine.page.locator("#mt-scene .mt-code")
-    reply.evaluate("each => { each.scrollTop = 40 }")
-    before = fold.first.bounding_box()
-    mine.page.keyboard.press("ArrowRight")
-    mine.sees("#mt-scene", "step 3 of")
-    assert fold.first.bounding_box() == before, "what stands below an answer jumps"
-    assert reply.evaluate("each => each.scrollTop") == 0
-    mine.page.keyboard.press("ArrowLeft")
-    mine.sees("#mt-scene", "step 2 of")
-    mine.sees("#mt-scene", "The same answer as in the recording.")
-    mine.page.click("#mt-recording td >> text=unfinished")
-    mine.sees("#mt-recording", "Run 2 of 2.")
-    mine.sees("#mt-recording", "not JSON. What stands before it is shown.")
-    mine.page.keyboard.press("p")
-    mine.sees("#mt-recording", "Run 1 of 2.")
-    mine.problems.clear()
-
-
-def test_several_files_and_a_folder_of_runs_are_listed_by_episode_and_player(
-    visit: OpenVisit, tmp_path: Path
-) -> None:
-    environment = get_environment("metric_tracker_rl")
-    for number, policy in enumerate(("reference", "null", "null")):
-        played = playback_of_policy(environment.policies[policy], {"task_id": EASY}, environment)
-        played.read_steps_to_end_and_show_last()
-        (tmp_path / f"{number}.jsonl").write_text(convert_playback_to_recording_jsonl(played))
-    (tmp_path / "notes.txt").write_text("no run")
-    mine = visit(width=1400)
-    mine.tab("Watch")
-    mine.page.click("#mt-recording > summary")
-    files = [tmp_path / "0.jsonl", tmp_path / "1.jsonl"]
-    mine.page.set_input_files(".mt-upload >> nth=0", files)
-    mine.sees("#mt-recording", "Run 1 of 2.")
-    mine.sees("#mt-scene", "reference · step 0 of")
-    assert mine.page.locator("#mt-recording thead th").all_inner_texts() == [
-        *("episode", "reference", "null")
-    ]
-    mine.page.set_input_files(".mt-upload >> nth=1", tmp_path)
-    mine.sees("#mt-recording", "Run 1 of 3.")
-    mine.page.keyboard.press("n")
-    mine.sees("#mt-recording", "Run 2 of 3.")
-    mine.sees("#mt-scene", "null · step 0 of")
-    mine.page.fill(".mt-runs [type=search]", "reference")
-    expect(mine.page.locator("#mt-recording td button")).to_have_text(["1.00"])
 
 
 @pytest.mark.parametrize("name", PATHS)
@@ -314,25 +340,35 @@ def test_nothing_is_cut_off_on_a_phone_and_axe_finds_no_barrier(
     visit: OpenVisit, name: str
 ) -> None:
     mine = visit(width=390, color_scheme="dark", path=PATHS[name])
-    for theme in ("dark", "light"):
-        assert mine.barriers() == [], theme
-        mine.page.click("[data-mt=theme]")
-    play(mine)
-    place = mine.page.locator("#mt-picture :is(td[tabindex], .fw-node)").first
-    place.click()
-    expect(mine.page.locator("#mt-ask [data-mt=ask]").first).to_be_visible()
-    for theme in ("dark", "light"):
-        assert mine.page.evaluate(CUT_OFF) == []
-        assert mine.barriers() == [], theme
-        mine.page.click("[data-mt=theme]")
-    mine.tab("Watch")
-    mine.page.click("[data-form=policy] [data-send]")
-    mine.sees("#mt-scene", "step 0 of")
-    mine.page.click("#mt-scene [data-value=end]")
-    expect(mine.page.locator("#mt-scene [data-step='0']")).to_have_count(0)
-    for tab in ("Watch", "Episodes"):
-        mine.tab(tab)
+
+    def check(state: str) -> None:
         for theme in ("dark", "light"):
-            assert mine.page.evaluate(CUT_OFF) == []
-            assert mine.barriers() == [], (tab, theme)
+            assert mine.page.evaluate(CUT_OFF) == [], (state, theme)
+            assert mine.barriers() == [], (state, theme)
             mine.page.click("[data-mt=theme]")
+
+    check("first screen")
+    play(mine, OPENING_STEPS[name])
+    mine.page.locator("#mt-picture :is(td[tabindex], .fw-node, .plot)").first.click()
+    expect(mine.page.locator("#mt-ask [data-mt=ask]").first).to_be_visible()
+    mine.page.click("[data-mt=suggest]")
+    mine.page.wait_for_selector(".mt-suggestion")
+    for fold in mine.page.locator("#mt-room summary, #mt-start summary").all():
+        fold.click()
+    check("episode")
+
+
+@pytest.mark.parametrize("width", [360, 390, 768, 1440, 1920])
+def test_page_never_scrolls_sideways(visit: OpenVisit, width: int) -> None:
+    mine = visit(width=width)
+    play(mine)
+    for tab in ("Runs", "Leaderboard", "Connect", "Play"):
+        mine.tab(tab)
+        assert mine.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert mine.page.evaluate(CUT_OFF) == []
+
+
+def test_play_on_a_phone_is_at_most_2600_pixels_high_after_three_steps(visit: OpenVisit) -> None:
+    mine = visit(width=390)
+    play(mine)
+    assert mine.page.evaluate("document.documentElement.scrollHeight") <= 2600

@@ -7,22 +7,25 @@ import json
 import pytest
 
 from metric_tracker_rl.environment import ENVIRONMENT
-from metric_tracker_rl.page.funnel_view import EXAMPLE_EPISODE_FILE
 from openenv_kit.environment import get_environment
+from openenv_kit.page.components.playback_html import convert_playback_to_recording_jsonl
 from openenv_kit.page.environment_view import get_environment_view_or_default
 from openenv_kit.page.page_address import (
     build_query_parameters_of_reset,
     restore_or_start_episode_on_page_load,
 )
-from openenv_kit.page.playback import create_playback_that_checks_recording
+from openenv_kit.page.playback import (
+    create_playback_that_checks_recording,
+    playback_of_policy,
+)
 from openenv_kit.page.visitor import ConfirmationRequired, Visitor
-from openenv_kit.recordings.format import RecordingError, read_runs
+from openenv_kit.recordings.format import RecordingError, parse_runs_until_error
 
 SCENES = get_environment_view_or_default(ENVIRONMENT)
 
 
-def sent(query: dict[str, str] | None = None, kept: str = "") -> str:
-    return json.dumps({"query": query or {}, "kept": kept})
+def sent(query: dict[str, str] | None = None, kept: str = "", linked: str = "") -> str:
+    return json.dumps({"query": query or {}, "kept": kept, "linked": linked})
 
 
 def arrived(text: object) -> Visitor:
@@ -57,10 +60,9 @@ def test_a_link_leads_to_its_episode_and_place() -> None:
         *(sent({"reset": '{"self": 1}'}), sent({"task": "hard_mixed_mutli"})),
     ],
 )
-def test_page_with_any_address_shows_the_example_episode(text: object) -> None:
+def test_page_with_any_other_address_shows_the_first_screen(text: object) -> None:
     visitor = arrived(text)
     assert not visitor.has_episode
-    assert visitor.example_episode is not None
     assert ("hard_mixed_multi" in visitor.problem) is ("mutli" in str(text))
 
 
@@ -69,27 +71,70 @@ def test_a_link_to_another_episode_is_a_question_while_one_runs() -> None:
     one.call_tool("list_dates", {})
     here = build_query_parameters_of_reset(ENVIRONMENT.name, one.reset)
     two = arrived(sent(here, one.to_saved_json()))
-    assert (two.step_count, two.pending_confirmation) == (1, None)
+    assert (two.step_count, two.pending_confirmation) == (4, None)
     other = Visitor(ENVIRONMENT)
     with pytest.raises(ConfirmationRequired) as asked:
         restore_or_start_episode_on_page_load(
             SCENES, other, sent({"task": "medium_mixed_pair"}, one.to_saved_json())
         )
-    assert (other.step_count, other.task_id) == (1, "hard_mixed_multi")
+    assert (other.step_count, other.task_id) == (4, "hard_mixed_multi")
     asked.value.on_confirm(other)
-    assert (other.step_count, other.task_id) == (0, "medium_mixed_pair")
+    assert (other.step_count, other.task_id) == (3, "medium_mixed_pair")
 
 
-def test_example_episode_is_a_recording_that_replays() -> None:
-    (run,) = read_runs(EXAMPLE_EPISODE_FILE)
-    played = create_playback_that_checks_recording(run, ENVIRONMENT)
-    assert [frame.matches_recording for frame in played.steps] == [True] * len(played.steps)
-    assert {frame.observation["status"] for frame in played.steps} >= {"analyzed", "error"}
-    assert SCENES.result_headline(played.steps).endswith(f": {run.score:.2f}")
+def linked_play(visitor: Visitor) -> str:
+    saved = json.loads(visitor.to_saved_json())
+    return json.dumps({name: saved[name] for name in ("reset", "actions", "opening")})
+
+
+def test_a_link_to_a_play_opens_it_at_its_step_and_never_submits() -> None:
+    one = arrived(sent({"task": "easy_single_spike"}))
+    one.call_tool("list_dates", {})
+    two = arrived(sent(linked=linked_play(one)))
+    assert (two.step_count, two.reset) == (4, one.reset)
+    one.take_step({"classifications": []})
+    three = arrived(sent(linked=linked_play(one)))
+    assert (three.step_count, three.is_done) == (4, False)
+
+
+def test_a_link_to_another_play_is_a_question_while_one_runs() -> None:
+    one = arrived(sent({"task": "easy_single_spike"}))
+    one.call_tool("list_dates", {})
+    earlier = linked_play(one)
+    one.call_tool("list_entities", {})
+    assert arrived(sent(kept=one.to_saved_json(), linked=earlier)).step_count == 5
+    other = arrived(sent({"task": "hard_mixed_multi"}))
+    visitor = Visitor(ENVIRONMENT)
+    with pytest.raises(ConfirmationRequired, match="opens another one") as asked:
+        restore_or_start_episode_on_page_load(
+            SCENES, visitor, sent(kept=one.to_saved_json(), linked=linked_play(other))
+        )
+    assert visitor.step_count == 5
+    asked.value.on_confirm(visitor)
+    assert visitor.task_id == "hard_mixed_multi"
+
+
+def test_damaged_link_to_a_play_is_ignored() -> None:
+    one = arrived(sent({"task": "easy_single_spike"}))
+    address = build_query_parameters_of_reset(ENVIRONMENT.name, one.reset)
+    back = arrived(sent(address, one.to_saved_json()))
+    assert back.pending_confirmation is None
+    damaged = arrived(sent(address, one.to_saved_json(), linked="{"))
+    assert damaged.step_count == one.step_count
+
+
+def test_a_link_to_a_sealed_task_starts_nothing_without_a_click() -> None:
+    visitor = Visitor(ENVIRONMENT)
+    link = sent({"reset": '{"split": "sealed", "index": 0}'})
+    with pytest.raises(ConfirmationRequired, match="sealed"):
+        restore_or_start_episode_on_page_load(SCENES, visitor, link)
+    assert not visitor.has_episode
 
 
 def test_a_recording_is_opened_in_its_own_environment_alone() -> None:
-    (run,) = read_runs(EXAMPLE_EPISODE_FILE)
+    policy = ENVIRONMENT.policies["null"]
+    playback = playback_of_policy(policy, {"task_id": "easy_single_spike"}, ENVIRONMENT)
+    (run,), _ = parse_runs_until_error(convert_playback_to_recording_jsonl(playback))
     for name in ("firewatch", "drilldown"):
         other = get_environment_view_or_default(get_environment(name))
         with pytest.raises(RecordingError, match="It is one of Metric Tracker RL: open it there"):

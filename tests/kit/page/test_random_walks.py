@@ -24,23 +24,25 @@ PATHS = ["/web/", "/drilldown/web/", "/firewatch/web/"]
 LEFT = ("ERR_ABORTED", "AbortError", "Unexpected error Connection errored out.")
 """What Chromium and Gradio's client say of answers that a page was left before, as a running play's
 next step: the play goes on by itself while the page is being left."""
-THERE = "#mt-opening section, .mt-status .mt-budget"
+THERE = "#mt-first section, .mt-status .mt-budget"
 PLACES = {
-    "guide": ".mt-status > .primary, #mt-opening .primary",
-    "answer": ".mt-question button",
-    "picture": "#mt-picture :is(td, .fw-node)",
-    "ask": "#mt-ask [data-mt]",
-    "report": "#mt-answer [data-mt], #mt-report :is(button, input, select), #mt-below [data-mt]",
-    "form": ".mt-form :is(input, select, textarea), [data-send], .mt-bench [type=search]",
-    "tab": "[role=tab], summary",
-    "watch": ":is(.mt-transport, .mt-frames, #mt-steps) button, #mt-opening .link, .mt-steps input",
+    "guide": "#mt-guide [data-mt], #mt-status .mt-btn, #mt-first .mt-btn",
+    "answer": "dialog.mt-question button",
+    "picture": "#mt-picture :is(td, .fw-node, .plot)",
+    "ask": "#mt-ask [data-mt], #mt-picture [data-mt=make_opening_calls]",
+    "report": "#mt-evidence [data-mt], #mt-report :is(button, input, select, summary)",
+    "form": ".mt-form :is(input, select, textarea), [data-send], #mt-tools :is(input, button)",
+    "tab": "[role=tab], summary, [data-switch]",
+    "runs": "#mt-runs :is(button:not([name=files], [name=folder]), a[data-open], [data-step])",
     "theme": "[data-mt=theme]",
 }
 """Where a wanderer clicks, by what is there."""
 KINDS = {"guide": 9, "answer": 5, "picture": 4, "ask": 6, "report": 6, "form": 6, "tab": 5}
-KINDS |= {"watch": 4, "theme": 1, "reload": 1, "back": 1, "door": 2, "other": 1, "link": 1}
+KINDS |= {"runs": 4, "theme": 1, "reload": 1, "back": 1, "door": 2, "other": 1, "link": 1}
 CLICK = """([places, chance]) => {
-  const seen = (each) => each.checkVisibility() && !each.disabled;
+  const dialog = document.querySelector('dialog.mt-question');
+  const seen = (each) => each.checkVisibility() && !each.disabled
+    && (!dialog || dialog.contains(each));
   const all = [...document.querySelectorAll(places)].filter(seen);
   if (!all.length) return '';
   const it = all[Math.floor(chance * all.length)];
@@ -60,9 +62,9 @@ CLICK = """([places, chance]) => {
 }"""
 LOOK = """() => ({
   kept: sessionStorage.getItem(`mt-play:${location.pathname}`) || '{}',
-  primaries: [...document.querySelectorAll('.mt-btn.primary')]
+  primaries: [...document.querySelectorAll('.mt-status .mt-btn.primary')]
     .filter((each) => each.checkVisibility()).length,
-  asked: Boolean(document.querySelector('.mt-question')),
+  asked: Boolean(document.querySelector('dialog.mt-question')),
   toasts: [...document.querySelectorAll('.toast-body.error')].map((each) => each.textContent),
 })"""
 
@@ -126,7 +128,11 @@ class Wanderer:
             self.arrive(lambda: self.page.goto(link))
         elif kind == "door":
             path = rng.choice(PATHS)
+            if self.page.locator("dialog.mt-question").count():  # nothing behind it can be clicked
+                self.page.keyboard.press("Escape")
+                self.settle()
             door = self.page.locator(".mt-door").nth(PATHS.index(path))
+            self.page.click(".mt-menu > summary")
             self.arrive(lambda: (door.click(), self.page.wait_for_url(f"**{path}*")))
         else:
             done: str = ""
@@ -143,7 +149,8 @@ class Wanderer:
 
 def lost(before: dict[str, Any], now: dict[str, Any]) -> bool:
     """Whether an episode with steps that was not over is there no more."""
-    running = before.get("actions") and before["said"].startswith("step")
+    has_own_steps = len(before.get("actions", ())) > before.get("opening", 0)
+    running = has_own_steps and before["said"].startswith("step")
     same = now.get("reset") == before.get("reset")
     return bool(running) and not (
         same and now["actions"][: len(before["actions"])] == before["actions"]

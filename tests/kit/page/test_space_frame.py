@@ -20,7 +20,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 SPACE, OUTSIDE, STRANGER = "me-lab.hf.space", "huggingface.co", "evil.example"
 TOKEN = "a-token-long-enough"
-SPACE_INFO = '{"id": "me/lab", "runtime": {"stage": "RUNNING"}}'
 FRAME = f'<!doctype html><title>outside</title><iframe src="https://{SPACE}/web/{{query}}">'
 
 
@@ -59,8 +58,8 @@ class TlsFront:
             else:
                 path, _, query = head.split(b" ")[1].decode().partition("?")
                 kind, body = "text/html", FRAME.format(query=f"?{query}" if query else "")
-                if path.startswith("/api/"):  # Gradio asks whether the Space runs
-                    kind, body = "application/json", SPACE_INFO
+                if path.startswith("/api/"):
+                    kind, body = "text/plain", "the page has asked the hub"
                 headers = (
                     "HTTP/1.1 200 OK",
                     f"content-type: {kind}",
@@ -135,14 +134,18 @@ def test_page_in_the_frame_of_a_space_plays_with_a_cookie_and_breaks_no_policy(
         said: list[str] = []
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
+        requested: set[str] = set()
+        page.on("request", lambda request: requested.add(request.url.partition("?")[0]))
         page.goto(f"https://{OUTSIDE}/?token={TOKEN}")
         inside = page.frame_locator("iframe")
-        inside.locator("#mt-opening .mt-btn.primary").click(timeout=60_000)
-        expect(inside.locator(".mt-budget")).to_contain_text("step 0 of", timeout=60_000)
+        inside.locator("#mt-first .mt-btn.primary").click(timeout=60_000)
+        expect(inside.locator(".mt-budget")).to_contain_text("3 of 64 steps", timeout=60_000)
         (cookie,) = page.context.cookies()
         assert (cookie["sameSite"], cookie["secure"], cookie["httpOnly"]) == ("None", True, True)
         assert OUTSIDE in cookie["partitionKey"]
         assert [line for line in said if "policy" in line.lower()] == []
+        own = (f"https://{OUTSIDE}/", f"https://{SPACE}/")
+        assert [url for url in requested if url != own[0] and not url.startswith(own[1])] == []
         said.clear()
         page.goto(f"https://{STRANGER}/?token={TOKEN}")
         with page.expect_console_message(lambda message: "frame-ancestors" in message.text):

@@ -15,19 +15,19 @@ import gradio as gr
 import pytest
 
 from metric_tracker_rl.engine.definitions.report_row import ROW_FIELDS
-from metric_tracker_rl.page.metric_map.map_html import rebuild_episode_from_reset_arguments
-from metric_tracker_rl.page.report_editor import FunnelReport
+from metric_tracker_rl.page.report import FunnelReport
+from metric_tracker_rl.page.visible_state import rebuild_episode_from_reset_arguments
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.episode_clients.in_process import InProcessEpisode
 from openenv_kit.errors import KitError, ServerError
 from openenv_kit.page import layout, page_address
-from openenv_kit.page.components.playback_html import convert_playback_to_recording_jsonl
 from openenv_kit.page.environment_view import EnvironmentView, get_environment_view_or_default
 from openenv_kit.page.events import Page
 from openenv_kit.page.page_address import choose_unseen_task_reset
-from openenv_kit.page.playback import create_playback_that_checks_recording, parse_first_run
-from openenv_kit.page.tabs import play, watch
+from openenv_kit.page.playback import create_playback_that_checks_recording
+from openenv_kit.page.tabs import play, play_views
 from openenv_kit.page.visitor import ConfirmationRequired, Visitor, create_limited_in_process_client
+from openenv_kit.recordings.format import parse_runs_until_error
 from support.visitors import TASK, expected_rows_of, report_editor_of, start_visitor
 
 NAMES = ["metric_tracker_rl", "drilldown", "firewatch"]
@@ -103,15 +103,11 @@ def test_a_call_that_ends_the_episode_is_asked_about_and_what_would_have_helped_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_example_episode_is_finished_and_the_next_one_differs(name: str) -> None:
+def test_example_on_the_first_screen_is_never_the_episode_that_a_button_starts(name: str) -> None:
     view = get_environment_view_or_default(get_environment(name))
-    assert view.example_episode is not None
-    assert view.example_episode.is_finished
-    assert re.search(r"[01]\.\d\d$", view.result_headline(view.example_episode.steps))
-    assert 'class="mt-btn' not in view.overview_html(
-        view.example_episode.visible_steps, view.example_episode.reset
-    )
-    visitor, seen = Visitor(view.environment), {view.example_episode.reset["task_id"]}
+    assert view.example_html
+    assert 'class="mt-btn' not in view.example_html
+    visitor, seen = Visitor(view.environment), {view.example_task_id}
     for _ in range(70):
         reset = choose_unseen_task_reset(view, visitor)
         task = reset.get("task_id") or json.dumps(reset)
@@ -126,8 +122,8 @@ def test_a_visitor_who_comes_back_has_all_that_they_left(name: str) -> None:
     view = get_environment_view_or_default(get_environment(name))
     visitor = start_visitor(view, **choose_unseen_task_reset(view, Visitor(view.environment)))
     for _ in range(6):
-        move = view.next_step_hint_for_empty_report(visitor)
-        if move.event == "ask":
+        move = view.suggest_next_step(visitor)
+        if move.event == "ask" and not visitor.is_done:
             play._call_suggested_tool_or_ask_before_end(view, visitor, move.value)
         elif move.event == "pick":
             play._set_overview_selection(visitor, move.value)
@@ -199,24 +195,23 @@ def test_no_view_holds_an_answer_before_the_end_unless_in_debug(
         if submits:
             visitor.take_step(report_editor_of(funnel_view, visitor).build_submit_action([]))
         page = shown(whole_page(funnel_view), visitor)
-        assert ("was expected and not reported" in page) is submits
+        assert ("never read" in page) is submits
         assert [effect in page for effect in effects] == [debug] * len(effects)
 
 
-def test_a_visitor_looks_at_their_own_steps_again(funnel_view: EnvironmentView) -> None:
+def test_saved_rollout_replays_with_the_same_replies(funnel_view: EnvironmentView) -> None:
     visitor = start_visitor(funnel_view)
     visitor.call_tool("list_dates", {})
-    watch._watch_example_or_own_steps(visitor, None)
-    assert visitor.playback is not None
-    assert visitor.playback.steps == visitor.playback_steps
-    run, _ = parse_first_run(convert_playback_to_recording_jsonl(visitor.playback))
-    assert [
-        frame.matches_recording
-        for frame in create_playback_that_checks_recording(run, funnel_view.environment).steps
-    ] == [True, True]
+    name, text = play._create_recording(visitor)
+    assert name == f"{TASK}.jsonl"
+    (run,), _ = parse_runs_until_error(text)
+    replayed = create_playback_that_checks_recording(run, funnel_view.environment)
+    assert [step.matches_recording for step in replayed.steps] == [True, True]
 
 
 DONE = ["pick", "ask", "add_row", "edit_rows", "submit", "next_episode", "yes", "no", "start"]
+DONE += ["suggest", "stop_guide", "draft", "apply_report", "preview", "show_step", "run"]
+DONE += ["read_data", "make_opening_calls", "choose_tool"]
 VALUES = [
     None,
     "",
@@ -259,12 +254,8 @@ async def test_random_events_break_nothing_and_discard_no_episode_without_confir
                 visitor = back
             event = rng.choice(DONE)
             value = rng.choice(VALUES)
-            move = play.choose_next_step_hint(view, visitor) if visitor.has_episode else None
-            if move:
-                assert move.label, f"the guide names a move without a button: {move.text}"
-                assert f'data-mt="{move.event}"' in layout.status_line_html(view, visitor) or (
-                    visitor.pending_confirmation
-                )
+            is_running = visitor.has_episode and not visitor.is_done
+            move = view.suggest_next_step(visitor) if is_running else None
             if move and move.event in DONE and rng.random() < 0.5:
                 event, value = move.event, move.value
             before, steps, asked = (
@@ -272,7 +263,8 @@ async def test_random_events_break_nothing_and_discard_no_episode_without_confir
                 visitor.step_count,
                 visitor.pending_confirmation,
             )
-            had = bool(steps or visitor.report_rows) and not visitor.is_done
+            own_steps = steps > visitor.opening_step_count
+            had = bool(own_steps or visitor.report_rows) and not visitor.is_done
             await acts[event](visitor, gr.EventData(None, {"value": value}))
             assert not visitor.problem.startswith("The server")
             if had and visitor.playback_steps[:1] != before[:1]:
@@ -285,7 +277,7 @@ def test_a_wrong_value_is_answered_by_name_and_costs_a_step(funnel_view: Environ
     visitor.call_tool("rows_for_date", {"date": "2000-01-01"})
     assert visitor.step_count == 1
     assert "2000-01-01" in visitor.problem
-    assert visitor.problem in unescape(layout.status_line_html(funnel_view, visitor))
+    assert visitor.problem in unescape(play_views.guide_html(funnel_view, visitor))
     with pytest.raises(KitError):
         play._call_suggested_tool_or_ask_before_end(funnel_view, visitor, "not a question")
     assert visitor.step_count == 1

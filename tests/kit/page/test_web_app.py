@@ -64,7 +64,7 @@ def test_websocket_of_the_frameworks_page_is_rejected(web: WebServer) -> None:
 def test_page_has_no_playground_tab(web: WebServer) -> None:
     config = httpx.get(f"{web.url}/web/config").json()
     labels = [each["props"].get("label") for each in config["components"]]
-    assert "Watch" in labels
+    assert "Runs" in labels
     assert "Playground" not in labels
 
 
@@ -110,7 +110,7 @@ def test_nothing_is_drawn_without_the_style_sheet_and_no_charts_are_fetched(
     page = httpx.get(f"{web.url}/web/").text
     assert page.index(".mt-status") < page.index("<gradio-app")
     assert "PlotlyPlot" not in page.partition("<body")[0]
-    (script,) = re.findall(r'<script type="module"[^>]*src="[.]?(/assets/[^"]*)"', page)[:1]
+    (script,) = re.findall(r'<script [^>]*type="module"[^>]*src="[.]?(/assets/[^"]*)"', page)[:1]
     kept = httpx.get(f"{web.url}/web{script}")
     assert (kept.status_code, kept.headers["cache-control"]) == (200, IMMUTABLE_CACHE_CONTROL)
 

@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from openenv_kit.recordings.rollout_catalogue import RolloutCatalogue
+from openenv_kit.environment import get_environment
+from openenv_kit.recordings.format import read_runs
+from openenv_kit.recordings.replay import replay_and_compare_run
+from openenv_kit.recordings.rollout_catalogue import (
+    RolloutCatalogue,
+    packaged_recordings_folder,
+)
 from openenv_kit.recordings.rollout_lines import compute_rollout_id, iter_step_messages
 from support.recorded_runs import record_runs
 
@@ -125,6 +131,19 @@ def test_older_rollout_lacks_the_figures_that_were_not_recorded(tmp_path: Path) 
     (old,) = catalogue_of(tmp_path).list_rollouts().rollouts
     assert (old.task, old.score) == ("seed 7", 0.5)
     assert (old.environment, old.errors, old.tokens, old.outcome) == ("", None, None, "")
+
+
+@pytest.mark.parametrize("name", ["metric_tracker_rl", "drilldown", "firewatch"])
+def test_packaged_rollouts_replay_and_include_a_failing_player(name: str) -> None:
+    environment = get_environment(name)
+    folder = packaged_recordings_folder(environment)
+    runs = [run for path in folder.glob("*.jsonl") for run in read_runs(path)]
+    assert all(replay_and_compare_run(run, environment).matches_recording for run in runs), (
+        "record them again: python -m research.example_rollouts"
+    )
+    scores_by_player = {run.player: run.score for run in runs}
+    assert scores_by_player["reference"] == 1.0
+    assert min(run.score or 0.0 for run in runs) < 0.5
 
 
 def test_step_messages_skip_values_that_are_no_messages() -> None:

@@ -137,7 +137,8 @@ class RunsTab {
     if (this.panes.map(({ id }) => id).join() !== ids.join()) {
       this.loading += 1;
       const mine = this.loading;
-      this.panes = ids.map((id) => new RolloutPane(element('article', { className: 'mt-runs-pane' }), id, this.linesOf(id)));
+      const places = ids.length === 2 ? [', first rollout', ', second rollout'] : [''];
+      this.panes = ids.map((id, at) => new RolloutPane(element('article', { className: 'mt-runs-pane' }), id, this.linesOf(id), places[at]));
       area.replaceChildren(...this.panes.map(({ root }) => root));
       area.classList.toggle('two', ids.length === 2);
       const loaded = await Promise.all(this.panes.map((pane) => this.loadOrExplain(pane)));

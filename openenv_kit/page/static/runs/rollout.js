@@ -2,10 +2,13 @@
 import { fetchRollout, fetchStep } from './server.js';
 import { element, formatScore } from './table.js';
 
-// A pane shows a rollout. `root` is its element, `lines` are those of an opened file or null.
+const TITLE_ARGUMENTS = ['task_id', 'split', 'index'];
+
+// A pane shows a rollout. `root` is its element, `lines` are those of an opened file or null, and
+// `place` distinguishes two panes for screen readers.
 export class RolloutPane {
-  constructor(root, id, lines) {
-    Object.assign(this, { root, id, lines, step: 0, unread: false, rollout: null, wanted: 0 });
+  constructor(root, id, lines, place) {
+    Object.assign(this, { root, id, lines, place, step: 0, unread: false, rollout: null, wanted: 0 });
     // A click in a chart must not select a day of the visitor's own episode.
     root.addEventListener('click', (event) => { if (event.target.closest('.mt-runs-charts')) event.stopPropagation(); });
   }
@@ -18,9 +21,9 @@ export class RolloutPane {
     const reason = element('div', {});
     reason.innerHTML = summary;
     const banner = notice ? [element('p', { className: 'mt-note bad', textContent: notice })] : [];
-    const arguments_ = element('p', { className: 'mt-hint mt-runs-reset', textContent: Object.entries(reset).map(([name, value]) => `${name} ${typeof value === 'string' ? value : JSON.stringify(value)}`).join(' · ') });
+    const arguments_ = element('p', { className: 'mt-hint mt-runs-reset', textContent: Object.entries(reset).filter(([name]) => !TITLE_ARGUMENTS.includes(name)).map(([name, value]) => `${name} ${typeof value === 'string' ? value : JSON.stringify(value)}`).join(' · ') });
     this.talk = element('section', { className: 'mt-runs-talk', tabIndex: 0 });
-    this.talk.setAttribute('aria-label', 'Transcript');
+    this.talk.setAttribute('aria-label', `Transcript${this.place}`);
     this.talk.innerHTML = transcript;
     this.charts = element('div', { className: 'mt-runs-charts' });
     this.reply = element('div', { className: 'mt-runs-reply' });
@@ -30,7 +33,7 @@ export class RolloutPane {
     this.unreadLabel = element('label', { className: 'mt-runs-unread', hidden: true }, this.unreadBox, ' Show what the player had not read');
     this.unreadBox.addEventListener('change', () => { this.unread = this.unreadBox.checked; this.drawStep(); });
     const facts = element('section', { className: 'mt-runs-facts' }, element('header', {}, this.chartsTitle, this.unreadLabel), this.charts, this.replyTitle, this.reply);
-    this.root.replaceChildren(title, arguments_, ...banner, reason, element('div', { className: 'mt-runs-columns' }, this.talk, facts));
+    this.root.replaceChildren(title, ...(arguments_.textContent ? [arguments_] : []), ...banner, reason, element('div', { className: 'mt-runs-columns' }, this.talk, facts));
   }
 
   get lastStep() {
@@ -59,14 +62,21 @@ export class RolloutPane {
   async drawStep() {
     this.wanted += 1;
     const mine = this.wanted;
-    this.chartsTitle.textContent = this.step ? `What the player had read by step ${this.step}` : 'What the player had read at the start';
+    const isAllShown = this.unread && this.step === this.lastStep;
+    this.chartsTitle.textContent = isAllShown ? 'All values; hatched: not read by the player' : this.step ? `What the player had read by step ${this.step}` : 'What the player had read at the start';
     this.replyTitle.textContent = this.step ? `Reply to step ${this.step}` : 'Reply to the reset';
-    const found = await fetchStep(this.id, this.lines, this.step, this.unread && this.step === this.lastStep);
+    const found = await fetchStep(this.id, this.lines, this.step, isAllShown);
     if (mine !== this.wanted) return;
     const openSections = [...this.reply.querySelectorAll('details')].map((each) => each.open);
     this.charts.innerHTML = found.charts;
     this.reply.innerHTML = found.reply;
     this.replyTitle.hidden = !found.reply;
+    if (this.place) {
+      // Two panes have the same charts and tables, whose names must differ.
+      this.root.querySelectorAll('.mt-runs-facts :is(section, [role=region])[aria-label]').forEach((each) => {
+        each.setAttribute('aria-label', `${each.getAttribute('aria-label')}${this.place}`);
+      });
+    }
     [...this.reply.querySelectorAll('details')].forEach((each, at) => { each.open = Boolean(openSections[at]); });
     this.unreadLabel.hidden = !found.can_show_unread;
     this.charts.classList.toggle('unread', this.unread && found.can_show_unread);

@@ -11,7 +11,7 @@ import openenv_kit.environment as kit
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.page.components.forms import convert_filled_fields_to_arguments, form_html
 from openenv_kit.page.environment_view import get_environment_view_or_default
-from openenv_kit.page.tabs import episodes
+from openenv_kit.page.tabs import start_form
 from support import tiny_environment
 from support.tiny_environment import Tiny
 
@@ -47,7 +47,7 @@ def test_a_reset_is_read_from_the_form(tiny: Tiny) -> None:
     scenes = get_environment_view_or_default()
 
     def read(form: str, **values: Any) -> dict[str, Any]:
-        return episodes.reset_from_form(scenes, form, values)
+        return start_form.reset_from_form(scenes, form, values)
 
     assert read("named", task="seven", seed="") == {"task_id": "seven", "number": 7}
     drawn = {"task_id": "train-2", "number": 2}

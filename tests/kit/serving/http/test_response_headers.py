@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from starlette.testclient import TestClient
 
@@ -36,7 +38,7 @@ def test_every_answer_forbids_guessing_types_and_telling_addresses() -> None:
     for answer in answers:
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["referrer-policy"] == "same-origin"
-        assert policy_of(answer)["default-src"] in (["'none'"], ["'self'"])
+        assert policy_of(answer)["default-src"] == ["'none'"]
 
 
 def test_only_the_page_may_be_embedded_by_spaces_and_allowed_origins() -> None:
@@ -47,3 +49,20 @@ def test_only_the_page_may_be_embedded_by_spaces_and_allowed_origins() -> None:
             assert ancestors == ["'self'", *spaces, "https://lab.example"]
         for path in ("/docs", "/health"):
             assert policy_of(client.get(path))["frame-ancestors"] == ["'none'"]
+
+
+def test_page_runs_only_its_own_scripts_and_those_with_the_nonce_of_the_response() -> None:
+    nonces = set()
+    with client_of() as client:
+        for _ in range(2):
+            answer = client.get("/web/")
+            policy = policy_of(answer)
+            own, nonce, evaluation = policy["script-src"]
+            assert (own, evaluation) == ("'self'", "'unsafe-eval'")
+            assert policy["connect-src"] == ["'self'"]
+            value = nonce.removeprefix("'nonce-").removesuffix("'")
+            scripts = re.findall("<script[^>]*>", answer.text)
+            assert scripts
+            assert [tag for tag in scripts if f'nonce="{value}"' not in tag] == []
+            nonces.add(value)
+    assert len(nonces) == 2

@@ -1,0 +1,188 @@
+"""The selected day: what stands out, its hours and the shape of its funnel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import NamedTuple
+
+from metric_tracker_rl.engine.definitions.funnel import HOURS_PER_DAY
+from metric_tracker_rl.page.charts import list_counts, list_rates
+from metric_tracker_rl.page.known_values import KnownValues
+from metric_tracker_rl.page.verdicts import RowVerdict
+from openenv_kit.page.components.bar_chart import (
+    BarChart,
+    ComparedBar,
+    bar_chart_html,
+    compared_bars_html,
+)
+from openenv_kit.page.components.elements import button_html, format_short_date, humanize
+from openenv_kit.page.components.grid import GLYPHS, verdict_class
+
+MAX_DIFFERENCES = 5
+"""Number of differences that are listed if the normal range is not known."""
+
+
+class Selection(NamedTuple):
+    """Selected day, and the column of the series in whose chart it was selected."""
+
+    column: int
+    day: int
+
+
+class OutstandingValue(NamedTuple):
+    """A value of a day that stands out.
+
+    Attributes:
+        column: column of the series.
+        label: name of the series.
+        text: value and difference from the usual value.
+        sign: ▲ above the normal range, ▼ below it, or another mark.
+    """
+
+    column: int
+    label: str
+    text: str
+    sign: str
+
+
+def parse_selection(known_values: KnownValues, selection: str) -> Selection | None:
+    """Parse a selection such as `3/2024-05-01`; return None if the episode has no such day."""
+    column, _, date = selection.partition("/")
+    day = known_values.find_day_index(date)
+    is_column = column.isdecimal() and int(column) < known_values.funnel.columns.excess.stop
+    return Selection(int(column), day) if is_column and day is not None else None
+
+
+def list_outstanding_values(known_values: KnownValues, day: int) -> list[OutstandingValue]:
+    """Return the values of a day that are outside their normal range, in funnel order.
+
+    If the normal range is not known, the largest relative differences are returned.
+    """
+    found: list[tuple[float, OutstandingValue]] = []
+    for series in (*list_counts(known_values.funnel), *list_rates(known_values.funnel)):
+        deviation = known_values.compute_deviation(day, series.column)
+        if not deviation:
+            continue
+        multiple = known_values.compute_threshold_multiple(day, series.column)
+        if multiple is not None and abs(multiple) < 1.0:
+            continue
+        value = known_values.values.get((day, series.column))
+        text = "" if value is None else f"{series.format_value(value)}, "
+        text += f"{100 * deviation:+.0f} %".replace("-", "−")
+        sign = "▲" if deviation > 0 else "▼"
+        found.append((abs(deviation), OutstandingValue(series.column, series.label, text, sign)))
+    if known_values.thresholds is None:
+        largest = sorted(found, key=lambda each: -each[0])[:MAX_DIFFERENCES]
+        found = [each for each in found if each in largest]
+    return [value for _, value in found] + _list_outstanding_shares(known_values, day)
+
+
+def _list_outstanding_shares(known_values: KnownValues, day: int) -> list[OutstandingValue]:
+    """Return the daytime share and the impossible counts of a day, if they stand out."""
+    columns = known_values.funnel.columns
+    found = []
+    if columns.has_daytime_share:
+        share = columns.daytime_share
+        multiple = known_values.compute_threshold_multiple(day, share)
+        deviation = known_values.compute_deviation(day, share)
+        if multiple is not None and deviation is not None and abs(multiple) >= 1.0:
+            text = f"{100 * deviation:+.1f} points".replace("-", "−")
+            sign = "▲" if deviation > 0 else "▼"
+            found.append(OutstandingValue(share, "daytime share", text, sign))
+    for pair, name in enumerate(known_values.funnel.quality_check_names):
+        column = columns.excess_column_of_pair(pair)
+        excess = known_values.values.get((day, column))
+        if excess:
+            below, _, above = humanize(name).partition(" lte ")
+            text = f"{excess:,.0f} events too many"
+            found.append(OutstandingValue(column, f"{below} exceed {above}", text, "!"))
+    return found
+
+
+def outstanding_values_html(
+    known_values: KnownValues, day: int, verdicts: Sequence[RowVerdict], *, may_report: bool
+) -> str:
+    """Return the list of a day's outstanding values, each with a button that drafts a row.
+
+    Args:
+        known_values: values that may be shown.
+        day: index of the day.
+        verdicts: verdicts about the report; empty until the episode ends.
+        may_report: whether rows can be drafted.
+    """
+    date = known_values.dates[day]
+    outcomes = {verdict.column: verdict for verdict in verdicts if verdict.day == day}
+    lines = ""
+    for value in list_outstanding_values(known_values, day):
+        button = ""
+        if may_report:
+            hint = f"Report {value.label} on {format_short_date(date)}"
+            event_value = f"{value.column}/{date}"
+            button = button_html("draft", event_value, "Report this", hint=hint)
+        verdict = outcomes.get(value.column)
+        if verdict:
+            button = (
+                f'<b class="{verdict_class(verdict.kind)}">{GLYPHS[verdict.kind]} '
+                f"{escape(verdict.outcome)}</b>"
+            )
+        lines += (
+            f'<li><i aria-hidden="true">{value.sign}</i><span><b>{escape(value.label)}</b> '
+            f"{escape(value.text)}</span>{button}</li>"
+        )
+    calendar = "".join(
+        f"<li><i>⚑</i><span>Planned: {escape(title)}</span></li>"
+        for title in known_values.calendar.get(day, ())
+    )
+    if lines or calendar:
+        return f'<ul class="mt-outstanding">{lines}{calendar}</ul>'
+    if any(known == day for known, _ in known_values.values):
+        return '<p class="mt-hint">Everything read of this day is inside its normal range.</p>'
+    return '<p class="mt-hint">Nothing of this day has been read yet.</p>'
+
+
+def hours_html(known_values: KnownValues, selection: Selection) -> str:
+    """Return the hours of the selected day, of the stage whose chart is selected."""
+    funnel = known_values.funnel
+    day, stages = selection.day, funnel.event_count_names
+    stage = selection.column if selection.column < len(stages) else 0
+    date = format_short_date(known_values.dates[day])
+    hours = [hour for hour in range(HOURS_PER_DAY) if (day, hour) in known_values.hours]
+    if not hours:
+        return (
+            f"<h2>Hours of {escape(date)}</h2>"
+            '<p class="mt-hint">The hours of this day have not been read.</p>'
+        )
+    columns = funnel.columns
+    daytime: range = range(0)
+    note = ""
+    if columns.has_daytime_share and stage == 0:
+        daytime = range(*funnel.daytime_hours)
+        share = known_values.values.get((day, columns.daytime_share))
+        usual = known_values.find_baseline(day, columns.daytime_share)
+        if share is not None:
+            note = f"Daytime share {100 * share:.1f} %"
+            note += f", usual {100 * usual:.1f} %." if usual is not None else "."
+    chart = BarChart(
+        title=f"{humanize(stages[stage])} per hour",
+        labels=[f"{hour}:00" for hour in hours],
+        values=[float(known_values.hours[day, hour][stage]) for hour in hours],
+        format_value=lambda value: f"{value:,.0f}",
+        emphasized=[index for index, hour in enumerate(hours) if hour in daytime],
+        emphasis="daytime" if daytime else "",
+        note=note,
+        label_name="hour",
+    )
+    return f"<h2>Hours of {escape(date)}</h2>{bar_chart_html(chart)}"
+
+
+def funnel_shape_html(known_values: KnownValues, day: int) -> str:
+    """Return the day's counts by stage against their usual values."""
+    bars = []
+    for series in list_counts(known_values.funnel):
+        value = known_values.values.get((day, series.column))
+        usual = known_values.find_baseline(day, series.column)
+        text = "–" if value is None else series.format_value(value)
+        bars.append(ComparedBar(series.label, value, usual, text))
+    title = f"Funnel on {format_short_date(known_values.dates[day])} against usual"
+    return compared_bars_html(title, bars, "The counts of this day have not been read.")

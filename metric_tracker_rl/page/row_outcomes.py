@@ -1,0 +1,73 @@
+"""What became of each expected and each reported row of a recorded rollout, with its step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from metric_tracker_rl.page.known_values import DayAndColumn, KnownValues
+from metric_tracker_rl.page.verdicts import RowVerdict, judge_submitted_and_missing_rows
+from metric_tracker_rl.page.visible_state import (
+    PlaybackSteps,
+    list_submitted_rows_of_graded_report,
+    rebuild_episode_from_reset_arguments,
+)
+from metric_tracker_rl.page.words import name_of_entity
+from openenv_kit.page.components.elements import format_short_date
+from openenv_kit.page.components.grid import CellVerdict
+from openenv_kit.page.row_outcomes import RowOutcome
+
+
+def list_row_outcomes(steps: PlaybackSteps, reset: Mapping[str, Any]) -> list[RowOutcome]:
+    """Return the outcome of each row of a rollout, which may have ended without a report.
+
+    Args:
+        steps: the reset and all steps.
+        reset: reset arguments, from which the expected rows are generated again.
+    """
+    view = rebuild_episode_from_reset_arguments(reset)
+    report_step = _find_last_graded_step(steps)
+    submitted = (
+        list_submitted_rows_of_graded_report(view, steps[report_step]) if report_step else ()
+    )
+    first_steps = _find_first_step_of_each_value(steps)
+    verdicts = judge_submitted_and_missing_rows(submitted, view.episode, read_values=first_steps)
+    return [_build_outcome(verdict, first_steps, report_step) for verdict in verdicts]
+
+
+def _build_outcome(
+    verdict: RowVerdict, first_steps: Mapping[DayAndColumn, int], report_step: int | None
+) -> RowOutcome:
+    is_missing = verdict.kind == CellVerdict.MISSING
+    read_step = first_steps.get((verdict.day, verdict.column))
+    sentence = verdict.sentence
+    if is_missing:
+        sentence = "Its value was in the reply." if verdict.is_read else ""
+    date, name = format_short_date(verdict.row.date), name_of_entity(verdict.row.as_dict())
+    return RowOutcome(
+        title=f"{date}, {name}",
+        outcome=verdict.outcome,
+        is_good=verdict.kind == CellVerdict.MATCHED,
+        step=read_step if is_missing else report_step,
+        sentence=sentence,
+    )
+
+
+def _find_last_graded_step(steps: PlaybackSteps) -> int | None:
+    graded = [
+        number for number, step in enumerate(steps) if step.observation.get("reward_breakdown")
+    ]
+    return graded[-1] if graded else None
+
+
+def _find_first_step_of_each_value(steps: PlaybackSteps) -> dict[DayAndColumn, int]:
+    """Return the number of the step whose reply was the first to contain each value."""
+    known_values = KnownValues(steps[0].observation["config"])
+    first_steps: dict[DayAndColumn, int] = {}
+    for number, step in enumerate(steps):
+        analysis = step.observation.get("analysis_result")
+        if analysis:
+            known_values.add_values_of_tool_result(analysis)
+        for place in known_values.values:
+            first_steps.setdefault(place, number)
+    return first_steps

@@ -1,0 +1,196 @@
+"""Verdicts on submitted and missing rows, shown after the end of an episode."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from metric_tracker_rl.engine.definitions.entity_types import DATA_QUALITY, HOURLY_MIX
+from metric_tracker_rl.engine.definitions.report_row import (
+    GRADED_NAME_FIELDS,
+    NUMBER_FIELDS,
+    ReportRow,
+)
+from metric_tracker_rl.engine.episode.episode import FunnelEpisode
+from metric_tracker_rl.engine.grading.grader import is_within_value_tolerance
+from metric_tracker_rl.engine.report.parse_report import parse_report
+from metric_tracker_rl.page.known_values import DayAndColumn
+from metric_tracker_rl.page.words import name_of_entity
+from openenv_kit.errors import ReportError
+from openenv_kit.page.components.elements import humanize
+from openenv_kit.page.components.grid import CellVerdict
+
+NEVER_READ, NOT_REPORTED = "never read", "read but not reported"
+OUTCOME_TEXT: dict[CellVerdict, str] = {
+    CellVerdict.MATCHED: "found",
+    CellVerdict.WRONG_FIELD: "wrong field",
+    CellVerdict.CONSEQUENCE: "consequence reported instead",
+    CellVerdict.EXTRA: "extra",
+    CellVerdict.MISSING: NOT_REPORTED,
+}
+"""Outcome of a row in words, by kind of verdict."""
+
+
+@dataclass(frozen=True)
+class RowVerdict:
+    """Verdict on a submitted or missing row.
+
+    Attributes:
+        kind: kind of the verdict, such as matched or extra.
+        row: the submitted row, or the expected row if it was not submitted.
+        day: index of the row's date.
+        column: column of the row's entity in the daily series.
+        sentence: explanation of the verdict in one sentence.
+        is_read: whether a reply contained the row's value.
+    """
+
+    kind: CellVerdict
+    row: ReportRow
+    day: int
+    column: int
+    sentence: str
+    is_read: bool = True
+
+    @property
+    def outcome(self) -> str:
+        """Outcome in words, such as "found" or "never read"."""
+        if self.kind == CellVerdict.MISSING and not self.is_read:
+            return NEVER_READ
+        return OUTCOME_TEXT[self.kind]
+
+
+def judge_submitted_and_missing_rows(
+    submitted_rows: Sequence[Any],
+    episode: FunnelEpisode,
+    read_values: Container[DayAndColumn] | None = None,
+) -> list[RowVerdict]:
+    """Return a verdict for each submitted and each missing row, sorted by date.
+
+    Invalid rows are skipped. Of several rows with the same key, only the first gets a verdict.
+
+    Args:
+        submitted_rows: rows of the submitted report.
+        episode: the finished episode, with its expected rows.
+        read_values: days and columns of the values that a reply contained; None if all were read.
+    """
+    expected_by_key = {row.key: row for row in episode.expected_rows}
+    try:
+        valid_rows = parse_report(list(submitted_rows), episode).valid_rows
+    except ReportError:
+        valid_rows = ()
+    submitted_by_key = {row.key: row for row in reversed(valid_rows)}
+    verdicts = [
+        _judge_submitted_row(row, expected_by_key.get(key), episode)
+        for key, row in submitted_by_key.items()
+    ]
+    verdicts += [
+        _create_verdict(
+            CellVerdict.MISSING, row, "This row was expected and not reported.", episode
+        )
+        for key, row in expected_by_key.items()
+        if key not in submitted_by_key
+    ]
+    if read_values is not None:
+        verdicts = [
+            replace(verdict, is_read=(verdict.day, verdict.column) in read_values)
+            for verdict in verdicts
+        ]
+    return sorted(verdicts, key=lambda verdict: (verdict.day, verdict.column))
+
+
+def _judge_submitted_row(
+    submitted_row: ReportRow, expected_row: ReportRow | None, episode: FunnelEpisode
+) -> RowVerdict:
+    if expected_row is None:
+        return _judge_unexpected_row(submitted_row, episode)
+    wrong = [
+        name
+        for name in GRADED_NAME_FIELDS
+        if getattr(submitted_row, name) != getattr(expected_row, name)
+    ]
+    wrong += [
+        name
+        for name in NUMBER_FIELDS
+        if not is_within_value_tolerance(getattr(submitted_row, name), getattr(expected_row, name))
+    ]
+    if not wrong:
+        return _create_verdict(
+            CellVerdict.MATCHED, submitted_row, "Expected, and every field is right.", episode
+        )
+    names = " and ".join(humanize(name) for name in wrong)
+    verb = "is" if len(wrong) == 1 else "are"
+    return _create_verdict(
+        CellVerdict.WRONG_FIELD, submitted_row, f"Expected, but its {names} {verb} wrong.", episode
+    )
+
+
+def _judge_unexpected_row(row: ReportRow, episode: FunnelEpisode) -> RowVerdict:
+    """Return the verdict on a row that the reporting policy does not ask for.
+
+    The row is a consequence if its series is flagged and the day has a root. Otherwise it is an
+    extra row.
+    """
+    series, day = episode.series, episode.day_by_date[row.date]
+    column = episode.config.funnel_with_policy_daytime.columns.get_column_of_entity(
+        row.entity_type, row.entity_name
+    )
+    if day not in series.days_past_threshold_by_column[column]:
+        return _create_verdict(
+            CellVerdict.EXTRA, row, "It is within its threshold on this day.", episode
+        )
+    explained = series.explained
+    is_explainable = not series.funnel.columns.is_excess_column(column)
+    if explained is not None and is_explainable and explained[day, column]:
+        return _create_verdict(CellVerdict.EXTRA, row, "The public calendar explains it.", episode)
+    roots = [root for root in episode.expected_rows if root.date == row.date]
+    if not roots:
+        return _create_verdict(
+            CellVerdict.EXTRA, row, "The reporting policy asks for no row on this day.", episode
+        )
+    root = name_of_entity(find_most_likely_root(row, roots, episode).as_dict())
+    return _create_verdict(
+        CellVerdict.CONSEQUENCE, row, f"Consequence of {root}: only the root is reported.", episode
+    )
+
+
+def _create_verdict(
+    kind: CellVerdict, row: ReportRow, sentence: str, episode: FunnelEpisode
+) -> RowVerdict:
+    column = episode.config.funnel_with_policy_daytime.columns.get_column_of_entity(
+        row.entity_type, row.entity_name
+    )
+    return RowVerdict(kind, row, episode.day_by_date[row.date], column, sentence)
+
+
+def find_most_likely_root(
+    row: ReportRow, roots: Sequence[ReportRow], episode: FunnelEpisode
+) -> ReportRow:
+    """Return the root that most likely caused a row.
+
+    Impossible counts have priority, followed by the nearest root upstream of the row in the funnel
+    and then by the nearest root downstream, because a wrongly counted stage also changes the rates
+    into and out of this stage.
+    """
+    stage = _find_first_affected_stage_index(row.entity_type, row.entity_name, episode)
+
+    def sort_key(root: ReportRow) -> tuple[bool, bool, int]:
+        root_stage = _find_first_affected_stage_index(root.entity_type, root.entity_name, episode)
+        return root.entity_type != DATA_QUALITY, root_stage > stage, abs(stage - root_stage)
+
+    return min(roots, key=sort_key)
+
+
+def _find_first_affected_stage_index(
+    entity_type: str, entity_name: str, episode: FunnelEpisode
+) -> int:
+    """Return the index of the first stage that a change of an entity affects."""
+    funnel = episode.config.funnel_with_policy_daytime
+    if entity_type == HOURLY_MIX:
+        return 0
+    position = funnel.entity_names_by_type[entity_type].index(entity_name)
+    if entity_name in funnel.event_count_names:
+        return position
+    if entity_name in funnel.composite_rate_names:
+        return funnel.composite_ends[position - len(funnel.step_rate_names)]
+    return position + 1

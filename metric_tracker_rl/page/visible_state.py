@@ -1,0 +1,99 @@
+"""What the page may show of an episode: values from replies and, after the end, the verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from metric_tracker_rl.engine.configuration.play_rules import FULL_FEEDBACK
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
+from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series_by_id
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
+from metric_tracker_rl.own_metrics.investigate import TableInvestigation
+from metric_tracker_rl.page.known_values import KnownValues
+from metric_tracker_rl.page.verdicts import (
+    RowVerdict,
+    judge_submitted_and_missing_rows,
+)
+from openenv_kit.page.playback import PlaybackStep
+from openenv_kit.reset_arguments import TABLE
+
+PlaybackSteps = Sequence[PlaybackStep]
+
+
+class VisibleState(NamedTuple):
+    """Values and verdicts of an episode that the page may show.
+
+    Attributes:
+        known_values: values that may be shown.
+        verdicts: verdicts about the report. The tuple is empty until the episode ends.
+        is_complete: whether the page may show all values and verdicts.
+    """
+
+    known_values: KnownValues
+    verdicts: tuple[RowVerdict, ...]
+    is_complete: bool
+
+
+def collect_known_values_from_replies(steps: PlaybackSteps) -> KnownValues:
+    """Return the values in the replies of an episode."""
+    known_values = KnownValues(steps[0].observation["config"])
+    for step in steps:
+        analysis = step.observation.get("analysis_result")
+        known_values.latest = set()
+        if analysis:
+            known_values.add_values_of_tool_result(analysis)
+    return known_values
+
+
+def may_reveal_answers(steps: PlaybackSteps) -> bool:
+    """Return whether an episode has ended and was played with full feedback."""
+    feedback = steps[0].observation["config"].get("feedback", FULL_FEEDBACK)
+    return bool(steps[-1].observation.get("done")) and feedback == FULL_FEEDBACK
+
+
+def rebuild_episode_from_reset_arguments(reset: Mapping[str, Any]) -> EpisodeView:
+    """Generate an episode with its labels again from its reset arguments.
+
+    Call this function only after the episode has ended, because the labels are the answers.
+    """
+    table = reset.get(TABLE.name)
+    if isinstance(table, TableInvestigation):
+        return table.view
+    session = EpisodeSession()
+    session.reset(**reset)
+    return session.running_view
+
+
+def collect_values_and_verdicts_to_show(
+    steps: PlaybackSteps, reset: Mapping[str, Any]
+) -> VisibleState:
+    """Return the values that the player has seen or, after the episode, all values and verdicts."""
+    if not may_reveal_answers(steps):
+        return VisibleState(collect_known_values_from_replies(steps), (), is_complete=False)
+    view = rebuild_episode_from_reset_arguments(reset)
+    all_values = KnownValues.from_episode(view.episode, view.public_config)
+    read_values = collect_known_values_from_replies(steps).values
+    all_values.unread = frozenset(all_values.values.keys() - read_values.keys())
+    verdicts = judge_submitted_and_missing_rows(
+        list_submitted_rows_of_graded_report(view, steps[-1]),
+        view.episode,
+        read_values=read_values,
+    )
+    return VisibleState(all_values, tuple(verdicts), is_complete=True)
+
+
+def list_submitted_rows_of_graded_report(view: EpisodeView, step: PlaybackStep) -> Sequence[Any]:
+    """Return all rows of a graded report, including the rows that were submitted by id.
+
+    The result is empty if the step was not graded.
+    """
+    if not step.observation.get("reward_breakdown"):
+        return ()
+    submitted = step.observation.get("submitted_rows")
+    if submitted is not None:
+        return list(submitted)
+    arguments: Mapping[str, Any] = step.action.get("analysis_args") or {}
+    flagged_series = list_flagged_series_by_id(view.episode)
+    named = [flagged_series[number - 1].row.as_dict() for number in arguments.get("ids") or ()]
+    return [*named, *(arguments.get("rows") or step.action.get("classifications") or ())]

@@ -1,0 +1,143 @@
+"""The funnel's words in the debugger: first screen, groups of tools, reasons and rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from metric_tracker_rl.engine.configuration.episode_config import FUNNELS
+from metric_tracker_rl.engine.definitions.entity_types import (
+    CONVERSION_RATE,
+    DATA_QUALITY,
+    EVENT_COUNT,
+    FUNNEL_STEP,
+    HOURLY_MIX,
+)
+from metric_tracker_rl.engine.definitions.funnel import Funnel
+from openenv_kit.page.components.elements import humanize
+
+HEADLINE = "Can an AI agent find what broke in this app’s numbers?"
+SENTENCES = (
+    "Each episode is four weeks of data from a simulated ordering app in which something went "
+    "wrong: customers were lost at a step, events went missing, traffic fell.",
+    "The player, a language model or you, looks at the data with analysis tools, one call per "
+    "step, and hands in a report: which number broke, and on which day.",
+    "The report is scored from 0 to 1: causes earn points, their mere consequences cost points, "
+    "and models are trained and ranked on that score.",
+)
+
+TOOL_GROUPS: Mapping[str, Sequence[str]] = {
+    "Read data": (
+        "show_raw_data",
+        "rows_for_date",
+        "hourly_rows_for_date",
+        "list_dates",
+        "day",
+        "hours",
+    ),
+    "Compare with usual": (
+        "get_metric_median",
+        "compare_count_to_median",
+        "compare_rate_to_median",
+        "get_metric_std_dev_from_median",
+        "detect_funnel_break",
+    ),
+    "Find candidates": (
+        "list_suspicious_dates",
+        "scan",
+        "check_impossible_counts",
+        "get_rows_with_abs_diff_from_median_gt",
+        "get_median_filter_rows",
+        "payload_generator",
+        "get_rate_drop_from_median_rows",
+        "get_rate_spike_from_median_rows",
+        "get_absolute_drop_in_event_count_rows",
+        "get_absolute_spike_in_event_count_rows",
+        "get_funnel_break_rows",
+        "get_hourly_traffic_mix_shift_rows",
+        "get_instrumentation_data_quality_issue_rows",
+    ),
+    "Rules and calendar": (
+        "task_overview",
+        "overview",
+        "list_entities",
+        "list_calendar",
+        "calendar",
+    ),
+    "Check the report": ("preview_submission",),
+}
+"""Names of the tools by group, in the order in which a player needs them."""
+
+REASON_BY_TOOL: Mapping[str, str] = {
+    "task_overview": "The rules first: thresholds decide what counts as outside the normal range.",
+    "overview": "The rules first: they state which rate to report for a slow leak.",
+    "get_metric_median": "A number is high or low only against its usual value.",
+    "list_suspicious_dates": "The ranking of dates shows which days are worth a look.",
+    "get_hourly_traffic_mix_shift_rows": "On some day the hours moved: read by how much.",
+    "list_calendar": "A planned event explains some changes; those are not reported.",
+    "calendar": "A planned event explains some changes; those are not reported.",
+    "check_impossible_counts": "A later stage counted more events than the one before it. Such a "
+    "day has rows of this kind only.",
+    "rows_for_date": "This day is outside its normal range: read which stage moved first.",
+    "scan": "The scan lists everything outside its normal range, causes and consequences alike.",
+    "show_raw_data": "All daily counts at once show where a line leaves its usual level.",
+    "hourly_rows_for_date": "The hours of a day show shifted traffic and impossible counts.",
+    "day": "The counts of this day show which stage moved first.",
+    "hours": "The hours of a day show shifted traffic and impossible counts.",
+}
+"""Reason for a suggested call, by tool."""
+OTHER_REASON = "The reporting policy needs this before the report is complete."
+
+
+def explain_rule_of_row(row: Mapping[str, Any], funnel: Funnel) -> str:
+    """Return the rule of the reporting policy that asks for a row, in one sentence."""
+    kind, name = str(row.get("entity_type")), str(row.get("entity_name"))
+    if kind == DATA_QUALITY:
+        return "Rule 1: a later stage counted more events than the stage before it."
+    if kind == HOURLY_MIX:
+        return "Rule 2: the share of events in the daytime left its normal range."
+    if kind == EVENT_COUNT and name == funnel.event_count_names[0]:
+        return "Rule 6: traffic moved. Later counts only follow it."
+    if kind == EVENT_COUNT:
+        return (
+            "Rule 3: only this stage lost or doubled events, so the rates into and out of it moved "
+            "in opposite directions."
+        )
+    if kind == FUNNEL_STEP:
+        return "Rule 4: customers were lost at this step. Later counts only follow it."
+    if kind == CONVERSION_RATE and name in funnel.composite_rate_names:
+        return "Rule 5: a slow leak. No single step is outside its range, but their product is."
+    return "Rule 4: this step moved, while the stage above it stayed inside its normal range."
+
+
+def name_of_entity(row: Mapping[str, Any]) -> str:
+    """Return a readable name of a row's entity, such as "menu open → product added to cart"."""
+    name = str(row.get("entity_name", ""))
+    if name in _RATE_LABELS:
+        return _RATE_LABELS[name]
+    if row.get("entity_type") == DATA_QUALITY:
+        below, _, above = humanize(name).partition(" lte ")
+        return f"more {below} than {above}"
+    return humanize(name).replace(":", ": ")
+
+
+def label_rates(funnel: Funnel) -> list[str]:
+    """Return a readable name of each conversion rate, in column order."""
+    events = [humanize(stage.event) for stage in funnel.stages]
+    return [f"{events[below]} → {events[above]}" for above, below in funnel.rate_stage_indices]
+
+
+def _label_rates_and_steps_by_name(funnel: Funnel) -> dict[str, str]:
+    labels = label_rates(funnel)
+    # Funnel steps have the order of the step rates, which come first among the rates.
+    return {
+        **dict(zip(funnel.funnel_step_names, labels, strict=False)),
+        **dict(zip(funnel.conversion_rate_names, labels, strict=True)),
+    }
+
+
+_RATE_LABELS = {
+    name: label
+    for funnel in FUNNELS.values()
+    for name, label in _label_rates_and_steps_by_name(funnel).items()
+}

@@ -1,0 +1,41 @@
+"""Starts a visitor's episode and makes the opening calls of its environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from openenv_kit.errors import KitError
+from openenv_kit.page.environment_view import EnvironmentView
+from openenv_kit.page.visitor import Visitor
+from openenv_kit.reply import ReplyStatus
+
+MAX_OPENING_CALLS = 5
+"""Maximum number of calls that the page makes by itself after a reset."""
+
+
+def begin_episode(
+    environment_view: EnvironmentView, visitor: Visitor, reset: Mapping[str, Any]
+) -> None:
+    """Start an episode and make the opening calls, unless the visitor has switched them off."""
+    reply = visitor.start_episode(**reset)
+    if reply["status"] != ReplyStatus.ERROR and visitor.may_read_data:
+        make_opening_calls(environment_view, visitor)
+
+
+def make_opening_calls(environment_view: EnvironmentView, visitor: Visitor) -> None:
+    """Make the environment's opening calls as steps of the episode, and select an item.
+
+    The calls stop at the first rejected one, because the later ones depend on the earlier ones.
+    """
+    for _ in range(MAX_OPENING_CALLS):
+        call = environment_view.next_opening_call(visitor.playback_steps)
+        if call is None or visitor.is_done or visitor.problem:
+            break
+        try:
+            visitor.call_tool(call.tool, call.arguments)
+        except KitError as problem:
+            visitor.problem = str(problem)
+    visitor.opening_step_count = visitor.step_count
+    if not visitor.selection:
+        visitor.selection = environment_view.initial_selection(visitor.playback_steps)
