@@ -35,9 +35,10 @@ CHROMIUM_FLAGS = [
     "--disable-background-networking",
 ]
 SCREEN_HEIGHT_PX = 900
-STEP_BUTTON = "#mt-scene [data-value=on]"
-WATCH_BUTTON = "[data-form=policy] [data-send]"
-READY_SELECTOR = ":is(#mt-opening h2, #mt-status b)"
+STEP_BUTTON, STEP_TITLE = "#mt-runs [name=earlier]", ".mt-runs-facts > header h3"
+STEP_CONTENT = ".mt-runs-reply"
+ROLLOUT_LINK = ".mt-runs-rows a"
+READY_SELECTOR = ":is(#mt-first h2, .mt-budget)"
 """Matches once the first reply is shown. From then on the page can be used."""
 QUIET_S = 2.0
 """Time without received data after which the first load counts as complete."""
@@ -77,7 +78,7 @@ class PageVisit:
         shift: sum of all layout shifts not caused by a click, over every tab.
         cold_s: seconds until the page can be used.
         warm_s: seconds until the page can be used on the second visit, with scripts in the cache.
-        redraw_ms: median time from a click on Step to the drawn reply, over a watched episode.
+        redraw_ms: median time from a click on a step to its drawn reply, over a rollout.
     """
 
     first_kb: float
@@ -216,16 +217,14 @@ def _measure_open_s(page: Page, url: str) -> float:
 
 
 def _measure_redraw_ms(page: Page) -> float:
-    """Watch the reference policy. Return the median milliseconds from a click to the reply."""
-    page.get_by_role("tab", name="Watch", exact=True).first.click()
-    page.click(WATCH_BUTTON)
-    page.wait_for_selector("#mt-scene .mt-card", timeout=60_000)
+    """Open a rollout. Return the median milliseconds from a click to the reply of a step."""
+    page.get_by_role("tab", name="Runs", exact=True).first.click()
+    page.locator(ROLLOUT_LINK).last.click()
+    page.wait_for_selector(f"{STEP_CONTENT} > *", timeout=60_000)
     waits = []
-    for _ in range(10):
-        waits.append(page.evaluate(CLICK_AND_WAIT_SCRIPT, [STEP_BUTTON, "#mt-scene"]))
+    while page.text_content(STEP_TITLE) != "What the player had read at the start":
+        waits.append(page.evaluate(CLICK_AND_WAIT_SCRIPT, [STEP_BUTTON, STEP_CONTENT]))
         page.wait_for_timeout(150)
-        if page.locator("#mt-scene .mt-outcome").count():
-            break
     return statistics.median(waits)
 
 

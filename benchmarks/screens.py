@@ -22,12 +22,13 @@ WIDTHS = (390, 1400, 1920)
 THEMES = ("light", "dark")
 SCREEN_HEIGHT_PX = 900
 ENVIRONMENTS = ("metric_tracker_rl", "drilldown", "firewatch")
-GUIDE_BUTTON = ".mt-status > .primary"
+PLAY_BUTTON, SUGGEST_BUTTON = "#mt-first [data-mt=next_episode]", "[data-mt=suggest]"
+ROLLOUT_LINK = ".mt-runs-rows a"
 TAB_SELECTOR = "#mt-tabs > .tab-wrapper [role=tab]"
 SET_DARK_SCRIPT = "dark => document.body.classList.toggle('dark', dark)"
 DOCS_PICTURES = {
     "metric_tracker_rl-opening-1400-light": "debugger-opening",
-    "metric_tracker_rl-watch-1400-dark": "debugger-watch",
+    "metric_tracker_rl-rollout-1400-dark": "debugger-runs",
     "firewatch-opening-1400-dark": "debugger-incident",
 }
 """Names of the pictures in the documentation, by the screenshot that each is made from."""
@@ -50,20 +51,15 @@ def _click_each(page: Page, *selectors: str) -> None:
         page.wait_for_timeout(SETTLE_MS)
 
 
-def _play_with_guide(page: Page) -> None:
-    """Follow the guide for five steps, then watch the reference policy to its end."""
-    _click_each(page, "#mt-opening .primary")
-    for _ in range(5):
-        _click_each(page, GUIDE_BUTTON)
-    _open_tab(page, "Watch")
-    _click_each(page, "[data-form=policy] [data-send]", "#mt-scene [data-value=end]")
+def _start_episode_and_suggest_step(page: Page) -> None:
+    _click_each(page, PLAY_BUTTON, SUGGEST_BUTTON)
 
 
 def take_screenshots(
     folder: Annotated[Path, typer.Argument(help="Folder to write the pictures to.")],
     docs: Annotated[bool, typer.Option(help="Also write the docs' pictures.")] = False,
 ) -> None:
-    """Take a screenshot of every tab of every environment's page."""
+    """Take a screenshot of every tab of every environment's page, and of a rollout."""
     folder.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
@@ -71,13 +67,16 @@ def take_screenshots(
             with serve_page(ROOT, environment) as url:
                 page = browser.new_page(viewport={"width": 1400, "height": SCREEN_HEIGHT_PX})
                 page.goto(url)
-                page.wait_for_selector("#mt-opening h2")
+                page.wait_for_selector(PLAY_BUTTON)
                 page.wait_for_timeout(SETTLE_MS)
                 _take_screenshots_of_tab(page, f"{environment}-opening", folder)
-                _play_with_guide(page)
+                _start_episode_and_suggest_step(page)
                 for tab in page.locator(TAB_SELECTOR).all_inner_texts():
                     _open_tab(page, tab)
                     _take_screenshots_of_tab(page, f"{environment}-{tab.lower()}", folder)
+                _open_tab(page, "Runs")
+                _click_each(page, ROLLOUT_LINK)
+                _take_screenshots_of_tab(page, f"{environment}-rollout", folder)
                 page.close()
         browser.close()
     if docs:

@@ -32,7 +32,15 @@ MIN_NAME_SIMILARITY = 0.55
 
 
 class KitError(Exception):
-    """Base class of all errors that the kit raises deliberately."""
+    """Base class of all errors that the kit raises deliberately.
+
+    They can be pickled, so that a worker process can pass them to the process that started it.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By default, an exception is rebuilt by calling its class with the message alone, which
+        # fails for classes whose constructors take other arguments.
+        return _rebuild_error, (type(self), self.args, vars(self))
 
 
 class ConfigurationError(KitError, ValueError):
@@ -108,6 +116,15 @@ class ModelError(KitError):
     def __init__(self, message: str, *, is_permanent: bool = False) -> None:
         self.is_permanent = is_permanent
         super().__init__(message)
+
+
+def _rebuild_error(
+    error_type: type[KitError], arguments: tuple[Any, ...], attributes: Mapping[str, Any]
+) -> KitError:
+    """Create an unpickled error without calling its constructor."""
+    error = error_type.__new__(error_type, *arguments)
+    vars(error).update(attributes)
+    return error
 
 
 def truncated_repr(value: Any) -> str:

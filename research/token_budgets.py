@@ -23,10 +23,10 @@ from openenv_kit.datasets.split_rows import list_task_rows, reset_arguments_from
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import require_name
 from openenv_kit.rollouts.curriculum import RUNG_LEVEL_NAMES
+from openenv_kit.rollouts.measure_token_budget import compute_token_percentiles
 from openenv_kit.rollouts.token_budgets import (
     DigitTokens,
     TokenBudget,
-    TokenPercentiles,
     find_token_budget,
     get_token_budgets_path,
     write_token_budgets,
@@ -131,9 +131,9 @@ def _build_budget(
         case.level,
         digits,
         len(counts),
-        prompt=percentiles(count.prompt for count in counts),
-        completion=percentiles(count.completion for count in counts),
-        total=percentiles(sum(count) for count in counts),
+        prompt=compute_token_percentiles(count.prompt for count in counts),
+        completion=compute_token_percentiles(count.completion for count in counts),
+        total=compute_token_percentiles(sum(count) for count in counts),
         reset=case.reset,
     )
 
@@ -163,15 +163,6 @@ def _count_tokens_by_digits(texts: Iterable[str], digits: DigitTokens) -> int:
     # The encoding has up to three digits in a token.
     runs = [len(run) for text in texts for run in DIGIT_RUN.findall(text)]
     return grouped_count + sum(length - math.ceil(length / 3) for length in runs)
-
-
-def percentiles(counts: Iterable[int]) -> TokenPercentiles:
-    """Return the median and the 95th percentile by nearest rank."""
-    ordered = sorted(counts)
-    return TokenPercentiles(
-        p50=ordered[math.ceil(0.5 * len(ordered)) - 1],
-        p95=ordered[math.ceil(0.95 * len(ordered)) - 1],
-    )
 
 
 def updated_pages() -> dict[str, str]:

@@ -130,6 +130,7 @@ def build_chart(
         usual=usual if any(value is not None for value in usual) else (),
         ranges=ranges,
         marks=marks | _verdict_marks(series, verdicts),
+        unread_days={day for day in days if (day, series.column) in known_values.unread},
     )
 
 

@@ -150,7 +150,7 @@ def hours_html(known_values: KnownValues, selection: Selection) -> str:
     hours = [hour for hour in range(HOURS_PER_DAY) if (day, hour) in known_values.hours]
     if not hours:
         return (
-            f"<h3>Hours of {escape(date)}</h3>"
+            f"<h2>Hours of {escape(date)}</h2>"
             '<p class="mt-hint">The hours of this day have not been read.</p>'
         )
     columns = funnel.columns
@@ -171,8 +171,9 @@ def hours_html(known_values: KnownValues, selection: Selection) -> str:
         emphasized=[index for index, hour in enumerate(hours) if hour in daytime],
         emphasis="daytime" if daytime else "",
         note=note,
+        label_name="hour",
     )
-    return f"<h3>Hours of {escape(date)}</h3>{bar_chart_html(chart)}"
+    return f"<h2>Hours of {escape(date)}</h2>{bar_chart_html(chart)}"
 
 
 def funnel_shape_html(known_values: KnownValues, day: int) -> str:

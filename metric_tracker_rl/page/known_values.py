@@ -65,6 +65,7 @@ class KnownValues:
         )
         self.values: dict[DayAndColumn, float] = {}
         self.latest: set[DayAndColumn] = set()
+        self.unread: frozenset[DayAndColumn] = frozenset()
         self.hours: dict[DayAndColumn, Sequence[int]] = {}
         self.calendar: dict[int, list[str]] = {}
         self.suspicion: dict[int, float] = {}

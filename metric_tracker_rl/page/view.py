@@ -78,6 +78,10 @@ EXAMPLE_RESET: Mapping[str, Any] = {
     "seed": 34,
 }
 """Episode of the first screen. No button starts it, because the buttons start named tasks."""
+PACKAGED_PRODUCT_FILE = Path(__file__).with_name("flights.toml")
+"""The example's product in an installed package."""
+CHECKOUT_PRODUCT_FILE = Path(__file__).parents[2] / "examples" / "flights" / "flights.toml"
+"""The same file in a checkout."""
 MIN_STEPS_FOR_OPENING_CALLS = 10
 DAILY_LIMIT = 1000
 DAY_CALLS = {
@@ -107,6 +111,9 @@ class FunnelView(EnvironmentView):
     """The funnel's view in the debugger. See `EnvironmentView` for the members."""
 
     style_folder = Path(__file__).parent
+    example_product_file = (
+        PACKAGED_PRODUCT_FILE if PACKAGED_PRODUCT_FILE.is_file() else CHECKOUT_PRODUCT_FILE
+    )
     example_caption = "A finished example. Shaded: normal range. Triangle: a day outside it."
     preview_tool = "preview_submission"
     opening_call_count = 3

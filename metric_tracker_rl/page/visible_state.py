@@ -9,12 +9,14 @@ from metric_tracker_rl.engine.configuration.play_rules import FULL_FEEDBACK
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series_by_id
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
+from metric_tracker_rl.own_metrics.investigate import TableInvestigation
 from metric_tracker_rl.page.known_values import KnownValues
 from metric_tracker_rl.page.verdicts import (
     RowVerdict,
     judge_submitted_and_missing_rows,
 )
 from openenv_kit.page.playback import PlaybackStep
+from openenv_kit.reset_arguments import TABLE
 
 PlaybackSteps = Sequence[PlaybackStep]
 
@@ -55,6 +57,9 @@ def rebuild_episode_from_reset_arguments(reset: Mapping[str, Any]) -> EpisodeVie
 
     Call this function only after the episode has ended, because the labels are the answers.
     """
+    table = reset.get(TABLE.name)
+    if isinstance(table, TableInvestigation):
+        return table.view
     session = EpisodeSession()
     session.reset(**reset)
     return session.running_view
@@ -68,10 +73,12 @@ def collect_values_and_verdicts_to_show(
         return VisibleState(collect_known_values_from_replies(steps), (), is_complete=False)
     view = rebuild_episode_from_reset_arguments(reset)
     all_values = KnownValues.from_episode(view.episode, view.public_config)
+    read_values = collect_known_values_from_replies(steps).values
+    all_values.unread = frozenset(all_values.values.keys() - read_values.keys())
     verdicts = judge_submitted_and_missing_rows(
         list_submitted_rows_of_graded_report(view, steps[-1]),
         view.episode,
-        read_values=collect_known_values_from_replies(steps).values,
+        read_values=read_values,
     )
     return VisibleState(all_values, tuple(verdicts), is_complete=True)
 

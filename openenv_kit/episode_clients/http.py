@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
+from uuid import uuid4
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.episode_clients import retry
@@ -133,6 +134,9 @@ class HttpEpisode:
             ServerFullError: the server has no room, and this client does not wait.
         """
         self._require_server_to_serve_environment()
+        if self._environment.episode_limits.may_omit_episode_id:
+            # Without an id, all clients at one address would share one episode.
+            arguments = {"episode_id": f"client-{uuid4().hex}", **arguments}
         reply = self._send_request_with_retry("/reset", arguments)
         observation = self._parse_observation("/reset", reply)
         # A rejected reset leaves the running episode unchanged.

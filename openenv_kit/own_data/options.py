@@ -13,6 +13,9 @@ from openenv_kit.errors import ConfigurationError, InvalidValueError, find_neare
 
 MAX_LATE_DAYS = 60
 """Largest value of `--late-days`. If counts change for more days, daily data is not usable."""
+MAX_PARQUET_ROWS = 200_000_000
+"""Largest number of rows of a Parquet file. Its size does not limit them, because a column of one
+repeated value takes no space."""
 ENCODINGS = ("utf-8", "utf-16", "latin-1", "cp1252")
 """Encodings that `--encoding` allows."""
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
@@ -71,6 +74,7 @@ class ImportOptions:
         name: name of the product; None to derive it from the name of the file.
         out: file to write; None to derive its name from the product.
         force: whether an existing file is overwritten.
+        max_parquet_rows: largest number of rows of a Parquet file, taken from its footer.
     """
 
     table: Path | None = None
@@ -102,6 +106,7 @@ class ImportOptions:
     name: str | None = None
     out: Path | None = None
     force: bool = False
+    max_parquet_rows: int = MAX_PARQUET_ROWS
 
     def __post_init__(self) -> None:
         """Check each option and the combinations of options.

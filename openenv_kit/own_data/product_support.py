@@ -38,6 +38,20 @@ class LoadedProduct(NamedTuple):
         return {PRODUCT.name: self.name, PRODUCT_DIGEST_COLUMN: self.digest}
 
 
+class ProductLevelState(NamedTuple):
+    """Whether a level of a product can be played.
+
+    Attributes:
+        name: name of the level.
+        is_on: whether it can be played.
+        reason: why it is off; empty if it is on.
+    """
+
+    name: str
+    is_on: bool
+    reason: str = ""
+
+
 class ProductSupport(Protocol):
     """Interface to the products of one environment; part of its member `own_data`.
 
@@ -67,6 +81,13 @@ class ProductSupport(Protocol):
 
         Raises:
             ConfigurationError: no product has this name, or the argument is an invalid product.
+        """
+
+    def list_product_levels(self, value: object) -> Sequence[ProductLevelState]:
+        """Return the levels of the product that the reset argument `product` selects.
+
+        Raises:
+            ConfigurationError: no product has this name, or the product in the argument is wrong.
         """
 
     def get_product_splits(self, name: str) -> Splits:

@@ -31,9 +31,6 @@ from openenv_kit.own_data.text_lines import (
 if TYPE_CHECKING:
     import duckdb
 
-MAX_PARQUET_ROWS = 200_000_000
-"""Largest number of rows of a Parquet file. The limit of its size is not enough, because repeated
-values take almost no space."""
 MAX_QUERY_ROWS = 50_000_000
 
 
@@ -118,7 +115,7 @@ def _open_file(options: ImportOptions, folder: Path) -> Iterator[TableSource]:
     if options.table is None:
         raise TableRefused("No table was given; pass a file, or --sql with --database.")
     if detect_file_kind(options.table) is FileKind.PARQUET:
-        with _open_parquet(options.table, folder) as source:
+        with _open_parquet(options.table, folder, options.max_parquet_rows) as source:
             yield source
     else:
         with _open_text(options.table, options, folder) as source:
@@ -167,7 +164,7 @@ def _open_text(path: Path, options: ImportOptions, folder: Path) -> Iterator[Tab
 
 
 @contextmanager
-def _open_parquet(path: Path, folder: Path) -> Iterator[TableSource]:
+def _open_parquet(path: Path, folder: Path, max_rows: int) -> Iterator[TableSource]:
     source_path = path
     if _has_glob_characters(path):
         source_path = folder / "table.parquet"
@@ -178,9 +175,9 @@ def _open_parquet(path: Path, folder: Path) -> Iterator[TableSource]:
             footer = fetch_row(
                 connection, "SELECT num_rows FROM parquet_file_metadata($1)", [str(source_path)]
             )
-            if footer is not None and footer[0] > MAX_PARQUET_ROWS:
+            if footer is not None and footer[0] > max_rows:
                 raise TableRefused(
-                    f"The table has {footer[0]:,} rows; the limit is {MAX_PARQUET_ROWS:,}; "
+                    f"The table has {footer[0]:,} rows; the limit is {max_rows:,}; "
                     "aggregate it with --sql, by day or hour."
                 )
             relation = connection.read_parquet(str(source_path))

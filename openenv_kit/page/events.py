@@ -34,8 +34,8 @@ PRIVATE_EVENT_OPTIONS: dict[str, Any] = {
 VISITOR_THREADS = CapacityLimiter(40)
 """Limiter of the number of handlers that run at the same time. The limit is Gradio's default."""
 SESSION_EXPIRED_TEXT = (
-    "This page was left alone for too long, or the server was restarted. Reload it: the browser "
-    "kept your episode, and it goes on where you were."
+    "Your session expired, or the server restarted. Reload the page to continue: your episode is "
+    "saved in this browser."
 )
 
 
@@ -204,7 +204,9 @@ async def run_in_thread_one_at_a_time(
     """
     async with visitor.lock:
         if visitor.is_disconnected:
-            raise gr.Error("Nobody is there to read the answer.", print_exception=False)
+            raise gr.Error(
+                "The page was closed before the request finished.", print_exception=False
+            )
         return await to_thread.run_sync(function, visitor, *arguments, limiter=VISITOR_THREADS)
 
 
@@ -216,7 +218,7 @@ def require_unexpired_visitor_state(visitor: Visitor) -> None:
     """
     if not visitor.is_page_loaded:
         raise gr.Error(
-            SESSION_EXPIRED_TEXT, duration=None, title="Forgotten", print_exception=False
+            SESSION_EXPIRED_TEXT, duration=None, title="Session expired", print_exception=False
         )
 
 

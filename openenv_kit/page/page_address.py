@@ -13,11 +13,18 @@ from openenv_kit.page.events import run_or_ask_before_ending_episode
 from openenv_kit.page.visitor import ConfirmationRequired, Visitor
 from openenv_kit.sealed_split import is_sealed_split
 
-READ_ADDRESS_JS = """(state) => {
+READ_ADDRESS_JS = """async (state) => {
   const query = Object.fromEntries(new URLSearchParams(location.search));
-  let kept = '';
+  let [kept, linked] = ['', ''];
   try { kept = sessionStorage.getItem(`mt-play:${location.pathname}`) || ''; } catch { /* none */ }
-  return [state, JSON.stringify({ query, kept })];
+  try {
+    const packed = new URLSearchParams(location.hash.slice(1)).get('play') || '';
+    const text = atob(packed.replaceAll('-', '+').replaceAll('_', '/'));
+    const bytes = Uint8Array.from(text, (each) => each.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('deflate-raw'));
+    if (packed) linked = await new Response(stream).text();
+  } catch { /* the address was cut off */ }
+  return [state, JSON.stringify({ query, kept, linked })];
 }"""
 """Script that runs when the page is loaded.
 
@@ -43,14 +50,25 @@ def restore_or_start_episode_on_page_load(
         ConfirmationRequired: the URL selects another episode than the restored one, or a sealed
             task.
     """
-    query, kept = _parse_browser_state(browser_state_json)
+    query, kept, linked = _parse_browser_state(browser_state_json)
     visitor.close_episode_and_clear()
     visitor.is_page_loaded = True
+    if linked and not kept:
+        # Browsers deny storage to a page in a frame of another site; the address still has the
+        # play.
+        kept = linked
+    back = bool(kept) and visitor.restore_saved_episode(kept, may_submit=kept != linked)
+    if back and linked and not _is_same_play(linked, kept):
+        run_or_ask_before_ending_episode(
+            visitor,
+            "This link opens another one, which",
+            lambda v: v.restore_saved_episode(linked, may_submit=False),
+        )
+        return
     asked = parse_reset_from_query_parameters(environment_view, query)
-    back = bool(kept) and visitor.restore_saved_episode(kept)
     here = build_query_parameters_of_reset(environment_view.environment.name, visitor.reset)
     same = back and all(query.get(name, here[name]) == here[name] for name in EPISODE_PARAMETERS)
-    if asked and is_sealed_split(asked.get("split")):
+    if asked and not same and is_sealed_split(asked.get("split")):
         raise ConfirmationRequired(
             "This link starts a sealed task, and every start is counted.",
             "Start the sealed task",
@@ -70,19 +88,38 @@ def restore_or_start_episode_on_page_load(
 
 
 class _BrowserState(NamedTuple):
-    """Query parameters of the page's URL, and the episode saved in the browser, if any."""
+    """What the browser sends when the page is loaded.
+
+    Attributes:
+        address_parameters: query parameters of the page's URL.
+        saved_episode_json: episode that this browser tab has saved; may be empty.
+        linked_episode_json: episode in the fragment of the URL; may be empty.
+    """
 
     address_parameters: dict[str, str]
     saved_episode_json: str
+    linked_episode_json: str = ""
 
 
 def _parse_browser_state(state_json: object) -> _BrowserState:
     try:
         state = json.loads(str(state_json))
         query = {str(name): str(value) for name, value in state["query"].items()}
-        return _BrowserState(query, str(state["kept"]))
+        return _BrowserState(query, str(state["kept"]), str(state.get("linked", "")))
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return _BrowserState({}, "")
+
+
+def _is_same_play(linked_json: str, saved_json: str) -> bool:
+    """Return whether a linked play is the beginning of the saved one. Damaged links count as it."""
+    try:
+        linked, saved = json.loads(linked_json), json.loads(saved_json)
+        actions = linked["actions"]
+        return bool(
+            linked["reset"] == saved["reset"] and saved["actions"][: len(actions)] == actions
+        )
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return True
 
 
 def reset_of_named_task(environment: Environment, task_name: str) -> Mapping[str, Any]:

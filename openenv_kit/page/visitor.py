@@ -12,10 +12,11 @@ from typing import Any
 from openenv_kit.environment import Environment, Session, get_environment
 from openenv_kit.episode_clients.in_process import InProcessEpisode
 from openenv_kit.episode_clients.protocol import EpisodeClient, ObservationJson
-from openenv_kit.errors import ServerError
+from openenv_kit.errors import KitError, ServerError
 from openenv_kit.page.components.row_editor import EditorRow
 from openenv_kit.page.playback import PlaybackStep
 from openenv_kit.reply import Reply, ReplyStatus
+from openenv_kit.reset_arguments import TABLE
 from openenv_kit.reset_limits import reset_within_server_limits
 from openenv_kit.serving.settings import current_settings
 
@@ -91,6 +92,7 @@ class Visitor:
         self.connect = connect or (lambda: create_limited_in_process_client(self.environment))
         self.lock = asyncio.Lock()
         self._client: EpisodeClient | None = None
+        self._connect_again = self.connect
         self.close_episode_and_clear()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Visitor:
@@ -141,12 +143,28 @@ class Visitor:
         """Task id of the running episode; empty if no episode is running."""
         return str(self.episode_state.get("task_id") or "")
 
+    @property
+    def is_private(self) -> bool:
+        """Whether the episode has numbers of the visitor's own table, so that it is not saved."""
+        return TABLE.name in self.reset
+
     def start_episode(self, /, **reset_arguments: Any) -> ObservationJson:
         """Start an episode and return the reply to the reset.
 
         A rejected reset leaves the running episode unchanged and sets `problem`.
         """
-        link = self.connect()
+        return self.start_episode_through(self.connect, reset_arguments)
+
+    def start_episode_through(
+        self, connect: Callable[[], EpisodeClient], reset_arguments: Mapping[str, Any]
+    ) -> ObservationJson:
+        """Start an episode through another client; see `start_episode`.
+
+        Args:
+            connect: creates the client.
+            reset_arguments: arguments of the reset.
+        """
+        link = connect()
         reply = link.reset(reset_arguments)
         if reply["status"] == ReplyStatus.ERROR:
             link.close()
@@ -154,7 +172,8 @@ class Visitor:
             return reply
         if self._client is not None:
             self._client.close()
-        self._client, self.reset = link, reset_arguments
+        self._client, self.reset = link, dict(reset_arguments)
+        self._connect_again = connect
         self.episode_state = link.state()
         self.playback_steps = [PlaybackStep({}, reply)]
         self.selection, self.report_rows, self.pending_confirmation, self.problem = "", [], None, ""
@@ -188,7 +207,7 @@ class Visitor:
             answer = self._client.step(action)
         except ServerError:  # The server closed the idle session: repeat its steps.
             self._client.close()
-            self._client = self.connect()
+            self._client = self._connect_again()
             self._client.reset(self.reset)
             for frame in self.playback_steps[1:]:
                 self._client.step(frame.action)
@@ -205,10 +224,10 @@ class Visitor:
     def to_saved_json(self) -> str:
         """Return JSON from which `restore_saved_episode` can restore the episode.
 
-        The result is empty if no episode was started, or if the JSON would be longer than
-        `MAX_SAVED_CHARACTERS`.
+        The result is empty if no episode was started, if it is private, or if the JSON would be
+        longer than `MAX_SAVED_CHARACTERS`.
         """
-        if not self.playback_steps:
+        if not self.playback_steps or self.is_private:
             return ""
         score = float(self.last_observation.get("reward") or 0.0)
         text = json.dumps(
@@ -226,11 +245,13 @@ class Visitor:
         )
         return text if len(text) <= MAX_SAVED_CHARACTERS else ""
 
-    def restore_saved_episode(self, saved_json: object) -> bool:
+    def restore_saved_episode(self, saved_json: object, *, may_submit: bool = True) -> bool:
         """Restore an episode from the JSON that the browser has stored.
 
         Args:
             saved_json: result of `to_saved_json`. Any other value is rejected.
+            may_submit: whether actions that end the episode are repeated. They are not if the JSON
+                is from an address, because opening an address must never submit a report.
 
         Returns:
             Whether an episode was restored.
@@ -238,8 +259,8 @@ class Visitor:
         try:
             said = json.loads(str(saved_json))
             reset, actions = dict(said["reset"]), [dict(each) for each in said["actions"]]
-            place, rows = str(said["place"]), [dict(each) for each in said["rows"]]
-            finished = [str(each) for each in said["finished"]]
+            place, rows = str(said.get("place", "")), [dict(each) for each in said.get("rows", ())]
+            finished = [str(each) for each in said.get("finished", ())]
             opening_step_count = int(said.get("opening", 0))
         except (ValueError, TypeError, LookupError, RecursionError):
             return False
@@ -253,7 +274,17 @@ class Visitor:
         for action in actions:
             if self.is_done or self.is_disconnected or time.monotonic() > deadline:
                 break
+            if not may_submit and self._is_final_action(action):
+                break
             self.take_step(action)
         self.selection, self.report_rows, self.problem = place, rows, ""
         self.opening_step_count = opening_step_count
         return True
+
+    def _is_final_action(self, action: Mapping[str, Any]) -> bool:
+        """Return whether an action may end the episode; also if it is malformed."""
+        tools = self.environment.tools
+        try:
+            return tools.find_tool(tools.tool_call_of_action(action).name).is_final
+        except (KitError, TypeError, ValueError, AttributeError, LookupError):
+            return True

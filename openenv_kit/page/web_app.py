@@ -65,10 +65,10 @@ HEAD = """
 ANSWER_SPACE_STATUS_JS = """
 <script>
   // In a Space, Gradio asks another host whether the Space runs. It runs: it has sent this page.
-  const sendRequest = window.fetch;
+  const fetchOfBrowser = window.fetch;
   window.fetch = (target, ...rest) => (String(target).startsWith('https://huggingface.co/api/spaces/')
     ? Promise.resolve(new Response('{"id": "", "runtime": {"stage": "RUNNING"}}'))
-    : sendRequest(target, ...rest));
+    : fetchOfBrowser(target, ...rest));
 </script>
 """
 SOCIAL_META_TAG = re.compile(rb'<meta\s+(?:property="og:|name="twitter:)[^>]*/>\s*')

@@ -9,12 +9,12 @@ thinks before it calls a tool needs more tokens.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from inspect import getfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from openenv_kit.environment import Environment
@@ -29,6 +29,22 @@ class DigitTokens(StrEnum):
     """Up to three digits per token, as in Llama 3 and OpenAI's encodings."""
     SINGLE = "single"
     """One token per digit, as in Qwen, Gemma and SmolLM."""
+
+
+class TextTokenizer(Protocol):
+    """The part of a tokenizer of transformers that is used here."""
+
+    def encode(self, text: str, *, add_special_tokens: bool) -> Sequence[int]:
+        """Return the tokens of a text."""
+
+
+def detect_digit_tokens(tokenizer: TextTokenizer | None) -> DigitTokens:
+    """Return how a tokenizer splits numbers; `GROUPED` if there is no tokenizer."""
+    if tokenizer is None:
+        return DigitTokens.GROUPED
+    digits = "7" * 12
+    token_ids = tokenizer.encode(digits, add_special_tokens=False)
+    return DigitTokens.SINGLE if len(token_ids) >= len(digits) else DigitTokens.GROUPED
 
 
 class TokenPercentiles(NamedTuple):

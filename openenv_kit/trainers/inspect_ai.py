@@ -16,6 +16,7 @@ from openenv_kit.environment import get_environment
 from openenv_kit.errors import ServerError
 from openenv_kit.reply import EVIDENCE_SHARE_KEY
 from openenv_kit.rewards import COMMON_REWARDS
+from openenv_kit.rollouts.token_limits import warn_if_context_too_small
 from openenv_kit.tool import Tool as KitTool
 from openenv_kit.trainers import explain_missing_package
 from openenv_kit.trainers.tool_episode import ToolEpisode
@@ -23,6 +24,7 @@ from openenv_kit.trainers.tool_functions import (
     drop_empty_arguments_added_by_library,
     set_tool_signature,
 )
+from openenv_kit.trainers.truncation import TRUNCATED_METRIC, ends_before_turn_of_model
 
 with explain_missing_package("inspect-ai>=0.3.285,<0.4"):
     from inspect_ai import Task, task
@@ -37,6 +39,9 @@ DEFAULT_EVALUATION_SPLIT = "validation"
 SCORE_KEY, METRICS_KEY, INFO_KEY, SERVER_ERROR_KEY = "score", "metrics", "info", "lost"
 """Keys under which a sample's store holds the results of its episode."""
 
+LIMIT_STOP_REASONS = ("max_tokens", "model_length")
+"""Reasons of Inspect for which a model's output ends at a limit."""
+
 
 @task
 def episodes(
@@ -49,6 +54,7 @@ def episodes(
     reset: dict[str, Any] | None = None,
     level: str | None = None,
     record: str | None = None,
+    context_tokens: int | None = None,
 ) -> Task:
     """Return a task whose samples are episodes of a split, scored by the environment.
 
@@ -63,9 +69,13 @@ def episodes(
         reset: additional arguments of every reset, such as `-T 'reset={"profile": "lean"}'`.
         level: level of the tasks; None for all levels.
         record: folder in which every episode is recorded; None to record nothing.
+        context_tokens: largest number of tokens of a sample, which the model's context limits. If
+            it is too small for a level, a warning is logged.
     """
     resolved_environment = get_environment(environment)
     split = DEFAULT_EVALUATION_SPLIT if split is None else split
+    rows = list_task_rows(split, first, count, resolved_environment.name, reset, level)
+    warn_if_context_too_small(rows, resolved_environment.name, context_tokens)
     samples = [
         # The solver replaces the prompt when it starts the episode.
         Sample(
@@ -76,7 +86,7 @@ def episodes(
                 "reset": reset_arguments_from_row(row, resolved_environment.name),
             },
         )
-        for row in list_task_rows(split, first, count, resolved_environment.name, reset, level)
+        for row in rows
     ]
     return Task(
         dataset=MemoryDataset(samples, name=f"{resolved_environment.name}_{split}"),
@@ -162,14 +172,20 @@ class RewardsScorer:
     async def __call__(self, state: TaskState, target: Target) -> Score:
         metrics = state.store.get(METRICS_KEY, {})
         names = (*(reward.value for reward in COMMON_REWARDS), EVIDENCE_SHARE_KEY)
-        return Score(value={name: metrics.get(name, 0.0) for name in names})
+        is_truncated = not metrics.get("submitted") and (
+            state.output.stop_reason in LIMIT_STOP_REASONS
+            or ends_before_turn_of_model([message.model_dump() for message in state.messages])
+        )
+        values = {name: metrics.get(name, 0.0) for name in names}
+        return Score(value={**values, TRUNCATED_METRIC: float(is_truncated)})
 
 
 @scorer(metrics={"*": [mean(), stderr()]})
 def rewards() -> Scorer:
-    """Return a scorer for the reward under each reward mode and for the evidence share.
+    """Return a scorer for the reward under each reward mode, the evidence share and `truncated`.
 
-    All values are 0 if no report was graded.
+    Rewards are 0 if no report was graded. The mean of `truncated` is the share of samples that a
+    limit ended before their episode was over.
     """
     return RewardsScorer()
 

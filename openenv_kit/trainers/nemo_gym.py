@@ -17,6 +17,7 @@ from openenv_kit.errors import ConfigurationError, ServerError
 from openenv_kit.trainers import explain_missing_package
 from openenv_kit.trainers.nemo_gym_data import format_tools_for_responses_api
 from openenv_kit.trainers.tool_episode import ToolEpisode
+from openenv_kit.trainers.truncation import TRUNCATED_METRIC, is_response_cut_off
 
 with explain_missing_package("nemo-gym>=0.7,<0.8"):
     from nemo_gym.base_resources_server import (
@@ -126,7 +127,11 @@ class EpisodeServer(SimpleResourcesServer):
                 "failure_reason": "the session was never seeded, or its environment server was "
                 "lost",
             }
-        return VerifyResponse(**{**body.model_dump(), **result})
+        columns = body.model_dump()
+        is_truncated = not result["submitted"] and is_response_cut_off(
+            columns.get("response") or {}
+        )
+        return VerifyResponse(**{**columns, **result, TRUNCATED_METRIC: float(is_truncated)})
 
     def _add_tool_route(self, app: FastAPI, tool_name: str) -> None:
         async def call_tool(request: Request) -> PlainTextResponse:

@@ -7,6 +7,7 @@ from typing import Any
 
 from openenv_kit.catalogue import Catalogue
 from openenv_kit.datasets.split_rows import DEFAULT_SPLIT, list_task_rows, reset_arguments_from_row
+from openenv_kit.rollouts.token_limits import warn_if_context_too_small
 from openenv_kit.trainers.tool_episode import ToolEpisode
 
 
@@ -17,14 +18,18 @@ def iter_data_rows(
     environment: str | None = None,
     reset: Mapping[str, Any] | None = None,
     level: str | None = None,
+    context_tokens: int | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield data rows for NeMo Gym, with the first messages, the tools and the reset arguments.
 
     `list_task_rows` describes the parameters. `openenv_kit.datasets.split_rows.write_rows` writes
-    the rows in NeMo Gym's format.
+    the rows in NeMo Gym's format. If `context_tokens`, the largest number of tokens of a rollout,
+    is too small for a level, a warning is logged.
     """
     episode = ToolEpisode(environment=environment)
-    for row in list_task_rows(split, first, count, environment, reset, level):
+    rows = list_task_rows(split, first, count, environment, reset, level)
+    warn_if_context_too_small(rows, episode.environment.name, context_tokens)
+    for row in rows:
         first_user_message = episode.reset(row)
         messages = [
             {"role": "developer", "content": episode.system_prompt},

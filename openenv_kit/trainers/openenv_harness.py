@@ -40,9 +40,11 @@ from openenv_kit.datasets.split_rows import reset_arguments_from_row
 from openenv_kit.datasets.task_sampling import has_task_selector, sample_task_reset_arguments
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import InvalidValueError, require_integer, require_name
+from openenv_kit.rollouts.token_limits import warn_if_context_too_small
 from openenv_kit.trainers.chat_messages import list_message_texts_of_role
 from openenv_kit.trainers.scripted_calls import get_next_scripted_call
 from openenv_kit.trainers.tool_episode import ToolEpisode
+from openenv_kit.trainers.truncation import TRUNCATED_METRIC, ends_before_turn_of_model
 
 HarnessMessage = dict[str, Any]
 
@@ -95,7 +97,12 @@ class ToolSession(ResourceSession):
         return VerifyResult(
             env_reward=self._episode.reward,
             done=self._episode.is_done,
-            metrics=self._episode.metrics,
+            metrics={
+                **self._episode.metrics,
+                TRUNCATED_METRIC: float(
+                    not self._episode.is_done and ends_before_turn_of_model(transcript)
+                ),
+            },
             artifacts=dict(self._episode.info),
         )
 
@@ -109,7 +116,8 @@ class ToolSessionFactory(ResourceSessionFactory[ToolSession]):
     A task is a row of reset arguments, such a row as a JSON string, a task id, or a chat whose last
     message contains one of these. If the task is None, a different task of the train split is drawn
     each time; a seed makes the draw repeatable. `record` names a folder in which every episode is
-    recorded.
+    recorded. If `context_tokens`, the largest number of tokens of a rollout, is too small for the
+    level of a task, a warning is logged.
     """
 
     def __init__(
@@ -117,8 +125,11 @@ class ToolSessionFactory(ResourceSessionFactory[ToolSession]):
         base_url: str | None = None,
         environment: str | None = None,
         record: Path | str | None = None,
+        context_tokens: int | None = None,
     ) -> None:
         self._base_url, self._environment, self._record = base_url, environment, record
+        self._context_tokens = context_tokens
+        self._checked_levels: set[str] = set()
 
     def create(
         self, task: Any = None, seed: int | None = None, episode_id: str | None = None
@@ -132,7 +143,19 @@ class ToolSessionFactory(ResourceSessionFactory[ToolSession]):
             )
         elif seed is not None:
             row["seed"] = seed
+        self._warn_if_context_too_small(environment, row)
         return ToolSession(row, self._base_url, self._environment, self._record)
+
+    def _warn_if_context_too_small(self, environment: Environment, row: Mapping[str, Any]) -> None:
+        """Warn once for each level whose episodes need more tokens than the context has."""
+        arguments = reset_arguments_from_row(row, environment.name)
+        if self._context_tokens is None or not has_task_selector(arguments):
+            return
+        level = environment.build_result_labels(arguments).get("level")
+        if level is not None and level not in self._checked_levels:
+            self._checked_levels.add(level)
+            row_with_level = {**arguments, "level": level}
+            warn_if_context_too_small([row_with_level], environment.name, self._context_tokens)
 
 
 def parse_task_row(task: Any) -> Mapping[str, Any]:

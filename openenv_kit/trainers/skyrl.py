@@ -33,10 +33,12 @@ from openenv_kit.environment import get_environment
 from openenv_kit.errors import require_integer
 from openenv_kit.json_text import compact_json
 from openenv_kit.reply import ReplyStatus
+from openenv_kit.rollouts.token_limits import warn_if_context_too_small
 from openenv_kit.trainers import explain_missing_package
 from openenv_kit.trainers.chat_messages import list_message_texts
 from openenv_kit.trainers.text_tool_calls import parse_tool_calls_in_text
 from openenv_kit.trainers.tool_episode import ToolEpisode
+from openenv_kit.trainers.truncation import TRUNCATED_METRIC
 
 with explain_missing_package("openenv-metric-tracker-rl[skyrl]"):
     from skyrl_gym.envs.base_text_env import BaseTextEnv, BaseTextEnvStepOutput
@@ -78,7 +80,7 @@ class TextEpisode(BaseTextEnv):
         if max_turns is None:
             max_turns = self._episode.environment.episode_limits.max_steps
         self.max_turns = require_integer("max_turns", max_turns, 1, sys.maxsize)
-        self._is_over = False
+        self._is_over = self._has_stopped = False
 
     def init(self, prompt: ChatMessages | None = None) -> tuple[ChatMessages, dict[str, Any]]:
         """Start the episode; return the row's prompt with the first user message appended.
@@ -95,7 +97,7 @@ class TextEpisode(BaseTextEnv):
         first_user_message = self._episode.reset(
             self._row, _parse_tool_names_of_prompt(prompt_text)
         )
-        self._is_over = False
+        self._is_over = self._has_stopped = False
         has_task = has_task_selector(
             reset_arguments_from_row(self._row, self._episode.environment.name)
         )
@@ -139,6 +141,7 @@ class TextEpisode(BaseTextEnv):
                 "first, with </think>, and call a tool after it."
             )
         else:  # the model stopped without submitting anything
+            self._has_stopped = True
             return self._store_done_and_build_output([], done=True)
         if self._episode.is_done or self.turns >= self.max_turns:
             return self._store_done_and_build_output([], done=True)
@@ -150,8 +153,16 @@ class TextEpisode(BaseTextEnv):
         self._episode.close()
 
     def get_metrics(self) -> dict[str, Any]:
-        """Return the score and the metrics of the episode."""
-        return {"score": self._episode.reward, **self._episode.metrics}
+        """Return the score and the metrics of the episode.
+
+        `truncated` is 1 if the last turn, or the generator's limit of tokens, ended the episode.
+        """
+        is_truncated = not self._episode.is_done and not self._has_stopped
+        return {
+            "score": self._episode.reward,
+            TRUNCATED_METRIC: float(is_truncated),
+            **self._episode.metrics,
+        }
 
     def _store_done_and_build_output(
         self, observations: ChatMessages, *, done: bool
@@ -181,14 +192,17 @@ def build_dataset_rows(
     environment: str | None = None,
     reset: Mapping[str, Any] | None = None,
     level: str | None = None,
+    context_tokens: int | None = None,
 ) -> list[dict[str, Any]]:
     """Return dataset rows for SkyRL, with `prompt`, `env_class` and the reset arguments as JSON.
 
     `list_task_rows` describes the parameters. `openenv_kit.datasets.split_rows.write_rows` writes
-    the rows in SkyRL's format.
+    the rows in SkyRL's format. If `context_tokens`, the largest number of tokens of a rollout
+    (`generator.max_input_length`), is too small for a level, a warning is logged.
     """
     resolved_environment = get_environment(environment)
     rows = list_task_rows(split, first, count, resolved_environment.name, reset, level)
+    warn_if_context_too_small(rows, resolved_environment.name, context_tokens)
     selection = {"split": split, "difficulty": level, **parse_json_object_of_column("reset", reset)}
     reset_fields = add_default_split(
         resolved_environment,

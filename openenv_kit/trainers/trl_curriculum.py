@@ -17,6 +17,7 @@ from openenv_kit.own_data.product_argument import get_splits_of_reset
 from openenv_kit.reset_arguments import PRODUCT
 from openenv_kit.rollouts.curriculum import Curriculum
 from openenv_kit.rollouts.curriculum_file import read_curriculum_file, write_curriculum_file
+from openenv_kit.rollouts.token_limits import TrainedLevel
 from openenv_kit.trainers import explain_missing_package
 from openenv_kit.trainers.trl import (
     ClassRecipe,
@@ -25,7 +26,7 @@ from openenv_kit.trainers.trl import (
     environment_class,
 )
 from openenv_kit.trainers.trl_groups import require_whole_groups_on_each_rank
-from openenv_kit.trainers.trl_monitor import TrainedLevel, warn_if_token_limit_too_small
+from openenv_kit.trainers.trl_monitor import warn_if_completion_limit_too_small
 
 with explain_missing_package("openenv-metric-tracker-rl[trl]"):
     from accelerate.utils import broadcast_object_list, gather_object
@@ -164,7 +165,7 @@ class CurriculumCallback(TrainerCallback):
         self._broadcast_from_first_rank(state)
         self._finished_rollouts.clear()
         levels = _list_curriculum_levels(self._environment, self.curriculum)
-        warn_if_token_limit_too_small(levels, args.max_completion_length, processing_class)
+        warn_if_completion_limit_too_small(levels, args.max_completion_length, processing_class)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -11,20 +11,25 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from openenv_kit.datasets.row_values import convert_to_python_value
-from openenv_kit.datasets.split_rows import reset_arguments_from_row
-from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.rollouts.curriculum import MIN_REWARD_DIFFERENCE
-from openenv_kit.rollouts.token_budgets import DigitTokens, find_token_budget
+from openenv_kit.rollouts.token_budgets import detect_digit_tokens
+from openenv_kit.rollouts.token_limits import (
+    LimitedTokens,
+    TokenLimit,
+    TrainedLevel,
+    list_levels_of_rows,
+    warn_if_token_limit_too_small,
+)
 from openenv_kit.trainers import explain_missing_package
 from openenv_kit.trainers.trl import ToolEnvironment
 from openenv_kit.trainers.trl_groups import require_whole_groups_on_each_rank
+from openenv_kit.trainers.truncation import ends_before_turn_of_model
 
 with explain_missing_package("openenv-metric-tracker-rl[trl]"):
     from accelerate.utils import gather_object
@@ -104,7 +109,7 @@ class RolloutMonitor(TrainerCallback):
         require_whole_groups_on_each_rank(args)
         dataset = getattr(kwargs.get("train_dataloader"), "dataset", None)
         if "environment" in (getattr(dataset, "column_names", None) or ()):
-            warn_if_token_limit_too_small(
+            warn_if_completion_limit_too_small(
                 _list_dataset_levels(dataset), args.max_completion_length, processing_class
             )
 
@@ -166,8 +171,7 @@ class RolloutMonitor(TrainerCallback):
         """
         if not messages or not token_ids or token_ids[-1] not in (self._end_tokens or ()):
             return True
-        last = messages[-1]
-        return last.get("role") == "tool" or bool(last.get("tool_calls"))
+        return ends_before_turn_of_model(messages)
 
 
 class TaskReward(NamedTuple):
@@ -192,54 +196,6 @@ def compute_share_of_equal_reward_groups(rewards: Iterable[TaskReward]) -> float
     return fmean(spread <= MIN_REWARD_DIFFERENCE + ROUNDING_TOLERANCE for spread in spreads)
 
 
-@dataclass(frozen=True)
-class TrainedLevel:
-    """A level of a training run.
-
-    Attributes:
-        environment: name of the environment.
-        level: name of the level.
-        reset_arguments: other reset arguments of the level's episodes.
-    """
-
-    environment: str
-    level: str
-    reset_arguments: Mapping[str, Any]
-
-
-def warn_if_token_limit_too_small(
-    levels: Iterable[TrainedLevel],
-    max_completion_length: int,
-    processing_class: PreTrainedTokenizerBase | ProcessorMixin | None = None,
-) -> list[str]:
-    """Log and return a warning for each level whose token budget exceeds the token limit.
-
-    Args:
-        levels: levels of a run. Levels without a measured budget are skipped.
-        max_completion_length: limit of a rollout, in completion tokens.
-        processing_class: tokenizer of the trainer, which determines how many tokens a number has.
-    """
-    digit_tokens = _detect_digit_tokenization(processing_class)
-    warnings = []
-    for trained in levels:
-        environment = get_environment(trained.environment)
-        budget = find_token_budget(
-            environment, trained.level, trained.reset_arguments, digit_tokens
-        )
-        if budget is None or max_completion_length >= budget.completion.p95:
-            continue
-        warnings.append(
-            f"max_completion_length is {max_completion_length}, but 5 % of the reference policy's "
-            f"episodes on {trained.environment} {trained.level} need more than "
-            f"{budget.completion.p95} tokens (median {budget.completion.p50}). A truncated "
-            f"rollout scores 0. `metric-tracker budgets --environment {trained.environment}` "
-            "prints the budget of each level."
-        )
-    for warning in warnings:
-        logger.warning(warning)
-    return warnings
-
-
 def _pair_tasks_with_rewards(
     environments: Sequence[ToolEnvironment], columns: Mapping[str, Any]
 ) -> list[TaskReward]:
@@ -252,37 +208,33 @@ def _pair_tasks_with_rewards(
     ]
 
 
+def warn_if_completion_limit_too_small(
+    levels: Iterable[TrainedLevel],
+    max_completion_length: int,
+    processing_class: PreTrainedTokenizerBase | ProcessorMixin | None = None,
+) -> list[str]:
+    """Log and return a warning for each level whose token budget exceeds the token limit.
+
+    Args:
+        levels: levels of a run. Levels without a measured budget are skipped.
+        max_completion_length: limit of a rollout, in completion tokens.
+        processing_class: tokenizer of the trainer, which determines how many tokens a number has.
+    """
+    tokenizer = None if processing_class is None else _get_tokenizer_of_processor(processing_class)
+    limit = TokenLimit("max_completion_length", max_completion_length, LimitedTokens.COMPLETION)
+    return warn_if_token_limit_too_small(levels, limit, detect_digit_tokens(tokenizer))
+
+
 def _list_dataset_levels(dataset: datasets.Dataset) -> list[TrainedLevel]:
     """Return the distinct levels of a dataset's rows, with their reset arguments."""
     names = [name for name in dataset.column_names if name not in ("prompt", "task")]
     if "level" not in names:
         return []
-    distinct: dict[str, TrainedLevel] = {}
-    for values in zip(*(dataset[name] for name in names), strict=True):
-        row = {
-            name: convert_to_python_value(value) for name, value in zip(names, values, strict=True)
-        }
-        environment, level = row.pop("environment"), row.pop("level")
-        if environment is None or level is None:
-            continue
-        reset_arguments = reset_arguments_from_row(row, environment)
-        reset_arguments.pop("index", None)
-        trained = TrainedLevel(environment, level, reset_arguments)
-        distinct.setdefault(repr(trained), trained)  # a dictionary cannot be a key
-    return list(distinct.values())
-
-
-def _detect_digit_tokenization(
-    processing_class: PreTrainedTokenizerBase | ProcessorMixin | None,
-) -> DigitTokens:
-    """Return how a tokenizer splits numbers; `GROUPED` if there is no tokenizer."""
-    if processing_class is None:
-        return DigitTokens.GROUPED
-    digits = "7" * 12
-    token_ids = _get_tokenizer_of_processor(processing_class).encode(
-        digits, add_special_tokens=False
+    columns = zip(*(dataset[name] for name in names), strict=True)
+    return list_levels_of_rows(
+        {name: convert_to_python_value(value) for name, value in zip(names, values, strict=True)}
+        for values in columns
     )
-    return DigitTokens.SINGLE if len(token_ids) >= len(digits) else DigitTokens.GROUPED
 
 
 def _get_tokenizer_of_processor(

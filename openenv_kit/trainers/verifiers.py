@@ -24,6 +24,7 @@ from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError, ServerError
 from openenv_kit.json_text import compact_json
 from openenv_kit.reply import ReplyStatus
+from openenv_kit.rollouts.token_limits import warn_if_context_too_small
 from openenv_kit.tool import Tool
 from openenv_kit.trainers import explain_missing_package
 from openenv_kit.trainers.tool_episode import ToolEpisode
@@ -31,6 +32,7 @@ from openenv_kit.trainers.tool_functions import (
     drop_empty_arguments_added_by_library,
     set_tool_signature,
 )
+from openenv_kit.trainers.truncation import TRUNCATED_METRIC
 
 with explain_missing_package("verifiers>=0.4,<0.5"):
     import verifiers.v1 as vf
@@ -184,18 +186,24 @@ class EpisodeTask(vf.Task[EpisodeData, EpisodeState, EpisodeTaskConfig]):
 
     @vf.metric
     async def components(self, trace: vf.Trace) -> dict[str, float]:
-        """Return `ToolEpisode.metrics` of the episode; empty if no tool was called."""
-        return dict(trace.state.metrics)
+        """Return `truncated`, and `ToolEpisode.metrics` of the episode if a tool was called."""
+        is_truncated = trace.is_truncated and not trace.state.submitted
+        return {**trace.state.metrics, TRUNCATED_METRIC: float(is_truncated)}
 
 
 class EpisodeTasksetConfig(vf.TasksetConfig):
-    """Settings under `--env.taskset.*`. `reset` contains additional arguments of every reset."""
+    """Settings under `--env.taskset.*`. `reset` contains additional arguments of every reset.
+
+    If `context_tokens`, the largest number of tokens of a rollout, is too small for a level, a
+    warning is logged.
+    """
 
     split: str | None = DEFAULT_SPLIT
     level: str | None = None
     first: int | None = 0
     count: int | None = None
     reset: dict[str, Any] | None = None
+    context_tokens: int | None = None
     task: EpisodeTaskConfig = EpisodeTaskConfig()
 
 
@@ -211,6 +219,7 @@ class EpisodeTaskset(vf.Taskset[EpisodeTask, EpisodeTasksetConfig]):
         rows = list_task_rows(
             split, self.config.first, self.config.count, environment, reset, self.config.level
         )
+        warn_if_context_too_small(rows, environment, self.config.context_tokens)
         tools_config = self.config.task.tools.model_copy(
             update={"environment": environment, "split": split, "reset": reset}
         )

@@ -62,7 +62,7 @@ LIGHT = (
     *("firewatch_env", "firewatch_env.environment"),
     *("openenv_kit.environment", "openenv_kit.session", "openenv_kit.rollouts.run_policy"),
     *("openenv_kit.trainers.tool_episode", "openenv_kit.trainers.trl"),
-    *("openenv_kit.own_data.clean_table", "openenv_kit.own_data.parse_options"),
+    "openenv_kit.own_data.clean_table",
 )
 """Environments, and adapters that play in process."""
 CLIENTS = ("metric_tracker_rl.client", "firewatch_env.client")

@@ -43,7 +43,7 @@ none that is used for evaluation.
 
 Replies are shortened, and omissions are stated. The complete episodes are in the recording of \
 each page: `metric-tracker replay` replays them, and the [debugger](../debugger.md#addresses) \
-shows them on the tab *Watch* or at `/web/?run=` with the recording's address."""
+shows them on the tab *Runs*, where you open the file."""
 
 
 @dataclass(frozen=True)

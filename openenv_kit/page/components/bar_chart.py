@@ -27,6 +27,7 @@ class BarChart:
         emphasized: indexes of the bars that are drawn stronger and with a line below them.
         emphasis: meaning of the emphasis, such as "daytime"; empty if no bar is emphasized.
         note: sentence below the chart; may be empty.
+        label_name: what the labels are, such as "hour".
     """
 
     title: str
@@ -36,6 +37,7 @@ class BarChart:
     emphasized: Collection[int] = ()
     emphasis: str = ""
     note: str = ""
+    label_name: str = "label"
 
 
 def bar_chart_html(chart: BarChart) -> str:
@@ -61,7 +63,7 @@ def bar_chart_html(chart: BarChart) -> str:
     legend = f"<span>{escape(chart.emphasis)}</span>" if chart.emphasis else ""
     note = f"<p>{escape(chart.note)}</p>" if chart.note else ""
     table = table_html(
-        ["", chart.title],
+        [chart.label_name, chart.title],
         [
             [escape(label), escape(chart.format_value(value))]
             for label, value in zip(chart.labels, chart.values, strict=True)
@@ -110,11 +112,11 @@ def compared_bars_html(title: str, bars: Sequence[ComparedBar], empty_text: str)
         empty_text: text instead of the chart if no value is known.
     """
     if all(bar.value is None for bar in bars):
-        return f"<h3>{escape(title)}</h3><p class='mt-hint'>{escape(empty_text)}</p>"
+        return f"<h2>{escape(title)}</h2><p class='mt-hint'>{escape(empty_text)}</p>"
     top = max(value for bar in bars for value in (bar.value, bar.usual) if value is not None)
     lines = "".join(_compared_bar_html(bar, top or 1.0) for bar in bars)
     return (
-        f'<h3>{escape(title)}</h3><ul class="mt-compared" aria-label="{escape(title)}">{lines}</ul>'
+        f'<h2>{escape(title)}</h2><ul class="mt-compared" aria-label="{escape(title)}">{lines}</ul>'
     )
 
 

@@ -7,7 +7,7 @@ The page's script moves the cursor and shows the values of a day; the server dra
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date as Date
 from html import escape
@@ -62,6 +62,7 @@ class LineChart:
         usual: usual value of each day; empty if none is known.
         ranges: normal range of each day; empty if none is known.
         marks: marks by day index.
+        unread_days: days whose value the player had not read; they are hatched.
         tag: short text at the right of the title, such as "cause, reported".
         tag_class: CSS class of the tag.
     """
@@ -74,6 +75,7 @@ class LineChart:
     usual: Sequence[float | None] = ()
     ranges: Sequence[ValueRange | None] = ()
     marks: Mapping[int, ChartMark] = field(default_factory=dict)
+    unread_days: Collection[int] = ()
     tag: str = ""
     tag_class: str = ""
 
@@ -87,7 +89,7 @@ class LineChart:
         text = "not read yet" if value is None else self.format_value(value)
         if usual is not None:
             text += f" · usual {self.format_value(usual)}"
-        return text
+        return f"{text} · not read" if day in self.unread_days else text
 
 
 def chart_group_html(
@@ -111,7 +113,7 @@ def chart_group_html(
     """
     figures = "".join(line_chart_html(chart, dates, selected_day) for chart in charts)
     name = escape(title or charts[0].title)
-    heading = f"<h3>{escape(title)}</h3>" if title else ""
+    heading = f"<h2>{escape(title)}</h2>" if title else ""
     table = _values_table_html(title, charts, dates) if has_table else ""
     return (
         f'<section class="mt-charts" aria-label="{name}">{heading}'
@@ -143,6 +145,11 @@ def line_chart_html(chart: LineChart, dates: Sequence[str], selected_day: int | 
         for day, x, y in points
         if (mark := chart.marks.get(day))
     )
+    hatched = "".join(
+        f'<i class="unread" style="left:{100 * run.first / days:.2f}%;'
+        f'width:{100 * (run.end - run.first) / days:.2f}%"></i>'
+        for run in _list_runs([day in chart.unread_days or None for day in range(days)])
+    )
     cursor = "" if selected_day is None else f' style="left:{x_of(selected_day):.2f}%"'
     hidden = " hidden" if selected_day is None else ""
     empty = "" if points else '<p class="mt-unread">not read yet</p>'
@@ -157,7 +164,7 @@ def line_chart_html(chart: LineChart, dates: Sequence[str], selected_day: int | 
         f'<div class="plot" role="img" tabindex="0" data-key="chart {escape(chart.key)}" '
         f'aria-label="{escape(describe_chart(chart, dates))}">'
         f'<svg viewBox="0 0 {WIDTH:g} {HEIGHT:g}" preserveAspectRatio="none" aria-hidden="true">'
-        f'{paths}</svg><i class="cursor"{cursor}{hidden}></i><i class="hover" hidden></i>'
+        f'{paths}</svg>{hatched}<i class="cursor"{cursor}{hidden}></i><i class="hover" hidden></i>'
         f"{marks}{empty}</div></figure>"
     )
 
@@ -170,6 +177,8 @@ def describe_chart(chart: LineChart, dates: Sequence[str]) -> str:
         return f"{head}: no day read yet."
     low, high = chart.format_value(min(known)), chart.format_value(max(known))
     text = f"{head}: {len(known)} of {len(dates)} days, from {low} to {high}"
+    if chart.unread_days:
+        text += f", of which the player had not read {len(chart.unread_days)}"
     marked = [
         f"{format_short_date(dates[day])} {mark.meaning}"
         for day, mark in sorted(chart.marks.items())

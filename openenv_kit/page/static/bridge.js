@@ -98,6 +98,20 @@ function doors() {
     if (place.textContent !== said) place.textContent = said;
   });
 }
+// The address also contains the actions, so that a link opens the play at its step, and a reload in
+// a frame of another site, where browsers deny access to storage, loses nothing.
+const MAX_LINK_CHARACTERS = 4000;
+async function linkPlay(saved) {
+  const { reset, actions, opening } = JSON.parse(saved);
+  const text = JSON.stringify({ reset, actions, opening });
+  const stream = new Blob([text]).stream().pipeThrough(new CompressionStream('deflate-raw'));
+  const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
+  if (saved !== kept) return;  // a later step has another address
+  const packed = btoa(String.fromCharCode(...bytes.slice(0, MAX_LINK_CHARACTERS)));
+  const link = packed.replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+  const hash = link.length <= MAX_LINK_CHARACTERS ? `#play=${link}` : '';
+  history.replaceState(history.state, '', location.pathname + location.search + hash);
+}
 let address = '', kept = '', opened = false, ended = true;
 whenever(() => {
   const status = document.querySelector('.mt-saved');
@@ -105,6 +119,7 @@ whenever(() => {
   if (status.dataset.kept && status.dataset.kept !== kept) {
     kept = status.dataset.kept;
     remember('sessionStorage', keptAt(location.pathname), kept);
+    linkPlay(kept);
   }
   if (status.dataset.address !== address) {
     address = status.dataset.address;
@@ -120,6 +135,59 @@ whenever(() => {
   opened = true;
   if (asked.get('tab')) openTab(asked.get('tab'));
 });
+
+// Lost connections. The page tries again after 1, 2, 4 and 8 seconds, then waits for a click. It is
+// loaded again, and the server rebuilds the episode from its saved actions.
+const RETRIES_S = [1, 2, 4, 8];
+const sleep = (seconds) => new Promise((done) => { setTimeout(done, 1000 * seconds); });
+function notice(text) {
+  let box = document.getElementById('mt-notice');
+  if (!box) {
+    box = Object.assign(document.createElement('div'), { id: 'mt-notice' });
+    box.setAttribute('role', 'alert');
+    document.querySelector('.gradio-container').append(box);
+  }
+  box.textContent = text;
+  return box;
+}
+const sendRequest = window.fetch;
+let isReconnecting = false;
+async function reconnect() {
+  if (isReconnecting) return;
+  isReconnecting = true;
+  for (const wait of RETRIES_S) {
+    notice(`The connection was lost. Trying again in ${wait} s …`);
+    await sleep(wait);
+    try {
+      if ((await sendRequest('config', { cache: 'no-store' })).ok) return location.reload();
+    } catch { /* still lost */ }
+  }
+  const again = Object.assign(document.createElement('button'), { type: 'button', className: 'mt-btn primary', textContent: 'Try again' });
+  again.addEventListener('click', () => location.reload());
+  return notice('The server cannot be reached. Your episode is saved in this browser. ').append(again);
+}
+let isCounting = false;
+async function countDown(seconds) {
+  if (isCounting) return;
+  isCounting = true;
+  for (let left = seconds; left > 0; left -= 1) {
+    notice(`The server is full or is being stopped. Try again in ${left} s.`);
+    await sleep(1);
+  }
+  isCounting = false;
+  document.getElementById('mt-notice').remove();
+}
+window.fetch = async (...call) => {
+  const isEvent = String(call[0]).includes('/queue/');
+  try {
+    const response = await sendRequest(...call);
+    if (isEvent && response.status === 503) countDown(Number(response.headers.get('retry-after')) || 10);
+    return response;
+  } catch (problem) {
+    if (isEvent && problem.name !== 'AbortError' && !document.hidden) reconnect();
+    throw problem;
+  }
+};
 
 // A reply replaces parts of the page. If the focused element is replaced, its replacement gets the
 // focus and the text that was typed in the meantime.

@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from openenv_kit.environment import Environment, list_default_task_names
+from openenv_kit.environment import DEFAULT_ENVIRONMENT, Environment, list_default_task_names
 from openenv_kit.page.components.elements import heading_html
 from openenv_kit.page.events import unstyled_html_component
 from openenv_kit.rollouts.run_policy import iter_policy_steps, start_session
@@ -25,7 +25,7 @@ PACKAGED_FOLDER = Path(__file__).parents[1] / "connect"
 CHECKOUT_FOLDER = Path(__file__).parents[3] / "examples" / "connect"
 """Folder of the snippets in a checkout."""
 EXAMPLE_ADDRESS = "http://localhost:8000"
-EXAMPLE_ENVIRONMENT, EXAMPLE_TASK = "metric_tracker_rl", "easy_single_spike"
+EXAMPLE_TASK = "easy_single_spike"
 EXAMPLE_PYTHON_CALL, EXAMPLE_ACTION = '"task_overview", {}', '{"analysis_method": "task_overview"}'
 
 
@@ -90,7 +90,7 @@ def build_snippets(environment: Environment, *, has_token: bool) -> Mapping[Snip
     replacements = {
         EXAMPLE_PYTHON_CALL: f"{json.dumps(call.name)}, {_python_literal(call.arguments)}",
         EXAMPLE_ACTION: json.dumps(action).replace("'", r"'\''"),
-        EXAMPLE_ENVIRONMENT: environment.name,
+        DEFAULT_ENVIRONMENT: environment.name,
         EXAMPLE_TASK: task,
     }
     texts = {}

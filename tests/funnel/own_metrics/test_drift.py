@@ -90,3 +90,25 @@ def test_line_of_the_daytime_share_is_no_percentage() -> None:
     assert describe_drift(drift, build_small_product()) == (
         "fits: median +0.004 (allowed ± 0.015), noise × 0.90"
     )
+
+
+def test_moved_daytime_share_is_shifted_by_an_absolute_amount() -> None:
+    table = simulate_small_table()
+    counts = table.counts.copy()
+    night = counts[-56:, 0, 0] // 2
+    counts[-56:, 0, 0] -= night
+    counts[-56:, 12, 0] += night
+    expected = (night / table.daily_counts[-56:, 0]).mean()
+    drift = find_drift(replace(table, counts=counts), "visits:daytime_share")
+    assert drift.median_deviation == pytest.approx(expected, abs=0.003)
+
+
+def test_share_that_moved_past_its_limit_is_shifted() -> None:
+    table = simulate_small_table()
+    counts = table.counts.copy()
+    moved = counts[-56:, :8, 0] // 2
+    counts[-56:, :8, 0] -= moved
+    counts[-56:, 8:16, 0] += moved
+    assert (
+        DriftKind.SHIFTED in find_drift(replace(table, counts=counts), "visits:daytime_share").kinds
+    )

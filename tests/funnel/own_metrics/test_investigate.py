@@ -210,3 +210,23 @@ def test_model_that_cannot_be_reached_is_one_message(
     assert result.exit_code == 2
     assert "Traceback" not in result.output
     assert "127.0.0.1:9" in join_lines(result.stderr)
+
+
+def test_player_sees_the_holidays_of_the_window() -> None:
+    table = simulate_table_with_drop()
+    date = table.get_date(DAY_OF_DROP)
+    with_holiday = replace(table, holidays={date: "Founders' day"})
+    request = InvestigationRequest()
+    investigation = investigate_table(clean(with_holiday), build_small_product(), request)
+    session, reset_reply = investigation.start_session()
+    assert reset_reply.observation_fields["config"]["calendar"] is True
+    reply = session.step({"analysis_method": "list_calendar", "analysis_args": {}})
+    (entry,) = reply.observation_fields["analysis_result"]["result"]["events"]
+    assert (entry["date"], entry["title"]) == (date.isoformat(), "Founders' day")
+
+
+def test_window_without_holidays_has_no_calendar() -> None:
+    request = InvestigationRequest()
+    table = clean(simulate_table_with_drop())
+    reset_reply = investigate_table(table, build_small_product(), request).start_session()[1]
+    assert "calendar" not in reset_reply.observation_fields["config"]

@@ -19,6 +19,7 @@ from openenv_kit.errors import ConfigurationError, InvalidValueError
 from openenv_kit.own_data.served_tables import load_served_tables
 from openenv_kit.own_data.stage_counts import Grain
 from openenv_kit.serving.app import build_app, main
+from openenv_kit.serving.episodes.saved_recordings import wait_for_recordings
 from openenv_kit.serving.episodes.table_episodes import may_play_tables
 from openenv_kit.serving.http.client_identity import CURRENT_PARTICIPANT
 from openenv_kit.serving.logs import JsonFormatter
@@ -111,13 +112,25 @@ def play_over_mcp(client: TestClient) -> str:
 
 
 ROWS = {"analysis_method": "rows_for_date", "analysis_args": {"date": LAST_DAY}}
+ROW = {
+    "date": LAST_DAY,
+    "entity_type": "event_count",
+    "entity_name": "visits",
+    "anomaly_type": "absolute_spike_in_event_count",
+    "detection_method": "compare_count_to_median",
+    "baseline_value": 5000.0,
+    "observed_value": PLANTED,
+    "delta_value": 1.0,
+    "severity": "critical",
+}
+"""A report row with the planted number, which a store of actions would keep."""
 WRONG = {"analysis_method": "no_such_method", "analysis_args": {}}
-REPORT: dict[str, Any] = {"classifications": []}
+REPORT: dict[str, Any] = {"classifications": [ROW]}
 ACTIONS: tuple[dict[str, Any], ...] = (ROWS, WRONG, {"x": 1}, REPORT, REPORT)
 MCP_CALLS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("rows_for_date", {"date": LAST_DAY}),
     ("no_such_tool", {}),
-    ("submit_solution", {"rows": []}),
+    ("submit_solution", {"rows": [ROW]}),
 )
 PLAYS = {"websocket": play_over_websocket, "http": play_over_http, "mcp": play_over_mcp}
 
@@ -140,6 +153,7 @@ def test_planted_number_reaches_only_the_trainer(
     for play in PLAYS.values():
         play(client)
     provoke_internal_errors(client, monkeypatch)
+    wait_for_recordings()
     logged = "".join(map(format_record, caplog.records))
     metrics = client.get("/metrics", headers=TRAINER).text
     assert "PrivateDataError" in logged
@@ -182,7 +196,7 @@ def format_record(record: logging.LogRecord) -> str:
 
 
 def test_search_for_the_planted_number_finds_it_in_the_replies(client: TestClient) -> None:
-    assert find_forms(play_over_http(client).encode()) == [b"7654321"]
+    assert b"7654321" in find_forms(play_over_http(client).encode())
 
 
 def test_state_of_a_table_episode_has_no_number_of_the_table(client: TestClient) -> None:

@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import fields
 from datetime import date
+from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+import typer
+from click.testing import Result
+from typer.testing import CliRunner
 
+from openenv_kit.cli.table_options import with_table_options
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.own_data.options import ColumnFilter, ImportOptions, StageRename
-from openenv_kit.own_data.parse_options import add_table_options, read_import_options
 
 TABLE = Path("shop.csv")
 
 
+def run_command(*arguments: str) -> tuple[Result, list[ImportOptions]]:
+    """Run a command that has the options of a table; return its result and its options."""
+    received: list[ImportOptions] = []
+
+    def read_table(options: ImportOptions) -> None:
+        received.append(options)
+
+    app = typer.Typer()
+    app.command()(with_table_options(read_table))
+    return CliRunner().invoke(app, arguments), received
+
+
+def ignore_options(options: ImportOptions) -> None:
+    """Do nothing; a command whose only options are those of a table."""
+    del options
+
+
 def parse(*arguments: str) -> ImportOptions:
-    parser = argparse.ArgumentParser(exit_on_error=False)
-    parser.add_argument("table", type=Path, nargs="?")
-    add_table_options(parser)
-    return read_import_options(parser.parse_args(arguments))
+    result, received = run_command(*arguments)
+    assert result.exit_code == 0, result.output
+    return received[0]
 
 
 def test_command_line_without_options_gives_the_defaults() -> None:
@@ -37,7 +56,6 @@ def test_each_option_of_the_command_line_is_read() -> None:
         *("--date-format", "%d.%m.%Y", "--timezone", "Europe/Berlin", "--country", "US-NY"),
         *("--calendar", "events.csv", "--from", "2024-01-01", "--until", "2024-12-31"),
         *("--keep-last", "--late-days", "3", "--running-total", "--rename", "a=visits"),
-        *("--name", "shop", "--out", "shop.toml", "--force"),
         *("--sql", "select 1", "--database", "shop.duckdb"),
     )
     assert options == ImportOptions(
@@ -64,21 +82,16 @@ def test_each_option_of_the_command_line_is_read() -> None:
         late_days=3,
         running_total=True,
         rename=(StageRename("a", "visits"),),
-        name="shop",
-        out=Path("shop.toml"),
-        force=True,
         sql="select 1",
         database=Path("shop.duckdb"),
     )
 
 
-def test_each_field_has_an_option_with_a_help_text() -> None:
-    parser = argparse.ArgumentParser(add_help=False)
-    add_table_options(parser)
-    help_texts = {action.dest: action.help for action in parser._actions}
-    assert set(help_texts) == {field.name for field in fields(ImportOptions)} - {"table"}
-    assert all(help_texts.values())
-    parser.format_help()  # An unescaped percent sign would raise.
+def test_each_field_but_those_of_the_import_and_limits_has_an_option_with_a_help_text() -> None:
+    parameters = signature(with_table_options(ignore_options)).parameters
+    fields_of_import = {"name", "out", "force", "max_parquet_rows"}
+    assert set(parameters) == {field.name for field in fields(ImportOptions)} - fields_of_import
+    assert all(get_args(parameter.annotation)[1].help for parameter in parameters.values())
 
 
 @pytest.mark.parametrize(
@@ -145,14 +158,15 @@ def test_wrong_option_is_refused_by_name(given: dict[str, Any], message: str) ->
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--where", "country"), "'country' is not a pair; allowed: NAME=VALUE"),
-        (("--rename", "=visits"), "'=visits' is not a pair; allowed: NAME=VALUE"),
-        (("--from", "1.1.2024"), "'1.1.2024' is not a date; allowed: a date such as 2024-12-31"),
+        (("--where", "country"), "--where is 'country'; allowed: NAME=VALUE"),
+        (("--rename", "=visits"), "--rename is '=visits'; allowed: NAME=VALUE"),
+        (("--from", "1.1.2024"), "'1.1.2024' does not"),
     ],
 )
 def test_argument_that_cannot_be_parsed_is_refused(
     arguments: tuple[str, str], message: str
 ) -> None:
-    with pytest.raises(argparse.ArgumentError) as problem:
-        parse("shop.csv", *arguments)
-    assert problem.value.message == message
+    result, received = run_command("shop.csv", *arguments)
+    assert result.exit_code == 2
+    assert message in result.output
+    assert received == []

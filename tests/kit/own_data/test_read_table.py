@@ -131,12 +131,9 @@ def test_parquet_with_floats_and_timestamps_is_read(parquet: Path, tmp_path: Pat
     assert_equals_counts(load(floats))
 
 
-def test_parquet_with_too_many_rows_is_refused_before_it_is_read(
-    parquet: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("openenv_kit.own_data.read_table.MAX_PARQUET_ROWS", 97)
+def test_parquet_with_too_many_rows_is_refused_before_it_is_read(parquet: Path) -> None:
     with pytest.raises(TableRefused) as refusal:
-        load(parquet)
+        load(parquet, max_parquet_rows=97)
     assert str(refusal.value) == (
         "The table has 98 rows; the limit is 97; aggregate it with --sql, by day or hour."
     )

@@ -159,6 +159,54 @@ def test_a_reported_day_becomes_a_row_that_can_be_edited_previewed_and_submitted
     assert download.value.suggested_filename == f"{EASY}.jsonl"
 
 
+def test_address_of_a_play_opens_it_in_another_browser_at_its_step(
+    visit: OpenVisit, web: WebServer
+) -> None:
+    mine = visit(width=1440)
+    play(mine)
+    mine.page.click("#mt-ask [data-mt=ask] >> nth=0")
+    mine.sees(".mt-budget", "4 of")
+    mine.page.wait_for_function("location.hash.startsWith('#play=')")
+    mine.page.wait_for_timeout(200)
+    address = mine.page.url
+    assert len(address.partition("#play=")[2]) < 600
+    mine.page.evaluate("sessionStorage.clear(); Storage.prototype.getItem = () => null")
+    other = visit(width=1440)
+    other.page.goto(address)
+    other.page.reload()  # an address that differs in its fragment alone loads nothing
+    other.sees(".mt-budget", "4 of")
+    other.sees("#mt-evidence", "Reply of step 4")
+    other.problems.clear()
+
+
+def test_lost_connection_is_retried_and_the_episode_comes_back(visit: OpenVisit) -> None:
+    mine = visit(width=1440)
+    play(mine)
+    mine.page.click("#mt-ask [data-mt=ask] >> nth=0")
+    mine.sees(".mt-budget", "4 of")
+    mine.page.context.set_offline(True)
+    mine.page.click("#mt-ask [data-mt=ask] >> nth=0")
+    mine.sees("#mt-notice", "The connection was lost. Trying again in 1 s")
+    mine.sees("#mt-notice", "Trying again in 2 s")
+    mine.page.context.set_offline(False)
+    expect(mine.page.locator("#mt-notice")).to_have_count(0)
+    mine.sees(".mt-budget", "4 of")
+    mine.sees("#mt-evidence", "Reply of step 4")
+    mine.problems.clear()
+
+
+def test_full_server_is_shown_with_a_countdown(visit: OpenVisit) -> None:
+    mine = visit(width=1440)
+    busy = {"status": 503, "headers": {"retry-after": "2"}, "body": '{"detail": "full"}'}
+    mine.page.route("**/queue/join*", lambda route: route.fulfill(**busy))
+    mine.click(PLAY)
+    mine.sees("#mt-notice", "Try again in 1 s")
+    expect(mine.page.locator("#mt-notice")).to_have_count(0)
+    mine.page.unroute_all()
+    play(mine)
+    mine.problems.clear()
+
+
 def test_opening_calls_can_be_switched_off_and_made_with_a_button(visit: OpenVisit) -> None:
     mine = visit(width=1440)
     mine.page.uncheck("[data-switch=read_data]")

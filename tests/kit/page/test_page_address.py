@@ -24,8 +24,8 @@ from openenv_kit.recordings.format import RecordingError, parse_runs_until_error
 SCENES = get_environment_view_or_default(ENVIRONMENT)
 
 
-def sent(query: dict[str, str] | None = None, kept: str = "") -> str:
-    return json.dumps({"query": query or {}, "kept": kept})
+def sent(query: dict[str, str] | None = None, kept: str = "", linked: str = "") -> str:
+    return json.dumps({"query": query or {}, "kept": kept, "linked": linked})
 
 
 def arrived(text: object) -> Visitor:
@@ -80,6 +80,47 @@ def test_a_link_to_another_episode_is_a_question_while_one_runs() -> None:
     assert (other.step_count, other.task_id) == (4, "hard_mixed_multi")
     asked.value.on_confirm(other)
     assert (other.step_count, other.task_id) == (3, "medium_mixed_pair")
+
+
+def linked_play(visitor: Visitor) -> str:
+    saved = json.loads(visitor.to_saved_json())
+    return json.dumps({name: saved[name] for name in ("reset", "actions", "opening")})
+
+
+def test_a_link_to_a_play_opens_it_at_its_step_and_never_submits() -> None:
+    one = arrived(sent({"task": "easy_single_spike"}))
+    one.call_tool("list_dates", {})
+    two = arrived(sent(linked=linked_play(one)))
+    assert (two.step_count, two.reset) == (4, one.reset)
+    one.take_step({"classifications": []})
+    three = arrived(sent(linked=linked_play(one)))
+    assert (three.step_count, three.is_done) == (4, False)
+
+
+def test_a_link_to_another_play_is_a_question_while_one_runs() -> None:
+    one = arrived(sent({"task": "easy_single_spike"}))
+    one.call_tool("list_dates", {})
+    earlier = linked_play(one)
+    one.call_tool("list_entities", {})
+    assert arrived(sent(kept=one.to_saved_json(), linked=earlier)).step_count == 5
+    other = arrived(sent({"task": "hard_mixed_multi"}))
+    visitor = Visitor(ENVIRONMENT)
+    with pytest.raises(ConfirmationRequired, match="opens another one") as asked:
+        restore_or_start_episode_on_page_load(
+            SCENES, visitor, sent(kept=one.to_saved_json(), linked=linked_play(other))
+        )
+    assert visitor.step_count == 5
+    asked.value.on_confirm(visitor)
+    assert visitor.task_id == "hard_mixed_multi"
+
+
+def test_damaged_link_to_a_play_is_ignored() -> None:
+    one = arrived(sent({"task": "easy_single_spike"}))
+    address = build_query_parameters_of_reset(ENVIRONMENT.name, one.reset)
+    back = arrived(sent(address, one.to_saved_json()))
+    assert back.pending_confirmation is None
+    damaged = arrived(sent(address, one.to_saved_json(), linked="{"))
+    assert damaged.step_count == one.step_count
 
 
 def test_a_link_to_a_sealed_task_starts_nothing_without_a_click() -> None:

@@ -26,10 +26,10 @@ def test_page_below_a_prefix_plays_and_leads_to_the_other_environments(
     prefixed: WebServer, visit: Callable[..., Visit]
 ) -> None:
     mine = visit(width=1400, url=prefixed.url, path="/lab/env/web/")
-    mine.click("#mt-opening .mt-btn.primary")
-    mine.sees(".mt-budget", "step 0 of")
-    mine.click(".mt-status > .mt-btn.primary")
-    mine.sees(".mt-budget", "step 1 of")
+    mine.click("#mt-first .mt-btn.primary")
+    mine.sees(".mt-budget", "3 of")
+    mine.click("#mt-ask [data-mt=ask]")
+    mine.sees(".mt-budget", "4 of")
     assert '"transport": "page"' in prefixed.log.read_text()
     doors = mine.page.eval_on_selector_all("a.mt-door", "all => all.map((each) => each.href)")
     assert doors

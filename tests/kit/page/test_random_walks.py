@@ -149,7 +149,8 @@ class Wanderer:
 
 def lost(before: dict[str, Any], now: dict[str, Any]) -> bool:
     """Whether an episode with steps that was not over is there no more."""
-    running = before.get("actions") and before["said"].startswith("step")
+    has_own_steps = len(before.get("actions", ())) > before.get("opening", 0)
+    running = has_own_steps and before["said"].startswith("step")
     same = now.get("reset") == before.get("reset")
     return bool(running) and not (
         same and now["actions"][: len(before["actions"])] == before["actions"]

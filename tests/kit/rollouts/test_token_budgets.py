@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from openenv_kit.cli import app
 from openenv_kit.environment import get_environment
 from openenv_kit.rollouts.curriculum import RUNG_LEVEL_NAMES
+from openenv_kit.rollouts.measure_token_budget import compute_token_percentiles
 from openenv_kit.rollouts.token_budgets import (
     DigitTokens,
     TokenBudget,
@@ -26,7 +27,6 @@ from research.token_budgets import (
     BudgetCase,
     count_episode_tokens,
     measure_case,
-    percentiles,
     updated_pages,
 )
 from support.command_line import run_cli
@@ -78,8 +78,8 @@ def test_single_digits_cost_a_token_each() -> None:
 
 
 def test_percentiles_are_those_of_the_nearest_rank() -> None:
-    assert percentiles(range(1, 101)) == TokenPercentiles(50, 95)
-    assert percentiles([7, 3]) == TokenPercentiles(3, 7)
+    assert compute_token_percentiles(range(1, 101)) == TokenPercentiles(50, 95)
+    assert compute_token_percentiles([7, 3]) == TokenPercentiles(3, 7)
 
 
 def test_budget_of_the_mode_that_a_reset_asks_for_is_found() -> None:

@@ -14,6 +14,7 @@ from openenv_kit.trainers.tool_episode import ToolEpisode
 from openenv_kit.trainers.trl import build_reward_components, environment_class
 from research.scripted_endpoint import ScriptedEndpoint
 from support.command_line import run_cli
+from support.live_server import served
 
 NAME = "pipe_leak"
 BRIEF = get_environment(NAME).build_system_prompt()
@@ -32,6 +33,20 @@ def test_scripted_policy_plays_an_environment_by_tool_calls():
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["metric_tracker_rl", "drilldown", "firewatch"])
+def test_two_players_at_one_address_play_separate_episodes(name: str) -> None:
+    rows = list_task_rows("train", count=2, environment_name=name)
+    with served("--environment", name, "--also", "none") as url:
+        players = [ToolEpisode(url, name) for _ in rows]
+        for player, row in zip(players, rows, strict=True):
+            player.reset(row)
+        tasks = [player._client.state()["task_id"] for player in players]
+        for player in players:
+            player.close()
+    assert tasks == [row["task"] for row in rows]
+
+
 @pytest.mark.parametrize("name", ["metric_tracker_rl", "drilldown", "firewatch"])
 def test_a_scripted_policy_stands_in_for_a_model_on_every_level(name):
     rows = list_task_rows("validation", count=24, environment_name=name)

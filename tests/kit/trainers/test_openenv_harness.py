@@ -80,7 +80,7 @@ def test_a_model_that_submits_nothing_is_rewarded_nothing():
     result = verified_rollout(silent, ROWS[0])
     assert result.env_reward == 0.0
     nothing = {"tool_calls": 0, "submitted": False, "graded": 0.0, "exact": 0.0, "grounded": 0.0}
-    assert result.metrics == nothing
+    assert result.metrics == {**nothing, "truncated": 0.0}
 
 
 def test_a_session_speaks_the_frameworks_mcp_bridge():

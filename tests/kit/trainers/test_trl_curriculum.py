@@ -16,6 +16,7 @@ import pytest
 
 from openenv_kit.errors import ConfigurationError, InvalidValueError
 from openenv_kit.rollouts.curriculum import Curriculum, GroupCounts
+from support.products import write_example_product
 from support.tool_episodes import task_of
 from support.trainer_stand_ins import LEAN, STAGES, arguments, play_to_the_end
 
@@ -218,3 +219,18 @@ def test_curriculum_warns_of_a_budget_below_that_of_its_stages(
     callback.on_train_begin(arguments(max_completion_length=100), new_state(), None)
     assert len(caplog.messages) == len(STAGES)
     assert "rung_2" in caplog.messages[1]
+
+
+def test_curriculum_of_a_product_plays_its_tasks_and_refuses_other_rows(
+    stand_ins: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRODUCTS", str(write_example_product(tmp_path / "shop.toml")))
+    by_split = [{"split": f"train_rung_{number}", "product": "shop"} for number in (1, 2)]
+    by_seed = [{"difficulty": f"rung_{number}", "product": "shop"} for number in (1, 2)]
+    for stages in (by_split, by_seed):
+        callback = stand_ins.trl_curriculum.CurriculumCallback(Curriculum(stages))
+        environment = callback.environment_class()()
+        assert "payments" in environment.reset(task_number=5)
+        assert "payments" in environment.reset()
+    with pytest.raises(InvalidValueError, match="the row's product is None; allowed: 'shop'"):
+        environment.reset(split="validation", index=0)

@@ -62,9 +62,10 @@ export class RolloutPane {
   async drawStep() {
     this.wanted += 1;
     const mine = this.wanted;
-    this.chartsTitle.textContent = this.step ? `What the player had read by step ${this.step}` : 'What the player had read at the start';
+    const isAllShown = this.unread && this.step === this.lastStep;
+    this.chartsTitle.textContent = isAllShown ? 'All values; hatched: not read by the player' : this.step ? `What the player had read by step ${this.step}` : 'What the player had read at the start';
     this.replyTitle.textContent = this.step ? `Reply to step ${this.step}` : 'Reply to the reset';
-    const found = await fetchStep(this.id, this.lines, this.step, this.unread && this.step === this.lastStep);
+    const found = await fetchStep(this.id, this.lines, this.step, isAllShown);
     if (mine !== this.wanted) return;
     const openSections = [...this.reply.querySelectorAll('details')].map((each) => each.open);
     this.charts.innerHTML = found.charts;

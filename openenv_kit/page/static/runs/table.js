@@ -4,7 +4,7 @@ import { meanScores, pairedDifferences } from './scores.js';
 const ROWS_AT_ONCE = 400;
 const SCORE_BANDS = { zero: '0', partial: 'between 0 and 1', full: '1', none: 'no score' };
 const COLUMNS = [
-  ['task', 'Task'], ['player', 'Player'], ['level', 'Level'], ['score', 'Score'], ['steps', 'Steps'],
+  ['task', 'Task'], ['score', 'Score'], ['player', 'Player'], ['level', 'Level'], ['steps', 'Steps'],
   ['errors', 'Errors'], ['tokens', 'Tokens'], ['outcome', 'Outcome'], ['source', 'File'],
 ];
 const NUMBERS = ['score', 'steps', 'errors', 'tokens'];
@@ -139,7 +139,7 @@ function rolloutRow(rollout, { href, ticked }) {
   const cell = (content, css = '') => element('td', { className: css }, content);
   const number = (value) => cell(value === null ? '–' : value.toLocaleString('en'), 'num');
   const score = element('td', { className: `num score ${bandOf(rollout)}` }, element('b', { textContent: formatScore(rollout.score) }));
-  const row = element('tr', {}, element('td', { className: 'tick' }, box), element('th', { scope: 'row' }, link), cell(rollout.player || '–'), cell(rollout.level || '–'), score, number(rollout.steps), number(rollout.errors), cell(shortTokens(rollout.tokens), 'num'), cell(rollout.outcome || '–'), cell(rollout.source, 'file'));
+  const row = element('tr', {}, element('td', { className: 'tick' }, box), element('th', { scope: 'row' }, link), score, cell(rollout.player || '–'), cell(rollout.level || '–'), number(rollout.steps), number(rollout.errors), cell(shortTokens(rollout.tokens), 'num'), cell(rollout.outcome || '–'), cell(rollout.source, 'file'));
   row.dataset.open = rollout.id;
   return row;
 }

@@ -87,3 +87,13 @@ def test_text_is_escaped() -> None:
     evil = "<img src=x>"
     chart = replace(CHART, key=evil, title=evil, unit=evil, tag=evil, format_value=lambda _: evil)
     assert "<img" not in chart_group_html(evil, [chart], DATES, 1)
+
+
+def test_unread_days_are_hatched_and_described() -> None:
+    chart = LineChart("k", "orders", "events per day", [1.0, 2.0, 3.0], str, unread_days={1, 2})
+    html = line_chart_html(chart, ["2024-01-01", "2024-01-02", "2024-01-03"])
+    assert html.count('<i class="unread"') == 1
+    assert 'style="left:33.33%;width:66.67%"' in html
+    assert "of which the player had not read 2" in html
+    assert chart.describe_day(1).endswith("not read")
+    assert not chart.describe_day(0).endswith("not read")
