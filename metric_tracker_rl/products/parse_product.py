@@ -1,4 +1,4 @@
-"""Parses the mapping of a product file, and refuses wrong values by name."""
+"""Parses the content of a product file; errors contain the path of the invalid value."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ MAX_WEEKDAY_FACTOR = 100.0
 MAX_RESIDUAL = 1_000.0
 MAX_LAG1 = 0.99
 MAX_SUM_ERROR = 1e-3
-"""Largest distance from 1 of the sum of the hour weights and of a noise row's squares."""
+"""Largest deviation from 1 of the sum of the hour weights and of the squares of a noise row."""
 MAX_REASON_CHARACTERS = 200
 MAX_CERTIFIED = 100
 
@@ -77,13 +77,13 @@ PRODUCT_KEYS = (
 
 
 def parse_product(content: Mapping[str, Any]) -> Product:
-    """Return the product of a mapping with the structure of the product file.
+    """Parse a mapping that has the structure of a product file.
 
-    Numbers are rounded to six significant digits, as in the file, so that a product has the same
-    digest however it was sent.
+    Numbers are rounded to six significant digits, as in the file, so that a product in a reset has
+    the same digest as the product in its file.
 
     Raises:
-        ProductRefused: the mapping is too large or has a wrong value.
+        ProductRefused: the mapping is too large or has an invalid value.
     """
     _require_format(content)
     reader = FieldReader(content, "", PRODUCT_KEYS)
@@ -114,7 +114,7 @@ def require_size(size_bytes: int) -> None:
     """Refuse a product that is larger than `MAX_PRODUCT_BYTES`."""
     if size_bytes > MAX_PRODUCT_BYTES:
         raise ProductRefused(
-            f"The product has more than {MAX_PRODUCT_BYTES // 1000} kB, which is the limit."
+            f"The product is larger than the limit of {MAX_PRODUCT_BYTES // 1000} kB."
         )
 
 
@@ -122,7 +122,8 @@ def serialize_within_size_limit(content: Mapping[str, Any]) -> str:
     """Return a product's mapping as JSON.
 
     Raises:
-        ProductRefused: it has more than `MAX_PRODUCT_BYTES`, or a value that JSON lacks.
+        ProductRefused: the text is larger than `MAX_PRODUCT_BYTES`, or a value is not allowed in
+            JSON.
     """
     try:
         text = json.dumps(content, ensure_ascii=False)
@@ -133,7 +134,7 @@ def serialize_within_size_limit(content: Mapping[str, Any]) -> str:
 
 
 def _require_format(content: object) -> None:
-    """Refuse other formats before anything else, because their keys are different."""
+    """Refuse other formats first, because errors about their different keys would mislead."""
     if not isinstance(content, Mapping):
         raise build_refusal("The product", content, "a table of keys and values")
     if "format" not in content:
