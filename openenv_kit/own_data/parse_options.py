@@ -21,7 +21,6 @@ from openenv_kit.own_data.options import (
     StageRename,
 )
 
-
 OTHER_FILE_OPTIONS = ("sql", "database", "calendar")
 """Options that read other files than the table."""
 

@@ -28,7 +28,9 @@ def convert_table_to_json(table: CleanedTable) -> dict[str, Any]:
         "warnings": list(table.warnings),
         "description": asdict(table.description),
         "renamed_stages": table.renamed_stages,
-        "calendar": [[each.date.isoformat(), each.title, *each.explains] for each in table.calendar],
+        "calendar": [
+            [each.date.isoformat(), each.title, *each.explains] for each in table.calendar
+        ],
     }
 
 
@@ -47,9 +49,7 @@ def convert_json_to_table(content: Mapping[str, Any]) -> CleanedTable:
             start=date.fromisoformat(content["start"]),
             counts=np.array(content["counts"], dtype=np.int64),
             day_status=tuple(DayStatus(status) for status in content["day_status"]),
-            holidays={
-                date.fromisoformat(day): title for day, title in content["holidays"].items()
-            },
+            holidays={date.fromisoformat(day): title for day, title in content["holidays"].items()},
             has_impossible_hours=content["has_impossible_hours"],
         ),
         actions=tuple(content["actions"]),
