@@ -106,12 +106,12 @@ def _upload_html() -> str:
         'accept=".csv,.tsv,.txt,.parquet"><b>Choose a table</b>'
         "<span>or drop it here: CSV or Parquet, at most 20 MB</span></label>"
         '<div class="mt-own-options"><label>Stages, in order<input name="stages" '
-        'placeholder="visits,carts,orders; empty if evident" autocomplete="off"></label>'
-        '<label>Country of the holidays<input name="country" placeholder="US" size="6" '
+        'placeholder="such as visits,carts,orders; empty if evident" autocomplete="off"></label>'
+        '<label>Country of the holidays<input name="country" placeholder="such as US" '
         'autocomplete="off"></label></div>'
         '<details><summary>More options</summary><label class="mt-own-more">As for '
         '<code>metric-tracker import</code><input name="options" '
-        'placeholder="--decimal , --late-days 3" autocomplete="off"></label></details>'
+        'placeholder="such as --decimal , --late-days 3" autocomplete="off"></label></details>'
         '<div class="mt-own-actions"><button type="button" class="mt-btn primary" name="check" '
         'disabled>Check the table</button><button type="button" class="mt-btn" name="discard" '
         "hidden>Delete the upload</button></div>"

@@ -52,7 +52,7 @@ class YourData {
     if (this.key) this.send('discard', {});
     Object.assign(this, { file, key: '' });
     this.find('.mt-own-drop b').textContent = file.name;
-    this.find('.mt-own-drop span').textContent = `${(file.size / 1e6).toFixed(2)} MB. Click to choose another one.`;
+    this.find('.mt-own-drop span').textContent = `${formatSize(file.size)}. Click to choose another one.`;
     this.find('[name=discard]').hidden = true;
     this.showProblem('');
     if (file.size > MAX_BYTES) this.showText('The file has more than 20 MB. Aggregate it by day or hour, or use metric-tracker import.');
@@ -193,6 +193,10 @@ class YourData {
     note.textContent = text;
     this.find('.mt-own-problem').replaceChildren(note);
   }
+}
+
+function formatSize(bytes) {
+  return bytes < 1e6 ? `${Math.ceil(bytes / 1000)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
 async function detailOf(response) {
