@@ -70,7 +70,8 @@ def investigate(
         str | None, typer.Option(help="Set of tools: standard or lean. Default: standard.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="CSV file to write, with the rows of the player and the policy.")
+        Path | None,
+        typer.Option(help="CSV file to write, with the rows of both reports."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     yes: Annotated[
