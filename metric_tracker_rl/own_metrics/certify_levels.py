@@ -75,7 +75,7 @@ def certify_seed(product: Product, level: str, seed: int) -> SeedResult:
     return SeedResult(seed, "the report is not unique, or a value is close to a threshold")
 
 
-def with_certified_levels(
+def add_certified_levels(
     product: Product,
     worker_count: int = 1,
     show_progress: ShowProgress | None = None,
@@ -98,7 +98,7 @@ def with_certified_levels(
         candidate = replace(product, levels=levels)
         names = [name for name, level in levels.items() if level.is_on]
         results = _certify_all_levels(candidate, names, worker_count, show_progress, certify)
-        failed = {name: results[name] for name in names if not _is_passed(results[name])}
+        failed = {name: results[name] for name in names if not _has_passed(results[name])}
         levels = {
             name: replace(level, certified=sum(each.is_certified for each in results.get(name, ())))
             for name, level in levels.items()
@@ -157,7 +157,7 @@ def _certify_all_levels(
                 for result in iter_level(name):
                     results[name].append(result)
                     yield result
-                    if _is_failed(results[name]):
+                    if _has_failed(results[name]):
                         break
 
     count = len(level_names) * len(CERTIFIED_SEEDS)
@@ -195,11 +195,11 @@ def _open_seed_iterator(
         yield iter_level
 
 
-def _is_passed(results: Sequence[SeedResult]) -> bool:
+def _has_passed(results: Sequence[SeedResult]) -> bool:
     return sum(result.is_certified for result in results) >= MIN_CERTIFIED
 
 
-def _is_failed(results: Sequence[SeedResult]) -> bool:
+def _has_failed(results: Sequence[SeedResult]) -> bool:
     failures = sum(not result.is_certified for result in results)
     return failures > len(CERTIFIED_SEEDS) - MIN_CERTIFIED
 

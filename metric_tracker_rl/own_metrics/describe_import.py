@@ -24,7 +24,7 @@ from openenv_kit.own_data.stage_counts import DayStatus, StageCounts
 from openenv_kit.own_data.support import SummaryLine
 
 HARDEST_FACTOR = 1.0
-"""Factor of the levels hard and expert. Their thresholds are lowest, so most anomalies fit."""
+"""Factor of the levels hard and expert. With their thresholds, most anomalies are possible."""
 _FAMILY_TEXTS = {
     RATE_DROP: "falls of",
     RATE_SPIKE: "rises of",
@@ -64,9 +64,9 @@ def summarize_import(
         SummaryLine("Thresholds", describe_thresholds(product)),
         SummaryLine("Levels", describe_levels(product)),
     ]
-    without_room = describe_missing_room(product)
+    without_room = describe_impossible_families(product)
     if without_room:
-        lines.append(SummaryLine("No room", without_room))
+        lines.append(SummaryLine("Impossible", without_room))
     return tuple(lines)
 
 
@@ -134,7 +134,7 @@ def describe_levels(product: Product) -> str:
     return "; ".join(parts)
 
 
-def describe_missing_room(product: Product) -> str:
+def describe_impossible_families(product: Product) -> str:
     """Return the families that are impossible even on the hardest levels; empty if there are none.
 
     A product has no room for a family if no series can move far enough.

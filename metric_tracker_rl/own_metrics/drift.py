@@ -165,7 +165,7 @@ def _compute_twin_series(twin: TwinDays) -> FloatArray:
 def _compute_statistics(
     values: FloatArray, product: Product, first_weekday: int, is_used: BoolArray
 ) -> _WindowStatistics:
-    """Compute the median and the robust standard deviation of the deviations from the last level."""
+    """Compute median and robust standard deviation of the deviations from the last level."""
     expected = np.stack(
         [
             compute_expected_values(series, len(values), first_weekday, first_day=product.days)

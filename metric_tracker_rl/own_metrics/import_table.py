@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from metric_tracker_rl.own_metrics.certify_levels import (
     CertifySeed,
+    add_certified_levels,
     certify_seed,
-    with_certified_levels,
 )
 from metric_tracker_rl.products.fit import TableFit, fit_product, fit_table
 from metric_tracker_rl.products.product import Product
@@ -54,5 +54,5 @@ def import_stage_counts(
             too few ordinary days.
     """
     fitted = fit_product(table, name)
-    product = with_certified_levels(fitted, worker_count, show_progress, certify)
+    product = add_certified_levels(fitted, worker_count, show_progress, certify)
     return ImportedProduct(product, fit_table(table))

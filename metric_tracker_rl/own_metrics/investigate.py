@@ -71,7 +71,7 @@ class TableInvestigation(Investigation):
         )
 
 
-def investigate_table(
+def create_table_investigation(
     table: CleanedTable, product: Product, request: InvestigationRequest
 ) -> TableInvestigation:
     """Make an episode from a window of a table.

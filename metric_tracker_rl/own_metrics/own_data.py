@@ -59,6 +59,6 @@ class MetricTrackerOwnData(FunnelProducts, OwnDataSupport):
     def start_investigation(
         self, table: CleanedTable, product_file: Path, request: InvestigationRequest
     ) -> TableInvestigation:
-        from metric_tracker_rl.own_metrics.investigate import investigate_table
+        from metric_tracker_rl.own_metrics.investigate import create_table_investigation
 
-        return investigate_table(table, read_product(product_file), request)
+        return create_table_investigation(table, read_product(product_file), request)

@@ -13,7 +13,7 @@ from jinja2 import PackageLoader, StrictUndefined
 from metric_tracker_rl.engine.definitions.report_row import ReportRow
 from metric_tracker_rl.own_metrics.describe_import import (
     UnusualDay,
-    describe_missing_room,
+    describe_impossible_families,
     format_signed_percent,
     format_threshold,
     list_unusual_days,
@@ -21,9 +21,9 @@ from metric_tracker_rl.own_metrics.describe_import import (
 )
 from metric_tracker_rl.own_metrics.import_table import ImportedProduct
 from metric_tracker_rl.own_metrics.series_charts import build_series_charts, format_value
-from metric_tracker_rl.own_metrics.table_windows import iter_past_windows, list_past_rows
+from metric_tracker_rl.own_metrics.table_windows import iter_past_episodes, list_past_rows
 from metric_tracker_rl.products.product import Product
-from metric_tracker_rl.products.twin_check import TwinComparison, check_twin_tables
+from metric_tracker_rl.products.twin_check import TwinComparison, compare_with_twin_tables
 from openenv_kit.own_data.cleaned_table import CleanedTable
 from openenv_kit.own_data.support import ImportRequest
 
@@ -33,7 +33,7 @@ MAX_PAST_ROWS = 400
 
 
 def _format_subject(subject: str) -> str:
-    """Return the subject of a statistic, in which the number of a weekday is replaced by its name."""
+    """Return the subject of a statistic; the number of a weekday is replaced by its name."""
     return calendar.day_name[int(subject)] if subject.isdecimal() else subject
 
 
@@ -101,10 +101,10 @@ def build_report_html(
         summary=_summarize(table, imported, has_daily_values=has_daily_values),
         charts=build_series_charts(counts, fit, product) if has_daily_values else (),
         unusual_days=unusual_days,
-        comparisons=_sort_comparisons(check_twin_tables(counts, product)),
+        comparisons=_sort_comparisons(compare_with_twin_tables(counts, product)),
         thresholds=_list_thresholds(product),
         past=_build_past_report(table, product, has_daily_values=has_daily_values),
-        missing_room=describe_missing_room(product),
+        missing_room=describe_impossible_families(product),
         commands=_list_next_commands(product, request),
     )
 
@@ -130,7 +130,7 @@ def _list_thresholds(product: Product) -> list[ThresholdLine]:
 def _build_past_report(
     table: CleanedTable, product: Product, *, has_daily_values: bool
 ) -> PastReport:
-    episodes = list(iter_past_windows(table.stage_counts, product, table.calendar))
+    episodes = list(iter_past_episodes(table.stage_counts, product, table.calendar))
     rows = list_past_rows(episodes)
     return PastReport(
         window_count=len(episodes),

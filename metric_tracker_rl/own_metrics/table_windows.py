@@ -74,7 +74,7 @@ def build_window(
     return _build_window_at(table, product, first_day, days, calendar)
 
 
-def iter_past_windows(
+def iter_past_episodes(
     table: StageCounts, product: Product, calendar: Sequence[UserCalendarEntry] = ()
 ) -> Iterator[FunnelEpisode]:
     """Generate an episode for each complete window of four weeks, starting with the most recent.
@@ -94,7 +94,7 @@ def list_past_rows(episodes: Sequence[FunnelEpisode]) -> tuple[ReportRow, ...]:
     return tuple(sorted(rows, key=lambda row: row.key))
 
 
-def list_complete_starts(table: StageCounts, weeks: int) -> list[int]:
+def list_complete_window_starts(table: StageCounts, weeks: int) -> list[int]:
     """Return the index of the first day of each complete window. The windows may overlap."""
     days = count_window_days(weeks)
     return [first for first in range(table.days - days + 1) if _is_complete(table, first, days)]
@@ -126,7 +126,7 @@ def _require_complete_window(table: StageCounts, first_day: int, days: int) -> N
             if table.day_status[day] == DayStatus.MISSING
         )
         problem = f"The window has no data for {table.get_date(missing)}."
-    complete = list_complete_starts(table, days // DAYS_PER_WEEK)
+    complete = list_complete_window_starts(table, days // DAYS_PER_WEEK)
     if not complete:
         raise ConfigurationError(f"{problem} No window of {days} days is complete.")
     nearest = min(complete, key=lambda first: abs(first - first_day))

@@ -42,11 +42,11 @@ class FieldReader:
         """Return the path of a field within the product."""
         return f"{self._path}.{key}" if self._path else key
 
-    def has(self, key: str) -> bool:
+    def has_key(self, key: str) -> bool:
         """Return whether the mapping has this key."""
         return key in self._content
 
-    def read(self, key: str) -> Any:
+    def read_value(self, key: str) -> Any:
         """Return the value of a key, without a check of its type.
 
         Raises:
@@ -58,26 +58,26 @@ class FieldReader:
 
     def read_boolean(self, key: str) -> bool:
         """Return the boolean value of a key."""
-        value = self.read(key)
+        value = self.read_value(key)
         if not isinstance(value, bool):
             raise build_refusal(self.get_path(key), value, "true or false")
         return value
 
     def read_integer(self, key: str, low: int, high: int) -> int:
         """Return the value of a key, an integer from `low` to `high` (inclusive)."""
-        return require_integer(self.get_path(key), self.read(key), low, high)
+        return require_integer(self.get_path(key), self.read_value(key), low, high)
 
     def read_number(self, key: str, low: float, high: float) -> float:
         """Return the value of a key, a number from `low` to `high` (inclusive)."""
-        return require_number(self.get_path(key), self.read(key), low, high)
+        return require_number(self.get_path(key), self.read_value(key), low, high)
 
     def read_numbers(self, key: str, length: int, low: float, high: float) -> tuple[float, ...]:
         """Return the value of a key, a list of `length` numbers from `low` to `high`."""
-        return require_numbers(self.get_path(key), self.read(key), length, low, high)
+        return require_numbers(self.get_path(key), self.read_value(key), length, low, high)
 
     def read_text(self, key: str, max_characters: int) -> str:
         """Return the value of a key, a single line of printable text."""
-        value = self.read(key)
+        value = self.read_value(key)
         if not (isinstance(value, str) and len(value) <= max_characters and is_plain_line(value)):
             allowed = f"one line of at most {max_characters} printable characters"
             raise build_refusal(self.get_path(key), value, allowed)
@@ -85,11 +85,11 @@ class FieldReader:
 
     def read_choice(self, key: str, allowed: Collection[str]) -> str:
         """Return the value of a key, one of the allowed names."""
-        return require_choice(self.get_path(key), self.read(key), allowed)
+        return require_choice(self.get_path(key), self.read_value(key), allowed)
 
     def read_list(self, key: str, min_length: int, max_length: int) -> list[Any]:
         """Return the value of a key, a list with `min_length` to `max_length` items of any type."""
-        return require_list(self.get_path(key), self.read(key), min_length, max_length)
+        return require_list(self.get_path(key), self.read_value(key), min_length, max_length)
 
 
 def build_refusal(path: str, value: object, allowed: str) -> ProductRefused:

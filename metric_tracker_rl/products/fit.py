@@ -40,7 +40,7 @@ from metric_tracker_rl.products.product import (
     list_composite_rate_names,
     list_fitted_series_names,
 )
-from metric_tracker_rl.products.thresholds import with_computed_thresholds
+from metric_tracker_rl.products.thresholds import add_computed_thresholds
 from openenv_kit.own_data.stage_counts import DayStatus, Grain, StageCounts
 
 DAYTIME = HourRange(8, 20)
@@ -96,7 +96,7 @@ def fit_product(table: StageCounts, name: str) -> Product:
     points = [fit_residual_points(column) for column in ordinary_residuals.T]
     dependence = fit_dependence(ordinary_residuals, points)
     content = _build_mapping(table, name, fit, points, dependence)
-    return with_computed_thresholds(parse_product(content))
+    return add_computed_thresholds(parse_product(content))
 
 
 def fit_table(table: StageCounts) -> TableFit:

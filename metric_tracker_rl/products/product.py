@@ -22,7 +22,7 @@ DAYS_PER_BLOCK = 28
 """Number of days that share one level of a series."""
 DAYS_PER_WEEK = 7
 RESIDUAL_SCORES = tuple(score / 2 for score in range(-6, 7))
-"""Standard normal scores at which a product stores the residuals of a series, in ascending order."""
+"""Standard normal scores at which a product stores residuals, in ascending order."""
 SIGNIFICANT_DIGITS = 6
 """Number of significant digits of every number in a product."""
 
@@ -196,7 +196,7 @@ class Product:
 
     @cached_property
     def digest(self) -> str:
-        """Hexadecimal SHA-256 of the product as canonical JSON, without `certified` and `reason`."""
+        """Hexadecimal SHA-256 of the product's canonical JSON, without `certified` and `reason`."""
         content = self.to_mapping()
         for level in content.get("level", {}).values():
             del level["certified"], level["reason"]

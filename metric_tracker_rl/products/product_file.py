@@ -14,7 +14,7 @@ from metric_tracker_rl.products.field_reader import ProductRefused
 from metric_tracker_rl.products.parse_product import (
     MAX_PRODUCT_BYTES,
     parse_product,
-    require_size,
+    require_product_size,
 )
 from metric_tracker_rl.products.product import (
     Product,
@@ -52,7 +52,7 @@ def read_product(path: Path) -> Product:
     try:
         text = content.decode()
     except UnicodeDecodeError:
-        require_size(len(content))
+        require_product_size(len(content))
         raise ProductRefused("The product is not UTF-8 text.") from None
     return parse_product_text(text)
 
@@ -63,7 +63,7 @@ def parse_product_text(text: str) -> Product:
     Raises:
         ProductRefused: the text is not TOML, is too large, or has an invalid value.
     """
-    require_size(len(text.encode(errors="surrogatepass")))
+    require_product_size(len(text.encode(errors="surrogatepass")))
     try:
         content = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:

@@ -98,7 +98,7 @@ def list_series_room(product: Product, level_factor: float) -> tuple[SeriesRoom,
 
 
 def list_possible_families(product: Product, level_factor: float) -> tuple[str, ...]:
-    """Return the families that at least one series has room for, in the order of `ANOMALY_TYPES`."""
+    """Return the families that some series has room for, in the order of `ANOMALY_TYPES`."""
     possible = {room.family for room in list_series_room(product, level_factor) if room.has_room}
     return tuple(family for family in ANOMALY_TYPES if family in possible)
 
@@ -123,7 +123,7 @@ def list_possible_families_by_level(product: Product) -> dict[str, tuple[str, ..
     return {name: list_possible_families(product, factor) for name, factor in LEVEL_FACTORS.items()}
 
 
-def _list_rate_drops(product: Product, levels: _Levels) -> Iterator[SeriesRoom]:
+def _iter_rate_drop_room(product: Product, levels: _Levels) -> Iterator[SeriesRoom]:
     for name in product.step_rate_names:
         threshold = levels.thresholds[name]
         size = PLANNED_MULTIPLE * threshold
@@ -135,17 +135,17 @@ def _list_rate_drops(product: Product, levels: _Levels) -> Iterator[SeriesRoom]:
                 f"{_format_percent(largest)} is a break"
             )
         yield SeriesRoom(RATE_DROP, name, reason)
-    yield from _list_leaks(product, levels, RATE_DROP, -1.0)
+    yield from _iter_leak_room(product, levels, RATE_DROP, -1.0)
 
 
-def _list_rate_spikes(product: Product, levels: _Levels) -> Iterator[SeriesRoom]:
+def _iter_rate_spike_room(product: Product, levels: _Levels) -> Iterator[SeriesRoom]:
     for name, rate in zip(product.step_rate_names, levels.rates, strict=True):
         size = PLANNED_MULTIPLE * levels.thresholds[name]
         yield SeriesRoom(RATE_SPIKE, name, _explain_rise(name, rate, size))
-    yield from _list_leaks(product, levels, RATE_SPIKE, 1.0)
+    yield from _iter_leak_room(product, levels, RATE_SPIKE, 1.0)
 
 
-def _list_leaks(
+def _iter_leak_room(
     product: Product, levels: _Levels, family: str, direction_sign: float
 ) -> Iterator[SeriesRoom]:
     """Check slow leaks and gains, in which each step rate of a composite stays unflagged.
@@ -179,7 +179,7 @@ def _list_leaks(
         start = end
 
 
-def _list_count_drops(product: Product, levels: _Levels) -> Iterator[SeriesRoom]:
+def _iter_count_drop_room(product: Product, levels: _Levels) -> Iterator[SeriesRoom]:
     first = product.stages[0]
     size = PLANNED_MULTIPLE * levels.thresholds[first]
     yield SeriesRoom(COUNT_DROP, first, _explain_drop(product, size))
@@ -195,7 +195,7 @@ def _list_count_drops(product: Product, levels: _Levels) -> Iterator[SeriesRoom]
         )
 
 
-def _list_count_spikes(product: Product, levels: _Levels) -> Iterator[SeriesRoom]:
+def _iter_count_spike_room(product: Product, levels: _Levels) -> Iterator[SeriesRoom]:
     yield SeriesRoom(COUNT_SPIKE, product.stages[0], "")
     for stage in _list_inner_stages(product):
         size = PLANNED_MULTIPLE * _find_largest_threshold_of_stage_and_adjacent_rates(
@@ -211,7 +211,7 @@ def _list_count_spikes(product: Product, levels: _Levels) -> Iterator[SeriesRoom
         )
 
 
-def _list_breaks(product: Product, levels: _Levels) -> Iterator[SeriesRoom]:
+def _iter_break_room(product: Product, levels: _Levels) -> Iterator[SeriesRoom]:
     for name, rate_name in zip(product.funnel_step_names, product.step_rate_names, strict=True):
         size = PLANNED_MULTIPLE * compute_break_threshold(levels.thresholds[rate_name])
         reason = ""
@@ -223,7 +223,7 @@ def _list_breaks(product: Product, levels: _Levels) -> Iterator[SeriesRoom]:
         yield SeriesRoom(FUNNEL_BREAK, name, reason)
 
 
-def _list_mix_shifts(product: Product, levels: _Levels) -> Iterator[SeriesRoom]:
+def _iter_mix_shift_room(product: Product, levels: _Levels) -> Iterator[SeriesRoom]:
     series = product.daytime_share_series
     if series is None:
         yield SeriesRoom(MIX_SHIFT, "daytime_share", "the table has no hours")
@@ -238,7 +238,7 @@ def _list_mix_shifts(product: Product, levels: _Levels) -> Iterator[SeriesRoom]:
     yield SeriesRoom(MIX_SHIFT, series.name, reason)
 
 
-def _list_impossible_counts(product: Product, _: _Levels) -> Iterator[SeriesRoom]:
+def _iter_impossible_count_room(product: Product, _: _Levels) -> Iterator[SeriesRoom]:
     """Yield every pair as possible, because the number of added events is not limited."""
     for name in product.quality_check_names:
         yield SeriesRoom(QUALITY_ISSUE, name, "")
@@ -294,11 +294,11 @@ def _format_percent(fraction: float) -> str:
 
 
 _ROOM_BY_FAMILY: dict[str, Callable[[Product, _Levels], Iterator[SeriesRoom]]] = {
-    RATE_DROP: _list_rate_drops,
-    RATE_SPIKE: _list_rate_spikes,
-    COUNT_DROP: _list_count_drops,
-    COUNT_SPIKE: _list_count_spikes,
-    FUNNEL_BREAK: _list_breaks,
-    MIX_SHIFT: _list_mix_shifts,
-    QUALITY_ISSUE: _list_impossible_counts,
+    RATE_DROP: _iter_rate_drop_room,
+    RATE_SPIKE: _iter_rate_spike_room,
+    COUNT_DROP: _iter_count_drop_room,
+    COUNT_SPIKE: _iter_count_spike_room,
+    FUNNEL_BREAK: _iter_break_room,
+    MIX_SHIFT: _iter_mix_shift_room,
+    QUALITY_ISSUE: _iter_impossible_count_room,
 }

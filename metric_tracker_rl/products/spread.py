@@ -44,7 +44,7 @@ def draw_first_stage_hours(
         expected = part_totals[:, np.newaxis] * (usual / _sum_hours(usual))
         noisy = np.maximum(expected + np.sqrt(expected) * normals[:, mask], 0.0)
         has_noise = _sum_hours(noisy) > 0.0
-        hours[:, mask] = apportion(part_totals, np.where(has_noise, noisy, usual))
+        hours[:, mask] = apportion_totals(part_totals, np.where(has_noise, noisy, usual))
     return hours
 
 
@@ -66,10 +66,12 @@ def draw_later_stage_hours(
     rates = (totals / previous_totals)[:, np.newaxis]
     expected = previous_hours * rates
     noisy = expected + np.sqrt(expected * (1.0 - rates)) * normals
-    return apportion_within(totals, noisy, np.zeros_like(previous_hours), previous_hours)
+    return apportion_totals_within_bounds(
+        totals, noisy, np.zeros_like(previous_hours), previous_hours
+    )
 
 
-def apportion(totals: IntArray, weights: FloatArray) -> IntArray:
+def apportion_totals(totals: IntArray, weights: FloatArray) -> IntArray:
     """Divide totals into whole numbers in proportion to weights, with the largest-remainder method.
 
     Args:
@@ -92,7 +94,7 @@ def apportion(totals: IntArray, weights: FloatArray) -> IntArray:
     return parts + (ranks < missing[:, np.newaxis])
 
 
-def apportion_within(
+def apportion_totals_within_bounds(
     totals: IntArray, targets: FloatArray, lowest: IntArray, highest: IntArray
 ) -> IntArray:
     """Divide totals into whole numbers near target values and within bounds.
@@ -113,7 +115,7 @@ def apportion_within(
     missing = totals - values.sum(axis=-1)
     is_short = (missing >= 0)[:, np.newaxis]
     room = np.where(is_short, highest - values, values - lowest)
-    moved = apportion(np.abs(missing), room.astype(np.float64))
+    moved = apportion_totals(np.abs(missing), room.astype(np.float64))
     return np.where(is_short, values + moved, values - moved)
 
 

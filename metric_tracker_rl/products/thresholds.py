@@ -57,7 +57,7 @@ _ROUNDING_TOLERANCE = 1e-9
 """Excess over a multiple, as a share of the rounding step, that is treated as a rounding error."""
 
 
-def with_computed_thresholds(product: Product) -> Product:
+def add_computed_thresholds(product: Product) -> Product:
     """Return the product with thresholds that are computed from its twins."""
     thresholds = compute_thresholds(product)
     return replace(

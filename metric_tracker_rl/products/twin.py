@@ -62,7 +62,7 @@ def generate_twin_counts(
     Returns:
         Counts of shape (days, 24, stages), or (days, 1, stages) for daily products.
     """
-    return spread_over_hours(
+    return spread_totals_over_hours(
         stream, product, generate_twin_days(stream, product, days, first_weekday)
     )
 
@@ -104,7 +104,7 @@ def generate_twin_days_at(
     return TwinDays(counts, shares)
 
 
-def spread_over_hours(stream: BitStream, product: Product, twin_days: TwinDays) -> IntArray:
+def spread_totals_over_hours(stream: BitStream, product: Product, twin_days: TwinDays) -> IntArray:
     """Spread daily totals over the hours of each day.
 
     In each hour, the count of a stage is at most that of the previous stage.

@@ -112,7 +112,7 @@ class TwinComparison:
         return self.tolerance.low <= self.difference <= self.tolerance.high
 
 
-def check_twin_tables(
+def compare_with_twin_tables(
     table: StageCounts, product: Product, twin_tables: int = TWIN_TABLES
 ) -> tuple[TwinComparison, ...]:
     """Compare the ordinary days of a table with the same days of twin tables.
@@ -182,7 +182,7 @@ def _compute_expected(product: Product, days: int, first_weekday: int) -> FloatA
 def _compute_binomial_ratio(
     rates: FloatArray, expected_rates: FloatArray, counts: IntArray, stage: int
 ) -> float:
-    """Return the mean squared deviation from the expected rate, divided by the binomial variance."""
+    """Return the mean squared deviation from the expected rate over the binomial variance."""
     known = np.isfinite(rates)
     expected = np.minimum(expected_rates[known], 1.0)
     binomial = (expected * (1.0 - expected) / counts[known, stage - 1]).mean()

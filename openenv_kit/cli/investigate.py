@@ -71,7 +71,7 @@ def investigate(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="CSV file to write, with the rows of the player and the policy."),
+        typer.Option(help="CSV file to write, with the rows of both reports."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     yes: Annotated[

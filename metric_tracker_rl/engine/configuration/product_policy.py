@@ -55,7 +55,7 @@ def build_product_level(product: Product, level_name: str) -> FunnelLevel:
             excess=build_excess_severity_bounds(product)
         ),
         baseline=BaselineKind.SAME_WEEKDAY,
-        max_anomalies=min(level.max_anomalies, _count_days_to_change(product, level)),
+        max_anomalies=min(level.max_anomalies, _compute_max_anomalies(product, level)),
     )
 
 
@@ -119,7 +119,7 @@ def require_product_level(product: Product, level_name: str) -> None:
     raise InvalidValueError("difficulty", level_name, allowed)
 
 
-def _count_days_to_change(product: Product, level: FunnelLevel) -> int:
+def _compute_max_anomalies(product: Product, level: FunnelLevel) -> int:
     """Return the largest number of anomalies with which weekday medians remain usable baselines.
 
     It is one anomaly for every four days of each open weekday.

@@ -90,11 +90,11 @@ def plan_count_spike(stream: BitStream, day: CleanDay) -> PlannedAnomaly | None:
 def plan_funnel_break(stream: BitStream, day: CleanDay) -> PlannedAnomaly | None:
     """Plan a break of one step, which almost stops working; return None if not possible."""
     room = RoomOfDay(day)
-    stages = [s for s in day.funnel.step_stage_indices if room.get_break(s).is_possible]
+    stages = [s for s in day.funnel.step_stage_indices if room.get_break_sizes(s).is_possible]
     if not stages:
         return None
     stage = stream.choose(stages)
-    size = stream.uniform(*room.get_break(stage))
+    size = stream.uniform(*room.get_break_sizes(stage))
     root = PlannedRoot(FUNNEL_STEP, day.funnel.funnel_step_names[stage - 1], FUNNEL_BREAK)
     return PlannedAnomaly(day.day, _build_step_rate_effect(day, {stage: -size}), root)
 
@@ -194,7 +194,7 @@ def _plan_rate_change(
     """
     room = RoomOfDay(day)
     sizes_by_stage = {
-        stage: room.get_rate_drop(stage) if direction < 0 else room.get_rate_rise(stage)
+        stage: room.get_rate_drop_sizes(stage) if direction < 0 else room.get_rate_rise_sizes(stage)
         for stage in day.funnel.step_stage_indices
     }
     stages = [stage for stage, sizes in sizes_by_stage.items() if sizes.is_possible]
@@ -242,7 +242,7 @@ def _plan_count_change(
 ) -> PlannedAnomaly | None:
     """Plan a change of traffic or of the count of one inner stage."""
     room = RoomOfDay(day)
-    get_sizes = room.get_count_drop if direction < 0 else room.get_count_rise
+    get_sizes = room.get_count_drop_sizes if direction < 0 else room.get_count_rise_sizes
     sizes_by_stage = {stage: get_sizes(stage) for stage in (0, *day.funnel.inner_stage_indices)}
     stages = [stage for stage, sizes in sizes_by_stage.items() if sizes.is_possible]
     if not stages or not day.values[0]:

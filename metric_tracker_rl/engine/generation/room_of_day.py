@@ -49,24 +49,24 @@ class RoomOfDay:
         self.rates = [day.baselines[column] / 100.0 for column in columns.step_rate_columns]
         self.step_thresholds = [self.limits.thresholds[each] for each in columns.step_rate_columns]
 
-    def get_rate_drop(self, stage: int) -> SizeRange:
+    def get_rate_drop_sizes(self, stage: int) -> SizeRange:
         """Return the possible sizes of a drop of the rate into a stage that is not yet a break."""
         threshold = self.step_thresholds[stage - 1]
         below_break = _BELOW_GUARD_BAND * self.limits.break_thresholds[stage - 1]
         return SizeRange(MIN_PLANNED_MULTIPLE * threshold, min(MAX_DROP, below_break))
 
-    def get_rate_rise(self, stage: int) -> SizeRange:
+    def get_rate_rise_sizes(self, stage: int) -> SizeRange:
         """Return the possible sizes of a rise of the rate into a stage."""
         threshold, rate = self.step_thresholds[stage - 1], self.rates[stage - 1]
         largest = MAX_RATE_FRACTION / rate - 1.0 if rate else 0.0
         return SizeRange(MIN_PLANNED_MULTIPLE * threshold, largest)
 
-    def get_break(self, stage: int) -> SizeRange:
+    def get_break_sizes(self, stage: int) -> SizeRange:
         """Return the possible sizes of a drop of the rate into a stage that counts as a break."""
         threshold = self.limits.break_thresholds[stage - 1]
         return SizeRange(MIN_PLANNED_MULTIPLE * threshold, min(MAX_BREAK, 2.0 * threshold))
 
-    def get_count_drop(self, stage: int) -> SizeRange:
+    def get_count_drop_sizes(self, stage: int) -> SizeRange:
         """Return the possible sizes of a drop of a stage's count.
 
         For the first stage, the drop affects all stages (less traffic). For an inner stage, it
@@ -82,7 +82,7 @@ class RoomOfDay:
         largest = 1.0 - self.rates[stage] / MAX_RATE_FRACTION
         return SizeRange(MIN_PLANNED_MULTIPLE * threshold, min(MAX_DROP, largest))
 
-    def get_count_rise(self, stage: int) -> SizeRange:
+    def get_count_rise_sizes(self, stage: int) -> SizeRange:
         """Return the possible sizes of a rise of a stage's count.
 
         For the first stage, the rise affects all stages (more traffic). For an inner stage, it

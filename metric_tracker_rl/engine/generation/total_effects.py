@@ -12,7 +12,7 @@ import numpy as np
 
 from metric_tracker_rl.engine.definitions.funnel import HourRange
 from metric_tracker_rl.engine.reporting_policy.daily_series import IntArray
-from metric_tracker_rl.products.spread import apportion, apportion_within
+from metric_tracker_rl.products.spread import apportion_totals, apportion_totals_within_bounds
 
 
 class SetTotals(NamedTuple):
@@ -91,7 +91,7 @@ class AddDailyExcess(NamedTuple):
 
     def apply_to_copy(self, hourly_counts: IntArray) -> IntArray:
         changed, above = hourly_counts.copy(), hourly_counts[:, self.stage - 1]
-        changed[:, self.stage] = _apportion_one(int(above.sum()) + self.events, above)
+        changed[:, self.stage] = _apportion_total(int(above.sum()) + self.events, above)
         return changed
 
 
@@ -112,19 +112,19 @@ def _spread_totals(
     changed = np.empty_like(hourly_counts)
     first = hourly_counts[:, 0]
     if daytime is None or daytime_total is None:
-        changed[:, 0] = _apportion_one(totals[0], first)
+        changed[:, 0] = _apportion_total(totals[0], first)
     else:
         is_daytime = np.zeros(len(first), dtype=np.bool_)
         is_daytime[slice(*daytime)] = True
-        changed[is_daytime, 0] = _apportion_one(daytime_total, first[is_daytime])
-        changed[~is_daytime, 0] = _apportion_one(totals[0] - daytime_total, first[~is_daytime])
+        changed[is_daytime, 0] = _apportion_total(daytime_total, first[is_daytime])
+        changed[~is_daytime, 0] = _apportion_total(totals[0] - daytime_total, first[~is_daytime])
     for stage in range(1, len(totals)):
         above = changed[:, stage - 1]
         # Each hour keeps its step rate, up to a common factor and the bound by the previous stage.
         rates = hourly_counts[:, stage] / np.maximum(hourly_counts[:, stage - 1], 1)
         expected = above * rates
         scale = totals[stage] / max(float(np.add.accumulate(expected)[-1]), 1.0)
-        changed[:, stage] = apportion_within(
+        changed[:, stage] = apportion_totals_within_bounds(
             np.array([totals[stage]]),
             (expected * scale)[np.newaxis],
             np.zeros_like(above)[np.newaxis],
@@ -133,9 +133,9 @@ def _spread_totals(
     return changed
 
 
-def _apportion_one(total: int, weights: IntArray) -> IntArray:
+def _apportion_total(total: int, weights: IntArray) -> IntArray:
     """Divide one total in proportion to weights, or evenly if all weights are 0."""
     if not len(weights):
         return weights
     usable = weights if weights.any() else np.ones_like(weights)
-    return apportion(np.array([total]), usable[np.newaxis].astype(np.float64))[0]
+    return apportion_totals(np.array([total]), usable[np.newaxis].astype(np.float64))[0]
