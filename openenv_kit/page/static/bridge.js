@@ -284,6 +284,12 @@ document.addEventListener('input', ({ target }) => { if (target.dataset.filter) 
 document.addEventListener('change', ({ target }) => {
   if (EVENTS.includes(target.dataset.switch)) trigger(target.dataset.switch, { value: target.checked ? 'yes' : 'no' });
 });
+// Each named task has a seed of its own: the seed of the running episode belongs to its task.
+document.addEventListener('change', ({ target }) => {
+  if (target.matches('.mt-start > .mt-form [data-arg=task]')) {
+    target.closest('.mt-form').querySelector('[data-arg=seed]').value = '';
+  }
+});
 let filtered = null;
 whenever(() => {
   const field = document.querySelector('[data-filter]');
