@@ -37,6 +37,7 @@ from openenv_kit.page.environment_view import (
     QuestionPanel,
     SuggestedCall,
 )
+from openenv_kit.page.row_outcomes import RowOutcome
 from openenv_kit.page.visitor import Visitor
 
 CLOSER, ALL = "Closer · 1 call each", "Everybody, week by week · 1 call each"
@@ -109,6 +110,33 @@ class DrillScenes(EnvironmentView):
         return (
             missed if wrong else message_box_html("Every row was right.", "good")
         ) + collapsed_score_components_html(score)
+
+    def row_outcomes(self, steps: PlaybackSteps, reset: Mapping[str, Any]) -> list[RowOutcome]:
+        read_segments = seen_in(steps).segments()
+        report_step = len(steps) - 1
+        outcomes = []
+        for kind, row in explained(steps, reset)[1]:
+            is_missing = kind == CellVerdict.MISSING
+            outcome = {
+                CellVerdict.MATCHED: "found",
+                CellVerdict.WRONG_FIELD: "wrong field",
+                CellVerdict.EXTRA: "extra",
+            }.get(CellVerdict(kind))
+            if outcome is None:
+                is_read = row.segment in read_segments
+                outcome = "read but not reported" if is_read else "never read"
+            who = text_of(row.segment) or EVERYBODY
+            outcomes.append(
+                RowOutcome(
+                    title=f"{who}: {humanize(row.kind)} of {humanize(row.stage)}, {row.direction}",
+                    outcome=outcome,
+                    is_good=kind == CellVerdict.MATCHED,
+                    step=None if is_missing else report_step,
+                    sentence=f"{format_short_date(row.date_from)} to "
+                    f"{format_short_date(row.date_to)}, change {row.change}.",
+                )
+            )
+        return outcomes
 
     def question_panel(self, visitor: Visitor) -> QuestionPanel | None:
         if visitor.is_done:
