@@ -20,6 +20,7 @@ from drilldown_env.page.tree import (
     selected,
     verdict_html,
 )
+from drilldown_env.report import ReportRow
 from openenv_kit.environment import Environment
 from openenv_kit.page.components.elements import (
     collapsed_score_components_html,
@@ -132,8 +133,7 @@ class DrillScenes(EnvironmentView):
                     outcome=outcome,
                     is_good=kind == CellVerdict.MATCHED,
                     step=None if is_missing else report_step,
-                    sentence=f"{format_short_date(row.date_from)} to "
-                    f"{format_short_date(row.date_to)}, change {row.change}.",
+                    sentence=_describe_dates_and_change(row, is_right=kind != CellVerdict.EXTRA),
                 )
             )
         return outcomes
@@ -223,3 +223,11 @@ class DrillScenes(EnvironmentView):
             )
             for at in lists
         )
+
+
+def _describe_dates_and_change(row: ReportRow, *, is_right: bool) -> str:
+    text = (
+        f"{format_short_date(row.date_from)} to {format_short_date(row.date_to)}, "
+        f"change {row.change}."
+    )
+    return f"Right: {text}" if is_right else text
