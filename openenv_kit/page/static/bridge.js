@@ -117,8 +117,13 @@ async function linkPlay(saved) {
 }
 let address = '', kept = '', opened = false, ended = true;
 whenever(() => {
+  if (!mainTabs().length) return;
+  if (!opened) {  // before the first reply, which the other tabs do not need
+    opened = true;
+    if (asked.get('tab')) openTab(asked.get('tab'));
+  }
   const status = document.querySelector('.mt-saved');
-  if (!status || !mainTabs().length) return;
+  if (!status) return;
   if (status.dataset.kept && status.dataset.kept !== kept) {
     kept = status.dataset.kept;
     remember('sessionStorage', keptAt(location.pathname), kept);
@@ -139,9 +144,6 @@ whenever(() => {
     story.scrollIntoView({ block: 'center' });
   }
   doors();
-  if (opened) return;
-  opened = true;
-  if (asked.get('tab')) openTab(asked.get('tab'));
 });
 
 // Lost connections. The page tries again after 1, 2, 4 and 8 seconds, then waits for a click. It is
