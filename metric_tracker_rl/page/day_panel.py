@@ -144,6 +144,8 @@ def outstanding_values_html(
 def hours_html(known_values: KnownValues, selection: Selection) -> str:
     """Return the hours of the selected day, of the stage whose chart is selected."""
     funnel = known_values.funnel
+    if funnel.hours_per_day == 1:
+        return ""
     day, stages = selection.day, funnel.event_count_names
     stage = selection.column if selection.column < len(stages) else 0
     date = format_short_date(known_values.dates[day])

@@ -33,6 +33,7 @@ from openenv_kit.own_data.product_argument import require_own_data
 from openenv_kit.own_data.support import (
     Agreement,
     InvestigatedRow,
+    Investigation,
     InvestigationRequest,
     SummaryLine,
 )
@@ -69,6 +70,10 @@ def investigate(
     profile: Annotated[
         str | None, typer.Option(help="Set of tools: standard or lean. Default: standard.")
     ] = None,
+    play: Annotated[
+        bool,
+        typer.Option("--play", help="Investigate yourself, on a page of this machine."),
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(help="CSV file to write, with the rows of both reports."),
@@ -88,6 +93,10 @@ def investigate(
         own_data = require_own_data(environment_object)
         if policy and model:
             raise ConfigurationError("--policy and --model cannot be used together; pass one.")
+        if play and (policy or model or out):
+            raise ConfigurationError(
+                "--play cannot be used together with --policy, --model or --out."
+            )
         if out is not None and out.exists() and not force:
             raise ConfigurationError(f"{out.name} already exists; pass --force to overwrite.")
         player = _choose_player(environment_object, policy, model, skip_question=yes)
@@ -100,6 +109,11 @@ def investigate(
             start=None if start is None else start.date(), weeks=weeks, profile=profile
         )
         investigation = own_data.start_investigation(table, product, request)
+        if play:
+            _serve_page(
+                environment_object, f"{_name_source(options)}: {investigation.title}", investigation
+            )
+            raise typer.Exit(TableExitCode.DONE)
         started = investigation.start_session()
         stop_reason = asyncio.run(_play(environment_object, player, started))
         agreement = investigation.compare_report(started.session)
@@ -110,6 +124,24 @@ def investigate(
             print_lines([SummaryLine("Wrote", f"{out} (contains your numbers)")])
     has_report = agreement.score is not None
     raise typer.Exit(TableExitCode.DONE if has_report else TableExitCode.NEEDS_ATTENTION)
+
+
+def _name_source(options: ImportOptions) -> str:
+    source = options.table or options.database
+    return source.name if source else "table"
+
+
+def _serve_page(environment: Environment, title: str, investigation: Investigation) -> None:
+    """Print the address of a page that offers an investigation, and serve it until Ctrl+C."""
+    from openenv_kit.page.your_data.local_page import (
+        OfferedInvestigation,
+        prepare_local_page,
+        serve_local_page,
+    )
+
+    address = prepare_local_page(OfferedInvestigation(title, investigation))
+    print_lines([SummaryLine("Page", f"{address} (only on this machine; Ctrl+C ends it)")])
+    serve_local_page(environment)
 
 
 def iter_agreement_lines(

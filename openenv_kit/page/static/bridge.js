@@ -22,6 +22,7 @@ document.addEventListener('click', (event) => {
   if (!button) return;
   const { mt, value } = button.dataset;
   if (['next_episode', 'yes', 'play_product', 'investigate_table'].includes(mt)) openTab('play');
+  if (['play_product', 'investigate_table'].includes(mt)) scrollTo(0, 0);
   if (mt === 'submit' || mt === 'yes') ended = false;
   if (HERE[mt]) HERE[mt](value);
   else if (EVENTS.includes(mt)) trigger(mt, { value });

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
@@ -25,6 +26,7 @@ from openenv_kit.page.environment_view import (
 from openenv_kit.page.tabs.start_form import opening_calls_button_html
 from openenv_kit.page.visitor import Visitor
 from openenv_kit.reply import ReplyStatus
+from openenv_kit.reset_arguments import PRODUCT
 from openenv_kit.tool import Tool
 
 EDIT_ROWS_EVENT = "edit_rows"
@@ -43,7 +45,7 @@ def status_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
     facts = [f"{visitor.step_count} of {most} steps"]
     if count := environment_view.anomaly_count_text(opening):
         facts.append(count)
-    name = visitor.task_id or "episode"
+    name = _episode_title(visitor)
     seed = visitor.reset.get("seed")
     if seed is not None:
         name += f" · seed {seed}"
@@ -54,6 +56,17 @@ def status_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
         f"{escape(' · '.join(facts))}</span></p>"
         f'<div class="mt-buttons">{_status_buttons_html(environment_view, visitor)}</div></div>'
     )
+
+
+def _episode_title(visitor: Visitor) -> str:
+    """Return the name of the task, or of the visitor's own data."""
+    if visitor.is_private:
+        return "Your table"
+    product = visitor.reset.get(PRODUCT.name)
+    if product is None or visitor.reset.get("task_id"):
+        return visitor.task_id or "episode"
+    name = product.get("name") if isinstance(product, Mapping) else product
+    return " · ".join(str(part) for part in (name, visitor.reset.get("difficulty")) if part)
 
 
 def _status_buttons_html(environment_view: EnvironmentView, visitor: Visitor) -> str:

@@ -18,12 +18,14 @@ from openenv_kit.episode_clients.protocol import EpisodeClient
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.own_data.cleaned_table import WHAT_FITS
 from openenv_kit.own_data.product_argument import require_own_data
+from openenv_kit.own_data.support import Investigation
 from openenv_kit.page.begin_episode import begin_episode, make_opening_calls
-from openenv_kit.page.components.elements import heading_html
+from openenv_kit.page.components.elements import button_html, heading_html
 from openenv_kit.page.environment_view import EnvironmentView
 from openenv_kit.page.events import Page, run_or_ask_before_ending_episode, unstyled_html_component
 from openenv_kit.page.visitor import Visitor
-from openenv_kit.page.your_data.product_html import level_list_html
+from openenv_kit.page.your_data.local_page import OFFERED_INVESTIGATIONS
+from openenv_kit.page.your_data.product_html import INVESTIGATE_EVENT, level_list_html
 from openenv_kit.page.your_data.table_episode import InvestigationClient, investigate_last_weeks
 from openenv_kit.page.your_data.uploaded_table import UploadedTable, UploadedTables
 from openenv_kit.reset_arguments import PRODUCT, TABLE
@@ -90,13 +92,25 @@ def your_data_html(environment_view: EnvironmentView, *, may_import: bool) -> st
             f'<div class="mt-own" id="mt-own">{heading}<p>{name} makes no tasks from tables. The '
             "environment Funnel does: choose it at the top right.</p></div>"
         )
-    main = _upload_html() if may_import else _imports_off_html()
+    main = _offered_html() + (_upload_html() if may_import else _imports_off_html())
     return (
         f'<div class="mt-own" id="mt-own">{heading}<p>{escape(WHAT_FITS)}</p>'
         f'<div class="mt-own-columns"><div class="mt-own-main">{main}</div>'
         f'<aside class="mt-own-side">{_example_html(environment_view)}{_commands_html()}</aside>'
         "</div></div>"
     )
+
+
+def _offered_html() -> str:
+    """Return the tables that `metric-tracker investigate --play` offers; mostly empty."""
+    items = "".join(
+        f"<p><b>{escape(offered.title)}</b></p>"
+        + button_html(
+            INVESTIGATE_EVENT, json.dumps({"key": key}), "Investigate", css_class="primary"
+        )
+        for key, offered in OFFERED_INVESTIGATIONS.items()
+    )
+    return f'<section class="mt-own-step"><h3>Your table</h3>{items}</section>' if items else ""
 
 
 def _upload_html() -> str:
@@ -211,16 +225,26 @@ def _play_product_or_ask(
     )
 
 
+def _find_investigation(view: EnvironmentView, options: OwnDataOptions, key: str) -> Investigation:
+    """Return an investigation that a command offers, or one of an imported table.
+
+    Raises:
+        ConfigurationError: the key is unknown, or the table's last weeks are not complete.
+    """
+    if key in OFFERED_INVESTIGATIONS:
+        return OFFERED_INVESTIGATIONS[key].investigation
+    uploaded = _require_table(options, key)
+    if uploaded.table is None or uploaded.product is None:
+        raise ConfigurationError(FORGOTTEN_TEXT)
+    own_data = require_own_data(view.environment)
+    return investigate_last_weeks(own_data, uploaded.table, uploaded.product.text)
+
+
 def _investigate_table_or_ask(
     view: EnvironmentView, options: OwnDataOptions, visitor: Visitor, choice: _Choice
 ) -> None:
     """Start the episode of a table's last four weeks, after confirmation if one is running."""
-    uploaded = _require_table(options, choice.key)
-    if uploaded.table is None or uploaded.product is None:
-        raise ConfigurationError(FORGOTTEN_TEXT)
-    investigation = investigate_last_weeks(
-        require_own_data(view.environment), uploaded.table, uploaded.product.text
-    )
+    investigation = _find_investigation(view, options, choice.key)
 
     def start(who: Visitor) -> None:
         reset = {TABLE.name: investigation}
