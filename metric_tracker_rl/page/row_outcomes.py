@@ -1,4 +1,4 @@
-"""What became of each expected and each reported row of a recorded rollout, with its step."""
+"""Determines the outcome of each expected or reported row of a rollout, and the related step."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from openenv_kit.page.row_outcomes import RowOutcome
 
 
 def list_row_outcomes(steps: PlaybackSteps, reset: Mapping[str, Any]) -> list[RowOutcome]:
-    """Return the outcome of each row of a rollout, which may have ended without a report.
+    """Return the outcome of each expected or reported row of a rollout.
+
+    The rollout may have ended without a report.
 
     Args:
         steps: the reset and all steps.
@@ -42,7 +44,7 @@ def _build_outcome(
     read_step = first_steps.get((verdict.day, verdict.column))
     sentence = verdict.sentence
     if is_missing:
-        sentence = "Its value was in the reply." if verdict.is_read else ""
+        sentence = "The reply contained its value." if verdict.is_read else ""
     date, name = format_short_date(verdict.row.date), name_of_entity(verdict.row.as_dict())
     return RowOutcome(
         title=f"{date}, {name}",

@@ -1,4 +1,4 @@
-"""Debugger view of the funnel: charts, selected day, suggestions, report and score."""
+"""The funnel's view in the debugger: charts, selected day, suggestions, report and score."""
 
 from __future__ import annotations
 
@@ -77,11 +77,11 @@ EXAMPLE_RESET: Mapping[str, Any] = {
     "scenario_family": "funnel_break",
     "seed": 34,
 }
-"""Episode of the first screen. No button starts it, because the buttons start named tasks."""
+"""Example episode of the first screen. No button starts it; the buttons start named tasks."""
 PACKAGED_PRODUCT_FILE = Path(__file__).with_name("flights.toml")
-"""The example's product in an installed package."""
+"""Product file of the example in an installed package."""
 CHECKOUT_PRODUCT_FILE = Path(__file__).parents[2] / "examples" / "flights" / "flights.toml"
-"""The same file in a checkout."""
+"""Product file of the example in a checkout of the repository."""
 MIN_STEPS_FOR_OPENING_CALLS = 10
 DAILY_LIMIT = 1000
 DAY_CALLS = {

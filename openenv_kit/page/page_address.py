@@ -1,4 +1,4 @@
-"""Opens the page: restores the saved episode, or starts the episode that the URL names."""
+"""Opens the page: restores the saved episode, or starts the episode that the URL selects."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def restore_or_start_episode_on_page_load(
     same = back and all(query.get(name, here[name]) == here[name] for name in EPISODE_PARAMETERS)
     if asked and not same and is_sealed_split(asked.get("split")):
         raise ConfirmationRequired(
-            "This link starts a sealed task, and every start is counted.",
+            "This link starts a sealed task. Every start of a sealed task is counted.",
             "Start the sealed task",
             lambda v: v.start_episode(**asked),
         )

@@ -1,4 +1,4 @@
-"""Starts an episode on the Play tab: list of tasks, further settings and the opening calls."""
+"""Builds and handles the form that starts an episode on the Play tab."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from openenv_kit.page.page_address import reset_of_named_task
 from openenv_kit.page.visitor import Visitor
 
 EPISODE_ARGUMENTS = ("task_id", "episode_id", "split", "index")
-"""Reset arguments that the forms offer in another way, or that only programs need."""
+"""Reset arguments without a field: the forms have another field for them, or only programs use
+them."""
 
 
 def build_start_form_schemas_by_name(
@@ -37,7 +38,7 @@ def build_start_form_schemas_by_name(
             "enum": list(splits.list_playable_split_names()),
             "description": f"tasks: {sizes}",
         },
-        "index": {"type": "integer", "description": "number of the split's task, from 0"},
+        "index": {"type": "integer", "description": "number of the task in the split, from 0"},
     }
     other = {
         **(drawn if sizes else {}),
@@ -57,9 +58,9 @@ def build_start_form_schemas_by_name(
 
 
 def start_form_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """Return the list of tasks with a start button, and the folded further settings.
+    """Return the form with the list of tasks, and a collapsed form with more settings.
 
-    The task and the seed of the running episode are filled in.
+    The fields contain the task and the seed of the running episode.
     """
     schemas = build_start_form_schemas_by_name(environment_view)
     reset = visitor.reset
@@ -78,7 +79,7 @@ def start_form_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
 
 
 def _read_data_switch_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """Return the switch for the opening calls; empty if the environment has none."""
+    """Return the checkbox for the opening calls; empty if the environment has none."""
     count = environment_view.opening_call_count
     if not count:
         return ""
@@ -94,7 +95,7 @@ def _count_steps(count: int) -> str:
 
 
 def opening_calls_button_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """Return a button that makes the opening calls later; empty if there are none to make."""
+    """Return a button that makes the opening calls; empty if none are possible at this step."""
     if visitor.is_done or environment_view.next_opening_call(visitor.playback_steps[:1]) is None:
         return ""
     if visitor.step_count:
@@ -132,7 +133,7 @@ def reset_from_form(
 def start_episode_from_form_or_ask(
     environment_view: EnvironmentView, visitor: Visitor, form_event_json: object
 ) -> None:
-    """Start the episode that a form describes, after confirmation if another one is running."""
+    """Start the episode that a form selects. If another one is running, ask for confirmation."""
     reset = reset_from_form(environment_view, *parse_form_event(form_event_json))
     run_or_ask_before_ending_episode(
         visitor, "Starting another one", lambda v: begin_episode(environment_view, v, reset)
@@ -140,5 +141,5 @@ def start_episode_from_form_or_ask(
 
 
 def switch_opening_calls(visitor: Visitor, is_on: object) -> None:
-    """Switch the opening calls of later episodes on or off."""
+    """Enable or disable the opening calls of later episodes."""
     visitor.may_read_data = str(is_on) == "yes"

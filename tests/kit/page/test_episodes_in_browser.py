@@ -94,7 +94,7 @@ def test_the_funnel_is_solved_with_the_page_and_its_suggestions(
     while mine.page.locator(f"{FOLLOW}[data-mt=submit]").count() == 0:
         labels.append(follow(mine))
         assert len(labels) < 20
-    assert labels[-1] == "Apply to the report"
+    assert labels[-1] == "Apply changes"
     assert step(mine) == 3 + len(labels) - 1
     mine.click(FOLLOW)
     mine.sees("#mt-result h2", "2 of 2 causes found: 1.00")
