@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from metric_tracker_rl.engine.definitions.funnel import Funnel
 from metric_tracker_rl.page.known_values import KnownValues
 from metric_tracker_rl.page.verdicts import RowVerdict
-from metric_tracker_rl.page.words import label_rates, name_of_entity
+from metric_tracker_rl.page.words import format_entity_name, label_rates
 from openenv_kit.page.components.elements import humanize
 from openenv_kit.page.components.grid import GLYPHS, CellVerdict, verdict_class
 from openenv_kit.page.components.line_chart import (
@@ -156,7 +156,7 @@ def build_flags(
             texts.setdefault(day, []).append("impossible counts")
     for verdict in verdicts:
         if verdict.column >= known_values.funnel.columns.rates.stop:
-            name = name_of_entity(verdict.row.as_dict())
+            name = format_entity_name(verdict.row.as_dict())
             texts.setdefault(verdict.day, []).append(f"{name}: {verdict.outcome}")
     return {day: "; ".join(some) for day, some in texts.items()}
 

@@ -12,7 +12,7 @@ from metric_tracker_rl.page.visible_state import (
     list_submitted_rows_of_graded_report,
     rebuild_episode_from_reset_arguments,
 )
-from metric_tracker_rl.page.words import name_of_entity
+from metric_tracker_rl.page.words import format_entity_name
 from openenv_kit.page.components.elements import format_short_date
 from openenv_kit.page.components.grid import CellVerdict
 from openenv_kit.page.row_outcomes import RowOutcome
@@ -45,7 +45,7 @@ def _build_outcome(
     sentence = verdict.sentence
     if is_missing:
         sentence = "The reply contained its value." if verdict.is_read else ""
-    date, name = format_short_date(verdict.row.date), name_of_entity(verdict.row.as_dict())
+    date, name = format_short_date(verdict.row.date), format_entity_name(verdict.row.as_dict())
     return RowOutcome(
         title=f"{date}, {name}",
         outcome=verdict.outcome,

@@ -14,7 +14,7 @@ from metric_tracker_rl.page.words import (
     OTHER_REASON,
     REASON_BY_TOOL,
     explain_rule_of_row,
-    name_of_entity,
+    format_entity_name,
 )
 from openenv_kit.page.components.elements import format_short_date, humanize
 from openenv_kit.page.environment_view import NextStepHint
@@ -26,7 +26,7 @@ NO_SUGGESTION = NextStepHint(
 )
 
 
-def hint_of_call(call: ToolCall) -> NextStepHint:
+def build_call_hint(call: ToolCall) -> NextStepHint:
     """Return a hint that suggests a tool call and gives a reason for it."""
     return NextStepHint(
         REASON_BY_TOOL.get(call.name, OTHER_REASON),
@@ -36,7 +36,7 @@ def hint_of_call(call: ToolCall) -> NextStepHint:
     )
 
 
-def hint_of_submitted_ids(call: ToolCall) -> NextStepHint:
+def build_submitted_ids_hint(call: ToolCall) -> NextStepHint:
     """Return a hint that suggests the ids to submit in the lean profile."""
     ids = ", ".join(str(each) for each in call.arguments.get("ids", ())) or "none"
     return NextStepHint(
@@ -47,7 +47,7 @@ def hint_of_submitted_ids(call: ToolCall) -> NextStepHint:
     )
 
 
-def hint_of_report(
+def build_report_hint(
     rows: Sequence[Mapping[str, Any]], suggested_rows: Sequence[Mapping[str, Any]], funnel: Funnel
 ) -> NextStepHint:
     """Return a hint that suggests changes to the visitor's report, or its submission.
@@ -96,7 +96,7 @@ def difference_html(difference: ReportDifference, funnel: Funnel) -> str:
 
 
 def _change_html(sign: str, verb: str, row: Mapping[str, Any], rule: str) -> str:
-    date, name = format_short_date(str(row.get("date", ""))), name_of_entity(row)
+    date, name = format_short_date(str(row.get("date", ""))), format_entity_name(row)
     kind = humanize(str(row.get("anomaly_type", "")))
     return (
         f'<li><i aria-hidden="true">{sign}</i><span>{escape(verb)} <b>{escape(date)}, '

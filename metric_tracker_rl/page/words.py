@@ -111,7 +111,7 @@ def explain_rule_of_row(row: Mapping[str, Any], funnel: Funnel) -> str:
     return "Rule 4: this step moved, while the stage above it stayed inside its normal range."
 
 
-def name_of_entity(row: Mapping[str, Any]) -> str:
+def format_entity_name(row: Mapping[str, Any]) -> str:
     """Return a readable name of a row's entity, such as "menu open → product added to cart"."""
     name = str(row.get("entity_name", ""))
     if name in _RATE_LABELS:

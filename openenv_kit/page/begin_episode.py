@@ -21,7 +21,7 @@ def begin_episode(
     reset: Mapping[str, Any],
     connect: Callable[[], EpisodeClient] | None = None,
 ) -> None:
-    """Start an episode and make the opening calls, unless the visitor has switched them off.
+    """Start an episode and make the opening calls, unless the visitor has disabled them.
 
     Args:
         environment_view: view of the environment.

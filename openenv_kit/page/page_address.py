@@ -122,7 +122,7 @@ def _is_same_play(linked_json: str, saved_json: str) -> bool:
         return True
 
 
-def reset_of_named_task(environment: Environment, task_name: str) -> Mapping[str, Any]:
+def build_reset_of_named_task(environment: Environment, task_name: str) -> Mapping[str, Any]:
     """Return the reset arguments of a named task. An unknown name is returned as the `task_id`."""
     return environment.reset_arguments_by_task_id.get(task_name, {"task_id": task_name})
 
@@ -152,7 +152,7 @@ def parse_reset_from_query_parameters(
     """Return the reset arguments in the query parameters; empty if they select no episode."""
     reset: dict[str, Any] = {}
     if query_parameters.get("task"):
-        reset |= reset_of_named_task(environment_view.environment, query_parameters["task"])
+        reset |= build_reset_of_named_task(environment_view.environment, query_parameters["task"])
     if query_parameters.get("seed", "").lstrip("-").isdecimal():
         reset["seed"] = int(query_parameters["seed"])
     try:

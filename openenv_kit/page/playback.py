@@ -76,7 +76,7 @@ class Playback:
         return str(self.reset.get("task_id") or "episode")
 
 
-def playback_of_policy(
+def create_playback_of_policy(
     policy: Policy,
     reset: Mapping[str, Any],
     environment: Environment | None = None,

@@ -16,7 +16,7 @@ from openenv_kit.page.components.forms import (
 )
 from openenv_kit.page.environment_view import EnvironmentView
 from openenv_kit.page.events import run_or_ask_before_ending_episode
-from openenv_kit.page.page_address import reset_of_named_task
+from openenv_kit.page.page_address import build_reset_of_named_task
 from openenv_kit.page.visitor import Visitor
 
 EPISODE_ARGUMENTS = ("task_id", "episode_id", "split", "index")
@@ -108,7 +108,7 @@ def opening_calls_button_html(environment_view: EnvironmentView, visitor: Visito
     )
 
 
-def reset_from_form(
+def build_reset_from_form(
     environment_view: EnvironmentView, form_name: str, values: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Convert the values of a start form into reset arguments.
@@ -124,7 +124,7 @@ def reset_from_form(
     task, split, index = (given.pop(name, None) for name in ("task", "split", "index"))
     chosen: Mapping[str, Any] = {}
     if task:
-        chosen = reset_of_named_task(environment_view.environment, str(task))
+        chosen = build_reset_of_named_task(environment_view.environment, str(task))
     elif split:
         chosen = environment_view.environment.splits.task(str(split), index or 0).reset_arguments()
     return {**chosen, **given}
@@ -134,7 +134,7 @@ def start_episode_from_form_or_ask(
     environment_view: EnvironmentView, visitor: Visitor, form_event_json: object
 ) -> None:
     """Start the episode that a form selects. If another one is running, ask for confirmation."""
-    reset = reset_from_form(environment_view, *parse_form_event(form_event_json))
+    reset = build_reset_from_form(environment_view, *parse_form_event(form_event_json))
     run_or_ask_before_ending_episode(
         visitor, "Starting another one", lambda v: begin_episode(environment_view, v, reset)
     )
