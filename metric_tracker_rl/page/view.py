@@ -1,4 +1,4 @@
-"""Debugger view of the funnel: charts, selected day, suggestions, report and score."""
+"""The funnel's view in the debugger: charts, selected day, suggestions, report and score."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ from metric_tracker_rl.page.score import score_waterfall_html
 from metric_tracker_rl.page.shown_funnel import read_funnel
 from metric_tracker_rl.page.suggestion import (
     NO_SUGGESTION,
-    hint_of_call,
-    hint_of_report,
-    hint_of_submitted_ids,
+    build_call_hint,
+    build_report_hint,
+    build_submitted_ids_hint,
 )
 from metric_tracker_rl.page.verdicts import RowVerdict
 from metric_tracker_rl.page.visible_state import (
@@ -77,11 +77,11 @@ EXAMPLE_RESET: Mapping[str, Any] = {
     "scenario_family": "funnel_break",
     "seed": 34,
 }
-"""Episode of the first screen. No button starts it, because the buttons start named tasks."""
+"""Example episode of the first screen. No button starts it; the buttons start named tasks."""
 PACKAGED_PRODUCT_FILE = Path(__file__).with_name("flights.toml")
-"""The example's product in an installed package."""
+"""Product file of the example in an installed package."""
 CHECKOUT_PRODUCT_FILE = Path(__file__).parents[2] / "examples" / "flights" / "flights.toml"
-"""The same file in a checkout."""
+"""Product file of the example in a checkout of the repository."""
 MIN_STEPS_FOR_OPENING_CALLS = 10
 DAILY_LIMIT = 1000
 DAY_CALLS = {
@@ -278,8 +278,8 @@ class FunnelView(EnvironmentView):
         call = self.environment.tools.tool_call_of_action(action)
         if call.name == SUBMIT_SOLUTION:
             funnel = read_funnel(visitor.playback_steps[0].observation["config"])
-            return hint_of_report(visitor.report_rows, call.arguments["rows"], funnel)
-        return hint_of_submitted_ids(call) if call.name == SUBMIT_TOOL else hint_of_call(call)
+            return build_report_hint(visitor.report_rows, call.arguments["rows"], funnel)
+        return build_submitted_ids_hint(call) if call.name == SUBMIT_TOOL else build_call_hint(call)
 
     def suggested_report(self, visitor: Visitor) -> Sequence[EditorRow] | None:
         action = self.suggest_action(visitor) or {}
@@ -331,7 +331,8 @@ def _verdict_item_html(verdict: RowVerdict) -> str:
     return (
         f'<li class="{verdict_class(kind)}"><b>{GLYPHS[kind]} {escape(verdict.outcome)}</b>'
         f"<span>{escape(format_short_date(row.date))}, "
-        f"{escape(words.name_of_entity(row.as_dict()))}. {escape(verdict.sentence)}{call}</span>"
+        f"{escape(words.format_entity_name(row.as_dict()))}. "
+        f"{escape(verdict.sentence)}{call}</span>"
         "</li>"
     )
 

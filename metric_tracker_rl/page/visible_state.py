@@ -1,4 +1,4 @@
-"""What the page may show of an episode: values from replies and, after the end, the verdicts."""
+"""Selects the values and verdicts that the page may show before and after an episode's end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class VisibleState(NamedTuple):
 
     Attributes:
         known_values: values that may be shown.
-        verdicts: verdicts about the report. The tuple is empty until the episode ends.
+        verdicts: verdicts about the report; empty until the episode ends.
         is_complete: whether the page may show all values and verdicts.
     """
 

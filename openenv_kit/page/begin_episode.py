@@ -12,7 +12,7 @@ from openenv_kit.page.visitor import Visitor
 from openenv_kit.reply import ReplyStatus
 
 MAX_OPENING_CALLS = 5
-"""Maximum number of calls that the page makes by itself after a reset."""
+"""Maximum number of calls that the page makes automatically after a reset."""
 
 
 def begin_episode(
@@ -21,7 +21,7 @@ def begin_episode(
     reset: Mapping[str, Any],
     connect: Callable[[], EpisodeClient] | None = None,
 ) -> None:
-    """Start an episode and make the opening calls, unless the visitor has switched them off.
+    """Start an episode and make the opening calls, unless the visitor has disabled them.
 
     Args:
         environment_view: view of the environment.
@@ -37,7 +37,7 @@ def begin_episode(
 def make_opening_calls(environment_view: EnvironmentView, visitor: Visitor) -> None:
     """Make the environment's opening calls as steps of the episode, and select an item.
 
-    The calls stop at the first rejected one, because the later ones depend on the earlier ones.
+    The first rejected call ends them, because later calls depend on earlier replies.
     """
     for _ in range(MAX_OPENING_CALLS):
         call = environment_view.next_opening_call(visitor.playback_steps)
