@@ -1,4 +1,4 @@
-"""The funnel's products of users' own tables, as the kit calls them."""
+"""Implements the kit's interface to products for the funnel."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from metric_tracker_rl.products.product_registry import (
     register_product_file,
     require_usable_product_files,
 )
-from openenv_kit.own_data.product_support import LoadedProduct, ProductSupport
+from openenv_kit.own_data.product_support import (
+    LoadedProduct,
+    ProductLevelState,
+    ProductSupport,
+)
 from openenv_kit.splits import Splits
 
 if TYPE_CHECKING:
@@ -35,6 +39,12 @@ class FunnelProducts(ProductSupport):
 
     def find_product(self, value: object) -> LoadedProduct:
         return _describe(find_product(value))
+
+    def list_product_levels(self, value: object) -> Sequence[ProductLevelState]:
+        return tuple(
+            ProductLevelState(name, level.is_on, level.reason)
+            for name, level in find_product(value).levels.items()
+        )
 
     def get_product_splits(self, name: str) -> Splits:
         return build_product_splits(find_product(name))

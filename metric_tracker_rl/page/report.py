@@ -200,7 +200,7 @@ def find_reported_entity(known_values: KnownValues, day: int, column: int) -> En
     columns = known_values.funnel.columns
     entities = [entity for entity, place in columns.column_by_entity.items() if place == column]
     deviation = known_values.compute_deviation(day, column)
-    limit = known_values.funnel_break_drop
+    limit = known_values.find_break_drop(column)
     is_break = deviation is not None and limit is not None and deviation <= -limit
     for entity in entities:
         if (entity.entity_type == FUNNEL_STEP) == is_break:

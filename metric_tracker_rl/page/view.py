@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 from metric_tracker_rl.analysis_tools.lean import SUBMIT_TOOL
 from metric_tracker_rl.engine.configuration.episode_config import SCENARIO_FAMILIES
 from metric_tracker_rl.engine.definitions.entity_types import FUNNEL_STEP
-from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
 from metric_tracker_rl.engine.definitions.levels import ANOMALY_COUNT_BY_DENSITY, LEVELS
 from metric_tracker_rl.engine.definitions.names import DISCLOSURES, PROFILES
 from metric_tracker_rl.engine.definitions.report_row import ReportRow
@@ -35,6 +34,7 @@ from metric_tracker_rl.page.known_values import KnownValues
 from metric_tracker_rl.page.report import FunnelReport
 from metric_tracker_rl.page.row_outcomes import list_row_outcomes
 from metric_tracker_rl.page.score import score_waterfall_html
+from metric_tracker_rl.page.shown_funnel import read_funnel
 from metric_tracker_rl.page.suggestion import (
     NO_SUGGESTION,
     hint_of_call,
@@ -78,6 +78,10 @@ EXAMPLE_RESET: Mapping[str, Any] = {
     "seed": 34,
 }
 """Episode of the first screen. No button starts it, because the buttons start named tasks."""
+PACKAGED_PRODUCT_FILE = Path(__file__).with_name("flights.toml")
+"""The example's product in an installed package."""
+CHECKOUT_PRODUCT_FILE = Path(__file__).parents[2] / "examples" / "flights" / "flights.toml"
+"""The same file in a checkout."""
 MIN_STEPS_FOR_OPENING_CALLS = 10
 DAILY_LIMIT = 1000
 DAY_CALLS = {
@@ -107,6 +111,9 @@ class FunnelView(EnvironmentView):
     """The funnel's view in the debugger. See `EnvironmentView` for the members."""
 
     style_folder = Path(__file__).parent
+    example_product_file = (
+        PACKAGED_PRODUCT_FILE if PACKAGED_PRODUCT_FILE.is_file() else CHECKOUT_PRODUCT_FILE
+    )
     example_caption = "A finished example. Shaded: normal range. Triangle: a day outside it."
     preview_tool = "preview_submission"
     opening_call_count = 3
@@ -270,7 +277,8 @@ class FunnelView(EnvironmentView):
             return NO_SUGGESTION
         call = self.environment.tools.tool_call_of_action(action)
         if call.name == SUBMIT_SOLUTION:
-            return hint_of_report(visitor.report_rows, call.arguments["rows"], ORDERING_APP)
+            funnel = read_funnel(visitor.playback_steps[0].observation["config"])
+            return hint_of_report(visitor.report_rows, call.arguments["rows"], funnel)
         return hint_of_submitted_ids(call) if call.name == SUBMIT_TOOL else hint_of_call(call)
 
     def suggested_report(self, visitor: Visitor) -> Sequence[EditorRow] | None:

@@ -15,6 +15,7 @@ from metric_tracker_rl.page.verdicts import (
     judge_submitted_and_missing_rows,
 )
 from openenv_kit.page.playback import PlaybackStep
+from openenv_kit.reset_arguments import TABLE
 
 PlaybackSteps = Sequence[PlaybackStep]
 
@@ -55,6 +56,13 @@ def rebuild_episode_from_reset_arguments(reset: Mapping[str, Any]) -> EpisodeVie
 
     Call this function only after the episode has ended, because the labels are the answers.
     """
+    table = reset.get(TABLE.name)
+    if table is not None:
+        # Few visitors investigate a table, so its modules are not imported with the page.
+        from metric_tracker_rl.own_metrics.investigate import TableInvestigation
+
+        if isinstance(table, TableInvestigation):
+            return table.view
     session = EpisodeSession()
     session.reset(**reset)
     return session.running_view

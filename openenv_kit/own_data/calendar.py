@@ -1,4 +1,4 @@
-"""Public holidays of a country, and the user's own calendar."""
+"""Lists the public holidays of a country and reads the user's own calendar."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from openenv_kit.errors import truncated_repr
 from openenv_kit.own_data.cleaned_table import CalendarEntry, TableRefused
-from openenv_kit.own_data.locked_connection import missing_package_error
+from openenv_kit.own_data.locked_connection import build_missing_package_error
 
 MAX_CALENDAR_BYTES = 1_000_000
 MAX_TITLE_CHARACTERS = 200
@@ -19,24 +19,25 @@ def list_public_holidays(country: str, first: date, last: date) -> dict[date, st
     """Return the names of public holidays by date.
 
     Args:
-        country: code of the country, and after a hyphen of its subdivision: `US` or `US-NY`.
+        country: country code, optionally followed by a hyphen and a subdivision: `US` or `US-NY`.
         first: first day.
-        last: last day, included.
+        last: last day (inclusive).
 
     Raises:
-        ModuleNotFoundError: holidays is not installed; the message has the install command.
+        ModuleNotFoundError: the package `holidays` is not installed. The message contains the
+            install command.
         TableRefused: the country or the subdivision is unknown.
     """
     try:
         import holidays
     except ModuleNotFoundError as problem:
-        raise missing_package_error(problem) from None
+        raise build_missing_package_error(problem) from None
     code, _, subdivision = country.partition("-")
     supported = holidays.list_supported_countries(include_aliases=False)
     if code not in supported:
         raise TableRefused(
-            f"--country {country}: no holidays are known for this code; allowed: ISO codes of "
-            "countries, such as US, DE or GB."
+            f"--country {country}: no holidays are known for this code; allowed: ISO country "
+            "codes, such as US, DE or GB."
         )
     if subdivision and subdivision not in supported[code]:
         allowed = ", ".join(sorted(supported[code])) or "none"
@@ -55,29 +56,29 @@ def list_public_holidays(country: str, first: date, last: date) -> dict[date, st
 
 
 def get_holidays_version() -> str:
-    """Return the version of the package with the public holidays; other versions differ in days.
+    """Return the version of the package `holidays`; its lists of days differ between versions.
 
     Raises:
-        ModuleNotFoundError: holidays is not installed.
+        ModuleNotFoundError: the package is not installed.
     """
     try:
         return importlib.metadata.version("holidays")
     except importlib.metadata.PackageNotFoundError:
-        raise missing_package_error(ModuleNotFoundError(name="holidays")) from None
+        raise build_missing_package_error(ModuleNotFoundError(name="holidays")) from None
 
 
 def read_calendar(path: Path) -> tuple[CalendarEntry, ...]:
-    """Return the entries of a calendar: a CSV file with the columns date, title and explains.
+    """Read a calendar from a CSV file and return its entries, sorted by date and title.
 
-    Dates are written as 2024-12-31. `explains` may be left out; it names the series that the event
-    explains, separated by semicolons.
+    The columns are `date`, `title` and, optionally, `explains`. Dates have the form 2024-12-31.
+    `explains` lists the series whose deviations the event explains, separated by semicolons.
 
     Raises:
-        TableRefused: the file cannot be read, or a line is wrong.
+        TableRefused: the file cannot be read, or a line is invalid.
     """
     try:
         if path.stat().st_size > MAX_CALENDAR_BYTES:
-            raise TableRefused(f"--calendar {path.name}: over 1 MB; a calendar has a few lines.")
+            raise TableRefused(f"--calendar {path.name}: the file is larger than 1 MB.")
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise TableRefused(f"--calendar {path.name}: not UTF-8; save it as UTF-8.") from None
@@ -93,14 +94,14 @@ def read_calendar(path: Path) -> tuple[CalendarEntry, ...]:
         for needed in ("date", "title"):
             if needed not in names:
                 raise TableRefused(
-                    f"--calendar {path.name}: line 1 has no column {needed}; needed are date and "
-                    "title, explains is optional."
+                    f"--calendar {path.name}: line 1 has no column {needed}; the columns date and "
+                    "title are required, explains is optional."
                 )
         for row in reader:
             entries.append(_parse_entry(row, f"--calendar {path.name}: line {reader.line_num}"))
     except csv.Error as problem:
         raise TableRefused(
-            f"--calendar {path.name}: line {reader.line_num} is no CSV ({problem})."
+            f"--calendar {path.name}: line {reader.line_num} is not valid CSV ({problem})."
         ) from None
     return tuple(sorted(entries, key=lambda entry: (entry.date, entry.title)))
 
@@ -114,7 +115,7 @@ def _parse_entry(row: dict[str, str | None], place: str) -> CalendarEntry:
         day = date.fromisoformat(text)
     except ValueError:
         raise TableRefused(
-            f"{place}: {truncated_repr(text)} is no date such as 2024-12-31."
+            f"{place}: {truncated_repr(text)} is not a date such as 2024-12-31."
         ) from None
     title = " ".join(row["title"].split())[:MAX_TITLE_CHARACTERS]
     if not title:

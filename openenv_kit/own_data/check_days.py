@@ -1,4 +1,4 @@
-"""Conditions on the days of a table, in the order in which they are checked."""
+"""Checks the days of a table. The functions stand in the order in which they are called."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from openenv_kit.own_data.cleaned_table import TableRefused
-from openenv_kit.own_data.count_text import count_text
+from openenv_kit.own_data.count_text import format_count
 from openenv_kit.own_data.day_grid import CLOSED_SHARE, DayGrid
 from openenv_kit.own_data.options import ImportOptions
 from openenv_kit.own_data.stage_counts import DayStatus, Grain
 
 MIN_LAST_DAY_SHARE = 0.6
-"""Smallest share of its weekday's median that the first count of a complete last day has."""
+"""Smallest ratio of the last day's first-stage count to the median of the same weekday at which the
+last day is considered complete."""
 MAX_MISSING_SHARE = 0.05
 MAX_IMPOSSIBLE_DAY_SHARE = 0.02
 MAX_IMPOSSIBLE_HOUR_SHARE = 0.01
@@ -29,13 +30,13 @@ WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", 
 
 @dataclass(frozen=True)
 class TableLimits:
-    """Which tables an environment can be fitted to; the defaults are those of a funnel.
+    """Limits for tables that an environment accepts; the defaults are those of the funnel.
 
     Attributes:
         min_days: smallest number of days.
         min_stages: smallest number of stages.
         max_stages: largest number of stages.
-        min_daily_median: smallest median of the first stage's counts, by day.
+        min_daily_median: smallest median of the first stage's daily counts.
     """
 
     min_days: int = 84
@@ -45,10 +46,10 @@ class TableLimits:
 
 
 def keep_selected_days(grid: DayGrid, options: ImportOptions) -> bool:
-    """Keep the days from `--from` to `--until`.
+    """Remove the days before `--from` and after `--until` from the grid.
 
     Returns:
-        Whether the table's last day was kept.
+        Whether the last day of the table was kept.
 
     Raises:
         TableRefused: no day is left.
@@ -79,16 +80,17 @@ def refuse_weekly_data(grid: DayGrid) -> None:
     if distance >= 7:
         kind = "weekly" if distance < 28 else "monthly"
         raise TableRefused(
-            f"{distance} days lie between rows, as after {grid.get_date(int(days[0]))}: {kind} "
-            "data; export one row per day or hour."
+            f"The data is {kind}: {distance} days lie between rows, for example after "
+            f"{grid.get_date(int(days[0]))}; export one row per day or hour."
         )
 
 
-def use_differences(grid: DayGrid, options: ImportOptions, actions: list[str]) -> None:
-    """Replace running totals by their differences, if the user says that they are totals.
+def replace_running_totals(grid: DayGrid, options: ImportOptions, actions: list[str]) -> None:
+    """Replace running totals by their differences if `--running-total` was passed.
 
     Raises:
-        TableRefused: all counts only grow without `--running-total`, or a total falls with it.
+        TableRefused: the counts never decrease although the option was not passed, or a count
+            decreases although it was passed.
     """
     slots = np.flatnonzero(grid.is_present.all(axis=2).reshape(-1))
     totals = grid.counts.reshape(-1, grid.counts.shape[2])[slots]
@@ -105,7 +107,7 @@ def use_differences(grid: DayGrid, options: ImportOptions, actions: list[str]) -
     if len(falling):
         day = grid.get_date(int(slots[falling[0] + 1]) // hours)
         raise TableRefused(
-            f"{day}: a running total falls; leave out --running-total, or select days with --from."
+            f"{day}: a running total decreases; omit --running-total, or select days with --from."
         )
     differences = np.zeros_like(grid.counts)
     is_present = np.zeros_like(grid.is_present)
@@ -114,7 +116,8 @@ def use_differences(grid: DayGrid, options: ImportOptions, actions: list[str]) -
     is_present.reshape(-1, totals.shape[1])[slots[follows + 1]] = True
     grid.counts, grid.is_present = differences, is_present
     actions.append(
-        f"{count_text(len(follows), 'difference')} of running totals taken; the first row has none"
+        f"running totals replaced by {format_count(len(follows), 'difference')}; the first row has "
+        "none"
     )
     complete = np.flatnonzero(grid.is_present.all(axis=(1, 2)))
     if len(complete):
@@ -129,14 +132,15 @@ def drop_last_days(
     is_counted: bool,
     actions: list[str],
 ) -> None:
-    """Drop the last day if it looks incomplete, and the late days.
+    """Drop the last day if it looks incomplete, then the number of days of `--late-days`.
 
     Args:
-        grid: the days; the last one has rows.
-        has_last_day: whether the grid ends with the table's last day; others are complete.
+        grid: the counts. The last day must have rows.
+        has_last_day: whether the grid ends with the last day of the table. Only that day can be
+            incomplete.
         options: `--keep-last` and `--late-days`.
-        is_counted: whether rows are events, so that late hours without events are ordinary.
-        actions: list to which dropped days are added.
+        is_counted: whether each row is an event. Hours without rows are then ordinary.
+        actions: list to which a line for each kind of dropped days is appended.
     """
     dropped = 0
     if has_last_day and not options.keep_last and grid.days > 1:
@@ -148,10 +152,12 @@ def drop_last_days(
             )
             dropped = 1
     if options.late_days:
-        actions.append(f"{count_text(options.late_days, 'late day')} dropped")
+        actions.append(f"{format_count(options.late_days, 'late day')} dropped")
         dropped += options.late_days
     if dropped >= grid.days:
-        raise TableRefused(f"No day is left after dropping the last {dropped}.")
+        raise TableRefused(
+            f"No day is left after dropping the last {format_count(dropped, 'day')}."
+        )
     if dropped:
         grid.keep_days(0, grid.days - dropped)
 
@@ -162,7 +168,8 @@ def find_day_status(
     """Return the status of each day.
 
     Raises:
-        TableRefused: too many days are missing, or have a later stage above an earlier one.
+        TableRefused: too many days are missing, or on too many days a later stage exceeds an
+            earlier one.
     """
     status = np.full(grid.days, DayStatus.COUNTED, dtype=object)
     is_zero = (grid.daily == 0).all(axis=1)
@@ -172,7 +179,7 @@ def find_day_status(
         if is_weekday.any() and is_empty[is_weekday].mean() >= CLOSED_SHARE:
             status[is_weekday] = DayStatus.CLOSED
             actions.append(
-                f"{name} is closed: {count_text(int(is_weekday.sum()), 'day')} not judged"
+                f"{name} is closed: {format_count(int(is_weekday.sum()), 'day')} ignored"
             )
     is_open = status == DayStatus.COUNTED
     if not is_open.any():
@@ -182,19 +189,19 @@ def find_day_status(
         first = grid.get_date(int(np.argmax(is_missing)))
         raise TableRefused(
             f"{int(is_missing.sum())} of {int(is_open.sum())} days have no rows or lack hours or "
-            f"stages, first {first}; allowed are {MAX_MISSING_SHARE:.0%}. Select complete days "
-            "with --from and --until."
+            f"stages, the first on {first}; allowed are {MAX_MISSING_SHARE:.0%}. Select complete "
+            "days with --from and --until."
         )
     status[is_missing] = DayStatus.MISSING
     if is_missing.any():
         actions.append(
-            f"{count_text(int(is_missing.sum()), 'day')} without rows or with missing hours set "
+            f"{format_count(int(is_missing.sum()), 'day')} without rows or with missing hours set "
             "aside"
         )
     is_outage = (status == DayStatus.COUNTED) & is_zero
     status[is_outage] = DayStatus.OUTAGE
     if is_outage.any():
-        actions.append(f"{count_text(int(is_outage.sum()), 'day')} of zeros set aside as outages")
+        actions.append(f"{format_count(int(is_outage.sum()), 'day')} of zeros set aside as outages")
     _set_impossible_days_aside(grid, status, stages, actions)
     return status
 
@@ -215,22 +222,24 @@ def check_limits(
     """Refuse a table that is too short or has too few events.
 
     Raises:
-        TableRefused: the message names the number that is needed.
+        TableRefused: the table is below a limit. The message contains the limit.
     """
     if grid.days < limits.min_days:
-        raise TableRefused(f"The table has {grid.days} days, needed are {limits.min_days}.")
+        raise TableRefused(
+            f"The table has {grid.days} days; at least {limits.min_days} are required."
+        )
     median = float(np.median(grid.daily[status == DayStatus.COUNTED, 0]))
     if median < limits.min_daily_median:
         raise TableRefused(
-            f"The median of {first_stage} is {median:g} a day, needed are at least "
-            f"{limits.min_daily_median}."
+            f"The median of {first_stage} is {median:g} a day; at least {limits.min_daily_median} "
+            "are required."
         )
 
 
 def find_level_shifts(
     grid: DayGrid, status: npt.NDArray[np.object_], stages: Sequence[str]
 ) -> list[str]:
-    """Return a warning for each stage whose level changes between blocks of 28 days."""
+    """Return a warning for each stage whose median changes much between blocks of 28 days."""
     warnings = []
     is_counted = status == DayStatus.COUNTED
     blocks = np.arange(grid.days) // LEVEL_BLOCK_DAYS
@@ -253,22 +262,22 @@ def find_level_shifts(
 
 
 def keep_recent_days(grid: DayGrid, actions: list[str]) -> None:
-    """Keep the last 1,100 days."""
+    """Remove all but the last 1,100 days from the grid."""
     if grid.days > MAX_DAYS:
         actions.append(
-            f"{count_text(grid.days - MAX_DAYS, 'day')} before the last {MAX_DAYS:,} left out"
+            f"{format_count(grid.days - MAX_DAYS, 'day')} before the last {MAX_DAYS:,} left out"
         )
         grid.keep_days(grid.days - MAX_DAYS, grid.days)
 
 
 def _find_incomplete_reason(grid: DayGrid, *, is_counted: bool) -> str:
-    """Return why the last day looks incomplete; empty if it does not."""
+    """Return the reason why the last day looks incomplete; empty if it looks complete."""
     if grid.grain is Grain.HOUR:
         is_used = grid.counts > 0 if is_counted else grid.is_present
         has_rows = np.asarray(is_used.any(axis=2))
         days = np.flatnonzero(has_rows.any(axis=1))
         last_hours = 23 - has_rows[days, ::-1].argmax(axis=1)
-        # Shops without events at night end before 23 on every day.
+        # Without events at night, the last hour of every day is before 23.
         usual = int(np.quantile(last_hours[:-1], 0.1, method="lower")) if len(days) > 1 else 23
         if len(days) and last_hours[-1] < usual:
             return f"its last hour is {int(last_hours[-1])}"
@@ -296,8 +305,11 @@ def _set_impossible_days_aside(
         f"{len(counted)} days"
     )
     if is_impossible.sum() > MAX_IMPOSSIBLE_DAY_SHARE * len(counted):
-        raise TableRefused(f"{share}: an open funnel? Reorder --stages or leave one out.")
+        raise TableRefused(
+            f"{share}, so the stages are no funnel; change their order in --stages or omit one."
+        )
     status[counted[is_impossible]] = DayStatus.IMPOSSIBLE
     actions.append(
-        f"{count_text(int(is_impossible.sum()), 'day')} with impossible counts set aside ({share})"
+        f"{format_count(int(is_impossible.sum()), 'day')} with impossible counts set aside "
+        f"({share})"
     )

@@ -1,4 +1,4 @@
-"""Chooses the stages of a table by its columns or by the texts of its metric column."""
+"""Lists the stages of a table: its count columns or the texts of its metric column."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from openenv_kit.own_data.table_views import IS_DROPPED
 def list_stage_texts(
     source: TableSource, roles: ColumnRoles, options: ImportOptions, max_stages: int
 ) -> tuple[str, ...]:
-    """Return the names of the stages as the table writes them.
+    """Return the names of the stages as they are spelled in the table.
 
-    They are in the order of `--stages`; without this option in the order of the columns, or sorted
-    by text if a column names them.
+    The order is that of `--stages`. Without this option, it is the order of the count columns, or
+    the alphabetical order of the texts in the metric column.
 
     Raises:
-        TableRefused: a stage does not occur, or a column names more texts than a table may have
-            stages.
+        TableRefused: a stage does not occur in the table, or the metric column has more different
+            texts than `max_stages`.
     """
     if roles.metric is None:
         return tuple(source.columns[position] for position in roles.stages)

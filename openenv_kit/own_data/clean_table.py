@@ -1,4 +1,4 @@
-"""Reads a table and cleans it: every condition in order, each action with a count."""
+"""Reads a table and cleans it: checks all conditions in order and lists what was changed."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ def load_table(options: ImportOptions, limits: TableLimits = DEFAULT_LIMITS) -> 
     """Read the table that the options name and return its cleaned counts.
 
     Args:
-        options: what to read and how.
-        limits: which tables the environment accepts.
+        options: the user's options.
+        limits: limits for tables that the environment accepts.
 
     Raises:
-        ModuleNotFoundError: DuckDB or holidays is not installed; the message has the install
+        ModuleNotFoundError: DuckDB or holidays is not installed. The message contains the install
             command.
-        TableRefused: the table cannot be used; one message says why and which option helps.
+        TableRefused: the table cannot be used. The message contains the reason and the option that
+            may help.
     """
     actions: list[str] = []
     calendar = read_calendar(options.calendar) if options.calendar is not None else ()
@@ -50,7 +51,7 @@ def load_table(options: ImportOptions, limits: TableLimits = DEFAULT_LIMITS) -> 
     status = find_day_status(grid, stage_texts, actions)
     is_impossible = has_impossible_hours(grid, status)
     if is_impossible:
-        actions.append("impossible counts compared by day, because hours overlap")
+        actions.append("impossible counts checked by day, because many hours have them")
     check_limits(grid, status, stage_texts[0], limits)
     warnings = find_level_shifts(grid, status, stage_texts)
     stages = name_stages(stage_texts, options.rename)
@@ -88,7 +89,7 @@ def load_table(options: ImportOptions, limits: TableLimits = DEFAULT_LIMITS) -> 
 
 
 def describe_shape(shape: TableShape, grain: Grain) -> str:
-    """Return the shape of a table for people, such as `wide, one row an hour`."""
+    """Return the shape of a table as a phrase, such as `wide, one row an hour`."""
     span = "a day" if grain is Grain.DAY else "an hour"
     return {
         TableShape.WIDE: f"wide, one row {span}",

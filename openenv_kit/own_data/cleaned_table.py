@@ -1,4 +1,4 @@
-"""The result of reading a table: its cleaned counts, what was done to it, or why it was refused."""
+"""Result of reading a table: its cleaned counts and a report, or the error for a rejected table."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ WHAT_FITS = (
     "What fits: counts of two to eight stages, each a part of the one before it, "
     "for at least 84 days."
 )
-"""First sentence of the documentation, of the command's help and of every refusal it prints."""
+"""Sentence that starts the documentation, the command's help and the error for a rejected table."""
 
 
 class TableRefused(KitError):
-    """A table cannot be used; the message names the place, what was found and what helps.
+    """Raised if a table cannot be used. The message has the place, the problem and a remedy.
 
-    The message quotes at most one cell, and only of a date or count column.
+    The message quotes at most one cell, and only from a date or count column, because other cells
+    may be confidential.
     """
 
 
@@ -29,7 +30,7 @@ class CalendarEntry:
     Attributes:
         date: day of the event.
         title: name of the event.
-        explains: series whose deviations the event explains; empty for all.
+        explains: names of the series whose deviations the event explains; empty for all series.
     """
 
     date: date
@@ -39,14 +40,14 @@ class CalendarEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class TableDescription:
-    """How a table was read.
+    """The format and the shape in which a table was read.
 
     Attributes:
         format: `CSV`, `TSV`, `Parquet` or `SQL`.
-        separator: name of the separator, such as `comma`; empty except for text files.
-        encoding: such as `UTF-8`; empty except for text files.
-        shape: such as `wide, one row an hour`.
-        notes: what was assumed, one sentence each.
+        separator: name of the separator, such as `comma`; empty if the table is not a text file.
+        encoding: encoding, such as `UTF-8`; empty if the table is not a text file.
+        shape: meaning of a row, such as `wide, one row an hour`.
+        notes: assumptions that were made, one sentence each.
     """
 
     format: str
@@ -62,15 +63,15 @@ class TableDescription:
 
 @dataclass(frozen=True, kw_only=True)
 class CleanedTable:
-    """The counts of a table and everything that reading it reports.
+    """The cleaned counts of a table, with a report of how they were read.
 
     Attributes:
         stage_counts: the cleaned counts.
-        actions: what cleaning did, one line with a count each, in the order of the conditions.
-        warnings: what the user should look at before the table is used.
-        description: what was read.
-        renamed_stages: name in the table by stage, for stages whose name changed.
-        calendar: the user's own calendar entries; `stage_counts.holidays` names their days too.
+        actions: changes made while cleaning, one line with a count each, in order.
+        warnings: problems that the user should check before using the table.
+        description: format and shape of the table.
+        renamed_stages: original name in the table by new stage name, for renamed stages.
+        calendar: the user's own calendar entries. `stage_counts.holidays` contains their days too.
     """
 
     stage_counts: StageCounts

@@ -1,4 +1,4 @@
-"""Aggregates the rows of a table to counts by time and stage."""
+"""Aggregates the rows of a table into counts by time and stage."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ import numpy.typing as npt
 
 from openenv_kit.own_data.cleaned_table import TableRefused
 from openenv_kit.own_data.column_roles import ColumnRoles, TableShape
-from openenv_kit.own_data.count_text import count_text
+from openenv_kit.own_data.count_text import format_count
 from openenv_kit.own_data.date_formats import DateFormat
 from openenv_kit.own_data.locked_connection import fetch_row
-from openenv_kit.own_data.number_formats import NumberReading, count_sql
+from openenv_kit.own_data.number_formats import NumberReading, build_count_sql
 from openenv_kit.own_data.options import ImportOptions
 from openenv_kit.own_data.read_table import TableSource
-from openenv_kit.own_data.table_views import cells_sql, list_role_columns
+from openenv_kit.own_data.table_views import build_cells_sql, list_role_columns
 
 SLOT_MINUTES = 15
-"""Length of the slots in which events are counted. Offsets of all time zones from UTC are multiples
-of it, so that each slot is inside one local hour."""
+"""Length of the slots in which events are counted. The UTC offset of every time zone is a multiple
+of 15 minutes, so that each slot lies within one local hour."""
 MAX_MOMENTS = 2_000_000
-"""Largest number of counts of a table with one row per day or hour."""
+"""Largest number of different combinations of time and stage in a table."""
 SECONDS_PER_DAY = 86_400
 
 
 @dataclass(frozen=True, kw_only=True)
 class MomentCounts:
-    """Counts by time and stage: one entry for each time and stage that has rows.
+    """Arrays with one entry for each combination of time and stage that has rows.
 
     Attributes:
-        moment: times, to the second; local unless the format of the dates is absolute.
-        metric: numbers of the stages.
-        row_count: numbers of rows.
-        value_count: numbers of different counts in these rows.
-        smallest: smallest counts.
-        total: sums of the counts.
-        last_row: numbers of the last rows.
+        moment: time, to the second; in UTC if the date format is absolute, otherwise local.
+        metric: index of the stage.
+        row_count: number of rows.
+        value_count: number of different counts in these rows.
+        smallest: smallest of these counts.
+        total: sum of these counts.
+        last_row: number of the last of these rows, from 1.
     """
 
     moment: npt.NDArray[np.datetime64]
@@ -49,10 +49,10 @@ class MomentCounts:
 
 
 def create_unique_rows(source: TableSource, roles: ColumnRoles) -> int:
-    """Create the view `unique_rows`: of rows with one id, the one with the earliest time.
+    """Create the view `unique_rows`, which keeps the earliest of the rows with the same id.
 
     Returns:
-        The number of rows left out.
+        The number of rows that were left out.
     """
     connection = source.connection
     columns = list_role_columns(roles)
@@ -80,13 +80,14 @@ def collect_counts(
     """Return the counts of the view `unique_rows` by time and stage.
 
     Raises:
-        TableRefused: there are too many different times, or a flag is neither 0 nor 1.
+        TableRefused: there are no counts or too many different times, or a flag of a table with one
+            row per case is neither 0 nor 1.
     """
     moment = "moment"
     if roles.shape.is_counted:
         moment = f"time_bucket(INTERVAL '{SLOT_MINUTES} minutes', moment) AS moment"
-    count = count_sql(reading, "cell")
-    cells = cells_sql(roles, "unique_rows", ("row", moment))
+    count = build_count_sql(reading, "cell")
+    cells = build_cells_sql(roles, "unique_rows", ("row", moment))
     relation = source.connection.sql(
         "SELECT epoch(moment)::BIGINT AS moment, metric, count(*) AS row_count, "
         "count(DISTINCT value) AS value_count, min(value) AS smallest, max(value) AS largest, "
@@ -107,7 +108,8 @@ def collect_counts(
         position = int(np.argmax(found["largest"] > 1))
         raise TableRefused(
             f"{source.describe_row(int(found['last_row'][position]))}: a count above 1 in "
-            f"{stage_texts[int(found['metric'][position])]}, but a row per case has only 0 and 1."
+            f"{stage_texts[int(found['metric'][position])]}; a table with one row per case has "
+            "only 0 and 1."
         )
     integers = {
         name: found[name].astype(np.int64)
@@ -127,14 +129,14 @@ def is_daily(
     seconds = counts.moment.astype(np.int64) % SECONDS_PER_DAY
     if not seconds.any():
         return True
-    local = to_local_time(counts.moment, date_format, options).astype(np.int64)
+    local = convert_to_local_time(counts.moment, date_format, options).astype(np.int64)
     return not (local % SECONDS_PER_DAY).any()
 
 
-def to_local_time(
+def convert_to_local_time(
     moments: npt.NDArray[np.datetime64], date_format: DateFormat, options: ImportOptions
 ) -> npt.NDArray[np.datetime64]:
-    """Return times in the user's time zone; times without an offset are local already."""
+    """Convert UTC times to the user's time zone; times without an offset are already local."""
     if not date_format.is_absolute or options.timezone is None:
         return moments
     import pandas as pd
@@ -147,7 +149,13 @@ def to_local_time(
 def find_clock_changes(
     hours: npt.NDArray[np.datetime64], timezone: str, *, repeated: bool
 ) -> npt.NDArray[np.bool_]:
-    """Return which local hours occur twice in a time zone, or with `repeated=False` never."""
+    """Return whether the clock change repeats or skips each local hour, as an array.
+
+    Args:
+        hours: local times.
+        timezone: name of the time zone.
+        repeated: whether to find the hours that occur twice; otherwise those that are skipped.
+    """
     import pandas as pd
 
     index = pd.DatetimeIndex(hours)
@@ -167,31 +175,34 @@ def merge_repeated_rows(
     other_texts: tuple[str, ...],
     actions: list[str],
 ) -> npt.NDArray[np.int64]:
-    """Return one count for each entry: the sum, or the common value of repeated rows.
+    """Return one count for each entry of `counts`.
+
+    With `--sum`, it is the sum of the rows with the same time and stage. Otherwise these rows must
+    have equal counts, unless the clock change repeats their hour: their counts are then added.
 
     Args:
         source: the table.
-        counts: its counts.
-        date_format: format of its dates.
-        options: `--sum` adds rows of one date up; the time zone says which hours occur twice.
-        other_texts: names of columns by which rows can be selected.
-        actions: list to which merged rows are added.
+        counts: counts of the table.
+        date_format: format of the table's dates.
+        options: the user's options; `sum_rows` and `timezone` are used.
+        other_texts: names of the columns that an error message suggests for `--where`.
+        actions: list to which a line for each kind of merged rows is appended.
 
     Raises:
-        TableRefused: rows of one date have different counts.
+        TableRefused: rows with the same time and stage have different counts.
     """
     if options.sum_rows:
         added = int((counts.row_count - 1).sum())
         if added:
-            actions.append(f"{count_text(added, 'count')} added to others of the same date")
+            actions.append(f"{format_count(added, 'count')} added to another of the same date")
         return counts.total
     is_clock_change = np.zeros(len(counts.moment), dtype=bool)
     is_pair = counts.row_count == 2
     if is_pair.any() and date_format.has_time and not date_format.is_absolute:
-        is_clock_change = is_pair & _is_autumn_hour(counts, options.timezone)
+        is_clock_change = is_pair & _find_repeated_hours(counts, options.timezone)
         if is_clock_change.any():
             days = len(np.unique(counts.moment[is_clock_change].astype("datetime64[D]")))
-            actions.append(f"both rows of a repeated hour added on {count_text(days, 'day')}")
+            actions.append(f"both rows of a repeated hour added on {format_count(days, 'day')}")
     differs = (counts.value_count > 1) & ~is_clock_change
     if differs.any():
         position = int(np.argmax(differs))
@@ -208,14 +219,15 @@ def merge_repeated_rows(
     is_repeated = (counts.row_count > 1) & ~is_clock_change
     if is_repeated.any():
         repeated = int((counts.row_count[is_repeated] - 1).sum())
-        actions.append(f"{count_text(repeated, 'repeated count')} with equal values left out")
+        actions.append(f"{format_count(repeated, 'repeated count')} with equal values left out")
     return np.where(is_clock_change, counts.total, counts.smallest)
 
 
-def _is_autumn_hour(counts: MomentCounts, timezone: str | None) -> npt.NDArray[np.bool_]:
-    """Return which times are in an hour that clocks repeat.
+def _find_repeated_hours(counts: MomentCounts, timezone: str | None) -> npt.NDArray[np.bool_]:
+    """Return whether each time lies in an hour that the clock change repeats.
 
-    Without a time zone these are the hours 0 to 3 of the only day of a year that has pairs there.
+    Without a time zone, an hour from 0 to 3 counts as repeated if it is the only one of its year
+    that has two rows.
     """
     if timezone is not None:
         return find_clock_changes(counts.moment, timezone, repeated=True)

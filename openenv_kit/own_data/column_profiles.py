@@ -8,14 +8,15 @@ from functools import cached_property
 
 from openenv_kit.errors import find_nearest_name
 from openenv_kit.own_data.cleaned_table import TableRefused
-from openenv_kit.own_data.date_formats import DateFormat, find_date_format, format_from_directives
+from openenv_kit.own_data.date_formats import DateFormat, find_date_format, parse_date_directives
 from openenv_kit.own_data.number_formats import MISSING_TEXTS
 from openenv_kit.own_data.read_table import TableSource
 
 SAMPLE_ROWS = 2_000
 """Number of rows from which shape and columns are detected."""
 MIN_DATE_SHARE = 0.8
-"""Smallest share of a column's cells that are dates. Totals at the end are no dates."""
+"""Smallest share of cells that must be dates (or numbers) in a column of dates (or numbers). It is
+below 1 because rows with totals, for example, have no date."""
 MAX_METRICS = 50
 """Largest number of different texts in a column that names metrics."""
 MAX_LISTED_NAMES = 12
@@ -29,12 +30,12 @@ _DATE_WORDS = re.compile(
 
 @dataclass(frozen=True)
 class ColumnProfile:
-    """A column and its cells in the first rows.
+    """A column of a table, described by its non-empty cells in the first rows.
 
     Attributes:
         position: position in the table, from 0.
         name: name in the header.
-        cells: trimmed texts of the cells that are not empty.
+        cells: trimmed texts of the non-empty cells.
     """
 
     position: int
@@ -43,9 +44,9 @@ class ColumnProfile:
 
     @cached_property
     def date_format(self) -> DateFormat | None:
-        """Format of most cells; None if they are not dates.
+        """Most frequent date format of the cells; None if the column has no dates.
 
-        Digits alone are dates only if the column's name says so.
+        Cells of digits only count as dates if the column's name contains a word such as `date`.
         """
         formats: dict[DateFormat, int] = {}
         for cell in self.cells:
@@ -59,35 +60,35 @@ class ColumnProfile:
     @cached_property
     def is_number(self) -> bool:
         """Whether the cells are numbers, decimals included."""
-        return self._share(_NUMBER) >= MIN_DATE_SHARE and not self.is_percent
+        return self._compute_matching_share(_NUMBER) >= MIN_DATE_SHARE and not self.is_percent
 
     @cached_property
     def is_count(self) -> bool:
-        """Whether the cells can be whole numbers that are not negative."""
-        return self.is_number and self._share(_WHOLE_NUMBER) >= MIN_DATE_SHARE
+        """Whether the cells can be whole numbers of at least 0."""
+        return self.is_number and self._compute_matching_share(_WHOLE_NUMBER) >= MIN_DATE_SHARE
 
     @cached_property
     def is_flag(self) -> bool:
-        """Whether the cells are 0 and 1 only."""
+        """Whether each cell is 0 or 1."""
         return bool(self.cells) and set(self.cells) <= {"0", "1"}
 
     @cached_property
     def is_percent(self) -> bool:
-        """Whether the name or the cells are marked as percentages."""
+        """Whether the name or a cell has a percent sign."""
         return "%" in self.name or any(cell.endswith("%") for cell in self.cells)
 
     @cached_property
     def texts(self) -> frozenset[str]:
-        """The different cells."""
+        """The distinct texts of the cells."""
         return frozenset(self.cells)
 
     @cached_property
     def has_few_texts(self) -> bool:
-        """Whether the cells are a few different texts that are no numbers."""
+        """Whether the cells are text with at most `MAX_METRICS` distinct values."""
         is_text = not self.is_number and not self.is_percent and self.date_format is None
         return is_text and 1 <= len(self.texts) <= MAX_METRICS
 
-    def _share(self, pattern: re.Pattern[str]) -> float:
+    def _compute_matching_share(self, pattern: re.Pattern[str]) -> float:
         cells = [cell for cell in self.cells if cell.lower() not in MISSING_TEXTS]
         if not cells:
             return 0.0
@@ -105,13 +106,13 @@ def profile_columns(source: TableSource, date_format: str | None) -> tuple[Colum
         f"SELECT {names} FROM source_rows LIMIT {SAMPLE_ROWS}"
     ).fetchall()
     if not rows:
-        raise TableRefused("The table has names of columns but no rows.")
+        raise TableRefused("The table has a header but no rows.")
     profiles = tuple(
         ColumnProfile(position, name, tuple(row[position] for row in rows if row[position]))
         for position, name in enumerate(source.columns)
     )
     if date_format is not None:
-        own_format = format_from_directives(date_format)
+        own_format = parse_date_directives(date_format)
         for profile in profiles:
             matching = sum(own_format.matches(cell) for cell in profile.cells)
             if profile.cells and matching >= MIN_DATE_SHARE * len(profile.cells):
@@ -121,10 +122,10 @@ def profile_columns(source: TableSource, date_format: str | None) -> tuple[Colum
 
 
 def find_column(profiles: tuple[ColumnProfile, ...], option: str, name: str) -> ColumnProfile:
-    """Return the column that an option names.
+    """Return the column with a name that was given by an option.
 
     Raises:
-        TableRefused: no column, or several, have the name.
+        TableRefused: no column or several columns have the name.
     """
     found = [profile for profile in profiles if profile.name == name]
     if len(found) == 1:
@@ -136,11 +137,11 @@ def find_column(profiles: tuple[ColumnProfile, ...], option: str, name: str) -> 
     names = [profile.name for profile in profiles if profile.name]
     nearest = find_nearest_name(name, names)
     hint = f" Did you mean {nearest!r}?" if nearest else ""
-    raise TableRefused(f"{option} {name}: no column has this name.{hint} {list_columns(names)}")
+    raise TableRefused(f"{option} {name}: no column has this name.{hint} {describe_columns(names)}")
 
 
-def list_columns(names: list[str]) -> str:
-    """Return a sentence that lists columns, shortened if they are many."""
+def describe_columns(names: list[str]) -> str:
+    """Return a sentence that lists the first columns and the number of the others."""
     shown = ", ".join(name[:40] for name in names[:MAX_LISTED_NAMES])
     rest = len(names) - MAX_LISTED_NAMES
     return f"Columns: {shown}{f' and {rest} more' if rest > 0 else ''}."

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class TableShape(StrEnum):
-    """What a row of a table is."""
+    """The meaning of a row of a table."""
 
     WIDE = "wide"
     LONG = "long"
@@ -17,7 +17,7 @@ class TableShape(StrEnum):
 
     @property
     def is_counted(self) -> bool:
-        """Whether rows are counted, instead of having counts."""
+        """Whether rows are counted; the rows of other shapes contain counts."""
         return self in (TableShape.EVENTS, TableShape.CASES)
 
 
@@ -26,16 +26,16 @@ class ColumnRoles:
     """The shape of a table and the positions of its columns.
 
     Attributes:
-        shape: what a row is.
-        date: column of dates; None if the headers are dates.
-        time: column of hours.
-        metric: column that names the stage of a row.
-        value: column of counts, of a long table.
+        shape: meaning of a row.
+        date: column of dates; None for a pivoted table.
+        time: column of hours, if they are not in the date column.
+        metric: column with the stage of each row.
+        value: column of counts of a long table.
         id: column that identifies rows.
-        stages: columns of counts or flags, of a wide table or one of cases.
-        date_headers: columns whose headers are dates, of a pivoted table.
-        other_texts: columns of few texts without a role.
-        notes: what was assumed.
+        stages: columns of counts of a wide table, or of flags of a table with one row per case.
+        date_headers: columns of a pivoted table that have a date as their header.
+        other_texts: text columns with few distinct values that have no role.
+        notes: assumptions that were made.
     """
 
     shape: TableShape

@@ -1,4 +1,4 @@
-"""The formats of dates that are recognised, as patterns of Python and of DuckDB at once."""
+"""Recognised date formats, as regular expressions that work in both Python and DuckDB."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 FIRST_YEAR, LAST_YEAR = 1970, 2100
-"""Years that are accepted. Others are typing errors or placeholders, and would make an empty
-calendar of many thousand days."""
+"""Range of accepted years. Other years are typing errors or placeholders; accepting them would
+create grids with thousands of empty days."""
 
 _TIME = (
     r"(?:[ ,]+(?:at )?|T)(?P<H>\d{1,2})(?::(?P<M>\d{2})(?::(?P<S>\d{2})(?:[.,]\d+)?)?)?"
@@ -60,18 +60,18 @@ _FIELDS = {
     "z": "utc_offset",
     "u": "unix",
 }
-"""Names of the groups in DuckDB, which does not distinguish m from M."""
+"""Group names for DuckDB, where names that differ only in case, such as m and M, are equal."""
 DAY_FIRST = "31/12/2013"
 MONTH_FIRST = "12/31/2013"
 
 
 @dataclass(frozen=True)
 class DateFormat:
-    """A format of dates.
+    """A date format.
 
     Attributes:
-        name: a date in this format, or the user's own format.
-        pattern: regular expression for both Python and DuckDB; its groups are named after the
+        name: an example date in this format, or the value of `--date-format`.
+        pattern: regular expression for both Python and DuckDB. Its groups are named after the
             directives of `strptime`, with `u` for Unix time.
     """
 
@@ -90,14 +90,14 @@ class DateFormat:
 
     @property
     def is_absolute(self) -> bool:
-        """Whether times have an offset from UTC or are Unix times."""
+        """Whether the format contains a UTC offset or is Unix time."""
         return "z" in self.groups or "u" in self.groups
 
     def matches(self, text: str) -> bool:
-        """Return whether a text has this format. The date may still be impossible."""
+        """Return whether a text has this format, even if the date does not exist."""
         return re.fullmatch(self.pattern, text, re.ASCII) is not None
 
-    def with_month_first(self) -> DateFormat:
+    def swap_day_and_month(self) -> DateFormat:
         """Return the format with day and month swapped."""
         swapped = self.pattern.replace("?P<d>", "?P<D>").replace("?P<m>", "?P<d>")
         return DateFormat(
@@ -106,16 +106,21 @@ class DateFormat:
 
 
 class FormatVariant(NamedTuple):
-    """An addition to a date."""
+    """Text that can follow a date, such as a time.
+
+    Attributes:
+        example: example of the text.
+        pattern: regular expression of the text.
+    """
 
     example: str
     pattern: str
 
 
 def list_date_formats() -> tuple[DateFormat, ...]:
-    """Return the recognised formats. At most one matches a text.
+    """Return the recognised formats. A text matches at most one of them.
 
-    Dates such as 03/04/2013 match the format with the day first.
+    Dates such as 03/04/2013 match the format that starts with the day.
     """
     variants = (
         FormatVariant("", ""),
@@ -136,8 +141,8 @@ def list_date_formats() -> tuple[DateFormat, ...]:
 DATE_FORMATS = list_date_formats()
 
 
-def format_from_directives(date_format: str) -> DateFormat:
-    """Return the format for a text with directives of `strptime`, which is known to be valid."""
+def parse_date_directives(date_format: str) -> DateFormat:
+    """Return the date format for a valid value of `--date-format`."""
     parts = re.split(r"%(.)", date_format)
     pattern = "".join(
         _DIRECTIVES[part] if number % 2 else re.escape(part) for number, part in enumerate(parts)
@@ -146,19 +151,19 @@ def format_from_directives(date_format: str) -> DateFormat:
 
 
 def find_date_format(text: str) -> DateFormat | None:
-    """Return the format of a date; None if it has none of the recognised formats."""
+    """Return the recognised format that a text matches; None if it matches none."""
     return next((known for known in DATE_FORMATS if known.matches(text)), None)
 
 
 def has_no_day(text: str) -> bool:
-    """Return whether a text is a month, quarter, week or weekday."""
+    """Return whether a text is only a month, quarter, week or weekday."""
     return _WITHOUT_DAY.fullmatch(text) is not None
 
 
-def moment_sql(date_format: DateFormat, column: str) -> str:
-    """Return the SQL expression for the time of a text column: a timestamp, or null if impossible.
+def build_moment_sql(date_format: DateFormat, column: str) -> str:
+    """Return the SQL expression that parses a text column to a timestamp; null if it is invalid.
 
-    Times of a format that `is_absolute` are in UTC, others as they are written.
+    Timestamps of a format that `is_absolute` are in UTC, others are in the time of the table.
     """
     names = ", ".join(quote_text(_FIELDS[name]) for name in date_format.groups)
     parts = f"regexp_extract({column}, {quote_text(f'^(?:{date_format.pattern})$')}, [{names}])"

@@ -1,4 +1,4 @@
-"""The counts of a table as an array by day, hour and stage."""
+"""Arranges the counts of a table in an array by day, hour and stage."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import numpy as np
 import numpy.typing as npt
 
 from openenv_kit.own_data.collect_counts import SECONDS_PER_DAY, find_clock_changes
-from openenv_kit.own_data.count_text import count_text
+from openenv_kit.own_data.count_text import format_count
 from openenv_kit.own_data.stage_counts import Grain
 
 HOURS_PER_DAY = 24
 CLOSED_SHARE = 0.9
-"""Smallest share of days, or weeks, without rows from which an hour, or a weekday, is closed."""
+"""An hour of the day or a weekday is closed if at least this share of its days has no rows."""
 
 
 @dataclass
 class DayGrid:
-    """Counts for consecutive days, and which of them the table has.
+    """Counts for consecutive days.
 
     Attributes:
         start: date of the first day.
-        counts: counts, shape (days, hours, stages); 0 where the table has none.
-        is_present: whether the table has the count, same shape.
+        counts: counts, shape (days, hours, stages); 0 where the table has no count.
+        is_present: whether the table has the count, in the same shape.
     """
 
     start: date
@@ -43,7 +43,7 @@ class DayGrid:
 
     @property
     def has_rows(self) -> npt.NDArray[np.bool_]:
-        """Which days have any row."""
+        """Whether each day has any row, shape (days,)."""
         return np.asarray(self.is_present.any(axis=(1, 2)))
 
     @property
@@ -61,7 +61,7 @@ class DayGrid:
         return self.start + timedelta(days=day)
 
     def keep_days(self, first: int, end: int) -> None:
-        """Keep the days from `first` to before `end`."""
+        """Remove the days before index `first` and from index `end` on."""
         self.start = self.get_date(first)
         self.counts = self.counts[first:end]
         self.is_present = self.is_present[first:end]
@@ -75,14 +75,14 @@ def build_day_grid(
     stage_count: int,
     is_daily: bool,
 ) -> DayGrid:
-    """Return the grid of counts at local times; counts of one hour are added.
+    """Return the grid of counts at local times; counts of the same hour and stage are added.
 
     Args:
-        moments: local times.
-        metric: number of the stage of each count.
+        moments: local time of each count.
+        metric: index of the stage of each count.
         counts: the counts.
         stage_count: number of stages.
-        is_daily: whether the grid has days only.
+        is_daily: whether the grid has one entry per day instead of 24.
     """
     days = moments.astype("datetime64[D]")
     first = days.min()
@@ -103,12 +103,12 @@ def build_day_grid(
 
 
 def fill_uncounted_hours(grid: DayGrid) -> None:
-    """Count hours without events as zero, on each day that has events."""
+    """Set hours without events to zero on each day that has events."""
     grid.is_present[grid.has_rows] = True
 
 
 def fill_closed_hours(grid: DayGrid, actions: list[str]) -> None:
-    """Count hours that almost no day has as zero."""
+    """Set hours of the day that are missing on most days to zero."""
     if grid.grain is Grain.DAY:
         return
     days = grid.has_rows
@@ -117,7 +117,7 @@ def fill_closed_hours(grid: DayGrid, actions: list[str]) -> None:
     if len(closed):
         listed = ", ".join(str(hour) for hour in closed)
         actions.append(
-            f"{count_text(len(closed), 'hour')} of the day without rows on most days counted as "
+            f"{format_count(len(closed), 'hour')} of the day without rows on most days counted as "
             f"zero: {listed}"
         )
         present = grid.is_present[:, closed]
@@ -125,9 +125,10 @@ def fill_closed_hours(grid: DayGrid, actions: list[str]) -> None:
 
 
 def fill_skipped_hours(grid: DayGrid, timezone: str | None, actions: list[str]) -> None:
-    """Count the hour that clocks skip in spring as zero.
+    """Set the hour that the clock change skips in spring to zero.
 
-    Without a time zone, this is the only missing hour, from 0 to 3, of the only such day of a year.
+    Without a time zone, this is done for days on which only one hour is missing, from 0 to 3, if
+    the year has exactly one such day.
     """
     if grid.grain is Grain.DAY:
         return
@@ -154,4 +155,4 @@ def fill_skipped_hours(grid: DayGrid, timezone: str | None, actions: list[str]) 
         hour = is_absent[day].argmax(axis=1) if len(day) else np.zeros(0, dtype=np.int64)
     if len(day):
         grid.is_present[day, hour] = True
-        actions.append(f"{count_text(len(day), 'day')} of 23 hours accepted")
+        actions.append(f"{format_count(len(day), 'day')} of 23 hours accepted")

@@ -1,4 +1,4 @@
-"""Decides how the numbers of a table are read, or refuses a table without counts."""
+"""Decides how the numbers of a table are read, and rejects tables that contain no counts."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from openenv_kit.own_data.number_formats import (
     NumberForm,
     NumberProblem,
     NumberReading,
+    build_trimmed_sql,
     choose_reading,
-    trimmed_sql,
 )
 from openenv_kit.own_data.options import ImportOptions
 from openenv_kit.own_data.read_table import TableSource
-from openenv_kit.own_data.table_views import IS_DROPPED, cells_sql
+from openenv_kit.own_data.table_views import IS_DROPPED, build_cells_sql
 
 MAX_FORMS = 500
 MARK_NAMES = {" ": "space", "'": "apostrophe"}
 
 
-def decide_numbers(
+def decide_number_reading(
     source: TableSource,
     roles: ColumnRoles,
     options: ImportOptions,
     stage_texts: tuple[str, ...],
     actions: list[str],
 ) -> NumberReading:
-    """Return how the counts of a table are read.
+    """Return the thousands mark and the decimal mark of a table's counts.
 
     Args:
         source: the table.
         roles: roles of its columns.
-        options: the user's marks.
+        options: the user's options; `thousands` and `decimal` are used.
         stage_texts: names of the stages.
-        actions: list to which a choice between two readings is added.
+        actions: list to which a line is appended if another reading was possible.
 
     Raises:
-        TableRefused: the numbers are no counts, or can be read in two ways.
+        TableRefused: the numbers are not counts, or can be read in two ways.
     """
     if roles.shape is TableShape.EVENTS:
         return NumberReading("", "")
@@ -52,12 +52,12 @@ def decide_numbers(
         if decision.problem is NumberProblem.AMBIGUOUS:
             mark = "." if "." in decision.form.example else ","
             raise TableRefused(
-                f"{place}{cell} can be a count in thousands or a decimal, and no row decides; "
+                f"{place}{cell} can have a thousands mark or a decimal mark, as in every row; "
                 f"pass --thousands {mark} or --decimal {mark} to choose."
             )
         raise TableRefused(
-            f"{place}{cell} in {stage_texts[decision.form.metric]}: the import needs counts, whole "
-            "numbers of at least 0; choose other columns with --stages or --value-column."
+            f"{place}{cell} in {stage_texts[decision.form.metric]} is not a count; counts are "
+            "whole numbers of at least 0. Choose other columns with --stages or --value-column."
         )
     for form in forms:
         if sum(character == "9" for character in form.shape) > len(str(MAX_COUNT)):
@@ -89,8 +89,8 @@ def _list_number_forms(source: TableSource, roles: ColumnRoles) -> list[NumberFo
         "SELECT shape, is_zero, min(row) AS first, arg_min(text, row), arg_min(metric, row) FROM ("
         "SELECT row, metric, text, regexp_matches(text, '[.,]0+$') AS is_zero, "
         "translate(left(text, 60), '0123456789', '9999999999') AS shape FROM ("
-        f"SELECT row, metric, {trimmed_sql('cell')} AS text FROM "
-        f"({cells_sql(roles, kept_rows, ('row',))})) WHERE text IS NOT NULL) "
+        f"SELECT row, metric, {build_trimmed_sql('cell')} AS text FROM "
+        f"({build_cells_sql(roles, kept_rows, ('row',))})) WHERE text IS NOT NULL) "
         f"GROUP BY shape, is_zero ORDER BY first, shape LIMIT {MAX_FORMS}"
     ).fetchall()
     return [NumberForm(*row) for row in found]
@@ -99,11 +99,10 @@ def _list_number_forms(source: TableSource, roles: ColumnRoles) -> list[NumberFo
 def _refuse_other_than_flags(
     source: TableSource, forms: list[NumberForm], stage_texts: tuple[str, ...]
 ) -> None:
-    # A single digit other than 0 and 1 has the same form, so longer forms are enough to notice
-    # columns that are counts; counting checks each digit.
+    # Single digits are checked by `collect_counts`, because 0 and 7 have the same form.
     for form in forms:
         if len(form.shape) > 1:
             raise TableRefused(
                 f"{source.describe_row(form.first_row)}: {truncated_repr(form.example)} in "
-                f"{stage_texts[form.metric]}, but a row per case has only 0 and 1."
+                f"{stage_texts[form.metric]}; a table with one row per case has only 0 and 1."
             )

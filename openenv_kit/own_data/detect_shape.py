@@ -7,20 +7,20 @@ import re
 from openenv_kit.own_data.cleaned_table import TableRefused
 from openenv_kit.own_data.column_profiles import (
     ColumnProfile,
+    describe_columns,
     find_column,
-    list_columns,
     profile_columns,
 )
 from openenv_kit.own_data.column_roles import ColumnRoles, TableShape
-from openenv_kit.own_data.date_formats import DateFormat, find_date_format, format_from_directives
+from openenv_kit.own_data.date_formats import DateFormat, find_date_format, parse_date_directives
 from openenv_kit.own_data.locked_connection import fetch_row
 from openenv_kit.own_data.options import ImportOptions
 from openenv_kit.own_data.read_table import TableSource
 
 MIN_DATE_HEADERS = 20
-"""Number of headers that are dates from which a table is pivoted."""
+"""Smallest number of date headers of a pivoted table."""
 MIN_REPEATS = 3.0
-"""Number of rows for each date from which a row is one event or one case."""
+"""Smallest number of rows per date and stage at which rows are events or cases, not counts."""
 
 _METRIC_WORDS = re.compile(r"metric|measure|event|stage|step|action|name|series|kpi|variable", re.I)
 _VALUE_WORDS = re.compile(r"value|count|total|number|amount|^n$|anzahl|wert|events|users", re.I)
@@ -29,16 +29,16 @@ _ID_WORDS = re.compile(r"(^|_)(id|uuid|insert_id|key)$", re.I)
 
 
 def detect_shape(source: TableSource, options: ImportOptions) -> ColumnRoles:
-    """Return the roles of a table's columns, from the options and its first rows.
+    """Detect the shape of a table and the roles of its columns from the options and first rows.
 
     Raises:
-        TableRefused: no shape fits, or a named column does not exist.
+        TableRefused: the table has no known shape, or the column of an option does not exist.
     """
     profiles = profile_columns(source, options.date_format)
     date_headers = _find_date_headers(profiles, options)
     _refuse_missing_header(source, date_headers)
     if len(date_headers) >= MIN_DATE_HEADERS:
-        return _pivoted_roles(source, profiles, date_headers, options)
+        return _find_pivoted_roles(source, profiles, date_headers, options)
     date = _choose_date_column(profiles, options)
     time = _choose_time_column(profiles, date, options)
     others = tuple(profile for profile in profiles if profile.name and profile not in (date, time))
@@ -73,7 +73,7 @@ def detect_shape(source: TableSource, options: ImportOptions) -> ColumnRoles:
 def _find_date_headers(
     profiles: tuple[ColumnProfile, ...], options: ImportOptions
 ) -> tuple[int, ...]:
-    own = format_from_directives(options.date_format) if options.date_format else None
+    own = parse_date_directives(options.date_format) if options.date_format else None
 
     def is_date(name: str) -> bool:
         return own.matches(name) if own else find_date_format(name) is not None
@@ -82,10 +82,10 @@ def _find_date_headers(
 
 
 def _refuse_missing_header(source: TableSource, date_headers: tuple[int, ...]) -> None:
-    """Refuse a text file whose first line has values, which messages must not quote as names.
+    """Refuse a text file without a header. Error messages would quote its first row as names.
 
     Raises:
-        TableRefused: a column's name is a date or a number.
+        TableRefused: a name of a column is a date or a number.
     """
     if source.text_format is None:
         return
@@ -96,12 +96,12 @@ def _refuse_missing_header(source: TableSource, date_headers: tuple[int, ...]) -
     )
     if has_number or 0 < len(date_headers) < MIN_DATE_HEADERS:
         raise TableRefused(
-            f"{source.header_place}: a number or date in place of a column's name; the first line "
-            f"must name the columns, or at least {MIN_DATE_HEADERS} of them must be dates."
+            f"{source.header_place}: a column's name is a number or date; the first line must "
+            f"contain the names of the columns, or at least {MIN_DATE_HEADERS} dates."
         )
 
 
-def _pivoted_roles(
+def _find_pivoted_roles(
     source: TableSource,
     profiles: tuple[ColumnProfile, ...],
     date_headers: tuple[int, ...],
@@ -114,12 +114,12 @@ def _pivoted_roles(
     elif len(texts) == 1:
         metric = texts[0]
     elif len(names) == 1:
-        metric = names[0]  # An unnamed first column is usual here.
+        metric = names[0]  # The header of this column is often empty.
     else:
-        listed = list_columns([profile.name for profile in names])
+        listed = describe_columns([profile.name for profile in names])
         raise TableRefused(
-            f"{source.header_place}: {len(date_headers)} headers are dates, but the column of the "
-            f"stages is not evident; pass --metric-column. {listed}"
+            f"{source.header_place}: {len(date_headers)} headers are dates, but several columns "
+            f"can contain the names of the stages; pass --metric-column. {listed}"
         )
     return ColumnRoles(
         shape=TableShape.PIVOTED,
@@ -138,14 +138,14 @@ def _choose_date_column(
     if len(dates) == 1:
         return dates[0]
     if not dates:
-        listed = list_columns([profile.name for profile in profiles if profile.name])
+        listed = describe_columns([profile.name for profile in profiles if profile.name])
         raise TableRefused(
             f"No column has dates in a known format; pass --date-column and --date-format. {listed}"
         )
     exact = [profile for profile in dates if profile.name.lower() in ("date", "timestamp", "time")]
     if len(exact) == 1:
         return exact[0]
-    listed = list_columns([profile.name for profile in dates])
+    listed = describe_columns([profile.name for profile in dates])
     raise TableRefused(f"{len(dates)} columns have dates; pass --date-column. {listed}")
 
 
@@ -183,24 +183,24 @@ class _RoleFinder:
         self._time = time
 
     def choose_shape(self) -> TableShape:
-        """Return the shape, from the options or the cells."""
+        """Return the shape that follows from the options, or else from the cells."""
         options = self._options
         if options.event_column:
             return TableShape.EVENTS
         if options.metric_column or options.value_column:
             return TableShape.LONG
         named = [profile for profile in self._others if profile.name in options.stages]
-        columns = named if len(named) >= 2 else self._count_columns()
+        columns = named if len(named) >= 2 else self._list_count_columns()
         if len(columns) >= 2 and len(named) in (0, len(options.stages)):
             if all(profile.is_flag for profile in columns) and self._is_repeated(1):
                 return TableShape.CASES
             if named or not self._has_event_times():
                 return TableShape.WIDE
-        texts = self._metric_columns()
+        texts = self._list_metric_columns()
         if not texts:
             return TableShape.WIDE
         metric_count = max(len(profile.texts) for profile in texts)
-        values = self._value_columns()
+        values = self._list_value_columns()
         if values and not self._has_event_times():
             is_named = any(_VALUE_WORDS.search(profile.name) for profile in values)
             if is_named or not self._is_repeated(metric_count):
@@ -208,33 +208,35 @@ class _RoleFinder:
         return TableShape.EVENTS
 
     def find_roles(self, shape: TableShape) -> ColumnRoles:
-        """Return the columns of a shape; only metric, value, stages and notes are set."""
+        """Return the columns of a shape. Only `metric`, `value`, `stages` and `notes` are set."""
         if shape in (TableShape.WIDE, TableShape.CASES):
-            return self._wide_roles(shape)
+            return self._find_wide_roles(shape)
         metric_option, name = "--metric-column", self._options.metric_column
         if shape is TableShape.EVENTS:
             metric_option, name = "--event-column", self._options.event_column
-        metric = self._choose(metric_option, name, self._metric_columns(), _METRIC_WORDS)
+        metric = self._choose_column(
+            metric_option, name, self._list_metric_columns(), _METRIC_WORDS
+        )
         value = None
         if shape is TableShape.LONG:
-            columns = [profile for profile in self._value_columns() if profile is not metric]
-            value = self._choose(
+            columns = [profile for profile in self._list_value_columns() if profile is not metric]
+            value = self._choose_column(
                 "--value-column", self._options.value_column, columns, _VALUE_WORDS
             )
         return ColumnRoles(
             shape=shape, metric=metric.position, value=value.position if value else None
         )
 
-    def _wide_roles(self, shape: TableShape) -> ColumnRoles:
+    def _find_wide_roles(self, shape: TableShape) -> ColumnRoles:
         stages = self._options.stages
         if stages:
             found = [find_column(self._others, "--stages", stage) for stage in stages]
             return ColumnRoles(shape=shape, stages=tuple(profile.position for profile in found))
-        columns = self._count_columns()
+        columns = self._list_count_columns()
         if len(columns) < 2:
             numbers = [profile for profile in self._others if profile.is_number]
             rates = [profile for profile in self._others if profile.is_percent]
-            listed = list_columns([profile.name for profile in self._others])
+            listed = describe_columns([profile.name for profile in self._others])
             if numbers or rates:
                 raise TableRefused(
                     f"The table needs counts of at least two stages; {len(columns)} columns have "
@@ -250,23 +252,23 @@ class _RoleFinder:
             shape=shape, stages=tuple(profile.position for profile in columns), notes=notes
         )
 
-    def _count_columns(self) -> list[ColumnProfile]:
+    def _list_count_columns(self) -> list[ColumnProfile]:
         return [
             profile
             for profile in self._others
             if profile.is_count and not _ID_WORDS.search(profile.name)
         ]
 
-    def _value_columns(self) -> list[ColumnProfile]:
+    def _list_value_columns(self) -> list[ColumnProfile]:
         numbers = [profile for profile in self._others if profile.is_number]
         return [profile for profile in numbers if not _ID_WORDS.search(profile.name)]
 
-    def _metric_columns(self) -> list[ColumnProfile]:
+    def _list_metric_columns(self) -> list[ColumnProfile]:
         texts = [profile for profile in self._others if profile.has_few_texts]
         named = [profile for profile in texts if set(self._options.stages) & profile.texts]
         return named or texts
 
-    def _choose(
+    def _choose_column(
         self,
         option: str,
         name: str | None,
@@ -280,11 +282,11 @@ class _RoleFinder:
         hinted = [profile for profile in columns if words.search(profile.name)]
         if len(hinted) == 1:
             return hinted[0]
-        listed = list_columns([profile.name for profile in self._others])
-        raise TableRefused(f"{len(columns)} columns can be meant; pass {option}. {listed}")
+        listed = describe_columns([profile.name for profile in self._others])
+        raise TableRefused(f"{len(columns)} columns are candidates; pass {option}. {listed}")
 
     def _has_event_times(self) -> bool:
-        """Return whether times are mostly between full minutes or hours, as those of events are."""
+        """Return whether most times are not whole hours, which is typical of event timestamps."""
         if self._date.date_format is None or not self._date.date_format.has_time:
             return False
         odd = sum(
@@ -297,7 +299,7 @@ class _RoleFinder:
         return odd > len(self._date.cells) / 2
 
     def _is_repeated(self, rows_per_date: int) -> bool:
-        """Return whether the table has several rows for each date, beyond those expected."""
+        """Return whether the table has more rows for each date than `rows_per_date` explains."""
         if self._has_event_times():
             return True
         dates = f"concat_ws(' ', c{self._date.position}"

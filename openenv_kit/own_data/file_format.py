@@ -1,7 +1,7 @@
-"""Detects whether a file is text or Parquet, and the encoding, separator and header of text.
+"""Detects whether a file is text or Parquet, and the encoding, separator and header of a text file.
 
-DuckDB's own detection is not used: it reads `1.234;56` as 1.234, and of a file with ragged lines it
-keeps the lines that fit without an error.
+DuckDB's own detection is not used: it reads `1.234;56` as 1.234, and it silently drops lines with
+the wrong number of cells.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
 from openenv_kit.own_data.cleaned_table import TableRefused
-from openenv_kit.own_data.count_text import count_text
+from openenv_kit.own_data.count_text import format_count
 from openenv_kit.own_data.options import SEPARATORS, ImportOptions
 
 SAMPLE_BYTES = 64 * 1024
-"""Size of the beginning of a file from which its format is detected."""
+"""Number of bytes at the start of a file from which its format is detected."""
 CHUNK_BYTES = 1024 * 1024
 MAX_BYTES = 2_000_000_000
-"""Largest size of a table, unpacked. Larger data should be aggregated by a query."""
+"""Largest uncompressed size of a table. Larger data should be aggregated by a query."""
 MAX_COLUMNS = 5_000
 SEPARATOR_NAMES = {character: name for name, character in SEPARATORS.items()}
 ENCODING_NAMES = {
@@ -40,14 +40,19 @@ ENCODING_NAMES = {
 
 
 class FileKind(StrEnum):
-    """Kind of a table's file."""
+    """Kind of file that contains a table."""
 
     TEXT = "text"
     PARQUET = "parquet"
 
 
 class HeaderPlace(NamedTuple):
-    """Names of the columns and the number of lines up to the end of the header."""
+    """Header of a text file.
+
+    Attributes:
+        columns: names of the columns.
+        line_count: number of physical lines of the header.
+    """
 
     columns: tuple[str, ...]
     line_count: int
@@ -58,13 +63,13 @@ class TextFormat:
     """How to read a text file.
 
     Attributes:
-        encoding: Python's name of the encoding, without a byte order mark.
-        bom_bytes: size of the byte order mark.
+        encoding: Python's name of the encoding, such as `utf-8`.
+        bom_bytes: size of the byte order mark; 0 if the file has none.
         separator: character between cells.
         columns: names in the header, in order.
         header_lines: number of physical lines up to the end of the header.
         is_gzip: whether the file is compressed.
-        notes: what was assumed.
+        notes: assumptions that were made.
     """
 
     encoding: str
@@ -85,7 +90,7 @@ def detect_file_kind(path: Path) -> FileKind:
     """
     try:
         if not path.is_file():
-            raise TableRefused(f"{path.name} is no file; pass the table's file.")
+            raise TableRefused(f"{path.name} is not a file; pass the file of the table.")
         size_bytes = path.stat().st_size
         with path.open("rb") as file:
             start = file.read(8)
@@ -93,7 +98,7 @@ def detect_file_kind(path: Path) -> FileKind:
         raise TableRefused(f"{path.name} cannot be read: {problem.strerror}.") from None
     if not size_bytes:
         raise TableRefused(f"{path.name} is empty; pass a table with a header and rows.")
-    refuse_size(size_bytes)
+    refuse_large_table(size_bytes)
     if start.startswith(b"PAR1"):
         return FileKind.PARQUET
     if start.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
@@ -103,7 +108,7 @@ def detect_file_kind(path: Path) -> FileKind:
     return FileKind.TEXT
 
 
-def refuse_size(size_bytes: int) -> None:
+def refuse_large_table(size_bytes: int) -> None:
     """Refuse a table of more than 2 GB.
 
     Raises:
@@ -111,7 +116,7 @@ def refuse_size(size_bytes: int) -> None:
     """
     if size_bytes > MAX_BYTES:
         raise TableRefused(
-            f"The table has {size_bytes / 1e9:.1f} GB, allowed are {MAX_BYTES / 1e9:.0f} GB; "
+            f"The table has {size_bytes / 1e9:.1f} GB; the limit is {MAX_BYTES / 1e9:.0f} GB; "
             "aggregate it with --sql, by day or hour."
         )
 
@@ -122,10 +127,10 @@ def open_bytes(path: Path, *, is_gzip: bool) -> BinaryIO:
 
 
 def iter_chunks(file: BinaryIO) -> Iterator[bytes]:
-    """Return the bytes of a file in chunks.
+    """Yield the bytes of a file in chunks.
 
     Raises:
-        TableRefused: a compressed file is damaged.
+        TableRefused: the file is compressed and damaged.
     """
     while True:
         try:
@@ -171,7 +176,7 @@ def detect_text_format(path: Path, options: ImportOptions) -> TextFormat:
     separator = options.separator or _detect_separator(lines[skipped:], path)
     header = _read_header(lines[skipped:], separator)
     if skipped:
-        notes.append(f"{count_text(skipped, 'blank or comment line')} before the header skipped.")
+        notes.append(f"{format_count(skipped, 'blank or comment line')} before the header skipped.")
     return TextFormat(
         encoding=encoding,
         bom_bytes=bom_bytes,
@@ -184,7 +189,7 @@ def detect_text_format(path: Path, options: ImportOptions) -> TextFormat:
 
 
 def count_lines_before_header(lines: list[str]) -> int:
-    """Return the number of blank and `#` lines at the start."""
+    """Return the number of blank lines and lines with `#` before the first other line."""
     for number, line in enumerate(lines):
         if line.strip(' \t\r\n,;|"') and not line.lstrip().startswith("#"):
             return number
@@ -218,7 +223,7 @@ def _detect_encoding(sample: bytes, given: str | None, *, is_whole_file: bool) -
 
 
 def _detect_separator(lines: list[str], path: Path) -> str:
-    """Return the separator with which most sampled rows have as many cells as the header.
+    """Return the separator that gives most sampled rows as many cells as the header has.
 
     Raises:
         TableRefused: no separator gives two columns.
@@ -234,9 +239,8 @@ def _detect_separator(lines: list[str], path: Path) -> str:
             best, best_score = separator, score
     if not best:
         raise TableRefused(
-            f"line 1: one column, a table needs a date column and counts; pass --separator if "
-            f"{path.name} separates its cells by another character than "
-            f"{', '.join(SEPARATORS)}."
+            f"line 1: only one column was found; pass --separator if {path.name} separates its "
+            f"cells by another character than {', '.join(SEPARATORS)}."
         )
     return best
 
@@ -249,7 +253,7 @@ def _read_header(lines: list[str], separator: str) -> HeaderPlace:
         columns = ()
     if not columns or len(columns) > MAX_COLUMNS:
         raise TableRefused(
-            f"line 1: {len(columns) or 'no'} columns in the header; allowed are 2 to {MAX_COLUMNS}."
+            f"line 1: the header has {len(columns) or 'no'} columns; allowed: 2 to {MAX_COLUMNS}."
         )
     return HeaderPlace(columns, reader.line_num)
 

@@ -1,4 +1,4 @@
-"""Opens DuckDB with access to the given files only."""
+"""Opens DuckDB connections that can access only the given files."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 INSTALL_COMMAND = "pip install 'openenv-metric-tracker-rl[own-data]'"
 MEMORY_LIMIT = "512MB"
-"""Memory that DuckDB may use; larger aggregations spill to a temporary folder."""
+"""Memory limit of DuckDB. Larger aggregations use a temporary folder."""
 MAX_SPILL = "8GB"
 
 
-def missing_package_error(problem: ModuleNotFoundError) -> ModuleNotFoundError:
-    """Return an import error that names the install command."""
+def build_missing_package_error(problem: ModuleNotFoundError) -> ModuleNotFoundError:
+    """Return an import error with the install command in its message."""
     return ModuleNotFoundError(
         f"{problem.name} is not installed: {INSTALL_COMMAND}", name=problem.name
     )
@@ -29,11 +29,11 @@ def missing_package_error(problem: ModuleNotFoundError) -> ModuleNotFoundError:
 def open_locked_connection(
     allowed_files: Sequence[Path], spill_folder: Path, database: Path | None = None
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a connection that reads the given files and nothing else, and close it at the end.
+    """Open a connection that can access only the given files, and close it on exit.
 
-    Files are passed as values, never inside SQL text. The locked configuration alone does not keep
-    a query from writing: `COPY … TO` an allowed file overwrites it. So callers must also run only
-    SELECT statements of users, and a database is opened read-only.
+    The locked configuration does not prevent writing: `COPY … TO` overwrites an allowed file.
+    Callers must therefore reject every statement of a user that is not a SELECT. A database is
+    opened read-only. Paths are passed as parameters, never as part of the SQL text.
 
     Args:
         allowed_files: files that may be read.
@@ -41,13 +41,13 @@ def open_locked_connection(
         database: database to open; None for an empty one in memory.
 
     Raises:
-        ModuleNotFoundError: DuckDB is not installed; the message has the install command.
+        ModuleNotFoundError: DuckDB is not installed. The message contains the install command.
         TableRefused: the database cannot be opened.
     """
     try:
         import duckdb
     except ModuleNotFoundError as problem:
-        raise missing_package_error(problem) from None
+        raise build_missing_package_error(problem) from None
     config: dict[str, str | bool | int | float | list[str]] = {
         # One thread keeps rows in the order of the file, which line numbers in messages need.
         "threads": 1,
@@ -75,7 +75,7 @@ def open_locked_connection(
     with connection:
         paths = [str(form) for path in allowed_files for form in (path, path.absolute())]
         connection.execute("SET TimeZone = 'UTC'")
-        # The bar would be written to the user's standard output.
+        # DuckDB would draw its progress bar on the standard output of the command.
         connection.execute("SET enable_progress_bar = false")
         connection.execute("SET allowed_paths = $1", [paths])
         connection.execute("SET enable_external_access = false")
@@ -86,9 +86,9 @@ def open_locked_connection(
 def fetch_row(
     connection: duckdb.DuckDBPyConnection, query: str, parameters: Sequence[object] = ()
 ) -> tuple[Any, ...] | None:
-    """Return the first row of a query with few rows; None if it has no row.
+    """Run a query that returns few rows and return the first one; None if there are no rows.
 
-    All rows are fetched, because a connection refuses other work while rows are left.
+    All rows are fetched, because a connection with unread rows refuses further queries.
     """
     rows = connection.execute(query, list(parameters)).fetchall()
     return rows[0] if rows else None

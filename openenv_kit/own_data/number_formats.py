@@ -1,4 +1,4 @@
-"""Finds out which marks the counts of a table use, from the forms of all its numbers."""
+"""Finds the thousands mark and decimal mark of a table's counts from the formats of its numbers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from openenv_kit.own_data.date_formats import quote_text
 from openenv_kit.own_data.options import DECIMAL_MARKS, THOUSANDS_MARKS
 
 MISSING_TEXTS = ("null", "nan", "none", "n/a", "na", "nil", "-", "(not set)")
-"""Texts, in lower case, that mean an empty cell."""
+"""Texts, in lower case, that are treated like an empty cell."""
 MAX_COUNT = 10**12
 """Largest count. Larger numbers are identifiers or errors, and sums must stay whole numbers."""
 
@@ -25,9 +25,9 @@ class NumberForm(NamedTuple):
     Attributes:
         shape: the text with 9 for each digit.
         has_zero_fraction: whether the text ends in a mark followed by zeros only.
-        first_row: number of the first row with this form.
+        first_row: number of the first row with this format, from 1.
         example: the number in that row.
-        metric: number of the stage that it counts.
+        metric: index of the stage of that number.
     """
 
     shape: str
@@ -38,11 +38,11 @@ class NumberForm(NamedTuple):
 
 
 class NumberReading(NamedTuple):
-    """How marks in numbers are read.
+    """The marks with which numbers are parsed.
 
     Attributes:
-        thousands: mark between groups of digits; empty for none.
-        decimal: decimal mark; empty for none.
+        thousands: mark between groups of three digits; empty if there is none.
+        decimal: decimal mark; empty if there is none.
     """
 
     thousands: str
@@ -50,7 +50,7 @@ class NumberReading(NamedTuple):
 
 
 class NumberKind(StrEnum):
-    """What a number is in a reading."""
+    """Result of parsing a number with given marks."""
 
     WHOLE = "whole"
     FRACTION = "fraction"
@@ -59,7 +59,7 @@ class NumberKind(StrEnum):
 
 
 class NumberProblem(StrEnum):
-    """Why no reading can be chosen."""
+    """Reason why the numbers of a table cannot be used."""
 
     AMBIGUOUS = "ambiguous"
     NOT_COUNTS = "not counts"
@@ -67,13 +67,13 @@ class NumberProblem(StrEnum):
 
 @dataclass(frozen=True)
 class NumberDecision:
-    """The reading of a table's numbers, or why there is none.
+    """The marks of a table's numbers, or the reason why the numbers cannot be used.
 
     Attributes:
-        reading: the reading; the nearest one if there is a problem.
+        reading: the marks; if there is a problem, those with which the fewest formats fail.
         problem: why the numbers cannot be used; None if they can.
-        form: the form that shows the problem.
-        has_alternative: whether another reading was possible but gives no whole numbers.
+        form: a number format that shows the problem.
+        has_alternative: whether other marks were possible but gave numbers that are not whole.
     """
 
     reading: NumberReading
@@ -83,7 +83,7 @@ class NumberDecision:
 
 
 def classify_number(form: NumberForm, reading: NumberReading) -> NumberKind:
-    """Return what numbers of a form are in a reading."""
+    """Return what kind of number a format is if it is parsed with the marks of `reading`."""
     shape = form.shape.removeprefix("+")
     is_negative = shape.startswith(("-", "−")) or (shape.startswith("(") and shape.endswith(")"))
     shape = shape.strip("-−()")
@@ -106,15 +106,15 @@ def classify_number(form: NumberForm, reading: NumberReading) -> NumberKind:
 def choose_reading(
     forms: Sequence[NumberForm], *, thousands: str | None, decimal: str | None
 ) -> NumberDecision:
-    """Choose how to read the numbers of a table.
+    """Choose the marks with which the numbers of a table are parsed.
 
     Args:
-        forms: every form of a number in the count columns.
-        thousands: the mark between groups that the user named.
-        decimal: the decimal mark that the user named.
+        forms: all number formats in the count columns.
+        thousands: value of `--thousands`; None to detect the mark.
+        decimal: value of `--decimal`; None to detect the mark.
     """
     readings = _list_readings(forms, thousands, decimal)
-    possible = [reading for reading in readings if _fits(forms, reading)]
+    possible = [reading for reading in readings if _can_parse_all(forms, reading)]
     whole = [
         reading
         for reading in possible
@@ -125,7 +125,9 @@ def choose_reading(
     is_open = len(whole) > 1 or (is_ambiguous_in_every_row and len(possible) > 1)
     if whole and not is_given and is_open:
         ambiguous = [form for form in forms if _AMBIGUOUS.fullmatch(form.shape)]
-        return NumberDecision(whole[0], NumberProblem.AMBIGUOUS, _first(ambiguous or forms))
+        return NumberDecision(
+            whole[0], NumberProblem.AMBIGUOUS, _find_first_form(ambiguous or forms)
+        )
     if whole:
         return NumberDecision(whole[0], has_alternative=len(possible) > 1)
 
@@ -134,24 +136,27 @@ def choose_reading(
 
     nearest = min(possible or readings, key=count_faults)
     faulty = [form for form in forms if classify_number(form, nearest) is not NumberKind.WHOLE]
-    # Without a faulty form, each number is whole, but some thousands are marked and others not.
-    return NumberDecision(nearest, NumberProblem.NOT_COUNTS, _first(faulty or forms))
+    # If no format fails, then some numbers above 999 have a thousands mark and others have none.
+    return NumberDecision(nearest, NumberProblem.NOT_COUNTS, _find_first_form(faulty or forms))
 
 
-def _first(forms: Sequence[NumberForm]) -> NumberForm:
+def _find_first_form(forms: Sequence[NumberForm]) -> NumberForm:
     return min(forms, key=lambda form: form.first_row)
 
 
-def trimmed_sql(column: str) -> str:
-    """Return the SQL expression for a cell with plain spaces and apostrophes; null if empty."""
+def build_trimmed_sql(column: str) -> str:
+    """Return the SQL expression for a trimmed cell; null if the cell is empty.
+
+    Typographic spaces and apostrophes are replaced by plain ones.
+    """
     text = f"trim(translate({column}, '’\u00a0\u202f', '''  '))"
     missing = ", ".join(quote_text(missing) for missing in ("", *MISSING_TEXTS))
     return f"(CASE WHEN lower({text}) NOT IN ({missing}) THEN {text} END)"
 
 
-def count_sql(reading: NumberReading, column: str) -> str:
-    """Return the SQL expression for the count in a cell; null if it is empty."""
-    text = trimmed_sql(column)
+def build_count_sql(reading: NumberReading, column: str) -> str:
+    """Return the SQL expression for the count in a cell; null if the cell is empty."""
+    text = build_trimmed_sql(column)
     if reading.decimal:
         text = f"split_part({text}, {quote_text(reading.decimal)}, 1)"
     if reading.thousands:
@@ -162,7 +167,7 @@ def count_sql(reading: NumberReading, column: str) -> str:
 def _list_readings(
     forms: Sequence[NumberForm], thousands: str | None, decimal: str | None
 ) -> list[NumberReading]:
-    """Return the readings to try: those whose marks occur, or the marks that the user named."""
+    """Return all combinations of the marks that occur in the numbers or were named by the user."""
     characters = set("".join(form.shape for form in forms))
     groups = [mark for mark in ("", *THOUSANDS_MARKS) if not mark or mark in characters]
     points = [mark for mark in ("", *DECIMAL_MARKS) if not mark or mark in characters]
@@ -178,8 +183,8 @@ def _list_readings(
     ]
 
 
-def _fits(forms: Sequence[NumberForm], reading: NumberReading) -> bool:
-    """Return whether each number can be read, and thousands are marked in all or in none."""
+def _can_parse_all(forms: Sequence[NumberForm], reading: NumberReading) -> bool:
+    """Return whether all numbers can be parsed and thousands marks are used in all or in none."""
     kinds = [classify_number(form, reading) for form in forms]
     if any(kind is NumberKind.TEXT for kind in kinds):
         return False

@@ -1,4 +1,4 @@
-"""Options of a table: how its file is read and its rows become counts of stages."""
+"""Options for reading a table: the format of its file and how rows are turned into stage counts."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from typing import NamedTuple
 from openenv_kit.errors import ConfigurationError, InvalidValueError, find_nearest_name
 
 MAX_LATE_DAYS = 60
-"""Largest number of late days. Exports that change for longer are not daily data."""
+"""Largest value of `--late-days`. If counts change for more days, daily data is not usable."""
+MAX_PARQUET_ROWS = 200_000_000
+"""Largest number of rows of a Parquet file. Its size does not limit them, because a column of one
+repeated value takes no space."""
 ENCODINGS = ("utf-8", "utf-16", "latin-1", "cp1252")
 """Encodings that `--encoding` allows."""
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
-"""Separators of text files by the name that options and messages use."""
+"""Separator characters of text files by their name in options and messages."""
 DECIMAL_MARKS = (".", ",")
 THOUSANDS_MARKS = (".", ",", "'", " ", "_")
 DATE_DIRECTIVES = "YymdHIMSfpbBz"
@@ -24,14 +27,14 @@ DATE_DIRECTIVES = "YymdHIMSfpbBz"
 
 
 class ColumnFilter(NamedTuple):
-    """Keeps only rows whose cell in a column equals a value."""
+    """Condition that a row must have `value` in the column `column`."""
 
     column: str
     value: str
 
 
 class StageRename(NamedTuple):
-    """Gives a stage of the table another name."""
+    """Old and new name of a stage."""
 
     old: str
     new: str
@@ -39,38 +42,39 @@ class StageRename(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ImportOptions:
-    """What to read and how; every option but the table or a query has a default.
+    """Options of the commands that read a table: `table`, or `sql` and `database`, is required.
 
     Attributes:
-        table: file to read; for a query, the local file that it may read.
+        table: file to read; if `sql` is given, the file that the query may read.
         stages: names of columns or metrics in funnel order; empty to take them from the table.
         date_column: column of dates or times.
         time_column: column of the hour, if the date column has none.
-        metric_column: column of a long or pivoted table that names the stage.
-        value_column: column of a long table that has the count.
-        event_column: column of an event log that names the stage.
-        id_column: column that identifies a row; of rows with one id, one is kept.
-        sql: one SELECT to read instead of a whole file.
+        metric_column: column of a long or pivoted table with the names of the stages.
+        value_column: column of a long table with the counts.
+        event_column: column of an event log with the names of the stages.
+        id_column: column that identifies a row; only the earliest row of each id is kept.
+        sql: SELECT statement to read instead of a whole file.
         database: DuckDB database for the query, opened read-only.
-        where: rows to keep.
-        sum_rows: whether rows of one date are added up.
+        where: conditions that a row must meet to be kept.
+        sum_rows: whether rows with the same date and stage are added.
         separator: character between the cells of a text file; None to detect it.
         decimal: decimal mark of the counts; None to detect it.
         thousands: mark between groups of three digits; None to detect it.
         encoding: encoding of a text file; None to detect it.
         date_format: format of the date column for `strptime`; None to detect it.
         timezone: time zone that times with an offset are converted to.
-        country: country, and after a hyphen its subdivision, of the public holidays.
+        country: country code for public holidays, such as `US`, or with a subdivision, `US-NY`.
         calendar: CSV file with the columns date, title and explains.
         from_date: first day to use.
         until_date: last day to use.
         keep_last: whether the last day is kept even if it looks incomplete.
-        late_days: number of last days to drop because their counts still change.
-        running_total: whether counts grow from row to row, so that their differences are used.
+        late_days: number of days to drop at the end because their counts may still change.
+        running_total: whether counts are totals since the start; their differences are then used.
         rename: stages to rename.
-        name: name of the product; None for the file's name.
-        out: file to write; None for the product's name.
+        name: name of the product; None to derive it from the name of the file.
+        out: file to write; None to derive its name from the product.
         force: whether an existing file is overwritten.
+        max_parquet_rows: largest number of rows of a Parquet file, taken from its footer.
     """
 
     table: Path | None = None
@@ -102,12 +106,13 @@ class ImportOptions:
     name: str | None = None
     out: Path | None = None
     force: bool = False
+    max_parquet_rows: int = MAX_PARQUET_ROWS
 
     def __post_init__(self) -> None:
-        """Check each option, and the options that exclude each other.
+        """Check each option and the combinations of options.
 
         Raises:
-            ConfigurationError: an option has a wrong value; the message names the option.
+            ConfigurationError: an option has an invalid value. The message names the option.
         """
         _check_sources(self)
         _check_columns(self)
@@ -145,7 +150,7 @@ class ImportOptions:
 
 def _check_sources(options: ImportOptions) -> None:
     if options.database is not None and options.sql is None:
-        raise ConfigurationError("--database needs --sql, the SELECT to read from it.")
+        raise ConfigurationError("--database needs --sql with a SELECT that reads from it.")
     if options.table is None and options.database is None:
         raise ConfigurationError("No table was given; allowed: a file, or --sql with --database.")
     if options.sql is not None and not options.sql.strip():

@@ -1,4 +1,4 @@
-"""Decides the format of a table's dates and gives each row its time."""
+"""Decides the date format of a table and parses the time of each row."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from openenv_kit.own_data.date_formats import (
     FIRST_YEAR,
     LAST_YEAR,
     DateFormat,
+    build_moment_sql,
     find_date_format,
-    format_from_directives,
     has_no_day,
-    moment_sql,
+    parse_date_directives,
     quote_text,
 )
 from openenv_kit.own_data.locked_connection import fetch_row
@@ -27,14 +27,19 @@ MAX_SHAPES = 500
 
 
 class DateShape(NamedTuple):
-    """A form that date cells have, with the first row that has it."""
+    """A pattern of digits and letters in date cells, represented by its first occurrence.
+
+    Attributes:
+        row: number of the first row with the pattern.
+        example: the date in that row.
+    """
 
     row: int
     example: str
 
 
 def count_rows_without_date(source: TableSource) -> int:
-    """Return the number of rows whose date is empty or reads total, sum or similar.
+    """Return the number of rows that have no date, or a word such as `total` in its place.
 
     Raises:
         TableRefused: no row has a date.
@@ -55,13 +60,13 @@ def count_rows_without_date(source: TableSource) -> int:
 def decide_date_format(
     source: TableSource, roles: ColumnRoles, options: ImportOptions
 ) -> DateFormat:
-    """Return the format of all dates.
+    """Return the common format of all dates.
 
     Raises:
-        TableRefused: a date has no known format or no day, there are several formats, or day and
-            month can be swapped in every row.
+        TableRefused: a date has an unknown format or no day, the dates have different formats, or
+            it is unclear in every row whether the day or the month comes first.
     """
-    own_format = format_from_directives(options.date_format) if options.date_format else None
+    own_format = parse_date_directives(options.date_format) if options.date_format else None
     shapes = _list_date_shapes(source, own_format)
     first_by_format: dict[DateFormat, DateShape] = {}
     for shape in shapes:
@@ -76,8 +81,9 @@ def decide_date_format(
     if len(first_by_format) > 1:
         first, second = list(first_by_format.values())[:2]
         raise TableRefused(
-            f"{_place(source, roles, first)} and {_place(source, roles, second)}: dates in two "
-            f"formats, {' and '.join(known.name for known in list(first_by_format)[:2])}; "
+            f"{_describe_place(source, roles, first)} and "
+            f"{_describe_place(source, roles, second)}: dates in two formats, "
+            f"{' and '.join(known.name for known in list(first_by_format)[:2])}; "
             "write one format, or select rows with --where."
         )
     date_format = next(iter(first_by_format))
@@ -89,17 +95,17 @@ def decide_date_format(
 def refuse_missing_timezone(
     source: TableSource, roles: ColumnRoles, options: ImportOptions, date_format: DateFormat
 ) -> None:
-    """Refuse times with an offset or Unix times if no time zone was named.
+    """Refuse a table with UTC offsets or Unix times if `--timezone` was not passed.
 
     Raises:
-        TableRefused: the time zone is needed.
+        TableRefused: the time zone is missing.
     """
     if date_format.is_absolute and options.timezone is None:
         first = _find_first_date(source)
         what = "Unix times" if "u" in date_format.groups else "times with an offset from UTC"
         raise TableRefused(
-            f"{_place(source, roles, first)}: {what}; pass --timezone, such as "
-            "--timezone America/New_York, so that days begin at local midnight."
+            f"{_describe_place(source, roles, first)}: the table has {what}; pass --timezone, such "
+            "as --timezone America/New_York, so that days begin at local midnight."
         )
 
 
@@ -107,12 +113,12 @@ def create_timed_rows(source: TableSource, roles: ColumnRoles, date_format: Date
     """Create the view `timed_rows`: the columns needed for counting, and the timestamp `moment`.
 
     Raises:
-        TableRefused: a date does not exist, or its year is not plausible.
+        TableRefused: a date does not exist, or its year is out of range.
     """
     columns = list_role_columns(roles)
     if roles.id is not None:
         columns.append(f"trim(c{roles.id}) AS id")
-    moment = moment_sql(date_format, "date_text")
+    moment = build_moment_sql(date_format, "date_text")
     source.connection.execute(
         f"CREATE TEMP VIEW timed_rows AS SELECT row, {moment} AS moment, date_text"
         f"{''.join(f', {column}' for column in columns)} FROM dated_rows WHERE NOT {IS_DROPPED}"
@@ -134,12 +140,12 @@ def _find_first_date(source: TableSource) -> DateShape:
 
 
 def _list_date_shapes(source: TableSource, own_format: DateFormat | None) -> list[DateShape]:
-    """Return the first date and one example of each form of dates in another format."""
+    """Return the first date and an example of each pattern that does not have the same format."""
     first = _find_first_date(source)
     date_format = own_format or find_date_format(first.example)
     if date_format is None:
         return [first]
-    # Comparing with one format takes a tenth of the time of reducing each date to its form.
+    # Matching a single format takes a tenth of the time of computing the pattern of each date.
     others = source.connection.execute(
         "SELECT min(row) AS first, arg_min(date_text, row) FROM (SELECT row, date_text, "
         "regexp_replace(regexp_replace(left(date_text, 60), '[0-9]', '9', 'g'), "
@@ -151,7 +157,7 @@ def _list_date_shapes(source: TableSource, own_format: DateFormat | None) -> lis
 
 
 def _decide_order(source: TableSource, roles: ColumnRoles, date_format: DateFormat) -> DateFormat:
-    """Return a format with the day first or the month first, whichever all rows allow."""
+    """Return the format with the day first or the month first, depending on which fits all rows."""
     pattern = quote_text(r"^(\d{1,2})[-/.](\d{1,2})")
     found = fetch_row(
         source.connection,
@@ -166,37 +172,37 @@ def _decide_order(source: TableSource, roles: ColumnRoles, date_format: DateForm
     if max_first > 12 and max_second > 12:
         first, second = DateShape(first_row, first_text), DateShape(second_row, second_text)
         raise TableRefused(
-            f"{_place(source, roles, first)} and {_place(source, roles, second)}: the day comes "
-            "first in one and the month in the other; write one format, or select rows with "
-            "--where."
+            f"{_describe_place(source, roles, first)} and "
+            f"{_describe_place(source, roles, second)}: the day comes first in one and the month "
+            "in the other; write one format, or select rows with --where."
         )
     if max_first <= 12 and max_second <= 12:
         raise TableRefused(
-            f"{_place(source, roles, DateShape(row, text))}: {truncated_repr(text)} can start with "
-            "the day or the month, as in every row; pass --date-format %d/%m/%Y or %m/%d/%Y with "
-            "your separator."
+            f"{_describe_place(source, roles, DateShape(row, text))}: {truncated_repr(text)} can "
+            "start with the day or the month, as in every row; pass --date-format %d/%m/%Y or "
+            "%m/%d/%Y with your separator."
         )
-    return date_format if max_first > 12 else date_format.with_month_first()
+    return date_format if max_first > 12 else date_format.swap_day_and_month()
 
 
 def _refuse_date(
     source: TableSource, roles: ColumnRoles, shape: DateShape, date_format: DateFormat | None
 ) -> None:
-    place = f"{_place(source, roles, shape)}: {truncated_repr(shape.example)}"
+    place = f"{_describe_place(source, roles, shape)}: {truncated_repr(shape.example)}"
     if has_no_day(shape.example):
         raise TableRefused(f"{place} has no day; export one row per day or hour, with full dates.")
     if date_format is not None:
         raise TableRefused(
-            f"{place} is no date from {FIRST_YEAR} to {LAST_YEAR} in the format "
+            f"{place} is not a date from {FIRST_YEAR} to {LAST_YEAR} in the format "
             f"{date_format.name}; correct the row, or pass --date-format."
         )
     raise TableRefused(
-        f"{place} is no date in a known format; pass --date-format, such as %d.%m.%Y, or "
+        f"{place} is not a date in a known format; pass --date-format, such as %d.%m.%Y, or "
         "--date-column."
     )
 
 
-def _place(source: TableSource, roles: ColumnRoles, shape: DateShape) -> str:
+def _describe_place(source: TableSource, roles: ColumnRoles, shape: DateShape) -> str:
     # The dates of a pivoted table are in its header.
     return (
         source.header_place if roles.shape is TableShape.PIVOTED else source.describe_row(shape.row)

@@ -1,4 +1,4 @@
-"""The reset argument `product`: loading its file, and finding what belongs to the product."""
+"""Functions for the reset argument `product`: load product files and find a product by name."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from openenv_kit.splits import Splits
 
 
 def require_own_data(environment: Environment) -> OwnDataSupport:
-    """Return the support for products of an environment.
+    """Return an environment's support for users' own tables.
 
     Raises:
-        ConfigurationError: the environment has none.
+        ConfigurationError: the environment does not support them.
     """
     if environment.own_data is None:
         raise ConfigurationError(
-            f"{environment.name} has no tasks from your own table, so it takes no product."
+            f"{environment.name} does not support products from your own tables."
         )
     return environment.own_data
 
 
 def load_product_file(environment: Environment, path: Path) -> LoadedProduct:
-    """Add a product file to the products of this process and of those that it starts.
+    """Make a product file available in this process and in the processes that it starts.
 
     Raises:
-        ConfigurationError: the environment has no products, the file belongs to another
-            environment, or it cannot be used.
+        ConfigurationError: the environment does not support products, or the file belongs to
+            another environment or is invalid.
     """
     own_data = require_own_data(environment)
     name = read_environment_name(path)
@@ -41,7 +41,7 @@ def load_product_file(environment: Environment, path: Path) -> LoadedProduct:
         is_installed = name in find_environment_entry_points()
         hint = f" Pass --environment {name}." if is_installed else ""
         raise ConfigurationError(
-            f"{path.name} is a product of {name!r}; allowed: one of {environment.name}.{hint}"
+            f"{path.name} is a product of {name!r}; allowed: a product of {environment.name}.{hint}"
         )
     return own_data.load_product(path)
 
@@ -53,14 +53,14 @@ def get_product_reset_arguments(
 
     Args:
         environment: environment of the product.
-        product: path of a product file, as of the option `--product`; the name of a product that
-            this process knows; or None to select no product.
+        product: path of a product file (option `--product`), name of a product that is available
+            in this process, or None for no product.
 
     Returns:
         `{"product": NAME}`; empty without a product.
 
     Raises:
-        ConfigurationError: there is no such product; see also `load_product_file`.
+        ConfigurationError: no product has this name, or the file cannot be loaded.
     """
     if product is None:
         return {}
@@ -75,17 +75,17 @@ def find_product_of_reset(
     """Return the product that reset arguments select; None if they select none.
 
     Raises:
-        ConfigurationError: the product is unknown or wrong.
+        ConfigurationError: the product is unknown or invalid.
     """
     value = reset_arguments.get(PRODUCT.name)
     return None if value is None else require_own_data(environment).find_product(value)
 
 
 def get_splits_of_reset(environment: Environment, reset_arguments: Mapping[str, Any]) -> Splits:
-    """Return the splits of the product that reset arguments name, or else of the environment.
+    """Return the splits of the product in the reset arguments, or else of the environment.
 
     Raises:
-        ConfigurationError: the product is unknown, or is not given by its name.
+        ConfigurationError: the product is unknown, or is not a name.
     """
     value = reset_arguments.get(PRODUCT.name)
     if value is None:
@@ -105,8 +105,8 @@ def require_product_of_episode(
     Args:
         environment: environment of the episode.
         reset_arguments: arguments of the reset, with a product.
-        reset_observation: observation of the reset, which names the product. If a sealed episode
-            names none, the product of the arguments is returned.
+        reset_observation: observation of the reset, which contains the product. If it does not,
+            as in a sealed episode, the product of the arguments is returned.
 
     Raises:
         ConfigurationError: the product is unknown.
@@ -123,11 +123,11 @@ def require_expected_product(
 ) -> None:
     """Check that an episode was generated from the product that its player expects.
 
-    A server may have another product under the same name, for example of an earlier import.
+    A server may have a different product with the same name, for example from an earlier import.
 
     Args:
         environment: environment of the episode.
-        expected_digest: digest of the expected product; None to check nothing.
+        expected_digest: digest of the expected product; None to skip the check.
         reset_observation: observation of the episode's reset.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Product files of the variable PRODUCTS, and the environments that they belong to."""
+"""Reads and extends the variable PRODUCTS, and finds the environment of a product file."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from openenv_kit.errors import ConfigurationError
 from openenv_kit.variables import PRODUCTS_VARIABLE
 
 PRODUCT_FILE_PATTERN = "*.toml"
-"""Pattern of the product files in a folder of PRODUCTS."""
+"""Pattern of product files, for folders in PRODUCTS."""
 MAX_PRODUCT_FILE_BYTES = 1 << 20
-"""Largest file in which the name of the environment is looked up."""
+"""Number of bytes of a file that are read to find the name of its environment."""
 
 
 def iter_product_paths(variable: str) -> Iterator[Path]:
-    """Yield the distinct files of a value of PRODUCTS, in order; of a folder, its `*.toml`."""
+    """Yield the distinct files that PRODUCTS lists; a folder yields its `*.toml` files."""
     seen = set()
     for part in filter(None, variable.split(os.pathsep)):
         path = Path(part)
@@ -29,7 +29,7 @@ def iter_product_paths(variable: str) -> Iterator[Path]:
 
 
 def add_path_to_variable(variable: str, path: Path) -> str:
-    """Return the value of PRODUCTS with a further file, which is not added twice.
+    """Return the value of PRODUCTS with a file appended, unless it is already listed.
 
     Raises:
         ConfigurationError: the path contains the separator of the variable.
@@ -37,18 +37,18 @@ def add_path_to_variable(variable: str, path: Path) -> str:
     location = str(path.resolve())
     if os.pathsep in location:
         raise ConfigurationError(
-            f"The path of {path.name} contains {os.pathsep!r}, which separates the files of "
-            f"{PRODUCTS_VARIABLE}: move the file to another folder."
+            f"The path of {path.name} contains {os.pathsep!r}, the separator of paths in "
+            f"{PRODUCTS_VARIABLE}; move the file to another folder."
         )
     listed = [part for part in variable.split(os.pathsep) if part]
     return os.pathsep.join(dict.fromkeys((*listed, location)))
 
 
 def read_environment_name(path: Path) -> str | None:
-    """Return the name of the environment whose product a file contains; None if it cannot be read.
+    """Return the name of the environment that a product file belongs to; None if it is unreadable.
 
-    Files of all environments may be in one folder, and only the environment itself can read the
-    rest of its file.
+    A folder may contain products of several environments. Only this name has the same place in all
+    of them.
     """
     try:
         with path.open("rb") as file:

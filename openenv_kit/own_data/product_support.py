@@ -1,7 +1,7 @@
-"""What an environment provides for playing products, which are made from users' own tables.
+"""Interface of an environment that can generate episodes from products.
 
 A product is a file with aggregates of a user's table, from which the environment generates
-episodes. The kit does not know what a product contains; it knows its name and its digest.
+episodes. The kit uses only the name and the digest of a product, not its content.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 PRODUCT_DIGEST_COLUMN = "product_digest"
-"""Column of a dataset row, or field of a recording's start, with the digest of the product."""
+"""Name of the dataset column and of the field in a recording that contain a product's digest."""
 
 
 class LoadedProduct(NamedTuple):
-    """Name and digest of a product. Products of one name with different digests share no episode.
+    """Name and digest of a product. Episodes of products with different digests differ.
 
     Attributes:
-        name: name of the product, as the reset argument `product`.
-        digest: SHA-256 of what determines the product's episodes, in hexadecimal.
+        name: name of the product, the value of the reset argument `product`.
+        digest: hexadecimal SHA-256 of all values that determine the product's episodes.
     """
 
     name: str
@@ -34,15 +34,29 @@ class LoadedProduct(NamedTuple):
 
     @property
     def row_columns(self) -> dict[str, str]:
-        """Columns of a dataset row, or fields of a recording's start, that identify the product."""
+        """Columns of a dataset row, or fields of a recording, that identify the product."""
         return {PRODUCT.name: self.name, PRODUCT_DIGEST_COLUMN: self.digest}
 
 
-class ProductSupport(Protocol):
-    """Products of one environment, as a part of its member `own_data`.
+class ProductLevelState(NamedTuple):
+    """Whether a level of a product can be played.
 
-    Products are known by name if the variable PRODUCTS lists their files, so that every process
-    that inherits the variable knows them.
+    Attributes:
+        name: name of the level.
+        is_on: whether it can be played.
+        reason: why it is off; empty if it is on.
+    """
+
+    name: str
+    is_on: bool
+    reason: str = ""
+
+
+class ProductSupport(Protocol):
+    """Interface to the products of one environment; part of its member `own_data`.
+
+    A product is available by name if the variable PRODUCTS lists its file. Child processes inherit
+    the variable, so they have the same products.
     """
 
     def load_product(self, path: Path) -> LoadedProduct:
@@ -60,10 +74,17 @@ class ProductSupport(Protocol):
         """
 
     def list_product_names(self) -> Sequence[str]:
-        """Return the names of the products that this process knows."""
+        """Return the names of the products that are available in this process."""
 
     def find_product(self, value: object) -> LoadedProduct:
         """Return the name and digest of the product that the reset argument `product` selects.
+
+        Raises:
+            ConfigurationError: no product has this name, or the argument is an invalid product.
+        """
+
+    def list_product_levels(self, value: object) -> Sequence[ProductLevelState]:
+        """Return the levels of the product that the reset argument `product` selects.
 
         Raises:
             ConfigurationError: no product has this name, or the product in the argument is wrong.
@@ -73,15 +94,15 @@ class ProductSupport(Protocol):
         """Return the splits of a product.
 
         Raises:
-            ConfigurationError: no product has this name, or no level of it can be played.
+            ConfigurationError: no product has this name, or none of its levels is available.
         """
 
     def get_product_audit(self, name: str) -> Audit:
-        """Return the exploit audit of a product, without ceilings.
+        """Return the exploit audit of a product, without score ceilings.
 
         Raises:
-            ConfigurationError: no product has this name, or no level of it can be played.
+            ConfigurationError: no product has this name, or none of its levels is available.
         """
 
     def read_product_of_reset(self, observation: Mapping[str, Any]) -> LoadedProduct | None:
-        """Return the product that a reset observation names; None if it names none."""
+        """Return the product in a reset observation; None if it contains no product."""

@@ -1,4 +1,4 @@
-"""Reads the counts of an open table as a grid of days, hours and stages."""
+"""Reads the counts of an open table into a grid of days, hours and stages."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from openenv_kit.own_data.check_days import (
     TableLimits,
     keep_selected_days,
     refuse_weekly_data,
-    use_differences,
+    replace_running_totals,
 )
 from openenv_kit.own_data.choose_stages import list_stage_texts
 from openenv_kit.own_data.cleaned_table import TableRefused
 from openenv_kit.own_data.collect_counts import (
     collect_counts,
+    convert_to_local_time,
     create_unique_rows,
     is_daily,
     merge_repeated_rows,
-    to_local_time,
 )
 from openenv_kit.own_data.column_roles import ColumnRoles
-from openenv_kit.own_data.count_text import count_text
+from openenv_kit.own_data.count_text import format_count
 from openenv_kit.own_data.day_grid import (
     DayGrid,
     build_day_grid,
@@ -30,7 +30,7 @@ from openenv_kit.own_data.day_grid import (
     fill_skipped_hours,
     fill_uncounted_hours,
 )
-from openenv_kit.own_data.decide_numbers import decide_numbers
+from openenv_kit.own_data.decide_numbers import decide_number_reading
 from openenv_kit.own_data.detect_shape import detect_shape
 from openenv_kit.own_data.options import ImportOptions
 from openenv_kit.own_data.parse_dates import (
@@ -44,15 +44,15 @@ from openenv_kit.own_data.table_views import create_dated_rows, create_stage_nam
 
 
 @dataclass(frozen=True)
-class ReadGrid:
-    """The counts of a table before its days are judged.
+class ParsedGrid:
+    """The counts of a table before its days are checked.
 
     Attributes:
         grid: the counts.
-        stage_texts: names of the stages, as the table writes them.
+        stage_texts: names of the stages as they are spelled in the table.
         roles: shape of the table and roles of its columns.
-        has_last_day: whether the grid ends with the table's last day.
-        notes: what was assumed.
+        has_last_day: whether the grid ends with the last day of the table.
+        notes: assumptions that were made.
     """
 
     grid: DayGrid
@@ -64,14 +64,14 @@ class ReadGrid:
 
 def read_grid(
     source: TableSource, options: ImportOptions, limits: TableLimits, actions: list[str]
-) -> ReadGrid:
-    """Read the counts and check the conditions on rows, in their order.
+) -> ParsedGrid:
+    """Read the counts of a table and check its rows.
 
     Args:
         source: the table.
         options: the user's options.
-        limits: which tables the environment accepts.
-        actions: list to which each action is added.
+        limits: limits for tables that the environment accepts.
+        actions: list to which a line for each change is appended.
 
     Raises:
         TableRefused: the rows cannot be used.
@@ -80,17 +80,17 @@ def read_grid(
     create_dated_rows(source, roles, options)
     dropped = count_rows_without_date(source)
     if dropped:
-        actions.append(f"{count_text(dropped, 'row')} without a date, such as totals, dropped")
+        actions.append(f"{format_count(dropped, 'row')} without a date, such as totals, dropped")
     stage_texts = list_stage_texts(source, roles, options, limits.max_stages)
     _check_stage_count(len(stage_texts), limits)
     create_stage_names(source, stage_texts)
-    reading = decide_numbers(source, roles, options, stage_texts, actions)
+    reading = decide_number_reading(source, roles, options, stage_texts, actions)
     date_format = decide_date_format(source, roles, options)
     refuse_missing_timezone(source, roles, options, date_format)
     create_timed_rows(source, roles, date_format)
     duplicates = create_unique_rows(source, roles)
     if duplicates:
-        actions.append(f"{count_text(duplicates, 'row')} with a repeated id left out")
+        actions.append(f"{format_count(duplicates, 'row')} with a repeated id left out")
     counts = collect_counts(source, roles, reading, stage_texts)
     daily = is_daily(counts, roles, date_format, options)
     notes = []
@@ -103,7 +103,7 @@ def read_grid(
     is_utc_date = daily and not (counts.moment.astype(np.int64) % 86_400).any()
     moments = counts.moment
     if not is_utc_date:
-        moments = to_local_time(moments, date_format, options)
+        moments = convert_to_local_time(moments, date_format, options)
     grid = build_day_grid(
         moments, counts.metric, values, stage_count=len(stage_texts), is_daily=daily
     )
@@ -114,42 +114,42 @@ def read_grid(
     else:
         fill_skipped_hours(grid, options.timezone, actions)
         fill_closed_hours(grid, actions)
-        use_differences(grid, options, actions)
+        replace_running_totals(grid, options, actions)
     ordered_texts = _order_stages(grid, stage_texts, roles, options)
-    return ReadGrid(grid, ordered_texts, roles, has_last_day, tuple(notes))
+    return ParsedGrid(grid, ordered_texts, roles, has_last_day, tuple(notes))
 
 
 def _check_stage_count(count: int, limits: TableLimits) -> None:
     if not limits.min_stages <= count <= limits.max_stages:
         raise TableRefused(
-            f"The table has {count} stages, needed are {limits.min_stages} to "
-            f"{limits.max_stages}; name them in funnel order with --stages."
+            f"The table has {count} stages; allowed: {limits.min_stages} to {limits.max_stages}. "
+            "List them in funnel order with --stages."
         )
 
 
 def _order_stages(
     grid: DayGrid, stage_texts: tuple[str, ...], roles: ColumnRoles, options: ImportOptions
 ) -> tuple[str, ...]:
-    """Put the grid's stages into funnel order, and return their names in this order.
+    """Sort the stages of the grid into funnel order and return their names in this order.
 
     Raises:
-        TableRefused: the order is not evident.
+        TableRefused: the order cannot be derived from the counts.
     """
     if options.stages:
         return stage_texts
     totals = grid.counts.sum(axis=(0, 1))
     order = np.argsort(-totals, kind="stable")
     is_tied = len(np.unique(totals)) < len(totals)
-    # Columns are usually written in funnel order, so a later one with more events is a warning.
+    # Columns are usually in funnel order. If a later one has more events, the order is unclear.
     is_evident = (np.diff(totals) <= 0).all() if roles.metric is None else not is_tied
     if not is_evident:
-        # Texts of a column may be anything, such as customers; messages must not list them.
+        # Messages must not list texts of a column, which may be confidential, such as customers.
         largest_first = ",".join(stage_texts[stage] for stage in order)
         example = (
             f", such as --stages {largest_first}" if roles.metric is None else " with --stages"
         )
         raise TableRefused(
-            f"The order of the stages is not evident; pass them in funnel order{example}."
+            f"The order of the stages is unclear; pass them in funnel order{example}."
         )
     if roles.metric is not None:
         grid.counts = grid.counts[:, :, order]

@@ -1,4 +1,4 @@
-"""Reads a user's table into DuckDB, with every cell as text."""
+"""Opens a user's table in DuckDB, with all cells as text."""
 
 from __future__ import annotations
 
@@ -31,19 +31,16 @@ from openenv_kit.own_data.text_lines import (
 if TYPE_CHECKING:
     import duckdb
 
-MAX_PARQUET_ROWS = 200_000_000
-"""Largest number of rows of a Parquet file. Its size does not limit them, because a column of one
-repeated value takes no space."""
 MAX_QUERY_ROWS = 50_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class TableSource:
-    """A table that DuckDB can query.
+    """A table that is open in DuckDB.
 
-    The view `source_rows` has the column `row`, the number of the row from 1, and the text columns
-    `c0`, `c1` and so on, which are null for empty cells. Names of the user's columns are never part
-    of SQL text.
+    The view `source_rows` has the column `row` (number of the row, from 1) and the text columns
+    `c0`, `c1`, …, which are null for empty cells. The user's names of columns are never part of SQL
+    text.
 
     Attributes:
         connection: locked connection.
@@ -51,9 +48,9 @@ class TableSource:
         format: `CSV`, `TSV`, `Parquet` or `SQL`.
         separator: name of the separator of a text file.
         encoding: name of the encoding of a text file.
-        notes: what was assumed.
-        path: file that was read.
-        text_format: format of a text file; None for others.
+        notes: assumptions that were made.
+        path: file that was read; None for a query.
+        text_format: format of a text file; None for other tables.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -67,7 +64,7 @@ class TableSource:
 
     @property
     def header_place(self) -> str:
-        """Place of the columns' names for a message: `line 1`, or `column names`."""
+        """Place of the header for a message: `line 1`, or `column names` if there are no lines."""
         return f"line {self.text_format.header_lines}" if self.text_format else "column names"
 
     def describe_row(self, row_number: int) -> str:
@@ -79,22 +76,22 @@ class TableSource:
 
 @contextmanager
 def open_table(options: ImportOptions) -> Iterator[TableSource]:
-    """Open the table that the options name.
+    """Open the table that the options select.
 
     Raises:
         ModuleNotFoundError: DuckDB is not installed.
-        TableRefused: the table cannot be read, here or in a query of the `with` block.
+        TableRefused: the table cannot be opened, or a query in the `with` block cannot read it.
     """
-    # Only spilled rows and copies in another encoding are written, and both are removed.
+    # The folder contains DuckDB's temporary data and converted copies of the file.
     with tempfile.TemporaryDirectory(prefix="table-") as folder:
         opened = _open_query if options.sql is not None else _open_file
-        with opened(options, Path(folder)) as source, _duckdb_errors_refused(source):
+        with opened(options, Path(folder)) as source, _convert_duckdb_errors(source):
             yield source
 
 
 @contextmanager
-def _duckdb_errors_refused(source: TableSource) -> Iterator[None]:
-    """Convert errors of DuckDB into refusals without its message, which quotes whole lines."""
+def _convert_duckdb_errors(source: TableSource) -> Iterator[None]:
+    """Convert errors of DuckDB to `TableRefused`, without DuckDB's quotations of whole lines."""
     import duckdb
 
     try:
@@ -104,7 +101,7 @@ def _duckdb_errors_refused(source: TableSource) -> Iterator[None]:
             "The table needs more memory than is allowed; aggregate it with --sql, by day or hour."
         ) from None
     except (duckdb.Error, RuntimeError):
-        # Its Python binding raises RuntimeError if names or errors of a damaged file are not UTF-8.
+        # DuckDB raises RuntimeError if the text of an error, of a damaged file, is not UTF-8.
         message = ""
         if source.path is not None and source.text_format is not None:
             message = find_faulty_line(source.path, source.text_format)
@@ -118,7 +115,7 @@ def _open_file(options: ImportOptions, folder: Path) -> Iterator[TableSource]:
     if options.table is None:
         raise TableRefused("No table was given; pass a file, or --sql with --database.")
     if detect_file_kind(options.table) is FileKind.PARQUET:
-        with _open_parquet(options.table, folder) as source:
+        with _open_parquet(options.table, folder, options.max_parquet_rows) as source:
             yield source
     else:
         with _open_text(options.table, options, folder) as source:
@@ -132,8 +129,8 @@ def _open_text(path: Path, options: ImportOptions, folder: Path) -> Iterator[Tab
     source_path, is_gzip = path, text_format.is_gzip
     skipped_lines = text_format.header_lines
     if text_format.encoding != "utf-8" or endings.are_mixed or _has_glob_characters(path):
-        # DuckDB reads other encodings with an extension only, refuses mixed line endings, and takes
-        # a path with * ? or [ for a pattern.
+        # DuckDB needs an extension for other encodings, rejects mixed line endings, and treats a
+        # path with * ? or [ as a pattern.
         source_path, is_gzip = folder / "table.csv", False
         copy_as_utf8(path, text_format, source_path)
     with open_locked_connection([source_path], folder) as connection:
@@ -147,7 +144,7 @@ def _open_text(path: Path, options: ImportOptions, folder: Path) -> Iterator[Tab
             path=path,
             text_format=text_format,
         )
-        with _duckdb_errors_refused(source):
+        with _convert_duckdb_errors(source):
             relation = connection.read_csv(
                 str(source_path),
                 auto_detect=False,
@@ -167,25 +164,25 @@ def _open_text(path: Path, options: ImportOptions, folder: Path) -> Iterator[Tab
 
 
 @contextmanager
-def _open_parquet(path: Path, folder: Path) -> Iterator[TableSource]:
+def _open_parquet(path: Path, folder: Path, max_rows: int) -> Iterator[TableSource]:
     source_path = path
     if _has_glob_characters(path):
         source_path = folder / "table.parquet"
         shutil.copyfile(path, source_path)
     with open_locked_connection([source_path], folder) as connection:
         source = TableSource(connection=connection, columns=(), format="Parquet", path=path)
-        with _duckdb_errors_refused(source):
+        with _convert_duckdb_errors(source):
             footer = fetch_row(
                 connection, "SELECT num_rows FROM parquet_file_metadata($1)", [str(source_path)]
             )
-            if footer is not None and footer[0] > MAX_PARQUET_ROWS:
+            if footer is not None and footer[0] > max_rows:
                 raise TableRefused(
-                    f"The table has {footer[0]:,} rows, allowed are {MAX_PARQUET_ROWS:,}; "
+                    f"The table has {footer[0]:,} rows; the limit is {max_rows:,}; "
                     "aggregate it with --sql, by day or hour."
                 )
             relation = connection.read_parquet(str(source_path))
             columns = tuple(relation.columns)
-            texts = _text_columns([str(kind) for kind in relation.types])
+            texts = _build_text_columns([str(kind) for kind in relation.types])
             relation.create_view("parquet_rows")
             text_rows = connection.sql(
                 f"SELECT {texts.selected} FROM parquet_rows AS parquet_rows({texts.aliases})"
@@ -206,8 +203,8 @@ def _open_query(options: ImportOptions, folder: Path) -> Iterator[TableSource]:
             select = _require_one_select(connection, options.sql or "")
             relation = connection.sql(select)
             columns = tuple(relation.columns)
-            texts = _text_columns([str(kind) for kind in relation.types])
-            # Keep the rows: a query without ORDER BY may return others the next time.
+            texts = _build_text_columns([str(kind) for kind in relation.types])
+            # The rows are stored, because a query without ORDER BY may return another order later.
             connection.execute(
                 f"CREATE TEMP TABLE query_rows AS SELECT {texts.selected} FROM (\n{select}\n) "
                 f"AS query_result({texts.aliases}) LIMIT {MAX_QUERY_ROWS + 1}"
@@ -238,7 +235,7 @@ def _require_one_select(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
         kinds = ", ".join(statement.type.name for statement in statements) or "nothing"
         raise TableRefused(f"--sql contains {kinds}; allowed: exactly one SELECT.")
     statement = statements[0].query.encode()
-    # Offsets of tokens are in bytes; semicolons in texts and comments are no tokens of their own.
+    # Offsets of tokens are in bytes. Semicolons in literals and comments are not separate tokens.
     for offset, _ in duckdb.tokenize(statements[0].query):
         if statement[offset : offset + 1] == b";":
             statement = statement[:offset]
@@ -257,18 +254,18 @@ def _create_source_rows(
 
 
 class _TextColumns(NamedTuple):
-    """SQL for the columns of a table with types.
+    """SQL that converts the typed columns of a table to text.
 
     Attributes:
-        aliases: names `v0`, `v1` and so on for the table's columns.
-        selected: expressions for the texts `c0`, `c1` and so on.
+        aliases: names `v0`, `v1`, … of the typed columns.
+        selected: expressions for the text columns `c0`, `c1`, ….
     """
 
     aliases: str
     selected: str
 
 
-def _text_columns(kinds: Sequence[str]) -> _TextColumns:
+def _build_text_columns(kinds: Sequence[str]) -> _TextColumns:
     """Return the SQL that turns each column into text.
 
     Whole numbers in columns of floats are written without a decimal mark.
@@ -292,11 +289,11 @@ def _has_glob_characters(path: Path) -> bool:
 
 
 def _describe_query_error(problem: duckdb.Error) -> str:
-    """Return what is wrong with a user's query, without paths and cells of the table."""
+    """Return the problem of a user's query, without paths and cells of the table."""
     import duckdb
 
     if isinstance(problem, duckdb.PermissionException):
-        return "it reads or writes other files than the table; pass the file that it may read."
+        return "it accesses another file than the table; pass the file that it may read."
     if isinstance(problem, (duckdb.ParserException, duckdb.BinderException)):
         return str(problem).split("\n", 1)[0].strip()
     if isinstance(problem, duckdb.CatalogException):

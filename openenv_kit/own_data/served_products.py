@@ -1,4 +1,4 @@
-"""Products of a server, which may serve several environments."""
+"""Loads the products of a server, which may serve several environments."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from openenv_kit.variables import PRODUCTS_VARIABLE
 
 
 def load_product_files(environments: Sequence[Environment], paths: Iterable[Path]) -> None:
-    """Add product files to the products of a server, and check those of the variable PRODUCTS.
+    """Load product files, and check those that the variable PRODUCTS already lists.
 
-    Worker processes inherit the variable, so they have the same products.
+    The files are added to the variable, so that worker processes have the same products.
 
     Args:
         environments: environments of the server, starting with the one at the root.
-        paths: product files. A file that names none of the environments is loaded for the first
-            one, which refuses it with a message.
+        paths: product files. A file of another environment is loaded for the first environment,
+            which rejects it with an error message.
 
     Raises:
         ConfigurationError: a file cannot be used. The message names it.
@@ -34,7 +34,7 @@ def load_product_files(environments: Sequence[Environment], paths: Iterable[Path
         except ConfigurationError as error:
             raise ConfigurationError(f"--product {path}: {error}") from None
     if not os.environ.get(PRODUCTS_VARIABLE):
-        return  # nothing of an environment's support is imported
+        return  # Avoids the import of the environments' support for products.
     for environment in environments:
         if environment.own_data is not None:
             environment.own_data.require_usable_products()

@@ -1,7 +1,7 @@
-"""Tables of a user that a server plays as episodes, for holders of the trainer's token.
+"""Users' tables that a server offers as episodes to clients with the trainer's token.
 
-A table is read once, when the server starts, and stays in memory. Its numbers are never written:
-not to the log, the metrics, the store or a recording.
+A table is read once, when the server starts, and stays in memory. Its numbers are never written to
+the log, the metrics, the store or a recording.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from openenv_kit.rollouts.run_policy import StartedSession
 from openenv_kit.variables import TABLE_SEPARATOR
 
 TABLE_ARGUMENTS = ("table", "episode_id", "profile")
-"""Reset arguments of an episode of a table."""
+"""Reset arguments that an episode of a table accepts."""
 MIN_DAYS = 28
 """Smallest number of days of a table."""
 _OPTION_PATTERN = re.compile(r"(?P<name>[a-z0-9_]{1,40})=(?P<table>.+):(?P<product>[^:]+)")
@@ -32,12 +32,12 @@ _OPTION_PATTERN = re.compile(r"(?P<name>[a-z0-9_]{1,40})=(?P<table>.+):(?P<produ
 
 @dataclass(frozen=True)
 class TableOption:
-    """Value of the option `--table`: the name in resets, the file, and the product that it fits.
+    """Value of the option `--table`.
 
     Attributes:
-        name: name of the table in the reset argument `table`.
+        name: name of the table, the value of the reset argument `table`.
         table: file of the table.
-        product: product file that an import of such a table made.
+        product: product file that was imported from an earlier or the same table.
     """
 
     name: str
@@ -49,7 +49,7 @@ class TableOption:
         """Parse an option of the form `NAME=FILE:PRODUCT`.
 
         Raises:
-            InvalidValueError: the option has another form.
+            InvalidValueError: the option does not have this form.
         """
         match = _OPTION_PATTERN.fullmatch(text)
         if match is None:
@@ -60,13 +60,13 @@ class TableOption:
 
 @dataclass(frozen=True, eq=False)
 class ServedTable:
-    """A table in memory.
+    """A table in memory from which a server starts episodes.
 
     Attributes:
-        own_data: support of the environment that plays it.
+        own_data: support of the table's environment for own tables.
         table: cleaned counts.
-        product_path: product file that provides the thresholds.
-        product: content of the product file, which selects the tools of its episodes.
+        product_path: product file with the thresholds.
+        product: content of the product file, from which the environment lists the tools.
     """
 
     own_data: OwnDataSupport
@@ -75,7 +75,7 @@ class ServedTable:
     product: Mapping[str, Any]
 
     def start_session(self, profile: str | None = None) -> StartedSession:
-        """Start an episode of the table's last four weeks.
+        """Start an episode with the last four weeks of the table.
 
         Raises:
             KitError: the window is not complete, or the profile is unknown.
@@ -89,7 +89,7 @@ def parse_table_options(setting: str) -> tuple[TableOption, ...]:
     """Parse the setting `tables`.
 
     Raises:
-        InvalidValueError: an option has another form, or a name occurs twice.
+        InvalidValueError: an option has an invalid form, or two tables have the same name.
     """
     options = tuple(map(TableOption.parse, filter(None, setting.split(TABLE_SEPARATOR))))
     names = [option.name for option in options]
@@ -105,7 +105,7 @@ def load_served_tables(setting: str, environment_name: str) -> Mapping[str, Serv
 
     Args:
         setting: value of the setting `tables`.
-        environment_name: name of the environment; tables of other environments are left out.
+        environment_name: name of the environment. Tables of other environments are not read.
 
     Raises:
         ConfigurationError: a table or its product cannot be used.
@@ -121,11 +121,11 @@ def load_served_tables(setting: str, environment_name: str) -> Mapping[str, Serv
 def require_tables_belong_to_environments(
     setting: str, environments: Sequence[Environment]
 ) -> None:
-    """Check that each table of the setting can be played on the server, and read it.
+    """Read each table of the setting and check that it belongs to an environment of the server.
 
     Raises:
-        ConfigurationError: no environment of the server has the product of a table, or a table
-            cannot be used.
+        ConfigurationError: the product of a table belongs to no environment of the server, or a
+            table cannot be used.
     """
     names = [environment.name for environment in environments]
     for option in parse_table_options(setting):
@@ -146,11 +146,11 @@ def _load_table(option: TableOption, environment: Environment) -> ServedTable:
     own_data = require_own_data(environment)
     try:
         product = tomllib.loads(option.product.read_text("utf-8"))
-        own_data.find_product(product)  # checks its content
+        own_data.find_product(product)  # Raises an error if the content is invalid.
         options = ImportOptions(table=option.table, stages=tuple(product["stages"]))
         table = load_table(options, TableLimits(min_days=MIN_DAYS))
         served = ServedTable(own_data, table, option.product, product)
-        served.start_session()  # the last weeks have to be complete
+        served.start_session()  # Raises an error if the last weeks are incomplete.
     except (KitError, ModuleNotFoundError, OSError, tomllib.TOMLDecodeError) as error:
         raise ConfigurationError(f"--table {option.name}: {error}") from None
     return served

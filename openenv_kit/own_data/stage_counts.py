@@ -1,4 +1,4 @@
-"""The cleaned counts of a user's table, as every fit and every investigation receives them."""
+"""The cleaned counts of a user's table, from which products and investigations are made."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ import numpy.typing as npt
 
 
 class Grain(StrEnum):
-    """Smallest time span that a table counts events in."""
+    """Time span of one count of a table."""
 
     DAY = "day"
     HOUR = "hour"
 
 
 class DayStatus(StrEnum):
-    """What a calendar day of the table can be used for."""
+    """Whether the counts of a day are usable, or why they are not."""
 
     COUNTED = "counted"
     """The counts are complete."""
     MISSING = "missing"
     """The table has no rows for the day, or too few hours."""
     CLOSED = "closed"
-    """The day falls on a weekday without business; it is not judged."""
+    """The day falls on a weekday that usually has no counts. It is ignored."""
     OUTAGE = "outage"
     """Every count is zero on a day that is usually open."""
     IMPOSSIBLE = "impossible"
-    """A later stage exceeds an earlier one over the whole day."""
+    """The daily count of a later stage exceeds that of an earlier one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +38,14 @@ class StageCounts:
 
     Attributes:
         stages: names of the stages in funnel order: slugs of at most 40 characters.
-        grain: whether `counts` has one column of hours (`day`) or 24 (`hour`).
+        grain: time span of a count: `day` (one entry per day) or `hour` (24 entries per day).
         start: date of the first day.
-        counts: whole numbers of at least 0, shape (days, hours, stages). Days that are not
-            `counted` keep what the table has (zeros if it has nothing).
+        counts: whole numbers of at least 0, shape (days, hours, stages). Days with another status
+            than `counted` have the table's counts, or zeros if there are none.
         day_status: status of each day, in order.
         holidays: name of the public holiday or calendar entry by date, within the table's days.
         has_impossible_hours: whether a later stage exceeds an earlier one in more than 1 % of the
-            hours, so that impossible counts are compared by day.
+            hours. Impossible counts are then detected by day only.
     """
 
     stages: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Turns the names of stages into slugs."""
+"""Converts the names of stages in a table to identifiers."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def name_stages(texts: Sequence[str], renames: Sequence[StageRename]) -> tuple[s
     """Return the name of each stage: lower-case letters, digits and underscores.
 
     Args:
-        texts: names of the stages as the table writes them.
-        renames: names that the user chose.
+        texts: names of the stages as they are spelled in the table.
+        renames: values of `--rename`.
 
     Raises:
-        TableRefused: a name is empty or occurs twice, or equals the name of a step rate, such as
-            `visits_to_orders`; or a stage to rename does not exist.
+        TableRefused: a name is empty, occurs twice or equals the name of a step rate, such as
+            `visits_to_orders`, or a stage to rename does not exist.
     """
     chosen = {rename.old: rename.new for rename in renames}
     for old in chosen:
@@ -51,7 +51,7 @@ def name_stages(texts: Sequence[str], renames: Sequence[StageRename]) -> tuple[s
 
 
 def make_slug(text: str) -> str:
-    """Return a text as lower-case letters a to z, digits and underscores, shortened."""
+    """Convert a text to at most 40 of the characters a to z, 0 to 9 and underscore."""
     decomposed = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     slug = re.sub(r"[^a-z0-9]+", "_", decomposed.lower()).strip("_")
     return slug[:MAX_NAME_CHARACTERS].strip("_")

@@ -1,7 +1,7 @@
-"""What an environment does with a user's table: import it, compare it and investigate it.
+"""Interface of an environment that can import, compare and investigate users' tables.
 
-The kit reads and cleans tables. An environment that can make tasks from them has an object with the
-methods of `OwnDataSupport` as its member `own_data`.
+The kit reads and cleans tables. The member `own_data` of an environment that supports them
+implements `OwnDataSupport`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ShowProgress = Callable[[Iterator[object], int], Iterator[object]]
 
 
 class SummaryLine(NamedTuple):
-    """A line that a command prints: its title, such as `Thresholds`, and its text."""
+    """A line of a command's output, with a title such as `Thresholds`."""
 
     title: str
     text: str
@@ -30,16 +30,16 @@ class SummaryLine(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ImportRequest:
-    """How to make a product from a table.
+    """Settings for making a product from a table.
 
     Attributes:
         product_name: name of the product: 1 to 40 of the characters a to z, 0 to 9 and _.
-        product_file_name: name of the file to write, for the commands that the report shows.
-        table_file_name: name of the table's file, for the same commands.
-        report_file_name: name of the report.
+        product_file_name: name of the product file, for the example commands in the report.
+        table_file_name: name of the table's file, for the example commands in the report.
+        report_file_name: name of the report file.
         worker_count: number of processes.
         has_daily_values: whether the report may contain the table's daily values.
-        show_progress: shows the progress of the certification; None for no display.
+        show_progress: function that displays the progress of the certification; None for none.
     """
 
     product_name: str
@@ -53,13 +53,13 @@ class ImportRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class ImportResult:
-    """What an import made.
+    """Result of an import.
 
     Attributes:
         summary: lines to print.
-        product_text: content of the product file, which has aggregates only.
+        product_text: content of the product file, which contains only aggregates.
         report_html: content of the report.
-        has_level: whether at least one level is on.
+        has_level: whether at least one level is available.
     """
 
     summary: tuple[SummaryLine, ...]
@@ -70,11 +70,11 @@ class ImportResult:
 
 @dataclass(frozen=True, kw_only=True)
 class DriftResult:
-    """How a later table compares with a product.
+    """Comparison of a later table with a product.
 
     Attributes:
         lines: one line for each series.
-        fits: whether the product still describes the table.
+        fits: whether the table still agrees with the product.
     """
 
     lines: tuple[SummaryLine, ...]
@@ -83,12 +83,12 @@ class DriftResult:
 
 @dataclass(frozen=True, kw_only=True)
 class InvestigationRequest:
-    """Which days of a table to play, and how.
+    """The days of a table to investigate, and the tools for it.
 
     Attributes:
-        start: first day; None for the last days of the table.
+        start: first day; None to use the last weeks of the table.
         weeks: number of weeks.
-        profile: tools that the player has; None for the default.
+        profile: name of the set of tools; None for the default.
     """
 
     start: date | None = None
@@ -97,7 +97,7 @@ class InvestigationRequest:
 
 
 class InvestigatedRow(NamedTuple):
-    """A report row as it is printed and written: date, name, what happened and how far."""
+    """A report row in the form in which it is printed and saved."""
 
     date: str
     entity_type: str
@@ -111,13 +111,13 @@ class InvestigatedRow(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """How far a player's report agrees with the rows of the reporting policy.
+    """Comparison of a player's report with the rows of the reporting policy.
 
     Attributes:
-        both: rows that both have, by date, entity and type.
+        both: rows in both reports; rows are compared by date, entity and anomaly type.
         only_player: rows that only the player reported.
-        only_policy: rows that only the reporting policy has.
-        score: score of the player's report, in [0, 1]; None if it submitted none.
+        only_policy: rows that only the reporting policy reports.
+        score: score of the player's report, in [0, 1]; None if no report was submitted.
     """
 
     both: tuple[InvestigatedRow, ...]
@@ -127,25 +127,25 @@ class Agreement:
 
 
 class Investigation(Protocol):
-    """An episode of a window of a user's table."""
+    """An episode that is made from a window of a user's table."""
 
     @property
     def title(self) -> str:
-        """The window in words, such as `28 days from 2013-12-04 to 2013-12-31`."""
+        """Description of the window, such as `28 days from 2013-12-04 to 2013-12-31`."""
 
     @property
     def policy_rows(self) -> tuple[InvestigatedRow, ...]:
-        """Rows that the reporting policy finds in the window, sorted by date."""
+        """Rows that the reporting policy reports for the window, sorted by date."""
 
     def start_session(self) -> StartedSession:
         """Start the episode in a new session."""
 
     def compare_report(self, session: Session) -> Agreement:
-        """Compare the report that was submitted in a session with the reporting policy's rows."""
+        """Compare the report submitted in a session with the rows of the reporting policy."""
 
 
 class OwnDataSupport(ProductSupport, Protocol):
-    """Makes products from users' tables, plays them, and investigates tables."""
+    """Interface for products and users' tables; the member `own_data` of an environment."""
 
     def import_table(self, table: CleanedTable, request: ImportRequest) -> ImportResult:
         """Make a product from a table.

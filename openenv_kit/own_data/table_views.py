@@ -1,9 +1,9 @@
-"""SQL views of a table's rows: with their dates as text, and one row for each cell of a count."""
+"""Creates SQL views of a table's rows: with dates as text, and with one row for each count."""
 
 from __future__ import annotations
 
 from openenv_kit.own_data.cleaned_table import TableRefused
-from openenv_kit.own_data.column_profiles import list_columns
+from openenv_kit.own_data.column_profiles import describe_columns
 from openenv_kit.own_data.column_roles import ColumnRoles, TableShape
 from openenv_kit.own_data.options import ImportOptions
 from openenv_kit.own_data.read_table import TableSource
@@ -12,15 +12,15 @@ DROPPED_DATES = (
     *("", "total", "totals", "grand total", "sum", "summe", "gesamt", "(not set)"),
     *("null", "nan", "none", "nat"),
 )
-"""Texts, in lower case, in a date column that mark a row which is no day."""
+"""Texts (in lower case) in a date column that mark rows to ignore, such as totals."""
 
 IS_DROPPED = "lower(date_text) IN (" + ", ".join(f"'{text}'" for text in DROPPED_DATES) + ")"
 
 
 def create_dated_rows(source: TableSource, roles: ColumnRoles, options: ImportOptions) -> None:
-    """Create the view or table `dated_rows`: the selected rows, with the column `date_text`.
+    """Create the view or table `dated_rows`: the rows that `--where` keeps, with `date_text`.
 
-    The rows of a pivoted table appear once for each date, with the column `value`.
+    A row of a pivoted table becomes one row for each date, with the column `value`.
 
     Raises:
         TableRefused: a column of `--where` does not exist.
@@ -30,7 +30,7 @@ def create_dated_rows(source: TableSource, roles: ColumnRoles, options: ImportOp
     conditions = ["true"]
     for number, row_filter in enumerate(options.where):
         if row_filter.column not in source.columns:
-            listed = list_columns(list(source.columns))
+            listed = describe_columns(list(source.columns))
             raise TableRefused(f"--where {row_filter.column}: no column has this name. {listed}")
         column = source.columns.index(row_filter.column)
         connection.execute("INSERT INTO row_filters VALUES ($1, $2)", [number, row_filter.value])
@@ -60,13 +60,13 @@ def create_dated_rows(source: TableSource, roles: ColumnRoles, options: ImportOp
             time = f"coalesce(trim(c{roles.time}), '')"
             date = f"CASE WHEN {date} = '' THEN '' ELSE trim({date} || ' ' || {time}) END"
         query = f"SELECT *, {date} AS date_text FROM source_rows WHERE {selected}"
-    # Planning a query over thousands of columns takes longer than reading them once.
+    # A view would plan the query over thousands of columns again each time it is used.
     kind = "TABLE" if roles.shape is TableShape.PIVOTED else "VIEW"
     connection.execute(f"CREATE TEMP {kind} dated_rows AS {query}")
 
 
 def list_role_columns(roles: ColumnRoles) -> list[str]:
-    """Return the columns of `dated_rows` that counting needs, without the identity of a row."""
+    """Return the columns of `dated_rows` that are needed for counting, without the row id."""
     columns = [f"c{position}" for position in roles.stages]
     if roles.metric is not None:
         columns.append(f"c{roles.metric}")
@@ -78,7 +78,7 @@ def list_role_columns(roles: ColumnRoles) -> list[str]:
 
 
 def create_stage_names(source: TableSource, names: tuple[str, ...]) -> None:
-    """Create the table `stage_names` with the number and the text of each stage."""
+    """Create the table `stage_names` with the index and the name of each stage."""
     connection = source.connection
     connection.execute("CREATE TEMP TABLE stage_names (metric INTEGER, name VARCHAR)")
     connection.execute(
@@ -87,8 +87,8 @@ def create_stage_names(source: TableSource, names: tuple[str, ...]) -> None:
     )
 
 
-def cells_sql(roles: ColumnRoles, relation: str, columns: tuple[str, ...]) -> str:
-    """Return a SELECT with one row for each cell of a count.
+def build_cells_sql(roles: ColumnRoles, relation: str, columns: tuple[str, ...]) -> str:
+    """Return a SELECT statement with one row for each cell that contains a count.
 
     Args:
         roles: roles of the table's columns.
@@ -96,7 +96,7 @@ def cells_sql(roles: ColumnRoles, relation: str, columns: tuple[str, ...]) -> st
         columns: columns of the view to keep, such as `row`.
 
     Returns:
-        A query with the kept columns, `metric` (number of the stage) and `cell` (its text).
+        A query with the kept columns, `metric` (index of the stage) and `cell` (text of the count).
     """
     kept = ", ".join(columns)
     if roles.shape in (TableShape.WIDE, TableShape.CASES):

@@ -1,4 +1,4 @@
-"""Checks the bytes of a text file, copies it to plain UTF-8 and finds the lines of its rows."""
+"""Checks the bytes of a text file, copies the file as UTF-8, and finds the line of a row."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from openenv_kit.own_data.file_format import (
     TextFormat,
     iter_chunks,
     open_bytes,
-    refuse_size,
+    refuse_large_table,
 )
 
 MAX_LINE_CHARACTERS = 2_000_000
-"""Longest line that DuckDB reads by default, in bytes; longer ones are refused."""
+"""Length of the longest accepted line, which is DuckDB's default limit in bytes."""
 
 
 class LineEndings(NamedTuple):
-    """Which line endings a text file uses."""
+    """The kinds of line endings that a text file contains."""
 
     has_unix: bool
     has_windows: bool
@@ -31,18 +31,18 @@ class LineEndings(NamedTuple):
 
     @property
     def are_mixed(self) -> bool:
-        """Whether there are several kinds."""
+        """Whether the file contains more than one kind."""
         return self.has_unix + self.has_windows + self.has_mac > 1
 
 
 def check_bytes(path: Path, text_format: TextFormat) -> LineEndings:
-    """Read a file once and check that its text can be decoded and is not too long.
+    """Read a whole file and check that it can be decoded and is not too large.
 
     Returns:
-        The line endings found.
+        The line endings of the file.
 
     Raises:
-        TableRefused: the file has undecodable text or NUL bytes, or is too large.
+        TableRefused: the file has bytes that cannot be decoded or NUL bytes, or is too large.
     """
     has_unix = has_windows = has_mac = False
     line = 1
@@ -50,11 +50,11 @@ def check_bytes(path: Path, text_format: TextFormat) -> LineEndings:
     ends_with_return = False
     for text in _iter_text(path, text_format):
         size_bytes += len(text)
-        refuse_size(size_bytes)
+        refuse_large_table(size_bytes)
         if "\0" in text:
             place = line + text.count("\n", 0, text.index("\0"))
             raise TableRefused(
-                f"line {place}: a NUL byte, which text does not contain; export the table again "
+                f"line {place}: a NUL byte, which is not allowed in text; export the table again "
                 "or pass --encoding."
             )
         if "\r" in text or ends_with_return:
@@ -73,7 +73,7 @@ def check_bytes(path: Path, text_format: TextFormat) -> LineEndings:
 
 
 def copy_as_utf8(path: Path, text_format: TextFormat, target: Path) -> None:
-    """Write the text of a file as UTF-8 with Unix line endings, unpacked."""
+    """Write an uncompressed copy of a text file in UTF-8 with Unix line endings."""
     decoder = io.IncrementalNewlineDecoder(None, translate=True)
     with target.open("w", encoding="utf-8", newline="") as file:
         for text in _iter_text(path, text_format):
@@ -82,10 +82,10 @@ def copy_as_utf8(path: Path, text_format: TextFormat, target: Path) -> None:
 
 
 def find_faulty_line(path: Path, text_format: TextFormat) -> str:
-    """Return what is wrong with the first line that has the wrong number of fields.
+    """Find the first line that has the wrong number of fields or an unclosed quote.
 
     Returns:
-        A message such as `line 7: 5 fields, the header has 4`; empty if no line is wrong.
+        A message such as `line 7: 5 fields, the header has 4`; empty if there is no such line.
     """
     expected = len(text_format.columns)
     rows = _RowReader(path, text_format)
@@ -105,7 +105,7 @@ def find_faulty_line(path: Path, text_format: TextFormat) -> str:
 
 
 def find_line_of_row(path: Path, text_format: TextFormat, row_number: int) -> int:
-    """Return the first physical line of a row.
+    """Return the number of the first physical line of a row.
 
     Args:
         path: the file.
@@ -125,7 +125,7 @@ def find_line_of_row(path: Path, text_format: TextFormat, row_number: int) -> in
 
 
 class _RowReader:
-    """Iterates over the rows below the header and knows the physical line of each."""
+    """Iterates over the rows below the header and keeps the line number of the current row."""
 
     def __init__(self, path: Path, text_format: TextFormat) -> None:
         self._lines = _iter_lines(path, text_format)
@@ -137,7 +137,7 @@ class _RowReader:
 
     @property
     def next_line(self) -> int:
-        """Number of the line after the last row that was read completely."""
+        """Number of the line after the last complete row."""
         return self._header_lines + self._row_end + 1
 
     _row_end = 0
@@ -169,10 +169,10 @@ def _iter_lines(path: Path, text_format: TextFormat) -> Iterator[str]:
 
 
 def _iter_text(path: Path, text_format: TextFormat) -> Iterator[str]:
-    """Return the decoded text of a file in chunks.
+    """Yield the decoded text of a file in chunks.
 
     Raises:
-        TableRefused: bytes cannot be decoded.
+        TableRefused: the bytes cannot be decoded.
     """
     decoder = codecs.getincrementaldecoder(text_format.encoding)()
     line = 1
@@ -183,16 +183,16 @@ def _iter_text(path: Path, text_format: TextFormat) -> Iterator[str]:
                 text = decoder.decode(chunk)
             except UnicodeDecodeError as problem:
                 place = line + problem.object[: problem.start].count(b"\n")
-                raise _undecodable(place, text_format) from None
+                raise _build_decoding_error(place, text_format) from None
             line += text.count("\n")
             yield text
         try:
             yield decoder.decode(b"", final=True)
         except UnicodeDecodeError:
-            raise _undecodable(line, text_format) from None
+            raise _build_decoding_error(line, text_format) from None
 
 
-def _undecodable(line: int, text_format: TextFormat) -> TableRefused:
+def _build_decoding_error(line: int, text_format: TextFormat) -> TableRefused:
     name = ENCODING_NAMES[text_format.encoding]
     return TableRefused(
         f"line {line}: bytes that are not {name}; pass --encoding, such as latin-1."

@@ -1,4 +1,4 @@
-"""Writes the files of an import, so that no file is ever half-written."""
+"""Writes the output files of an import and never leaves an incomplete file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from openenv_kit.errors import ConfigurationError
 MAX_NAME_CHARACTERS = 40
 PUBLIC_MODE = 0o644
 PRIVATE_MODE = 0o600
-"""Mode of files with real numbers, which only the owner may read."""
+"""Permissions of files that contain the user's real numbers: readable by the owner only."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class OutputFile:
     """A file to write.
 
     Attributes:
-        path: where to write.
+        path: path of the file.
         text: content.
-        mode: permissions.
+        mode: Unix permissions.
     """
 
     path: Path
@@ -33,15 +33,15 @@ class OutputFile:
 
 
 def build_product_name(table: Path) -> str:
-    """Return the name of a product from the name of its table's file.
+    """Derive the name of a product from the file name of its table.
 
     Raises:
-        ConfigurationError: no letter or digit is left.
+        ConfigurationError: the file name contains no letter or digit.
     """
     stem = table.name.removesuffix(".gz").rsplit(".", 1)[0]
     name = re.sub(r"[^a-z0-9]+", "_", stem.lower()).strip("_")[:MAX_NAME_CHARACTERS].strip("_")
     if not name:
-        raise ConfigurationError(f"{table.name} gives no name for the product; pass --name.")
+        raise ConfigurationError(f"No product name can be derived from {table.name}; pass --name.")
     return name
 
 
@@ -60,10 +60,10 @@ def refuse_existing_files(paths: Sequence[Path]) -> None:
 
 
 def write_files(files: Sequence[OutputFile]) -> None:
-    """Write temporary files beside the targets, then rename all of them.
+    """Write each file to a temporary file in the same folder, then rename all of them.
 
     Raises:
-        OSError: a file cannot be written; then no target was changed, unless a rename failed.
+        OSError: a file cannot be written or renamed. If writing failed, no target was changed.
     """
     temporary: list[Path] = []
     try:

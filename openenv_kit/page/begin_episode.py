@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from openenv_kit.episode_clients.protocol import EpisodeClient
 from openenv_kit.errors import KitError
 from openenv_kit.page.environment_view import EnvironmentView
 from openenv_kit.page.visitor import Visitor
@@ -15,10 +16,20 @@ MAX_OPENING_CALLS = 5
 
 
 def begin_episode(
-    environment_view: EnvironmentView, visitor: Visitor, reset: Mapping[str, Any]
+    environment_view: EnvironmentView,
+    visitor: Visitor,
+    reset: Mapping[str, Any],
+    connect: Callable[[], EpisodeClient] | None = None,
 ) -> None:
-    """Start an episode and make the opening calls, unless the visitor has switched them off."""
-    reply = visitor.start_episode(**reset)
+    """Start an episode and make the opening calls, unless the visitor has switched them off.
+
+    Args:
+        environment_view: view of the environment.
+        visitor: the visitor.
+        reset: reset arguments.
+        connect: creates the client that plays the episode; None to use the visitor's own.
+    """
+    reply = visitor.start_episode_through(connect or visitor.connect, reset)
     if reply["status"] != ReplyStatus.ERROR and visitor.may_read_data:
         make_opening_calls(environment_view, visitor)
 

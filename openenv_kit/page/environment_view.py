@@ -158,10 +158,12 @@ class EnvironmentView:
         preview_tool: name of the tool that checks a report's format; empty if there is none.
         style_folder: folder with a `style.css` that extends the page's style sheet; None if the
             environment has no such folder.
+        example_product_file: product that the tab "Your data" offers; None if there is none.
         reset_choices: values that the episode form offers, by reset argument.
     """
 
     style_folder: Path | None = None
+    example_product_file: Path | None = None
     example_caption = "A finished example."
     preview_tool = ""
     opening_call_count = 0

@@ -16,6 +16,7 @@ from openenv_kit.errors import KitError, ServerError
 from openenv_kit.page.components.row_editor import EditorRow
 from openenv_kit.page.playback import PlaybackStep
 from openenv_kit.reply import Reply, ReplyStatus
+from openenv_kit.reset_arguments import TABLE
 from openenv_kit.reset_limits import reset_within_server_limits
 from openenv_kit.serving.settings import current_settings
 
@@ -91,6 +92,7 @@ class Visitor:
         self.connect = connect or (lambda: create_limited_in_process_client(self.environment))
         self.lock = asyncio.Lock()
         self._client: EpisodeClient | None = None
+        self._connect_again = self.connect
         self.close_episode_and_clear()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Visitor:
@@ -141,12 +143,28 @@ class Visitor:
         """Task id of the running episode; empty if no episode is running."""
         return str(self.episode_state.get("task_id") or "")
 
+    @property
+    def is_private(self) -> bool:
+        """Whether the episode has numbers of the visitor's own table, so that it is not saved."""
+        return TABLE.name in self.reset
+
     def start_episode(self, /, **reset_arguments: Any) -> ObservationJson:
         """Start an episode and return the reply to the reset.
 
         A rejected reset leaves the running episode unchanged and sets `problem`.
         """
-        link = self.connect()
+        return self.start_episode_through(self.connect, reset_arguments)
+
+    def start_episode_through(
+        self, connect: Callable[[], EpisodeClient], reset_arguments: Mapping[str, Any]
+    ) -> ObservationJson:
+        """Start an episode through another client; see `start_episode`.
+
+        Args:
+            connect: creates the client.
+            reset_arguments: arguments of the reset.
+        """
+        link = connect()
         reply = link.reset(reset_arguments)
         if reply["status"] == ReplyStatus.ERROR:
             link.close()
@@ -154,7 +172,8 @@ class Visitor:
             return reply
         if self._client is not None:
             self._client.close()
-        self._client, self.reset = link, reset_arguments
+        self._client, self.reset = link, dict(reset_arguments)
+        self._connect_again = connect
         self.episode_state = link.state()
         self.playback_steps = [PlaybackStep({}, reply)]
         self.selection, self.report_rows, self.pending_confirmation, self.problem = "", [], None, ""
@@ -188,7 +207,7 @@ class Visitor:
             answer = self._client.step(action)
         except ServerError:  # The server closed the idle session: repeat its steps.
             self._client.close()
-            self._client = self.connect()
+            self._client = self._connect_again()
             self._client.reset(self.reset)
             for frame in self.playback_steps[1:]:
                 self._client.step(frame.action)
@@ -205,10 +224,10 @@ class Visitor:
     def to_saved_json(self) -> str:
         """Return JSON from which `restore_saved_episode` can restore the episode.
 
-        The result is empty if no episode was started, or if the JSON would be longer than
-        `MAX_SAVED_CHARACTERS`.
+        The result is empty if no episode was started, if it is private, or if the JSON would be
+        longer than `MAX_SAVED_CHARACTERS`.
         """
-        if not self.playback_steps:
+        if not self.playback_steps or self.is_private:
             return ""
         score = float(self.last_observation.get("reward") or 0.0)
         text = json.dumps(

@@ -168,6 +168,10 @@ class Settings(BaseModel):
     """tables of your own, as `NAME=FILE:PRODUCT` separated by semicolons, which holders of the
     trainer's token play with `reset(table="NAME")`; needs OPENENV_KIT_TOKEN and one worker;
     `--table` adds one"""
+    own_data: bool = False
+    """whether visitors of the debugger may import their own tables without a token;
+    `metric-tracker investigate --play` sets it for its own server. With OPENENV_KIT_TOKEN, imports
+    are always on; they need one worker"""
     sealed_tasks: int = _build_integer_field(100, 1, 10_000_000)
     """number of sealed tasks that are offered; their indices start at 0"""
     sealed_plays: int = _build_integer_field(1, 1, 1000)
@@ -220,6 +224,11 @@ class Settings(BaseModel):
         if player_token and player_token == token:
             raise ValueError("a value that differs from OPENENV_KIT_TOKEN")
         return player_token
+
+
+def may_import_tables(settings: Settings) -> bool:
+    """Return whether visitors of the debugger may import tables, which stay in one worker."""
+    return (bool(settings.token) or settings.own_data) and settings.workers == 1
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:

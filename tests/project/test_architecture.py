@@ -245,7 +245,7 @@ def test_gradio_is_imported_by_the_page_only_and_plotly_nowhere() -> None:
 def test_the_page_is_one_script_and_defines_no_name_twice() -> None:
     script = "".join(each.read_text() for each in layout.SCRIPTS)
     names = re.findall(r"^(?:async )?(?:function|const|let) +(\w+)", script, re.MULTILINE)
-    assert {"openTab", "send"} <= set(names)
+    assert {"openTab", "selectDay"} <= set(names)
     assert [name for name, times in Counter(names).items() if times > 1] == []
 
 

@@ -58,9 +58,9 @@ def status_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
 
 def _status_buttons_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
     if visitor.is_done:
-        return button_html("save_play", "", "Save this rollout") + button_html(
-            "next_episode", "", "Next episode", css_class="primary"
-        )
+        # A recording of the visitor's own table would contain its numbers.
+        save = "" if visitor.is_private else button_html("save_play", "", "Save this rollout")
+        return save + button_html("next_episode", "", "Next episode", css_class="primary")
     buttons = button_html("suggest", "", "Suggest a next step", focus_key="suggest")
     if environment_view.report_editor(visitor) is not None:
         label = f"Submit ({len(visitor.report_rows)})"
@@ -107,6 +107,7 @@ def saved_state_html(address_json: str, visitor: Visitor) -> str:
     kept = visitor.to_saved_json()
     return (
         f'<div class="mt-saved" hidden data-kept="{escape(kept)}" '
+        f'data-private="{"yes" if visitor.is_private else ""}" '
         f'data-address="{escape(address_json)}"></div>'
     )
 

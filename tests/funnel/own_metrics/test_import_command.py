@@ -40,7 +40,7 @@ def certify_every_level(monkeypatch: pytest.MonkeyPatch) -> None:
     def with_levels(product: Product, *_: Any) -> Product:
         return replace(product, levels=build_small_product().levels)
 
-    monkeypatch.setattr(import_table, "with_certified_levels", with_levels)
+    monkeypatch.setattr(import_table, "add_certified_levels", with_levels)
 
 
 def test_import_writes_product_and_report_and_prints_each_step(folder: Path, table: Path) -> None:
@@ -78,7 +78,7 @@ def test_import_with_every_level_off_exits_with_3(
     def without_levels(product: Product, *_: Any) -> Product:
         return replace(product, levels=dict.fromkeys(build_small_product().levels, ALL_OFF))
 
-    monkeypatch.setattr(import_table, "with_certified_levels", without_levels)
+    monkeypatch.setattr(import_table, "add_certified_levels", without_levels)
     result = run_cli("import", table.name)
     assert result.exit_code == 3
     assert "easy: off (29 a day)" in " ".join(result.stdout.split())
@@ -110,7 +110,7 @@ def test_refusal_says_what_fits_and_writes_nothing(folder: Path) -> None:
     assert result.exit_code == 2
     first, *others = result.stderr.splitlines()
     assert first == WHAT_FITS
-    assert "The table has 2 days, needed are 84." in others
+    assert "The table has 2 days; at least 84 are required." in others
     assert [path.name for path in folder.iterdir()] == ["few.csv"]
 
 

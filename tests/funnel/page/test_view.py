@@ -129,7 +129,7 @@ def test_known_values_are_read_from_results_correctly(reset: dict[str, Any]) -> 
             column,
         )
     known = {(d, c) for d, c in seen.values if seen.find_baseline(d, c) is not None}
-    assert {column for _, column in known} >= set(range(seen.daytime_share_column))
+    assert {column for _, column in known} >= set(range(seen.funnel.columns.daytime_share))
     for day, column in known:
         assert seen.find_baseline(day, column) == series.baselines_by_day[day][column], (
             day,

@@ -103,7 +103,7 @@ def test_command_refuses_a_product_for_another_environment(
     folder = [tmp_path / "out"] if command in ("collect", "export") else []
     ran = run_cli(command, *folder, "--environment", "firewatch", "--product", product_file)
     assert ran.exit_code == 2
-    assert "takes no product" in " ".join(ran.output.replace("│", " ").split())
+    assert "does not support products" in " ".join(ran.output.replace("│", " ").split())
 
 
 def test_command_refuses_a_wrong_product_file(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_product_of_an_unknown_name_is_refused_with_what_to_do() -> None:
 
 
 def test_environment_without_products_refuses_one(product_file: Path) -> None:
-    with pytest.raises(ConfigurationError, match="takes no product"):
+    with pytest.raises(ConfigurationError, match="does not support products"):
         list_task_rows("test", 0, 1, "firewatch", product=product_file)
 
 

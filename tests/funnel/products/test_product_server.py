@@ -79,7 +79,7 @@ def test_unknown_product_names_those_of_the_server(client: TestClient) -> None:
         reply = send_message(socket, "reset", {"product": "shpo"})
     message = reply["observation"]["message"]
     assert "Did you mean 'shop'" in message
-    assert "server --product FILE" in message
+    assert "--product FILE" in message
 
 
 def test_server_without_inline_products_refuses_them_and_takes_names(
@@ -117,7 +117,7 @@ def test_server_command_adds_its_products_to_the_variable(
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ('environment = "firewatch"\n', "takes no product"),
+        ('environment = "firewatch"\n', "does not support products"),
         ('environment = "nobody"\n', "product of 'nobody'"),
         ("format = 1\nformat = 2\n", "not TOML"),
         ("format = 0\n", "format is 0"),

@@ -35,7 +35,7 @@ def test_unknown_country_is_refused() -> None:
     with pytest.raises(TableRefused) as refusal:
         list_public_holidays("ZZ", *YEAR)
     assert str(refusal.value) == (
-        "--country ZZ: no holidays are known for this code; allowed: ISO codes of countries, such "
+        "--country ZZ: no holidays are known for this code; allowed: ISO country codes, such "
         "as US, DE or GB."
     )
 
@@ -79,9 +79,10 @@ def test_calendar_without_explains_and_with_semicolons_is_read(path: Path) -> No
     [
         (
             ["day,title", "2024-01-05,x"],
-            "line 1 has no column date; needed are date and title, explains is optional.",
+            "line 1 has no column date; the columns date and title are required, explains is "
+            "optional.",
         ),
-        (["date,title", "5.1.2024,x"], "line 2: '5.1.2024' is no date such as 2024-12-31."),
+        (["date,title", "5.1.2024,x"], "line 2: '5.1.2024' is not a date such as 2024-12-31."),
         (["date,title", "2024-01-05,"], "line 2: the title is empty."),
         (
             ["date,title", "2024-01-05,x,y"],

@@ -104,7 +104,8 @@ def test_two_formats_in_one_column_are_refused(path: Path) -> None:
 def test_text_that_is_no_date_is_refused(path: Path) -> None:
     write_lines(path, with_line(7, "yesterday,50,30,10"))
     assert refusal_message(path) == (
-        "line 7: 'yesterday' is no date in a known format; pass --date-format, such as %d.%m.%Y, "
+        "line 7: 'yesterday' is not a date in a known format; pass --date-format, such as "
+        "%d.%m.%Y, "
         "or --date-column."
     )
 
@@ -113,7 +114,7 @@ def test_text_that_is_no_date_is_refused(path: Path) -> None:
 def test_date_that_does_not_exist_is_refused(text: str, path: Path) -> None:
     write_lines(path, with_line(7, f"{text},50,30,10"))
     assert refusal_message(path) == (
-        f"line 7: '{text}' is no date from 1970 to 2100 in the format 2013-12-31; correct the "
+        f"line 7: '{text}' is not a date from 1970 to 2100 in the format 2013-12-31; correct the "
         "row, or pass --date-format."
     )
 
@@ -157,8 +158,8 @@ def hours_as(form: str, count: int = 98 * 24) -> list[str]:
 def test_absolute_times_need_a_time_zone(form: str, what: str, path: Path) -> None:
     write_lines(path, hours_as(form))
     assert refusal_message(path) == (
-        f"line 2: {what}; pass --timezone, such as --timezone America/New_York, so that days begin "
-        "at local midnight."
+        f"line 2: the table has {what}; pass --timezone, such as --timezone America/New_York, so "
+        "that days begin at local midnight."
     )
     table = load(path, timezone="Asia/Kolkata", keep_last=True)
     local = table.stage_counts.counts
@@ -230,13 +231,13 @@ def test_where_selects_rows(path: Path) -> None:
 def test_sum_adds_the_rows_of_a_date(path: Path) -> None:
     table = load(write_lines(path, with_countries()), sum_rows=True)
     assert np.array_equal(table.stage_counts.counts[:, :, 1:], COUNTS[:, :, 1:] * 2)
-    assert table.actions[0] == "294 counts added to others of the same date"
+    assert table.actions[0] == "294 counts added to another of the same date"
 
 
 def test_line_of_a_selected_row_is_that_of_the_file(path: Path) -> None:
     write_lines(path, [*with_countries(), "yesterday,5,5,5,DE"])
     message = refusal_message(path, where=(ColumnFilter("country", "DE"),))
-    assert message.startswith("line 198: 'yesterday' is no date")
+    assert message.startswith("line 198: 'yesterday' is not a date")
 
 
 def test_where_with_an_unknown_column_is_refused(path: Path) -> None:
@@ -249,7 +250,8 @@ def test_where_with_an_unknown_column_is_refused(path: Path) -> None:
 def test_weekly_data_is_refused(path: Path) -> None:
     rows = [f"{START + timedelta(days=7 * week)},50,30,10" for week in range(90)]
     assert refusal_message(write_lines(path, [LINES[0], *rows])) == (
-        "7 days lie between rows, as after 2024-01-01: weekly data; export one row per day or hour."
+        "The data is weekly: 7 days lie between rows, for example after 2024-01-01; export one row "
+        "per day or hour."
     )
 
 
@@ -261,12 +263,12 @@ def test_running_totals_are_refused_without_the_option(path: Path) -> None:
     )
     table = load(path, running_total=True)
     assert np.array_equal(table.stage_counts.counts, COUNTS[1:])
-    assert table.actions == ("97 differences of running totals taken; the first row has none",)
+    assert table.actions == ("running totals replaced by 97 differences; the first row has none",)
 
 
 def test_falling_running_total_is_refused(path: Path) -> None:
     assert refusal_message(write_lines(path, LINES), running_total=True).endswith(
-        "a running total falls; leave out --running-total, or select days with --from."
+        "a running total decreases; omit --running-total, or select days with --from."
     )
 
 

@@ -186,7 +186,7 @@ def test_weekday_without_business_is_closed(is_absent: bool, path: Path) -> None
     status = np.array(table.stage_counts.day_status)
     assert set(status[6::7]) == {DayStatus.CLOSED}
     assert (status == DayStatus.COUNTED).sum() == 84
-    assert table.actions == ("Sunday is closed: 14 days not judged",)
+    assert table.actions == ("Sunday is closed: 14 days ignored",)
 
 
 def test_missing_days_are_set_aside(path: Path) -> None:
@@ -209,7 +209,8 @@ def test_day_with_an_empty_cell_is_set_aside(path: Path) -> None:
 
 def test_more_than_5_percent_of_missing_days_are_refused(path: Path) -> None:
     assert refusal_message(write_lines(path, without_days(3, 10, 20, 40, 50))) == (
-        "5 of 98 days have no rows or lack hours or stages, first 2024-01-04; allowed are 5%. "
+        "5 of 98 days have no rows or lack hours or stages, the first on 2024-01-04; allowed are "
+        "5%. "
         "Select complete days with --from and --until."
     )
 
@@ -245,7 +246,7 @@ def test_impossible_hours_are_noted_if_days_are_possible(path: Path) -> None:
     table = load(write_lines(path, wide_lines(counts)))
     assert table.stage_counts.has_impossible_hours
     assert set(table.stage_counts.day_status) == {DayStatus.COUNTED}
-    assert table.actions == ("impossible counts compared by day, because hours overlap",)
+    assert table.actions == ("impossible counts checked by day, because many hours have them",)
 
 
 def test_few_impossible_hours_are_not_noted(path: Path) -> None:
@@ -268,5 +269,6 @@ def test_more_than_2_percent_of_impossible_days_are_refused(path: Path) -> None:
     counts = COUNTS.copy()
     counts[::30, 0, 2] = counts[::30, 0, 1] + 1
     assert refusal_message(write_lines(path, wide_lines(counts))) == (
-        "orders > carts on 4 of 98 days: an open funnel? Reorder --stages or leave one out."
+        "orders > carts on 4 of 98 days, so the stages are no funnel; change their order in "
+        "--stages or omit one."
     )

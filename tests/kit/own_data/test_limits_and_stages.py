@@ -47,14 +47,14 @@ def hourly_lines_without(*times: str) -> list[str]:
 
 def test_fewer_than_84_days_are_refused(path: Path) -> None:
     message = refusal_message(write_lines(path, LINES[:84]))
-    assert message == "The table has 83 days, needed are 84."
+    assert message == "The table has 83 days; at least 84 are required."
     assert load(write_lines(path, LINES[:85])).stage_counts.days == 84
 
 
 def test_median_under_10_a_day_is_refused(path: Path) -> None:
     rows = [f"{line[:10]},9,5,2" for line in LINES[1:]]
     message = refusal_message(write_lines(path, [LINES[0], *rows]))
-    assert message == "The median of visits is 9 a day, needed are at least 10."
+    assert message == "The median of visits is 9 a day; at least 10 are required."
 
 
 @pytest.mark.parametrize("count", [1, 9])
@@ -65,7 +65,7 @@ def test_number_of_stages_outside_2_to_8_is_refused(count: int, path: Path) -> N
         ",".join([line[:10], *(str(90 - stage) for stage in range(count))]) for line in LINES[1:]
     ]
     assert refusal_message(write_lines(path, lines), stages=tuple(stages)) == (
-        f"The table has {count} stages, needed are 2 to 8; name them in funnel order with --stages."
+        f"The table has {count} stages; allowed: 2 to 8. List them in funnel order with --stages."
     )
 
 
@@ -97,7 +97,7 @@ def test_days_before_the_last_1100_are_left_out(path: Path) -> None:
 def test_table_over_2_gb_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("openenv_kit.own_data.file_format.MAX_BYTES", 1_000)
     assert refusal_message(write_lines(path, LINES)) == (
-        "The table has 0.0 GB, allowed are 0 GB; aggregate it with --sql, by day or hour."
+        "The table has 0.0 GB; the limit is 0 GB; aggregate it with --sql, by day or hour."
     )
 
 
@@ -151,7 +151,7 @@ def test_stages_out_of_order_are_refused_without_the_option(path: Path) -> None:
     lines = [",".join([line[:10], *reversed(line.split(",")[1:])]) for line in LINES[1:]]
     write_lines(path, ["date,orders,carts,visits", *lines])
     assert refusal_message(path) == (
-        "The order of the stages is not evident; pass them in funnel order, such as --stages "
+        "The order of the stages is unclear; pass them in funnel order, such as --stages "
         "visits,carts,orders."
     )
     table = load(path, stages=("visits", "carts", "orders"))
@@ -182,7 +182,8 @@ def test_flag_above_1_in_a_row_per_case_is_not_a_case(path: Path) -> None:
     lines = case_lines(funnel_counts(84, hours=24, visits=4))
     lines[-1] = lines[-1][:-1] + "2"
     assert refusal_message(write_lines(path, lines)) == (
-        f"line {len(lines)}: a count above 1 in orders, but a row per case has only 0 and 1."
+        f"line {len(lines)}: a count above 1 in orders; a table with one row per case has only 0 "
+        "and 1."
     )
 
 

@@ -57,7 +57,7 @@ def test_query_that_changes_rows_inside_a_select_is_refused(database: Path) -> N
 def test_query_cannot_read_other_files(tmp_path: Path, database: Path) -> None:
     other = write_lines(tmp_path / "other.csv", LINES)
     for reader in ("read_csv", "read_text", "read_json", "read_blob", "glob"):
-        with pytest.raises(TableRefused, match="other files than the table"):
+        with pytest.raises(TableRefused, match="another file than the table"):
             load_table(ImportOptions(sql=f"from {reader}('{other}')", database=database))
 
 

@@ -87,9 +87,9 @@ def test_each_option_of_the_command_line_is_read() -> None:
     )
 
 
-def test_each_field_but_those_of_the_import_has_an_option_with_a_help_text() -> None:
+def test_each_field_but_those_of_the_import_and_limits_has_an_option_with_a_help_text() -> None:
     parameters = signature(with_table_options(ignore_options)).parameters
-    fields_of_import = {"name", "out", "force"}
+    fields_of_import = {"name", "out", "force", "max_parquet_rows"}
     assert set(parameters) == {field.name for field in fields(ImportOptions)} - fields_of_import
     assert all(get_args(parameter.annotation)[1].help for parameter in parameters.values())
 
@@ -98,7 +98,10 @@ def test_each_field_but_those_of_the_import_has_an_option_with_a_help_text() -> 
     ("given", "message"),
     [
         ({"table": None}, "No table was given; allowed: a file, or --sql with --database."),
-        ({"database": Path("x.duckdb")}, "--database needs --sql, the SELECT to read from it."),
+        (
+            {"database": Path("x.duckdb")},
+            "--database needs --sql with a SELECT that reads from it.",
+        ),
         ({"sql": " "}, "--sql is ' '; allowed: one SELECT."),
         ({"stages": ("a", "b", "a")}, "--stages names a stage twice."),
         (

@@ -131,14 +131,11 @@ def test_parquet_with_floats_and_timestamps_is_read(parquet: Path, tmp_path: Pat
     assert_equals_counts(load(floats))
 
 
-def test_parquet_with_too_many_rows_is_refused_before_it_is_read(
-    parquet: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("openenv_kit.own_data.read_table.MAX_PARQUET_ROWS", 97)
+def test_parquet_with_too_many_rows_is_refused_before_it_is_read(parquet: Path) -> None:
     with pytest.raises(TableRefused) as refusal:
-        load(parquet)
+        load(parquet, max_parquet_rows=97)
     assert str(refusal.value) == (
-        "The table has 98 rows, allowed are 97; aggregate it with --sql, by day or hour."
+        "The table has 98 rows; the limit is 97; aggregate it with --sql, by day or hour."
     )
 
 
@@ -227,15 +224,15 @@ def test_missing_package_names_the_install_command(
         (b"\n# only comments\n", "The table has no header; its first line must name the columns."),
         (
             CSV.encode()[CSV.index("\n") + 1 :],
-            "line 1: a number or date in place of a column's name; the first line must name the "
-            "columns, or at least 20 of them must be dates.",
+            "line 1: a column's name is a number or date; the first line must contain the names of "
+            "the columns, or at least 20 dates.",
         ),
         (
             b"visits\n5\n6\n",
-            "line 1: one column, a table needs a date column and counts; pass --separator if "
+            "line 1: only one column was found; pass --separator if "
             "shop.csv separates its cells by another character than comma, semicolon, tab, pipe.",
         ),
-        (b"date,visits,orders\n", "The table has names of columns but no rows."),
+        (b"date,visits,orders\n", "The table has a header but no rows."),
     ],
     ids=["empty", "zip", "parquet", "gzip", "comments", "no header", "one column", "no rows"],
 )
@@ -251,4 +248,4 @@ def test_missing_file_and_folder_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "missing.csv", tmp_path):
         with pytest.raises(TableRefused) as refusal:
             load(path)
-        assert str(refusal.value) == f"{path.name} is no file; pass the table's file."
+        assert str(refusal.value) == f"{path.name} is not a file; pass the file of the table."

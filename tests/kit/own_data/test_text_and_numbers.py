@@ -51,7 +51,7 @@ def test_undecodable_text_is_refused(path: Path) -> None:
 def test_nul_byte_is_refused(path: Path) -> None:
     write_lines(path, with_line(7, "2024-01-06,50,\x0030,10"))
     assert refusal_message(path) == (
-        "line 7: a NUL byte, which text does not contain; export the table again or pass "
+        "line 7: a NUL byte, which is not allowed in text; export the table again or pass "
         "--encoding."
     )
 
@@ -135,7 +135,7 @@ def test_number_with_two_readings_in_every_row_is_refused(mark: str, path: Path)
     rows = [lines[0], *(";".join(line.split(";")[:3]) for line in lines[1:])]
     rows[0] = "date;visits;carts"
     assert refusal_message(write_lines(path, rows)) == (
-        f"line 2: '{first}' can be a count in thousands or a decimal, and no row decides; pass "
+        f"line 2: '{first}' can have a thousands mark or a decimal mark, as in every row; pass "
         f"--thousands {mark} or --decimal {mark} to choose."
     )
 
@@ -143,7 +143,7 @@ def test_number_with_two_readings_in_every_row_is_refused(mark: str, path: Path)
 def test_thousands_that_can_be_zero_decimals_are_refused(path: Path) -> None:
     rows = [f"{line[:10]};5.000;4.000;{number % 3 + 1}" for number, line in enumerate(LINES[1:])]
     assert refusal_message(write_lines(path, ["date;visits;carts;orders", *rows])) == (
-        "line 2: '5.000' can be a count in thousands or a decimal, and no row decides; pass "
+        "line 2: '5.000' can have a thousands mark or a decimal mark, as in every row; pass "
         "--thousands . or --decimal . to choose."
     )
 
@@ -152,7 +152,7 @@ def test_number_is_a_decimal_if_other_thousands_have_no_mark(path: Path) -> None
     rows = [f"{line[:10]};4909;4100;1000" for line in LINES[1:]]
     rows[8] = f"{rows[8][:10]};4.909;4100;1000"
     assert refusal_message(write_lines(path, ["date;visits;carts;orders", *rows])).startswith(
-        "line 10: '4.909' in visits: the import needs counts"
+        "line 10: '4.909' in visits is not a count"
     )
 
 
@@ -198,7 +198,7 @@ def test_decimal_comma_beside_a_thousands_point_is_read(path: Path) -> None:
 def test_cell_that_is_no_count_is_refused(cell: str, path: Path) -> None:
     write_lines(path, with_line(7, f"2024-01-06,50,{cell},10"))
     assert refusal_message(path, stages=("visits", "carts", "orders")) == (
-        f"line 7: '{cell}' in carts: the import needs counts, whole numbers of at least 0; choose "
+        f"line 7: '{cell}' in carts is not a count; counts are whole numbers of at least 0. Choose "
         "other columns with --stages or --value-column."
     )
 
