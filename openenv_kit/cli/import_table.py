@@ -32,6 +32,7 @@ from openenv_kit.own_data.write_files import (
     OutputFile,
     build_product_name,
     refuse_existing_files,
+    refuse_overwriting_inputs,
     write_files,
 )
 
@@ -74,6 +75,7 @@ def import_table(
         own_data = require_own_data(get_environment(environment))
         product_path = _choose_product_path(options)
         report_path = product_path.with_suffix(REPORT_SUFFIX)
+        refuse_overwriting_inputs((product_path, report_path), options.input_files)
         if not (force or check):
             refuse_existing_files((product_path, report_path))
         from openenv_kit.own_data.clean_table import load_table  # slow: imports pandas

@@ -37,7 +37,12 @@ from openenv_kit.own_data.support import (
     InvestigationRequest,
     SummaryLine,
 )
-from openenv_kit.own_data.write_files import PRIVATE_MODE, OutputFile, write_files
+from openenv_kit.own_data.write_files import (
+    PRIVATE_MODE,
+    OutputFile,
+    refuse_overwriting_inputs,
+    write_files,
+)
 from openenv_kit.rollouts.run_policy import StartedSession
 
 MIN_DAYS = 28
@@ -97,8 +102,10 @@ def investigate(
             raise ConfigurationError(
                 "--play cannot be used together with --policy, --model or --out."
             )
-        if out is not None and out.exists() and not force:
-            raise ConfigurationError(f"{out.name} already exists; pass --force to overwrite.")
+        if out is not None:
+            refuse_overwriting_inputs((out,), (*options.input_files, product))
+            if out.exists() and not force:
+                raise ConfigurationError(f"{out.name} already exists; pass --force to overwrite.")
         player = _choose_player(environment_object, policy, model, skip_question=yes)
         from openenv_kit.own_data.check_days import TableLimits
         from openenv_kit.own_data.clean_table import load_table

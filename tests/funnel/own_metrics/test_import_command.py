@@ -104,6 +104,20 @@ def test_existing_files_are_kept_without_force(folder: Path, table: Path) -> Non
     assert (folder / "shop_2024.html").read_text() != "mine"
 
 
+@pytest.mark.parametrize("is_link", [False, True])
+def test_table_is_never_overwritten(folder: Path, table: Path, is_link: bool) -> None:
+    text = table.read_bytes()
+    product = folder / "own.toml"
+    if is_link:
+        product.symlink_to(table)
+    else:
+        product.hardlink_to(table)
+    result = run_cli("import", table.name, "--out", "own.toml", "--force")
+    assert result.exit_code == 2
+    assert "own.toml would overwrite the input Shop 2024.csv" in " ".join(result.stderr.split())
+    assert product.read_bytes() == text
+
+
 def test_refusal_says_what_fits_and_writes_nothing(folder: Path) -> None:
     (folder / "few.csv").write_text("date,visits,orders\n2024-01-01,100,20\n2024-01-02,110,21\n")
     result = run_cli("import", "few.csv")

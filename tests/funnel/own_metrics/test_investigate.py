@@ -234,3 +234,14 @@ def test_window_without_holidays_has_no_calendar() -> None:
         1
     ]
     assert "calendar" not in reset_reply.observation_fields["config"]
+
+
+@pytest.mark.parametrize("name", ["shop.csv", "shop.toml", "link.csv"])
+def test_input_is_never_overwritten(folder: Path, name: str) -> None:
+    (folder / "link.csv").symlink_to(folder / "shop.csv")
+    before = (folder / name).read_bytes()
+    arguments = ("shop.csv", "--product", "shop.toml", "--out", name, "--force")
+    result = run_cli("investigate", *arguments)
+    assert result.exit_code == 2
+    assert f"{name} would overwrite the input shop." in join_lines(result.stderr)
+    assert (folder / name).read_bytes() == before
