@@ -16,7 +16,7 @@ from openenv_kit.recordings.format import RolloutOutcome
 from openenv_kit.reply import ReplyStatus
 
 MAX_REASON_CHARACTERS = 110
-_FIRST_SENTENCE = re.compile(r"^(.*?[.;:])(?:\s|$)", re.DOTALL)
+_FIRST_SENTENCE = re.compile(r"^(.*?[.;])(?:\s|$)", re.DOTALL)
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ CUT_OFF = """[...document.querySelectorAll('body :is(div, p, li, dl, dd, section
   .filter((each) => each.getBoundingClientRect().right > innerWidth + 1)
   .map((each) => each.outerHTML.slice(0, 200))"""
 """What is cut off at the right: the page clips instead of scrolling sideways."""
-PATIENCE_MS = 15_000
+PATIENCE_MS = 120_000
 """Only a test that fails waits as long: four browsers share two busy cores."""
 expect.set_options(timeout=PATIENCE_MS)
 

@@ -117,8 +117,13 @@ async function linkPlay(saved) {
 }
 let address = '', kept = '', opened = false, ended = true;
 whenever(() => {
+  if (!mainTabs().length) return;
+  if (!opened) {  // before the first reply, which the other tabs do not need
+    opened = true;
+    if (asked.get('tab')) openTab(asked.get('tab'));
+  }
   const status = document.querySelector('.mt-saved');
-  if (!status || !mainTabs().length) return;
+  if (!status) return;
   if (status.dataset.kept && status.dataset.kept !== kept) {
     kept = status.dataset.kept;
     remember('sessionStorage', keptAt(location.pathname), kept);
@@ -139,9 +144,6 @@ whenever(() => {
     story.scrollIntoView({ block: 'center' });
   }
   doors();
-  if (opened) return;
-  opened = true;
-  if (asked.get('tab')) openTab(asked.get('tab'));
 });
 
 // Lost connections. The page tries again after 1, 2, 4 and 8 seconds, then waits for a click. It is
@@ -283,6 +285,12 @@ function filter(field) {
 document.addEventListener('input', ({ target }) => { if (target.dataset.filter) filter(target); });
 document.addEventListener('change', ({ target }) => {
   if (EVENTS.includes(target.dataset.switch)) trigger(target.dataset.switch, { value: target.checked ? 'yes' : 'no' });
+});
+// Each named task has a seed of its own: the seed of the running episode belongs to its task.
+document.addEventListener('change', ({ target }) => {
+  if (target.matches('.mt-start > .mt-form [data-arg=task]')) {
+    target.closest('.mt-form').querySelector('[data-arg=seed]').value = '';
+  }
 });
 let filtered = null;
 whenever(() => {

@@ -19,6 +19,8 @@ from openenv_kit.page.events import run_or_ask_before_ending_episode
 from openenv_kit.page.page_address import build_reset_of_named_task
 from openenv_kit.page.visitor import Visitor
 
+SAME_SETTINGS = "same_settings"
+"""Name in the list of tasks for the running episode, if it is not a named task."""
 EPISODE_ARGUMENTS = ("task_id", "episode_id", "split", "index")
 """Reset arguments without a field: the forms have another field for them, or only programs use
 them."""
@@ -64,10 +66,11 @@ def start_form_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
     """
     schemas = build_start_form_schemas_by_name(environment_view)
     reset = visitor.reset
-    tasks = environment_view.environment.reset_arguments_by_task_id
+    tasks = list(environment_view.environment.reset_arguments_by_task_id)
     values = {"task": reset.get("task_id"), "seed": reset.get("seed")}
-    if values["task"] not in tasks:
-        values = {"task": next(iter(tasks), None), "seed": None}
+    if visitor.has_episode and values["task"] not in tasks:
+        values["task"] = SAME_SETTINGS
+        schemas["named"]["properties"]["task"] = {"enum": [SAME_SETTINGS, *tasks]}
     primary = "" if visitor.has_episode else "quiet"
     named = form_html("named", "start", "Start", schemas["named"], values)
     other = form_html("other", "start", "Start with these settings", schemas["other"])
@@ -134,7 +137,12 @@ def start_episode_from_form_or_ask(
     environment_view: EnvironmentView, visitor: Visitor, form_event_json: object
 ) -> None:
     """Start the episode that a form selects. If another one is running, ask for confirmation."""
-    reset = build_reset_from_form(environment_view, *parse_form_event(form_event_json))
+    name, values = parse_form_event(form_event_json)
+    if values.get("task") == SAME_SETTINGS:
+        seed = build_reset_from_form(environment_view, name, {"seed": values.get("seed", "")})
+        reset = {**visitor.reset, **seed}
+    else:
+        reset = build_reset_from_form(environment_view, name, values)
     run_or_ask_before_ending_episode(
         visitor, "Starting another one", lambda v: begin_episode(environment_view, v, reset)
     )

@@ -358,7 +358,7 @@ def test_nothing_is_cut_off_on_a_phone_and_axe_finds_no_barrier(
     check("episode")
 
 
-@pytest.mark.parametrize("width", [360, 390, 768, 1440, 1920])
+@pytest.mark.parametrize("width", [360, 390, 720, 768, 1440, 1920])
 def test_page_never_scrolls_sideways(visit: OpenVisit, width: int) -> None:
     mine = visit(width=width)
     play(mine)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from html import escape
@@ -15,7 +16,11 @@ from openenv_kit.page.components.forms import form_html
 from openenv_kit.page.environment_view import EnvironmentView, get_environment_view_or_default
 from openenv_kit.page.first_screen import first_screen_html
 from openenv_kit.page.tabs import play, play_views
-from openenv_kit.page.tabs.start_form import start_episode_from_form_or_ask, start_form_html
+from openenv_kit.page.tabs.start_form import (
+    SAME_SETTINGS,
+    start_episode_from_form_or_ask,
+    start_form_html,
+)
 from openenv_kit.page.visitor import Visitor
 from support import tiny_environment
 from support.tiny_environment import Tiny
@@ -99,3 +104,16 @@ def test_a_call_that_is_not_an_action_costs_no_step(tiny: Tiny) -> None:
     with pytest.raises(ToolArgumentError, match="Nothing was submitted"):
         visitor.call_tool("answer", {})
     assert (visitor.step_count, visitor.is_done) == (0, False)
+
+
+def test_episode_of_other_settings_is_restarted_with_another_seed() -> None:
+    scenes = get_environment_view_or_default(kit.get_environment("metric_tracker_rl"))
+    visitor = Visitor(scenes.environment)
+    settings = '["other", {"difficulty": "hard", "seed": "4"}]'
+    start_episode_from_form_or_ask(scenes, visitor, settings)
+    assert f'value="{SAME_SETTINGS}" selected' in start_form_html(scenes, visitor)
+    again = json.dumps(["named", {"task": SAME_SETTINGS, "seed": "5"}])
+    start_episode_from_form_or_ask(scenes, visitor, again)
+    assert visitor.reset == {"difficulty": "hard", "seed": 5}
+    start_episode_from_form_or_ask(scenes, visitor, '["named", {"task": "easy_single_spike"}]')
+    assert SAME_SETTINGS not in start_form_html(scenes, visitor)
