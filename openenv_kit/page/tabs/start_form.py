@@ -20,7 +20,7 @@ from openenv_kit.page.page_address import build_reset_of_named_task
 from openenv_kit.page.visitor import Visitor
 
 SAME_SETTINGS = "same_settings"
-"""Name in the list of tasks for the running episode, if it is no named task."""
+"""Name in the list of tasks for the running episode, if it is not a named task."""
 EPISODE_ARGUMENTS = ("task_id", "episode_id", "split", "index")
 """Reset arguments without a field: the forms have another field for them, or only programs use
 them."""
