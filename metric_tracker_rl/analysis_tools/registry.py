@@ -79,7 +79,7 @@ def cache_results_in_episode(method: AnalysisMethod[ArgumentsT]) -> AnalysisMeth
 
 
 def create_empty_analysis_method_registry(funnel: Funnel = ORDERING_APP) -> AnalysisMethods:
-    """Return an empty registry whose argument schemas list the entity names of a funnel."""
+    """Return an empty registry; schemas of methods added later list the funnel's entity names."""
     return AnalysisMethods("analysis_method", funnel)
 
 

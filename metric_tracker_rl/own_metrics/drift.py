@@ -95,7 +95,8 @@ def compute_drift(table: StageCounts, product: Product) -> tuple[SeriesDrift, ..
     """Compare the last eight weeks of a table with a product, series by series.
 
     Raises:
-        ConfigurationError: the table has other stages, another grain or too few usable days.
+        ConfigurationError: the table's stages or grain differ from those of the product, or it
+            has too few usable days.
     """
     require_same_funnel(table, product)
     days = min(DRIFT_DAYS, table.days)

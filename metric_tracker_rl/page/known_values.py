@@ -111,7 +111,7 @@ class KnownValues:
         return max(sizes, key=lambda day: (sizes[day], -day)) if any(sizes.values()) else None
 
     def excess_of_day(self, day: int) -> float | None:
-        """Return the known excess of a day's impossible counts, or None if it is unknown."""
+        """Return by how much a later stage exceeds an earlier one; None if it is unknown."""
         known = [
             self.values[day, column]
             for column in self.funnel.columns.excess_columns

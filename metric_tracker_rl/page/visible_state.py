@@ -35,7 +35,7 @@ class VisibleState(NamedTuple):
 
 
 def collect_known_values_from_replies(steps: PlaybackSteps) -> KnownValues:
-    """Return the values in the replies of an episode."""
+    """Return the metric values and baselines in the replies of an episode."""
     known_values = KnownValues(steps[0].observation["config"])
     for step in steps:
         analysis = step.observation.get("analysis_result")

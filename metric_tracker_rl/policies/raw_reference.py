@@ -165,7 +165,7 @@ def find_root_rows_of_date(iso_date: str, data: CollectedData) -> list[RowFields
 
 
 def find_impossible_count_rows(iso_date: str, data: CollectedData) -> list[RowFields]:
-    """Return one row for each pair of stages with impossible counts on a date."""
+    """Return a row for each pair of stages in which the later one has more events on a date."""
     rows = []
     hours = data.hourly_counts[iso_date]
     if data.names.compares_daily_totals:

@@ -38,7 +38,7 @@ def submit_empty_report(_: ObservationJson) -> PolicySteps:
 
 @register_policy("random")
 def submit_random_rows(reset_observation: ObservationJson) -> PolicySteps:
-    """Submit as many random rows as expected. The random seed is the episode's first date."""
+    """Submit as many random rows as the correct report has, seeded by the first date."""
     dates = require_analysis_result((yield build_analysis_action("list_dates")))["dates"]
     entities = require_analysis_result((yield build_analysis_action("list_entities")))["entities"]
     rng = random.Random(dates[0])

@@ -1,7 +1,7 @@
-"""Families that can be planned on a product, found by planning them on clean windows.
+"""Finds the anomaly families that can be planned on a product, by planning them on clean windows.
 
-Room by itself is not enough: a change that reaches its threshold may always leave a consequence
-inside the guard band of another threshold, which happens with few events a day.
+It is not enough that a series can move past its threshold. On products with few events a day, every
+such change can also bring another series so close to its own threshold that the label is unclear.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ def require_product_level(product: Product, level_name: str) -> None:
 
 
 def _compute_max_anomalies(product: Product, level: FunnelLevel) -> int:
-    """Return the largest number of anomalies with which weekday medians remain usable baselines.
+    """Return the largest number of anomalies that leaves weekday medians usable as baselines.
 
     It is one anomaly for every four days of each open weekday.
     """

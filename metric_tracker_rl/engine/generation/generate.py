@@ -284,7 +284,8 @@ def _add_or_substitute_custom_anomalies(
 ) -> GeneratedEpisode:
     """Apply custom anomalies in addition to the planned ones, or instead of them.
 
-    The labels are recomputed. Deviations of the result may be close to a threshold.
+    The labels are recomputed. Unlike
+    planned anomalies, custom ones may bring a deviation close to a threshold.
     """
     level, funnel = config.level_with_policy_parameters, config.funnel_with_policy_daytime
     before = generated.clean if config.only_custom else generated.hourly
