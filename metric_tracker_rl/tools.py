@@ -29,6 +29,7 @@ from metric_tracker_rl.engine.configuration.modes import (
 )
 from metric_tracker_rl.engine.configuration.product_policy import build_product_funnel
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP, Funnel
+from metric_tracker_rl.engine.definitions.rungs import RUNG_LEVELS
 from metric_tracker_rl.engine.episode.series_policy_numbers import rebuild_funnel_from_numbers
 from metric_tracker_rl.engine.report.parse_report import MAX_REPORT_ROWS
 from metric_tracker_rl.products.product_registry import find_product
@@ -86,15 +87,20 @@ def build_first_user_message(reset_observation: Mapping[str, Any]) -> str:
     """Return the first user message, which contains the instruction and some configuration fields.
 
     The play mode is included if it is not the default. The lean profile omits the thresholds, which
-    the instruction states.
+    `overview` returns. The number of expected rows is omitted on rungs, because a model could
+    find the report of an easy rung from it.
     """
     config = reset_observation["config"]
     fields = {name: config[name] for name in _FIRST_MESSAGE_FIELDS}
+    if read_play_mode(reset_observation) == LEAN_MODE:
+        del fields["days"]
+        if config["max_submissions"] == 1:  # the system prompt says so
+            del fields["max_submissions"]
     fields |= {name: config[name] for name in MODE_ARGUMENTS if name in config}
     fields |= {name: config[name] for name in _PRODUCT_MESSAGE_FIELDS if name in config}
     message = f"{reset_observation['instruction']}{_CONFIG_HEADING}{compact_json(fields)}."
     count = reset_observation.get("expected_row_count")
-    if count:
+    if count and config["difficulty"] not in RUNG_LEVELS:
         message += f" The right report has {count} rows."
     states_thresholds = "stages" in config  # of a product, in the policy's text
     if not states_thresholds and not read_play_mode(reset_observation).has_lean_profile:

@@ -42,7 +42,7 @@ class Integration:
     """One trainer.
 
     Attributes:
-        name: identifier; its check is `tests/integrations/check_<name>.py`.
+        name: identifier; its checks are `tests/integrations/check_<name>*.py`.
         requirements: requirements to install.
         installed_first: requirements that pip installs before the others: a build of a library
             that would otherwise be installed as a much larger one.
@@ -210,10 +210,11 @@ def _check_integration(
         completed = _run_command(command)
         if completed.returncode:
             return _CheckResult("not installed", completed.stdout + completed.stderr)
-    check = checkout / "tests" / "integrations" / f"check_{integration.name}.py"
+    folder_of_checks = checkout / "tests" / "integrations"
+    checks = sorted(folder_of_checks.glob(f"check_{integration.name}*.py"))
     completed = _run_command(
-        [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, check],
-        cwd=check.parent,
+        [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, *checks],
+        cwd=folder_of_checks,
         env={**os.environ, **integration.environ, SERVER_VARIABLE: start_server()},
     )
     last_line = (completed.stdout.strip().splitlines() or ["no output"])[-1]

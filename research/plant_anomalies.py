@@ -34,8 +34,8 @@ from metric_tracker_rl.engine.generation.total_effects import SetDaytimeShare, S
 from metric_tracker_rl.own_metrics.table_windows import (
     DEFAULT_WEEKS,
     build_window,
-    iter_past_windows,
-    list_complete_starts,
+    iter_past_episodes,
+    list_complete_window_starts,
     list_past_rows,
 )
 from metric_tracker_rl.products.product import Product
@@ -109,7 +109,7 @@ def list_clean_windows(table: StageCounts, product: Product) -> list[TableWindow
     """Return the complete windows of four weeks in which the policy finds nothing."""
     windows = [
         build_window(table, product, table.get_date(first))
-        for first in list_complete_starts(table, DEFAULT_WEEKS)
+        for first in list_complete_window_starts(table, DEFAULT_WEEKS)
     ]
     return [w for w in windows if not create_table_window_episode(product, w).expected_rows]
 
@@ -167,7 +167,7 @@ def _iter_count_plants(day: CleanDay, sign: float) -> Iterator[Plant]:
     room = RoomOfDay(day)
     totals = [round(value) for value in day.values[: day.funnel.columns.count_total]]
     for stage in (0, *day.funnel.inner_stage_indices):
-        sizes = room.get_count_drop(stage) if sign < 0.0 else room.get_count_rise(stage)
+        sizes = room.get_count_drop_sizes(stage) if sign < 0.0 else room.get_count_rise_sizes(stage)
         size = PLANTED_MULTIPLE * day.limits.thresholds[stage]
         if not max(size, sizes.smallest) <= sizes.largest or size >= MAX_DROP:
             continue
@@ -235,10 +235,10 @@ def plant(
             typer.echo(f"planted {'|'.join(result.planted)}, found {found}")
     exact = sum(result.is_exact for result in results)
     typer.echo(f"{exact} of {len(results)} planted anomalies were reported exactly.")
-    starts = list_complete_starts(table, DEFAULT_WEEKS)
+    starts = list_complete_window_starts(table, DEFAULT_WEEKS)
     clean = len(list_clean_windows(table, loaded))
     typer.echo(f"{clean} of {len(starts)} windows of four weeks have no row.")
-    for row in list_past_rows(list(iter_past_windows(table, loaded))):
+    for row in list_past_rows(list(iter_past_episodes(table, loaded))):
         typer.echo(
             f"{row.date} {row.entity_name} {row.anomaly_type}: {row.observed_value:g} instead of "
             f"{row.baseline_value:g}"

@@ -20,6 +20,7 @@ from drilldown_env.page.tree import (
     selected,
     verdict_html,
 )
+from drilldown_env.report import ReportRow
 from openenv_kit.environment import Environment
 from openenv_kit.page.components.elements import (
     collapsed_score_components_html,
@@ -37,6 +38,7 @@ from openenv_kit.page.environment_view import (
     QuestionPanel,
     SuggestedCall,
 )
+from openenv_kit.page.row_outcomes import RowOutcome
 from openenv_kit.page.visitor import Visitor
 
 CLOSER, ALL = "Closer · 1 call each", "Everybody, week by week · 1 call each"
@@ -109,6 +111,32 @@ class DrillScenes(EnvironmentView):
         return (
             missed if wrong else message_box_html("Every row was right.", "good")
         ) + collapsed_score_components_html(score)
+
+    def row_outcomes(self, steps: PlaybackSteps, reset: Mapping[str, Any]) -> list[RowOutcome]:
+        read_segments = seen_in(steps).segments()
+        report_step = len(steps) - 1
+        outcomes = []
+        for kind, row in explained(steps, reset)[1]:
+            is_missing = kind == CellVerdict.MISSING
+            outcome = {
+                CellVerdict.MATCHED: "found",
+                CellVerdict.WRONG_FIELD: "wrong field",
+                CellVerdict.EXTRA: "extra",
+            }.get(CellVerdict(kind))
+            if outcome is None:
+                is_read = row.segment in read_segments
+                outcome = "read but not reported" if is_read else "never read"
+            who = text_of(row.segment) or EVERYBODY
+            outcomes.append(
+                RowOutcome(
+                    title=f"{who}: {humanize(row.kind)} of {humanize(row.stage)}, {row.direction}",
+                    outcome=outcome,
+                    is_good=kind == CellVerdict.MATCHED,
+                    step=None if is_missing else report_step,
+                    sentence=_describe_dates_and_change(row, is_right=kind != CellVerdict.EXTRA),
+                )
+            )
+        return outcomes
 
     def question_panel(self, visitor: Visitor) -> QuestionPanel | None:
         if visitor.is_done:
@@ -195,3 +223,11 @@ class DrillScenes(EnvironmentView):
             )
             for at in lists
         )
+
+
+def _describe_dates_and_change(row: ReportRow, *, is_right: bool) -> str:
+    text = (
+        f"{format_short_date(row.date_from)} to {format_short_date(row.date_to)}, "
+        f"change {row.change}."
+    )
+    return f"Right: {text}" if is_right else text

@@ -30,7 +30,7 @@ from openenv_kit.page.environment_view import (
     QuestionPanel,
     SuggestedCall,
 )
-from openenv_kit.page.playback import playback_of_policy
+from openenv_kit.page.playback import create_playback_of_policy
 from openenv_kit.page.visitor import Visitor
 
 TITLES = {
@@ -117,7 +117,9 @@ class FirewatchScenes(EnvironmentView):
             said += f" Changes that nobody needed: {unneeded}."
         if resolved and not unneeded:
             return message_box_html(said, "good") + score
-        way = playback_of_policy(self.environment.policies["reference"], reset, self.environment)
+        way = create_playback_of_policy(
+            self.environment.policies["reference"], reset, self.environment
+        )
         calls = " → ".join(action_text(frame.action) for frame in way.steps[1:])
         mended = f"<h3>What would have mended it</h3><p>{escape(calls)}</p>"
         return f"{message_box_html(said, 'bad')}{mended}{score}"

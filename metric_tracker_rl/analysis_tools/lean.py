@@ -41,6 +41,11 @@ SCAN_COLUMNS = ["date", ["id", "name", "change"]]
 FlaggedSeriesId = Annotated[int, Field(ge=1, strict=True)]
 
 
+def _remove_default(schema: dict[str, Any]) -> None:
+    """Remove the default from an argument's schema, to save tokens of the first message."""
+    del schema["default"]
+
+
 class SubmittedIdsAndRows(TypedDict):
     """Content of a submitted report.
 
@@ -56,13 +61,15 @@ class SubmittedIdsAndRows(TypedDict):
 class LeanOverviewArguments(ToolArguments):
     """Arguments of `overview`."""
 
-    details: bool = Field(False, description="include the policy text and the row fields")
+    details: bool = Field(
+        False, description="add the policy and row_fields", json_schema_extra=_remove_default
+    )
 
 
 class ScanArguments(ToolArguments):
     """Arguments of `scan`."""
 
-    first: FlaggedSeriesId = Field(1, description="first id to list")
+    first: FlaggedSeriesId = Field(1, description="first id", json_schema_extra=_remove_default)
 
 
 class DailyValuesArguments(ToolArguments):
@@ -76,21 +83,17 @@ class DailyValuesArguments(ToolArguments):
 class HourlyCountsArguments(ToolArguments):
     """Arguments of `hours`."""
 
-    dates: list[str] = Field(
-        min_length=1, max_length=MAX_DATES_PER_HOURS_CALL, description="YYYY-MM-DD"
-    )
+    dates: list[str] = Field(min_length=1, max_length=MAX_DATES_PER_HOURS_CALL)
 
 
 class LeanSubmitArguments(ToolArguments):
     """Arguments of `submit` with guided disclosure."""
 
-    ids: list[FlaggedSeriesId] = Field(
-        max_length=MAX_REPORT_ROWS, description="ids that scan has listed"
-    )
+    ids: list[FlaggedSeriesId] = Field(max_length=MAX_REPORT_ROWS)
     rows: list[Any] = Field(
         default_factory=list,
         max_length=MAX_REPORT_ROWS,
-        description="further rows in full, with the row_fields of overview",
+        description="further rows with all row_fields",
     )
 
 
@@ -98,7 +101,7 @@ class LeanSubmitArguments(ToolArguments):
 def list_series_with_median_and_threshold(
     view: EpisodeView, arguments: LeanOverviewArguments
 ) -> MethodResult:
-    """Return dates, and each daily series with its median and reporting threshold."""
+    """Return dates, and each daily series with its median and threshold."""
     episode = view.episode
     names = _list_daily_series_names(view)
     weekday_baselines = episode.metrics.baseline_by_weekday_if_any
@@ -129,7 +132,7 @@ def list_series_with_median_and_threshold(
 def list_flagged_series_with_ids_by_date(
     view: EpisodeView, arguments: ScanArguments
 ) -> MethodResult:
-    """List every flagged series by date, roots and consequences: id, name, change from median."""
+    """List every flagged series, with its id."""
     flagged_series = list_flagged_series_by_id(view.episode)
     start = arguments.first - 1
     page = flagged_series[start : start + MAX_CANDIDATES_PER_REPLY]
@@ -147,7 +150,7 @@ def list_flagged_series_with_ids_by_date(
 
 @LEAN_TOOLS.tool(DailyValuesArguments, name="day")
 def list_daily_values(view: EpisodeView, arguments: DailyValuesArguments) -> MethodResult:
-    """Return every daily series on given dates; rates in percent, the share as a fraction."""
+    """Return every daily series on given dates."""
     names = _list_daily_series_names(view)
     dates = [view.episode.require_episode_date(date) for date in arguments.dates]
     values = view.episode.metrics.value.loc[dates, names].to_numpy().tolist()
@@ -159,7 +162,7 @@ def list_daily_values(view: EpisodeView, arguments: DailyValuesArguments) -> Met
 
 @LEAN_TOOLS.tool(HourlyCountsArguments, name="hours")
 def list_hourly_counts(view: EpisodeView, arguments: HourlyCountsArguments) -> MethodResult:
-    """Return hourly counts of given dates, from hour 0 to 23."""
+    """Return hourly counts of given dates."""
     counts = view.episode.hourly
     dates = [view.episode.require_episode_date(date) for date in arguments.dates]
     return {
@@ -170,7 +173,7 @@ def list_hourly_counts(view: EpisodeView, arguments: HourlyCountsArguments) -> M
 
 @LEAN_TOOLS.tool(NoMethodArguments, name="calendar", has_episode_data=False)
 def list_calendar_events(view: EpisodeView, _: NoMethodArguments) -> MethodResult:
-    """List public events and the series each explains on its date; empty on most levels."""
+    """List public events and the series that each explains."""
     dates = view.episode.dates
     return {
         "columns": ["date", "title", "explains"],
@@ -198,7 +201,7 @@ def convert_submitted_ids_to_rows(
 LEAN_TOOLS.add(
     Tool(
         SUBMIT_TOOL,
-        "Submit the report and end the episode; no ids if there is nothing to report.",
+        "Submit the report and end the episode.",
         LeanSubmitArguments,
         convert_submitted_ids_to_rows,
         is_read_only=False,

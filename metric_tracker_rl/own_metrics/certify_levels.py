@@ -1,4 +1,4 @@
-"""Certifies episodes of a new product, which decides on the levels that it offers."""
+"""Certifies episodes of a new product to decide which levels are available."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from openenv_kit.own_data.support import ShowProgress
 
 CERTIFIED_SEEDS = range(100)
 MIN_CERTIFIED = 95
-"""Smallest number of certified seeds of a level that is on."""
+"""Smallest number of certified seeds that a level needs to be on."""
 MAX_ANOMALIES = 5
-"""Largest number of anomalies of the certified episodes, which have 0 to 5 in turn."""
-TOO_CLOSE_REASON = "changes that pass one threshold leave other series close to theirs"
+"""Largest number of anomalies in the certified episodes; the number cycles from 0 to this value."""
+TOO_CLOSE_REASON = "a change that exceeds one threshold brings other series close to theirs"
 MAX_REASON_CHARACTERS = 200
-"""Longest reason that a product file can have."""
+"""Maximum length of a reason in a product file."""
 
 
 @dataclass(frozen=True)
 class SeedResult:
-    """Whether an episode could be certified.
+    """Result of certifying one episode.
 
     Attributes:
         seed: seed of the episode.
-        problem: why it was not certified; empty if it was.
+        problem: why the episode was not certified; empty if it was certified.
     """
 
     seed: int
@@ -51,14 +51,14 @@ class SeedResult:
 
 
 class CertifySeed(Protocol):
-    """Certifies an episode of a product."""
+    """Function that certifies one episode of a product."""
 
     def __call__(self, product: Product, level: str, seed: int) -> SeedResult:
         """Certify the episode of a seed on a level."""
 
 
 def certify_seed(product: Product, level: str, seed: int) -> SeedResult:
-    """Certify the episode of a seed, in which the number of anomalies depends on the seed."""
+    """Certify the episode of a seed. Its number of anomalies depends on the seed."""
     config = EpisodeConfig(
         seed=seed, scenario_family=MIXED, difficulty=level, anomaly_count=0, product=product
     )
@@ -75,30 +75,30 @@ def certify_seed(product: Product, level: str, seed: int) -> SeedResult:
     return SeedResult(seed, "the report is not unique, or a value is close to a threshold")
 
 
-def with_certified_levels(
+def add_certified_levels(
     product: Product,
     worker_count: int = 1,
     show_progress: ShowProgress | None = None,
     certify: CertifySeed = certify_seed,
 ) -> Product:
-    """Return the product with its levels: on or off, families, and number of certified seeds.
+    """Certify the levels of a product and return the product with them.
 
-    A level is on if two families have room and at least 95 of 100 seeds are certified. Whether a
-    level is on is a part of the product's identity, on which its episodes depend. So after a level
-    has failed, the remaining levels are certified again.
+    A level is on if at least two families are possible and at least 95 of 100 seeds are certified.
+    Episodes depend on the product's digest, which contains the levels that are on. The remaining
+    levels are therefore certified again after a level has failed.
 
     Args:
         product: product with thresholds.
-        worker_count: number of processes; with 1, this process does the work.
-        show_progress: wraps the iterator over all results.
-        certify: certifies one seed. It has to be picklable.
+        worker_count: number of processes; with 1, no other process is started.
+        show_progress: function that wraps the iterator over all results to display the progress.
+        certify: function that certifies one seed. It must be picklable.
     """
     levels = find_playable_levels(product)
     while True:
         candidate = replace(product, levels=levels)
         names = [name for name, level in levels.items() if level.is_on]
         results = _certify_all_levels(candidate, names, worker_count, show_progress, certify)
-        failed = {name: results[name] for name in names if not _is_passed(results[name])}
+        failed = {name: results[name] for name in names if not _has_passed(results[name])}
         levels = {
             name: replace(level, certified=sum(each.is_certified for each in results.get(name, ())))
             for name, level in levels.items()
@@ -112,7 +112,7 @@ def with_certified_levels(
 
 
 def find_playable_levels(product: Product) -> dict[str, ProductLevel]:
-    """Return the levels before certification: on if at least two families can be planned.
+    """Return the levels before certification. A level is on if two families can be planned.
 
     Args:
         product: product with thresholds.
@@ -148,7 +148,7 @@ def _certify_all_levels(
     show_progress: ShowProgress | None,
     certify: CertifySeed,
 ) -> Mapping[str, list[SeedResult]]:
-    """Return the results of each level; a level's seeds end as soon as it has failed."""
+    """Return the results of each level. The seeds of a level stop as soon as it has failed."""
     results: dict[str, list[SeedResult]] = {name: [] for name in level_names}
 
     def iter_results() -> Iterator[SeedResult]:
@@ -157,7 +157,7 @@ def _certify_all_levels(
                 for result in iter_level(name):
                     results[name].append(result)
                     yield result
-                    if _is_failed(results[name]):
+                    if _has_failed(results[name]):
                         break
 
     count = len(level_names) * len(CERTIFIED_SEEDS)
@@ -175,7 +175,7 @@ class _IterLevel(Protocol):
 def _open_seed_iterator(
     product: Product, worker_count: int, certify: CertifySeed
 ) -> Iterator[_IterLevel]:
-    """Provide a function that certifies the seeds of a level, in processes if there are several."""
+    """Provide a function that certifies the seeds of a level, in a pool if `worker_count` > 1."""
     if worker_count == 1:
         yield lambda level: (certify(product, level, seed) for seed in CERTIFIED_SEEDS)
         return
@@ -195,11 +195,11 @@ def _open_seed_iterator(
         yield iter_level
 
 
-def _is_passed(results: Sequence[SeedResult]) -> bool:
+def _has_passed(results: Sequence[SeedResult]) -> bool:
     return sum(result.is_certified for result in results) >= MIN_CERTIFIED
 
 
-def _is_failed(results: Sequence[SeedResult]) -> bool:
+def _has_failed(results: Sequence[SeedResult]) -> bool:
     failures = sum(not result.is_certified for result in results)
     return failures > len(CERTIFIED_SEEDS) - MIN_CERTIFIED
 

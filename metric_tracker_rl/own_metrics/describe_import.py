@@ -1,4 +1,4 @@
-"""Describes an import in a few lines: days set aside, thresholds, levels and missing room."""
+"""Describes an import in a few lines: excluded days, thresholds, levels, impossible anomalies."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from openenv_kit.own_data.stage_counts import DayStatus, StageCounts
 from openenv_kit.own_data.support import SummaryLine
 
 HARDEST_FACTOR = 1.0
-"""Level factor of hard and expert, on which most anomalies have room."""
+"""Factor of the levels hard and expert. With their thresholds, most anomalies are possible."""
 _FAMILY_TEXTS = {
     RATE_DROP: "falls of",
     RATE_SPIKE: "rises of",
@@ -42,12 +42,12 @@ _STATUS_TEXTS = {
 
 
 class UnusualDay(NamedTuple):
-    """A day that the fit set aside.
+    """A day that the fit excluded because a series was far from its level.
 
     Attributes:
         date: ISO date.
-        series: series that lies farthest from its level, relative to its noise.
-        residual: distance from the level, relative to it.
+        series: series with the largest residual in relation to its noise.
+        residual: residual of this series, relative to its level.
     """
 
     date: str
@@ -58,20 +58,20 @@ class UnusualDay(NamedTuple):
 def summarize_import(
     table: StageCounts, fit: TableFit, product: Product
 ) -> tuple[SummaryLine, ...]:
-    """Return the lines that an import prints about its product."""
+    """Return the lines that the import command prints about its product."""
     lines = [
         SummaryLine("Set aside", describe_days_set_aside(table, fit)),
         SummaryLine("Thresholds", describe_thresholds(product)),
         SummaryLine("Levels", describe_levels(product)),
     ]
-    without_room = describe_missing_room(product)
+    without_room = describe_impossible_families(product)
     if without_room:
-        lines.append(SummaryLine("No room", without_room))
+        lines.append(SummaryLine("Impossible", without_room))
     return tuple(lines)
 
 
 def list_unusual_days(table: StageCounts, fit: TableFit) -> tuple[UnusualDay, ...]:
-    """Return the unusual days, the one that lies farthest from its level first."""
+    """Return the unusual days, starting with the largest residual in relation to the noise."""
     names = list_fitted_series_names(table.stages, table.grain)
     ordinary = np.abs(fit.residuals[fit.masks.is_ordinary])
     scales = np.maximum(np.nan_to_num(np.nanmean(ordinary, axis=0)), np.finfo(float).tiny)
@@ -89,7 +89,7 @@ def list_unusual_days(table: StageCounts, fit: TableFit) -> tuple[UnusualDay, ..
 
 
 def describe_days_set_aside(table: StageCounts, fit: TableFit) -> str:
-    """Return how many days the fit did not use and why, with the most unusual day."""
+    """Return the number of days that the fit excluded by reason, and the most unusual day."""
     parts = []
     holidays = sum(
         status == DayStatus.COUNTED and table.get_date(day) in table.holidays
@@ -112,7 +112,7 @@ def describe_days_set_aside(table: StageCounts, fit: TableFit) -> str:
 
 
 def describe_thresholds(product: Product) -> str:
-    """Return the thresholds of the fitted series, before the factor of a level."""
+    """Return the thresholds of the fitted series, without the factor of a level."""
     return ", ".join(
         f"{series.name} {format_threshold(product, series.name)}" for series in product.series
     )
@@ -134,14 +134,17 @@ def describe_levels(product: Product) -> str:
     return "; ".join(parts)
 
 
-def describe_missing_room(product: Product) -> str:
-    """Return the families that no series has room for on the hardest levels; empty if all have."""
+def describe_impossible_families(product: Product) -> str:
+    """Return the families that are impossible even on the hardest levels; empty if there are none.
+
+    A product has no room for a family if no series can move far enough.
+    """
     rooms = list_series_room(product, HARDEST_FACTOR)
     return "; ".join(_iter_missing_families(rooms))
 
 
 def format_threshold(product: Product, series_name: str) -> str:
-    """Return the threshold of a series: percent, or a fraction for the daytime share."""
+    """Format the threshold of a series: in percent, or as a fraction for the daytime share."""
     threshold = product.thresholds_by_column[series_name]
     if series_name == product.daytime_share_name:
         return f"{threshold:.2f}"
@@ -149,13 +152,13 @@ def format_threshold(product: Product, series_name: str) -> str:
 
 
 def format_signed_percent(fraction: float) -> str:
-    """Return a fraction as percent with its sign, such as `−57 %`."""
+    """Format a fraction as percent with its sign, such as `−57 %`."""
     sign = "−" if fraction < 0.0 else "+"
     return f"{sign}{abs(100.0 * fraction):.0f} %"
 
 
 def format_count(count: int, plural: str) -> str:
-    """Return a number and a noun, which loses its final s if the number is 1."""
+    """Return a number and a noun. If the number is 1, `days` and `holidays` become singular."""
     words = plural.split(" ")
     if count == 1:
         words = [word.removesuffix("s") if word in ("days", "holidays") else word for word in words]

@@ -1,4 +1,8 @@
-"""Compares the last weeks of a table with a product, to say whether the product still fits."""
+"""Compares the last weeks of a table with a product to find out whether the product still fits.
+
+The random variation that is expected of the weeks is measured on twins: synthetic counts drawn from
+the product.
+"""
 
 from __future__ import annotations
 
@@ -27,20 +31,20 @@ from openenv_kit.errors import ConfigurationError
 from openenv_kit.own_data.stage_counts import StageCounts
 
 DRIFT_DAYS = 56
-"""Number of last days that are compared."""
+"""Number of days at the end of the table that are compared."""
 MIN_USABLE_DAYS = 28
-"""Smallest number of these days that have to be complete and no holidays."""
+"""Smallest number of these days that must have complete counts and not be holidays."""
 TWIN_WINDOWS = 200
 BAND_SHARE = 0.99
-"""Central share of twin windows within which a median is no shift."""
+"""Central share of the medians of twin windows. A median within this range is not a shift."""
 SHIFT_THRESHOLD_SHARE = 0.5
-"""Share of the threshold by which a median has to differ to be a shift."""
+"""Share of the threshold that a median must exceed to be a shift."""
 MIN_NOISE_RATIO, MAX_NOISE_RATIO = 0.6, 1.5
 MAD_TO_STANDARD_DEVIATION = 1.4826
 
 
 class DriftKind(StrEnum):
-    """How a series differs from its product."""
+    """Way in which a series differs from its product."""
 
     SHIFTED = "shifted"
     NOISIER = "noisier"
@@ -49,15 +53,15 @@ class DriftKind(StrEnum):
 
 @dataclass(frozen=True)
 class SeriesDrift:
-    """How the last weeks of a series compare with the product.
+    """Comparison of the last weeks of a series with the product.
 
     Attributes:
         name: name of the series.
-        median_deviation: median deviation from the product's last level and weekday factors:
-            relative, but absolute for the daytime share.
-        allowed_deviation: largest deviation that is no shift.
-        noise_ratio: robust standard deviation over that of the twins; 1 if both are 0.
-        kinds: how the series differs; empty if it fits.
+        median_deviation: median deviation from the product's last level and weekday factors;
+            absolute for the daytime share, otherwise relative.
+        allowed_deviation: largest deviation that is not a shift.
+        noise_ratio: robust standard deviation divided by that of the twins; 1 if both are 0.
+        kinds: ways in which the series differs; empty if it fits.
     """
 
     name: str
@@ -68,12 +72,12 @@ class SeriesDrift:
 
     @property
     def fits(self) -> bool:
-        """Whether the product still describes the series."""
+        """Whether the series still agrees with the product."""
         return not self.kinds
 
 
 class TwinBand(NamedTuple):
-    """Central range of the medians of twin windows."""
+    """Central range of the medians in twin windows."""
 
     low: float
     high: float
@@ -99,8 +103,8 @@ def compute_drift(table: StageCounts, product: Product) -> tuple[SeriesDrift, ..
     is_used = find_usable_days(table)[first_day:]
     if is_used.sum() < MIN_USABLE_DAYS:
         raise ConfigurationError(
-            f"Of the last {DRIFT_DAYS} days, {int(is_used.sum())} are complete and no holidays; "
-            f"needed: {MIN_USABLE_DAYS}."
+            f"Of the last {DRIFT_DAYS} days, {int(is_used.sum())} are complete and not holidays; "
+            f"at least {MIN_USABLE_DAYS} are required."
         )
     first_weekday = table.get_date(first_day).weekday()
     values = compute_series_values(table.counts[first_day:], table.grain, DAYTIME)
@@ -131,7 +135,7 @@ def compute_drift(table: StageCounts, product: Product) -> tuple[SeriesDrift, ..
 
 
 def describe_drift(drift: SeriesDrift, product: Product) -> str:
-    """Return the comparison of a series in one line."""
+    """Describe the comparison of a series in one line."""
     is_share = drift.name == product.daytime_share_name
     if is_share:
         median = f"{drift.median_deviation:+.3f}".replace("-", "−")
@@ -144,9 +148,9 @@ def describe_drift(drift: SeriesDrift, product: Product) -> str:
 
 
 def _draw_twin_values(product: Product, window: int, days: int, first_weekday: int) -> FloatArray:
-    """Return series of a twin window at the end of the history, shape (days, series)."""
+    """Draw a twin window after the end of the history; return its series, shape (days, series)."""
     stream = BitStream("product drift", window)
-    # After the last day of the history, levels stay at the product's last level.
+    # After the last day of the history, the level is constant.
     twin = generate_twin_days_at(stream, product, days, first_weekday, first_day=product.days)
     return _compute_twin_series(twin)
 
@@ -161,7 +165,7 @@ def _compute_twin_series(twin: TwinDays) -> FloatArray:
 def _compute_statistics(
     values: FloatArray, product: Product, first_weekday: int, is_used: BoolArray
 ) -> _WindowStatistics:
-    """Return median deviation from the last level, and robust standard deviation, by series."""
+    """Compute median and robust standard deviation of the deviations from the last level."""
     expected = np.stack(
         [
             compute_expected_values(series, len(values), first_weekday, first_day=product.days)

@@ -1,4 +1,4 @@
-"""The funnel's products of users' own tables, as the kit calls them."""
+"""Implements the kit's interface to products for the funnel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes a product from a user's table: fit, thresholds, room and certified levels."""
+"""Makes a product from a user's table: fits it, computes thresholds and certifies its levels."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from metric_tracker_rl.own_metrics.certify_levels import (
     CertifySeed,
+    add_certified_levels,
     certify_seed,
-    with_certified_levels,
 )
 from metric_tracker_rl.products.fit import TableFit, fit_product, fit_table
 from metric_tracker_rl.products.product import Product
@@ -17,11 +17,11 @@ from openenv_kit.own_data.support import ShowProgress
 
 @dataclass(frozen=True)
 class ImportedProduct:
-    """A product and the fit that it was made from.
+    """A product and the fit from which it was made.
 
     Attributes:
-        product: the product, with its levels.
-        fit: fitted levels, residuals, and the days set aside.
+        product: the product, with certified levels.
+        fit: fitted levels, residuals and masks of the used days.
     """
 
     product: Product
@@ -45,13 +45,14 @@ def import_stage_counts(
     Args:
         table: cleaned counts.
         name: name of the product.
-        worker_count: number of processes that certify.
-        show_progress: wraps the iterator over certified seeds.
-        certify: certifies one seed.
+        worker_count: number of processes for the certification.
+        show_progress: function that wraps the iterator over certified seeds.
+        certify: function that certifies one seed.
 
     Raises:
-        ProductRefused: the name is not a slug, or too few days are ordinary.
+        ProductRefused: the name has other characters than a to z, 0 to 9 and _, or the table has
+            too few ordinary days.
     """
     fitted = fit_product(table, name)
-    product = with_certified_levels(fitted, worker_count, show_progress, certify)
+    product = add_certified_levels(fitted, worker_count, show_progress, certify)
     return ImportedProduct(product, fit_table(table))

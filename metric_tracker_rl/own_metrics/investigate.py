@@ -1,4 +1,4 @@
-"""Plays a window of a user's table, and compares a player's report with the reporting policy."""
+"""Makes an episode from a window of a user's table, and compares reports with the policy's rows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TASK_ID = "own_table"
 
 @dataclass(frozen=True, eq=False)
 class TableInvestigation(Investigation):
-    """An episode of a window of a user's table.
+    """An episode that is made from a window of a user's table.
 
     Attributes:
         episode: the episode.
@@ -71,25 +71,25 @@ class TableInvestigation(Investigation):
         )
 
 
-def investigate_table(
+def create_table_investigation(
     table: CleanedTable, product: Product, request: InvestigationRequest
 ) -> TableInvestigation:
-    """Make an episode of a window of a table.
+    """Make an episode from a window of a table.
 
     Args:
-        table: cleaned table, whose calendar entries and holidays explain deviations.
-        product: product with the table's stages, which provides the thresholds.
-        request: window and tools.
+        table: cleaned table. Its calendar entries and holidays explain deviations.
+        product: product with the thresholds. It must have the stages of the table.
+        request: the window and the set of tools.
 
     Raises:
-        ConfigurationError: the table has other stages, or the window is not complete.
+        ConfigurationError: the table has other stages, or the window is incomplete.
     """
     window = build_window(table.stage_counts, product, request.start, request.weeks, table.calendar)
     episode = create_table_window_episode(product, window)
     rules = DEFAULT_PLAY_RULES
     if request.profile is not None:
         rules = replace(rules, profile=request.profile)
-    # The number of expected rows would help a player, so it is hidden as in tasks of a split.
+    # Hide the number of expected rows, as in tasks of a split, because it would help the player.
     return TableInvestigation(episode, EpisodeView(episode, rules, is_split_task=True))
 
 

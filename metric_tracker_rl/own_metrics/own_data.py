@@ -1,7 +1,7 @@
-"""What the funnel does with a user's table, as the kit's commands call it.
+"""Implements the kit's interface to users' tables for the funnel.
 
-Playing a product needs none of the modules that import and investigate tables, so they are imported
-on first use.
+The modules that import and investigate tables are imported on first use, because episodes of a
+product do not need them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class MetricTrackerOwnData(FunnelProducts, OwnDataSupport):
-    """Makes tasks of the funnel from a user's table."""
+    """Imports, compares and investigates users' tables for the funnel."""
 
     def import_table(self, table: CleanedTable, request: ImportRequest) -> ImportResult:
         from metric_tracker_rl.own_metrics.describe_import import summarize_import
@@ -59,6 +59,6 @@ class MetricTrackerOwnData(FunnelProducts, OwnDataSupport):
     def start_investigation(
         self, table: CleanedTable, product_file: Path, request: InvestigationRequest
     ) -> TableInvestigation:
-        from metric_tracker_rl.own_metrics.investigate import investigate_table
+        from metric_tracker_rl.own_metrics.investigate import create_table_investigation
 
-        return investigate_table(table, read_product(product_file), request)
+        return create_table_investigation(table, read_product(product_file), request)

@@ -1,4 +1,4 @@
-"""The HTML report of an import: one file without external requests."""
+"""Builds the HTML report of an import: a single file that loads nothing from the network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jinja2 import PackageLoader, StrictUndefined
 from metric_tracker_rl.engine.definitions.report_row import ReportRow
 from metric_tracker_rl.own_metrics.describe_import import (
     UnusualDay,
-    describe_missing_room,
+    describe_impossible_families,
     format_signed_percent,
     format_threshold,
     list_unusual_days,
@@ -21,9 +21,9 @@ from metric_tracker_rl.own_metrics.describe_import import (
 )
 from metric_tracker_rl.own_metrics.import_table import ImportedProduct
 from metric_tracker_rl.own_metrics.series_charts import build_series_charts, format_value
-from metric_tracker_rl.own_metrics.table_windows import iter_past_windows, list_past_rows
+from metric_tracker_rl.own_metrics.table_windows import iter_past_episodes, list_past_rows
 from metric_tracker_rl.products.product import Product
-from metric_tracker_rl.products.twin_check import TwinComparison, check_twin_tables
+from metric_tracker_rl.products.twin_check import TwinComparison, compare_with_twin_tables
 from openenv_kit.own_data.cleaned_table import CleanedTable
 from openenv_kit.own_data.support import ImportRequest
 
@@ -33,7 +33,7 @@ MAX_PAST_ROWS = 400
 
 
 def _format_subject(subject: str) -> str:
-    """Return what a statistic is about; a weekday is given as a number, 0 for Monday."""
+    """Return the subject of a statistic; the number of a weekday is replaced by its name."""
     return calendar.day_name[int(subject)] if subject.isdecimal() else subject
 
 
@@ -51,7 +51,7 @@ _TEMPLATES.filters["subject"] = _format_subject
 
 @dataclass(frozen=True)
 class ThresholdLine:
-    """A series and its threshold as text."""
+    """Name of a series and its formatted threshold."""
 
     series: str
     threshold: str
@@ -59,13 +59,13 @@ class ThresholdLine:
 
 @dataclass(frozen=True)
 class PastReport:
-    """What the thresholds would have reported in the past.
+    """The rows that the reporting policy would have reported in the past.
 
     Attributes:
         window_count: number of complete windows of four weeks.
         silent_window_count: number of windows without a row.
         row_count: number of rows.
-        rows: the latest rows by date; empty if daily values are left out.
+        rows: the most recent rows, sorted by date; empty if daily values are excluded.
     """
 
     window_count: int
@@ -77,12 +77,12 @@ class PastReport:
 def build_report_html(
     table: CleanedTable, imported: ImportedProduct, request: ImportRequest
 ) -> str:
-    """Return the report of an import, at most 500 kB.
+    """Build the report of an import, which has at most 500 kB.
 
     Args:
         table: the cleaned table.
         imported: the product and its fit.
-        request: names of the files, and whether daily values may be shown.
+        request: names of the files, and whether daily values are included.
     """
     counts, fit, product = table.stage_counts, imported.fit, imported.product
     has_daily_values = request.has_daily_values
@@ -101,10 +101,10 @@ def build_report_html(
         summary=_summarize(table, imported, has_daily_values=has_daily_values),
         charts=build_series_charts(counts, fit, product) if has_daily_values else (),
         unusual_days=unusual_days,
-        comparisons=_sort_comparisons(check_twin_tables(counts, product)),
+        comparisons=_sort_comparisons(compare_with_twin_tables(counts, product)),
         thresholds=_list_thresholds(product),
         past=_build_past_report(table, product, has_daily_values=has_daily_values),
-        missing_room=describe_missing_room(product),
+        missing_room=describe_impossible_families(product),
         commands=_list_next_commands(product, request),
     )
 
@@ -119,7 +119,7 @@ def _summarize(
 
 
 def _sort_comparisons(comparisons: Sequence[TwinComparison]) -> list[TwinComparison]:
-    """Return comparisons outside their tolerance first."""
+    """Sort comparisons so that those outside their tolerance come first."""
     return sorted(comparisons, key=lambda comparison: comparison.is_within_tolerance)
 
 
@@ -130,7 +130,7 @@ def _list_thresholds(product: Product) -> list[ThresholdLine]:
 def _build_past_report(
     table: CleanedTable, product: Product, *, has_daily_values: bool
 ) -> PastReport:
-    episodes = list(iter_past_windows(table.stage_counts, product, table.calendar))
+    episodes = list(iter_past_episodes(table.stage_counts, product, table.calendar))
     rows = list_past_rows(episodes)
     return PastReport(
         window_count=len(episodes),
@@ -141,7 +141,7 @@ def _build_past_report(
 
 
 def _list_next_commands(product: Product, request: ImportRequest) -> list[str]:
-    """Return commands that use the product, ready to be copied into a shell."""
+    """Return shell commands that use the product."""
     table, product_file = quote(request.table_file_name), quote(request.product_file_name)
     is_on = [name for name, level in product.levels.items() if level.is_on]
     commands = [f"metric-tracker investigate {table} --product {product_file} --policy reference"]

@@ -1,4 +1,4 @@
-"""Draws the daily series of a table as SVG, with the days that the fit set aside."""
+"""Draws the daily series of a table as SVG, and marks the days that the fit excluded."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _CHART = TemplateEnvironment(autoescape=True).from_string(
 
 
 class MarkedDay(NamedTuple):
-    """A day that the fit set aside: its index, CSS class and description."""
+    """Index, CSS class and description of a day that the fit excluded."""
 
     day: int
     css_class: str
@@ -43,7 +43,7 @@ class MarkedDay(NamedTuple):
 
 @dataclass(frozen=True)
 class ChartMark:
-    """A day that the fit set aside.
+    """Mark of a day that the fit excluded.
 
     Attributes:
         x: horizontal position.
@@ -97,7 +97,7 @@ def build_series_charts(
 
 
 def format_value(value: float) -> str:
-    """Return a daily value as text: whole numbers from 100 on, otherwise three decimals."""
+    """Format a daily value: without decimals from 100 on, otherwise with up to three decimals."""
     return f"{value:,.0f}" if abs(value) >= 100.0 else f"{value:.3f}".rstrip("0").rstrip(".")
 
 
@@ -145,7 +145,7 @@ def _iter_marked_days(table: StageCounts, fit: TableFit) -> Iterator[MarkedDay]:
 
 
 def _scale_to_heights(values: FloatArray, low: float, high: float) -> FloatArray:
-    """Return vertical positions, which grow downwards; values outside the range are cut."""
+    """Return vertical positions, measured downwards; values outside the range are clipped."""
     span = (high - low) or 1.0
     heights = HEIGHT - MARGIN - (np.clip(values, low, high) - low) / span * (HEIGHT - 2 * MARGIN)
     rounded: FloatArray = heights.round(DECIMALS)

@@ -1,4 +1,4 @@
-"""Windows of a user's table: which are complete, and what the reporting policy finds in them."""
+"""Selects complete windows of a user's table and makes episodes from past windows."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from openenv_kit.own_data.stage_counts import DayStatus, StageCounts
 
 DEFAULT_WEEKS = 4
 USER_ENTRY = "event"
-"""Kind of the entries in the user's own calendar."""
+"""Kind of calendar entries that come from the user's own calendar."""
 
 
 def require_same_funnel(table: StageCounts, product: Product) -> None:
-    """Raise an error if a table has other stages or another grain than a product.
+    """Check that a table has the same stages and the same grain as a product.
 
     Raises:
         ConfigurationError: the stages or the grain differ.
@@ -55,15 +55,15 @@ def build_window(
 
     Args:
         table: cleaned counts.
-        product: product with the table's stages.
-        start: first day; None for the last days of the table.
-        weeks: 4 or 8.
+        product: product with the same stages as the table.
+        start: first day; None to use the last days of the table.
+        weeks: number of weeks, 4 or 8.
         calendar: entries of the user's own calendar.
 
     Raises:
         InvalidValueError: the number of weeks is not allowed.
-        ConfigurationError: the table has other stages, is too short, a day is missing, or the
-            calendar names an unknown series.
+        ConfigurationError: the table has other stages or is too short, a day is missing, or the
+            calendar contains an unknown series.
     """
     require_same_funnel(table, product)
     if weeks not in LEVEL_BY_WEEKS:
@@ -74,12 +74,12 @@ def build_window(
     return _build_window_at(table, product, first_day, days, calendar)
 
 
-def iter_past_windows(
+def iter_past_episodes(
     table: StageCounts, product: Product, calendar: Sequence[UserCalendarEntry] = ()
 ) -> Iterator[FunnelEpisode]:
-    """Generate episodes of the complete windows of four weeks, from the last one back.
+    """Generate an episode for each complete window of four weeks, starting with the most recent.
 
-    The windows do not overlap; those with missing days are skipped.
+    The windows do not overlap. Windows with missing days are skipped.
     """
     days = count_window_days(DEFAULT_WEEKS)
     for first_day in range(table.days - days, -1, -days):
@@ -94,21 +94,22 @@ def list_past_rows(episodes: Sequence[FunnelEpisode]) -> tuple[ReportRow, ...]:
     return tuple(sorted(rows, key=lambda row: row.key))
 
 
-def list_complete_starts(table: StageCounts, weeks: int) -> list[int]:
-    """Return the index of the first day of each complete window, overlapping ones included."""
+def list_complete_window_starts(table: StageCounts, weeks: int) -> list[int]:
+    """Return the index of the first day of each complete window. The windows may overlap."""
     days = count_window_days(weeks)
     return [first for first in range(table.days - days + 1) if _is_complete(table, first, days)]
 
 
 def _require_complete_window(table: StageCounts, first_day: int, days: int) -> None:
-    """Raise an error if a window is outside the table or has a missing day.
+    """Check that a window is inside the table and has no missing day.
 
     Raises:
-        ConfigurationError: the message names the nearest complete window.
+        ConfigurationError: the window is not complete. The message contains the nearest complete
+            window.
     """
     if table.days < days:
         raise ConfigurationError(
-            f"The table has {table.days} days, and the window needs {days}; pass a longer table."
+            f"The table has {table.days} days, but the window needs {days}; pass a longer table."
         )
     if first_day >= 0 and first_day + days <= table.days and _is_complete(table, first_day, days):
         return
@@ -125,7 +126,7 @@ def _require_complete_window(table: StageCounts, first_day: int, days: int) -> N
             if table.day_status[day] == DayStatus.MISSING
         )
         problem = f"The window has no data for {table.get_date(missing)}."
-    complete = list_complete_starts(table, days // DAYS_PER_WEEK)
+    complete = list_complete_window_starts(table, days // DAYS_PER_WEEK)
     if not complete:
         raise ConfigurationError(f"{problem} No window of {days} days is complete.")
     nearest = min(complete, key=lambda first: abs(first - first_day))
@@ -162,7 +163,7 @@ def _list_calendar_entries(
 ) -> tuple[CalendarEntry, ...]:
     """Return the user's entries and the public holidays of a window, sorted by day.
 
-    A holiday, and an entry that names no series, explains all series of its day.
+    A holiday explains all series on its day, and so does an entry without names of series.
     """
     for entry in calendar:
         for name in entry.explains:

@@ -1,4 +1,4 @@
-"""Charts of an episode: daily counts, step rates and rates of the whole funnel."""
+"""Builds the charts of an episode: daily counts, step rates and rates of the whole funnel."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from metric_tracker_rl.engine.definitions.funnel import Funnel
 from metric_tracker_rl.page.known_values import KnownValues
 from metric_tracker_rl.page.verdicts import RowVerdict
-from metric_tracker_rl.page.words import label_rates, name_of_entity
+from metric_tracker_rl.page.words import format_entity_name, label_rates
 from openenv_kit.page.components.elements import humanize
 from openenv_kit.page.components.grid import GLYPHS, CellVerdict, verdict_class
 from openenv_kit.page.components.line_chart import (
@@ -26,7 +26,7 @@ COMPOSITES_TITLE = "Rates of the whole funnel"
 
 @dataclass(frozen=True)
 class DailySeriesName:
-    """A series that is drawn by day.
+    """Name and column of a daily series that has a chart.
 
     Attributes:
         column: column of the daily series.
@@ -44,7 +44,7 @@ class DailySeriesName:
         return "percent" if self.is_rate else "events per day"
 
     def format_value(self, value: float) -> str:
-        """Return a value as text, with few decimals."""
+        """Format a value: rates in percent with one decimal, counts without decimals."""
         return f"{value:,.1f} %" if self.is_rate else f"{value:,.0f}"
 
 
@@ -70,7 +70,7 @@ def episode_charts_html(
     verdicts: Sequence[RowVerdict] = (),
     selected_day: int | None = None,
 ) -> str:
-    """Return all charts of an episode in two columns.
+    """Return all charts of an episode, arranged in two columns.
 
     Args:
         known_values: values that may be shown.
@@ -104,7 +104,7 @@ def episode_charts_html(
 def build_chart(
     known_values: KnownValues, series: DailySeriesName, verdicts: Sequence[RowVerdict] = ()
 ) -> LineChart:
-    """Return the chart of one series, with its normal range and a mark on each day outside it."""
+    """Return the chart of a series, with its normal range and a mark for each value outside it."""
     days = range(len(known_values.dates))
     usual = [known_values.find_baseline(day, series.column) for day in days]
     ranges: list[ValueRange | None] = []
@@ -137,7 +137,7 @@ def build_chart(
 def build_example_chart(
     known_values: KnownValues, series: DailySeriesName, day: int, tag: str, tag_class: str
 ) -> str:
-    """Return one chart of the finished example on the first screen, with a tag."""
+    """Return one chart of the example on the first screen, with a tag such as "cause"."""
     chart = replace(build_chart(known_values, series), tag=tag, tag_class=tag_class)
     return chart_group_html("", [chart], known_values.dates, day, has_table=False)
 
@@ -145,10 +145,10 @@ def build_example_chart(
 def build_flags(
     known_values: KnownValues, verdicts: Sequence[RowVerdict] = ()
 ) -> Mapping[int, str]:
-    """Return the days that have a flag on the axis, each with its description.
+    """Return the description of the flag on the date axis, by the index of the day.
 
-    These are days with planned events, with impossible counts, or with a verdict on a series that
-    has no chart.
+    Days have a flag if they have planned events, impossible counts, or a verdict about a series
+    without a chart.
     """
     texts: dict[int, list[str]] = {day: [*titles] for day, titles in known_values.calendar.items()}
     for day in range(len(known_values.dates)):
@@ -156,13 +156,13 @@ def build_flags(
             texts.setdefault(day, []).append("impossible counts")
     for verdict in verdicts:
         if verdict.column >= known_values.funnel.columns.rates.stop:
-            name = name_of_entity(verdict.row.as_dict())
+            name = format_entity_name(verdict.row.as_dict())
             texts.setdefault(verdict.day, []).append(f"{name}: {verdict.outcome}")
     return {day: "; ".join(some) for day, some in texts.items()}
 
 
 def _verdict_marks(series: DailySeriesName, verdicts: Sequence[RowVerdict]) -> dict[int, ChartMark]:
-    """Return the marks of a report's verdicts. Verdicts on expected rows win over others."""
+    """Return the mark of each day with a verdict. Verdicts about expected rows take precedence."""
     unexpected = (CellVerdict.CONSEQUENCE, CellVerdict.EXTRA)
     marks = {}
     for verdict in sorted(verdicts, key=lambda each: each.kind not in unexpected):

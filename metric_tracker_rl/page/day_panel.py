@@ -1,4 +1,4 @@
-"""The selected day: what stands out, its hours and the shape of its funnel."""
+"""Builds the panels of the selected day: outstanding values, hours and counts by stage."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_DIFFERENCES = 5
 
 
 class Selection(NamedTuple):
-    """Selected day, and the column of the series in whose chart it was selected."""
+    """A selected day and the column of the chart in which it was selected."""
 
     column: int
     day: int
@@ -36,8 +36,8 @@ class OutstandingValue(NamedTuple):
     Attributes:
         column: column of the series.
         label: name of the series.
-        text: value and difference from the usual value.
-        sign: ▲ above the normal range, ▼ below it, or another mark.
+        text: value and its difference from the usual value.
+        sign: ▲ above the normal range, ▼ below it, ! for impossible counts.
     """
 
     column: int
@@ -137,13 +137,15 @@ def outstanding_values_html(
     if lines or calendar:
         return f'<ul class="mt-outstanding">{lines}{calendar}</ul>'
     if any(known == day for known, _ in known_values.values):
-        return '<p class="mt-hint">Everything read of this day is inside its normal range.</p>'
-    return '<p class="mt-hint">Nothing of this day has been read yet.</p>'
+        return '<p class="mt-hint">All values read for this day are in their normal range.</p>'
+    return '<p class="mt-hint">No values of this day have been read yet.</p>'
 
 
 def hours_html(known_values: KnownValues, selection: Selection) -> str:
-    """Return the hours of the selected day, of the stage whose chart is selected."""
+    """Return a bar chart of the selected stage by hour on the selected day."""
     funnel = known_values.funnel
+    if funnel.hours_per_day == 1:
+        return ""
     day, stages = selection.day, funnel.event_count_names
     stage = selection.column if selection.column < len(stages) else 0
     date = format_short_date(known_values.dates[day])
@@ -177,12 +179,12 @@ def hours_html(known_values: KnownValues, selection: Selection) -> str:
 
 
 def funnel_shape_html(known_values: KnownValues, day: int) -> str:
-    """Return the day's counts by stage against their usual values."""
+    """Return a chart of the day's counts by stage, compared with their usual values."""
     bars = []
     for series in list_counts(known_values.funnel):
         value = known_values.values.get((day, series.column))
         usual = known_values.find_baseline(day, series.column)
         text = "–" if value is None else series.format_value(value)
         bars.append(ComparedBar(series.label, value, usual, text))
-    title = f"Funnel on {format_short_date(known_values.dates[day])} against usual"
+    title = f"Funnel on {format_short_date(known_values.dates[day])} compared with usual"
     return compared_bars_html(title, bars, "The counts of this day have not been read.")

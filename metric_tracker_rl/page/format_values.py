@@ -49,7 +49,8 @@ def format_field_with_unit(field_name: str, value: Any, other_fields: Mapping[st
         str(other_fields.get("entity_type") or other_fields.get("metric_type")), ""
     )
     if not unit and "metric_name" in other_fields:
-        unit = EVENTS if other_fields["metric_name"] in ORDERING_APP.event_count_names else PERCENT
+        # Names of a product's series do not say what they measure, so its values have no unit.
+        unit = UNIT_BY_COLUMN.get(str(other_fields["metric_name"]), "")
     if field_name in DIFFERENCES and unit == PERCENT:
         return text + POINTS
     return text + unit if field_name in (*VALUES, *DIFFERENCES) else text

@@ -12,21 +12,18 @@ from datetime import date as Date
 from datetime import timedelta
 from typing import Any
 
-from metric_tracker_rl.engine.configuration.episode_config import FUNNELS
 from metric_tracker_rl.engine.definitions.display import RATE_DECIMALS
-from metric_tracker_rl.engine.definitions.entity_types import (
-    CONVERSION_RATE,
-    EVENT_COUNT,
-    FUNNEL_STEP,
-    HOURLY_MIX,
-    PUBLIC_THRESHOLD_NAMES,
-)
 from metric_tracker_rl.engine.definitions.funnel import HOURS_PER_DAY, Funnel
 from metric_tracker_rl.engine.definitions.names import WEEKDAYS, BaselineKind, Disclosure
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
 from metric_tracker_rl.engine.reporting_policy.baselines import (
     DAYS_PER_WEEK,
     list_weekday_names_of_first_week,
+)
+from metric_tracker_rl.page.shown_funnel import (
+    list_break_drops,
+    list_thresholds_by_column,
+    read_funnel,
 )
 
 DayAndColumn = tuple[int, int]
@@ -44,8 +41,6 @@ class KnownValues:
         dates: ISO dates, in order.
         thresholds: reporting threshold of each column up to the daytime share. With raw disclosure
             it is None until the episode ends, so that the page does not show what is flagged.
-        funnel_break_drop: relative drop of a step rate from which it is a funnel break; None if the
-            thresholds are hidden.
         values: values from tool results, and values computed from known counts, by day and column.
         latest: days and columns of the values in the last reply.
         hours: hourly counts of all stages, by day and hour.
@@ -55,14 +50,12 @@ class KnownValues:
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        self.funnel: Funnel = FUNNELS[config["funnel"]]
+        self.funnel: Funnel = read_funnel(config)
         first = Date.fromisoformat(config["start_date"])
         self.dates = [(first + timedelta(days=day)).isoformat() for day in range(config["days"])]
         is_raw = config.get("disclosure") == Disclosure.RAW
-        self.thresholds = None if is_raw else _list_thresholds_by_column(config, self.funnel)
-        self.funnel_break_drop: float | None = (
-            None if is_raw else config["thresholds"][PUBLIC_THRESHOLD_NAMES[FUNNEL_STEP]]
-        )
+        self.thresholds = None if is_raw else list_thresholds_by_column(config, self.funnel)
+        self._break_drops = () if is_raw else list_break_drops(config, self.funnel)
         self.values: dict[DayAndColumn, float] = {}
         self.latest: set[DayAndColumn] = set()
         self.unread: frozenset[DayAndColumn] = frozenset()
@@ -126,10 +119,14 @@ class KnownValues:
         ]
         return sum(known) if known else None
 
-    @property
-    def daytime_share_column(self) -> int:
-        """Column of the daytime share, followed by the columns of impossible counts."""
-        return self.funnel.columns.daytime_share
+    def find_break_drop(self, column: int) -> float | None:
+        """Return the relative drop from which a column is a funnel break.
+
+        None if the column is no step rate, or if the thresholds are hidden.
+        """
+        if column not in self.funnel.columns.step_rate_columns or not self._break_drops:
+            return None
+        return self._break_drops[column - self.funnel.columns.step_rates.start]
 
     def find_day_index(self, iso_date: object) -> int | None:
         """Return the day index of a date, or None if the episode does not contain the date."""
@@ -212,15 +209,14 @@ class KnownValues:
                 self._store_value_unless_none(
                     day, self.funnel.columns.excess_column_of_pair(pair), 0.0
                 )
-        self._store_value_unless_none(
-            day,
-            self.daytime_share_column,
-            _find_first_number_in_fields(result_fields, "daytime_share"),
-        )
-        if (
-            baseline := _find_first_number_in_fields(result_fields, "baseline_daytime_share")
-        ) is not None:
-            self._store_baseline(day, self.daytime_share_column, baseline)
+        if self.funnel.columns.has_daytime_share:
+            share = self.funnel.columns.daytime_share
+            self._store_value_unless_none(
+                day, share, _find_first_number_in_fields(result_fields, "daytime_share")
+            )
+            usual = _find_first_number_in_fields(result_fields, "baseline_daytime_share")
+            if usual is not None:
+                self._store_baseline(day, share, usual)
         self._add_counts_and_rates(day, result_fields)
 
     def _add_counts_and_rates(self, day: int, result_fields: Mapping[str, Any]) -> None:
@@ -231,9 +227,7 @@ class KnownValues:
             self.hours[day, hour] = [int(count or 0) for count in counts]
             self.latest.update((day, stage) for stage in range(len(counts)))
         elif hour is None:
-            for column, name in enumerate(
-                (*self.funnel.count_and_rate_names, self.funnel.daytime_share_name)
-            ):
+            for column, name in enumerate(self.funnel.daily_series_names):
                 self._store_value_unless_none(
                     day, column, _find_first_number_in_fields(result_fields, name)
                 )
@@ -336,11 +330,3 @@ def _find_first_number_in_fields(fields: Mapping[str, Any], *field_names: str) -
     return next(
         (float(n) for n in numbers if isinstance(n, int | float) and not isinstance(n, bool)), None
     )
-
-
-def _list_thresholds_by_column(config: Mapping[str, Any], funnel: Funnel) -> list[float]:
-    """Return the reporting threshold of each column up to the daytime share."""
-    thresholds = config["thresholds"]
-    counts, rates = len(funnel.event_count_names), len(funnel.conversion_rate_names)
-    kinds = [EVENT_COUNT] * counts + [CONVERSION_RATE] * rates + [HOURLY_MIX]
-    return [thresholds[PUBLIC_THRESHOLD_NAMES[kind]] for kind in kinds]

@@ -27,7 +27,7 @@ from metric_tracker_rl.page.day_panel import parse_selection
 from metric_tracker_rl.page.format_values import format_field_with_unit
 from metric_tracker_rl.page.known_values import KnownValues
 from metric_tracker_rl.page.visible_state import collect_known_values_from_replies
-from metric_tracker_rl.page.words import name_of_entity
+from metric_tracker_rl.page.words import format_entity_name
 from openenv_kit.page.components.elements import format_short_date, humanize
 from openenv_kit.page.components.row_editor import EditorColumn, EditorRow
 from openenv_kit.page.environment_view import ReportEditor, dropdown_choices
@@ -92,7 +92,7 @@ class FunnelReport(ReportEditor):
         if not (row.get("date") or row.get("entity_name")):
             return "New row"
         date = format_short_date(str(row.get("date") or "no date"))
-        return f"{date} · {name_of_entity(row) or 'no entity'}"
+        return f"{date} · {format_entity_name(row) or 'no entity'}"
 
     def format_suggested_row(self, row: EditorRow) -> str:
         name = humanize(str(row["entity_name"]))
@@ -200,7 +200,7 @@ def find_reported_entity(known_values: KnownValues, day: int, column: int) -> En
     columns = known_values.funnel.columns
     entities = [entity for entity, place in columns.column_by_entity.items() if place == column]
     deviation = known_values.compute_deviation(day, column)
-    limit = known_values.funnel_break_drop
+    limit = known_values.find_break_drop(column)
     is_break = deviation is not None and limit is not None and deviation <= -limit
     for entity in entities:
         if (entity.entity_type == FUNNEL_STEP) == is_break:

@@ -1,4 +1,4 @@
-"""What became of each expected and each reported row of a recorded rollout, with its step."""
+"""Determines the outcome of each expected or reported row of a rollout, and the related step."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from metric_tracker_rl.page.visible_state import (
     list_submitted_rows_of_graded_report,
     rebuild_episode_from_reset_arguments,
 )
-from metric_tracker_rl.page.words import name_of_entity
+from metric_tracker_rl.page.words import format_entity_name
 from openenv_kit.page.components.elements import format_short_date
 from openenv_kit.page.components.grid import CellVerdict
 from openenv_kit.page.row_outcomes import RowOutcome
 
 
 def list_row_outcomes(steps: PlaybackSteps, reset: Mapping[str, Any]) -> list[RowOutcome]:
-    """Return the outcome of each row of a rollout, which may have ended without a report.
+    """Return the outcome of each expected or reported row of a rollout.
+
+    The rollout may have ended without a report.
 
     Args:
         steps: the reset and all steps.
@@ -42,8 +44,8 @@ def _build_outcome(
     read_step = first_steps.get((verdict.day, verdict.column))
     sentence = verdict.sentence
     if is_missing:
-        sentence = "Its value was in the reply." if verdict.is_read else ""
-    date, name = format_short_date(verdict.row.date), name_of_entity(verdict.row.as_dict())
+        sentence = "The reply contained its value." if verdict.is_read else ""
+    date, name = format_short_date(verdict.row.date), format_entity_name(verdict.row.as_dict())
     return RowOutcome(
         title=f"{date}, {name}",
         outcome=verdict.outcome,

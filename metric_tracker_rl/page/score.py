@@ -1,4 +1,4 @@
-"""Rendering of a report's score as a waterfall chart with explanations."""
+"""Draws the score of a report as a waterfall chart with explanations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The suggested next step in words: a call with its reason, or changes to the report."""
+"""Formats the suggested next step: a call with its reason, or changes to the report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from metric_tracker_rl.page.words import (
     OTHER_REASON,
     REASON_BY_TOOL,
     explain_rule_of_row,
-    name_of_entity,
+    format_entity_name,
 )
 from openenv_kit.page.components.elements import format_short_date, humanize
 from openenv_kit.page.environment_view import NextStepHint
@@ -26,8 +26,8 @@ NO_SUGGESTION = NextStepHint(
 )
 
 
-def hint_of_call(call: ToolCall) -> NextStepHint:
-    """Return the hint that suggests a call, with its reason."""
+def build_call_hint(call: ToolCall) -> NextStepHint:
+    """Return a hint that suggests a tool call and gives a reason for it."""
     return NextStepHint(
         REASON_BY_TOOL.get(call.name, OTHER_REASON),
         f"Run {format_tool_call_for_display(call.name, call.arguments)}",
@@ -36,35 +36,36 @@ def hint_of_call(call: ToolCall) -> NextStepHint:
     )
 
 
-def hint_of_submitted_ids(call: ToolCall) -> NextStepHint:
-    """Return the hint that suggests the report of the lean profile, which consists of ids."""
+def build_submitted_ids_hint(call: ToolCall) -> NextStepHint:
+    """Return a hint that suggests the ids to submit in the lean profile."""
     ids = ", ".join(str(each) for each in call.arguments.get("ids", ())) or "none"
     return NextStepHint(
-        f"Everything needed was read. Causes among the scanned series: {ids}.",
+        f"All required data has been read. Causes among the scanned series: {ids}.",
         "Submit these ids",
         "ask",
         json.dumps([SUBMIT_TOOL, call.arguments]),
     )
 
 
-def hint_of_report(
+def build_report_hint(
     rows: Sequence[Mapping[str, Any]], suggested_rows: Sequence[Mapping[str, Any]], funnel: Funnel
 ) -> NextStepHint:
-    """Return the hint that suggests a report, as the difference to the visitor's rows.
+    """Return a hint that suggests changes to the visitor's report, or its submission.
 
     Args:
         rows: rows of the visitor's report.
         suggested_rows: rows of the suggested report.
-        funnel: the funnel, whose names the rules refer to.
+        funnel: funnel of the episode.
     """
     difference = compare_reports(rows, suggested_rows, KEY_FIELDS)
     if difference.is_empty:
         count = f"{len(rows)} row{'' if len(rows) == 1 else 's'}"
-        text = "Your report has exactly the rows that the reporting policy asks for."
+        text = "Your report has exactly the rows that the reporting policy requires."
         return NextStepHint(text, f"Submit {count}", "submit", "")
     return NextStepHint(
-        "Everything needed was read. The reporting policy asks for these changes to your report:",
-        "Apply to the report",
+        "All required data has been read. The reporting policy requires these changes to your "
+        "report:",
+        "Apply changes",
         "apply_report",
         "",
         details_html=difference_html(difference, funnel),
@@ -72,7 +73,7 @@ def hint_of_report(
 
 
 def difference_html(difference: ReportDifference, funnel: Funnel) -> str:
-    """Return the changes as a list, with the rule behind each row."""
+    """Return the changes as a list, with the rule that requires each row."""
     lines = [
         _change_html("+", "add", row, explain_rule_of_row(row, funnel)) for row in difference.added
     ]
@@ -86,14 +87,16 @@ def difference_html(difference: ReportDifference, funnel: Funnel) -> str:
         for change in difference.changed
     ]
     lines += [
-        _change_html("−", "remove", row, "No rule asks for it: it is a consequence or inside.")
+        _change_html(
+            "−", "remove", row, "No rule requires it: a consequence, or inside its normal range."
+        )
         for row in difference.removed
     ]
     return f'<ul class="mt-changes">{"".join(lines)}</ul>'
 
 
 def _change_html(sign: str, verb: str, row: Mapping[str, Any], rule: str) -> str:
-    date, name = format_short_date(str(row.get("date", ""))), name_of_entity(row)
+    date, name = format_short_date(str(row.get("date", ""))), format_entity_name(row)
     kind = humanize(str(row.get("anomaly_type", "")))
     return (
         f'<li><i aria-hidden="true">{sign}</i><span>{escape(verb)} <b>{escape(date)}, '

@@ -16,7 +16,7 @@ from metric_tracker_rl.engine.episode.episode import FunnelEpisode
 from metric_tracker_rl.engine.grading.grader import is_within_value_tolerance
 from metric_tracker_rl.engine.report.parse_report import parse_report
 from metric_tracker_rl.page.known_values import DayAndColumn
-from metric_tracker_rl.page.words import name_of_entity
+from metric_tracker_rl.page.words import format_entity_name
 from openenv_kit.errors import ReportError
 from openenv_kit.page.components.elements import humanize
 from openenv_kit.page.components.grid import CellVerdict
@@ -126,7 +126,7 @@ def _judge_submitted_row(
 
 
 def _judge_unexpected_row(row: ReportRow, episode: FunnelEpisode) -> RowVerdict:
-    """Return the verdict on a row that the reporting policy does not ask for.
+    """Return the verdict on a row that the reporting policy does not require.
 
     The row is a consequence if its series is flagged and the day has a root. Otherwise it is an
     extra row.
@@ -148,7 +148,7 @@ def _judge_unexpected_row(row: ReportRow, episode: FunnelEpisode) -> RowVerdict:
         return _create_verdict(
             CellVerdict.EXTRA, row, "The reporting policy asks for no row on this day.", episode
         )
-    root = name_of_entity(find_most_likely_root(row, roots, episode).as_dict())
+    root = format_entity_name(find_most_likely_root(row, roots, episode).as_dict())
     return _create_verdict(
         CellVerdict.CONSEQUENCE, row, f"Consequence of {root}: only the root is reported.", episode
     )

@@ -1,4 +1,4 @@
-"""Debugger view of the funnel: charts, selected day, suggestions, report and score."""
+"""The funnel's view in the debugger: charts, selected day, suggestions, report and score."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 from metric_tracker_rl.analysis_tools.lean import SUBMIT_TOOL
 from metric_tracker_rl.engine.configuration.episode_config import SCENARIO_FAMILIES
 from metric_tracker_rl.engine.definitions.entity_types import FUNNEL_STEP
-from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
 from metric_tracker_rl.engine.definitions.levels import ANOMALY_COUNT_BY_DENSITY, LEVELS
 from metric_tracker_rl.engine.definitions.names import DISCLOSURES, PROFILES
 from metric_tracker_rl.engine.definitions.report_row import ReportRow
@@ -35,11 +34,12 @@ from metric_tracker_rl.page.known_values import KnownValues
 from metric_tracker_rl.page.report import FunnelReport
 from metric_tracker_rl.page.row_outcomes import list_row_outcomes
 from metric_tracker_rl.page.score import score_waterfall_html
+from metric_tracker_rl.page.shown_funnel import read_funnel
 from metric_tracker_rl.page.suggestion import (
     NO_SUGGESTION,
-    hint_of_call,
-    hint_of_report,
-    hint_of_submitted_ids,
+    build_call_hint,
+    build_report_hint,
+    build_submitted_ids_hint,
 )
 from metric_tracker_rl.page.verdicts import RowVerdict
 from metric_tracker_rl.page.visible_state import (
@@ -77,11 +77,11 @@ EXAMPLE_RESET: Mapping[str, Any] = {
     "scenario_family": "funnel_break",
     "seed": 34,
 }
-"""Episode of the first screen. No button starts it, because the buttons start named tasks."""
+"""Example episode of the first screen. No button starts it; the buttons start named tasks."""
 PACKAGED_PRODUCT_FILE = Path(__file__).with_name("flights.toml")
-"""The example's product in an installed package."""
+"""Product file of the example in an installed package."""
 CHECKOUT_PRODUCT_FILE = Path(__file__).parents[2] / "examples" / "flights" / "flights.toml"
-"""The same file in a checkout."""
+"""Product file of the example in a checkout of the repository."""
 MIN_STEPS_FOR_OPENING_CALLS = 10
 DAILY_LIMIT = 1000
 DAY_CALLS = {
@@ -277,8 +277,9 @@ class FunnelView(EnvironmentView):
             return NO_SUGGESTION
         call = self.environment.tools.tool_call_of_action(action)
         if call.name == SUBMIT_SOLUTION:
-            return hint_of_report(visitor.report_rows, call.arguments["rows"], ORDERING_APP)
-        return hint_of_submitted_ids(call) if call.name == SUBMIT_TOOL else hint_of_call(call)
+            funnel = read_funnel(visitor.playback_steps[0].observation["config"])
+            return build_report_hint(visitor.report_rows, call.arguments["rows"], funnel)
+        return build_submitted_ids_hint(call) if call.name == SUBMIT_TOOL else build_call_hint(call)
 
     def suggested_report(self, visitor: Visitor) -> Sequence[EditorRow] | None:
         action = self.suggest_action(visitor) or {}
@@ -330,7 +331,8 @@ def _verdict_item_html(verdict: RowVerdict) -> str:
     return (
         f'<li class="{verdict_class(kind)}"><b>{GLYPHS[kind]} {escape(verdict.outcome)}</b>'
         f"<span>{escape(format_short_date(row.date))}, "
-        f"{escape(words.name_of_entity(row.as_dict()))}. {escape(verdict.sentence)}{call}</span>"
+        f"{escape(words.format_entity_name(row.as_dict()))}. "
+        f"{escape(verdict.sentence)}{call}</span>"
         "</li>"
     )
 

@@ -1,4 +1,4 @@
-"""What the page may show of an episode: values from replies and, after the end, the verdicts."""
+"""Selects the values and verdicts that the page may show before and after an episode's end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from metric_tracker_rl.engine.configuration.play_rules import FULL_FEEDBACK
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series_by_id
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
-from metric_tracker_rl.own_metrics.investigate import TableInvestigation
 from metric_tracker_rl.page.known_values import KnownValues
 from metric_tracker_rl.page.verdicts import (
     RowVerdict,
@@ -26,7 +25,7 @@ class VisibleState(NamedTuple):
 
     Attributes:
         known_values: values that may be shown.
-        verdicts: verdicts about the report. The tuple is empty until the episode ends.
+        verdicts: verdicts about the report; empty until the episode ends.
         is_complete: whether the page may show all values and verdicts.
     """
 
@@ -58,8 +57,12 @@ def rebuild_episode_from_reset_arguments(reset: Mapping[str, Any]) -> EpisodeVie
     Call this function only after the episode has ended, because the labels are the answers.
     """
     table = reset.get(TABLE.name)
-    if isinstance(table, TableInvestigation):
-        return table.view
+    if table is not None:
+        # Few visitors investigate a table, so its modules are not imported with the page.
+        from metric_tracker_rl.own_metrics.investigate import TableInvestigation
+
+        if isinstance(table, TableInvestigation):
+            return table.view
     session = EpisodeSession()
     session.reset(**reset)
     return session.running_view

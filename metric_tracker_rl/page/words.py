@@ -1,4 +1,4 @@
-"""The funnel's words in the debugger: first screen, groups of tools, reasons and rules."""
+"""Texts of the funnel in the debugger: first screen, groups of tools, reasons and rules."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ HEADLINE = "Can an AI agent find what broke in this app’s numbers?"
 SENTENCES = (
     "Each episode is four weeks of data from a simulated ordering app in which something went "
     "wrong: customers were lost at a step, events went missing, traffic fell.",
-    "The player, a language model or you, looks at the data with analysis tools, one call per "
-    "step, and hands in a report: which number broke, and on which day.",
-    "The report is scored from 0 to 1: causes earn points, their mere consequences cost points, "
-    "and models are trained and ranked on that score.",
+    "The player, a language model or you, analyzes the data with tools, one call per step, and "
+    "submits a report: which number broke, and on which day.",
+    "The report is scored from 0 to 1: causes raise the score, their consequences lower it. "
+    "Models are trained and ranked on this score.",
 )
 
 TOOL_GROUPS: Mapping[str, Sequence[str]] = {
@@ -69,18 +69,19 @@ TOOL_GROUPS: Mapping[str, Sequence[str]] = {
 """Names of the tools by group, in the order in which a player needs them."""
 
 REASON_BY_TOOL: Mapping[str, str] = {
-    "task_overview": "The rules first: thresholds decide what counts as outside the normal range.",
-    "overview": "The rules first: they state which rate to report for a slow leak.",
-    "get_metric_median": "A number is high or low only against its usual value.",
-    "list_suspicious_dates": "The ranking of dates shows which days are worth a look.",
-    "get_hourly_traffic_mix_shift_rows": "On some day the hours moved: read by how much.",
+    "task_overview": "Start with the rules: the thresholds define the normal ranges.",
+    "overview": "Start with the rules: they state which rate to report for a slow leak.",
+    "get_metric_median": "The usual values show whether a number is high or low.",
+    "list_suspicious_dates": "The ranking of dates shows which days to read first.",
+    "get_hourly_traffic_mix_shift_rows": "This shows days on which traffic moved between hours.",
     "list_calendar": "A planned event explains some changes; those are not reported.",
     "calendar": "A planned event explains some changes; those are not reported.",
-    "check_impossible_counts": "A later stage counted more events than the one before it. Such a "
-    "day has rows of this kind only.",
-    "rows_for_date": "This day is outside its normal range: read which stage moved first.",
+    "check_impossible_counts": "A later stage counted more events than the one before it. On such "
+    "a day, only impossible counts are reported.",
+    "rows_for_date": "This day is outside its normal range. Its counts show which stage moved "
+    "first.",
     "scan": "The scan lists everything outside its normal range, causes and consequences alike.",
-    "show_raw_data": "All daily counts at once show where a line leaves its usual level.",
+    "show_raw_data": "The daily counts show on which days a series leaves its usual level.",
     "hourly_rows_for_date": "The hours of a day show shifted traffic and impossible counts.",
     "day": "The counts of this day show which stage moved first.",
     "hours": "The hours of a day show shifted traffic and impossible counts.",
@@ -90,7 +91,7 @@ OTHER_REASON = "The reporting policy needs this before the report is complete."
 
 
 def explain_rule_of_row(row: Mapping[str, Any], funnel: Funnel) -> str:
-    """Return the rule of the reporting policy that asks for a row, in one sentence."""
+    """Return the rule of the reporting policy that requires a row, in one sentence."""
     kind, name = str(row.get("entity_type")), str(row.get("entity_name"))
     if kind == DATA_QUALITY:
         return "Rule 1: a later stage counted more events than the stage before it."
@@ -110,7 +111,7 @@ def explain_rule_of_row(row: Mapping[str, Any], funnel: Funnel) -> str:
     return "Rule 4: this step moved, while the stage above it stayed inside its normal range."
 
 
-def name_of_entity(row: Mapping[str, Any]) -> str:
+def format_entity_name(row: Mapping[str, Any]) -> str:
     """Return a readable name of a row's entity, such as "menu open → product added to cart"."""
     name = str(row.get("entity_name", ""))
     if name in _RATE_LABELS:

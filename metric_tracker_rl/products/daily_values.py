@@ -1,4 +1,4 @@
-"""Daily series of counts: the values that a product is fitted to and thresholds are about."""
+"""Computes the daily series that a product is fitted to: first count, step rates, daytime share."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ BoolArray = npt.NDArray[np.bool_]
 
 
 def compute_series_values(counts: IntArray, grain: Grain, daytime: HourRange) -> FloatArray:
-    """Return first count, step rates and, for hourly counts, the daytime share of each day.
+    """Return the daily values of the series that a product is fitted to.
+
+    These are the first stage's count, the step rates and, for hourly counts, the daytime share.
 
     Args:
-        counts: shape (days, hours, stages).
-        grain: whether the counts have hours.
+        counts: counts, shape (days, hours, stages).
+        grain: time span of a count.
         daytime: hours that count as daytime.
 
     Returns:
-        Shape (days, series). A ratio with a denominator of 0 is NaN.
+        Values, shape (days, series). A ratio with a denominator of 0 is NaN.
     """
     totals = counts.sum(axis=1)
     columns = [totals[:, 0].astype(np.float64), *compute_step_rates(totals).T]
@@ -36,7 +38,7 @@ def compute_series_values(counts: IntArray, grain: Grain, daytime: HourRange) ->
 
 
 def compute_step_rates(totals: IntArray) -> FloatArray:
-    """Return the step rates of daily totals, shape (…, stages - 1); NaN if nothing precedes."""
+    """Return the step rates of daily totals, shape (…, stages - 1); NaN if the denominator is 0."""
     return _divide(totals[..., 1:], totals[..., :-1])
 
 

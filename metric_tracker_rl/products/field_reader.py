@@ -1,4 +1,4 @@
-"""Reads the fields of a product's mapping one by one and refuses wrong values by name."""
+"""Reads the fields of a product's mapping; errors contain the path of the invalid field."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ALLOWED_NAME = "1 to 40 of the characters a to z, 0 to 9 and _"
 
 
 class ProductRefused(ConfigurationError):
-    """A product file or mapping that cannot be used."""
+    """Raised if a product file or a product mapping is invalid."""
 
 
 class FieldReader:
@@ -42,66 +42,70 @@ class FieldReader:
         """Return the path of a field within the product."""
         return f"{self._path}.{key}" if self._path else key
 
-    def has(self, key: str) -> bool:
+    def has_key(self, key: str) -> bool:
         """Return whether the mapping has this key."""
         return key in self._content
 
-    def read(self, key: str) -> Any:
-        """Return the value of a key; refuse the mapping if it is missing."""
+    def read_value(self, key: str) -> Any:
+        """Return the value of a key, without a check of its type.
+
+        Raises:
+            ProductRefused: the key is missing.
+        """
         if key not in self._content:
             raise ProductRefused(f"{self.get_path(key)} is missing.")
         return self._content[key]
 
     def read_boolean(self, key: str) -> bool:
-        """Return a boolean."""
-        value = self.read(key)
+        """Return the boolean value of a key."""
+        value = self.read_value(key)
         if not isinstance(value, bool):
             raise build_refusal(self.get_path(key), value, "true or false")
         return value
 
     def read_integer(self, key: str, low: int, high: int) -> int:
-        """Return an integer from `low` to `high`, both included."""
-        return require_integer(self.get_path(key), self.read(key), low, high)
+        """Return the value of a key, an integer from `low` to `high` (inclusive)."""
+        return require_integer(self.get_path(key), self.read_value(key), low, high)
 
     def read_number(self, key: str, low: float, high: float) -> float:
-        """Return a number from `low` to `high`, both included."""
-        return require_number(self.get_path(key), self.read(key), low, high)
+        """Return the value of a key, a number from `low` to `high` (inclusive)."""
+        return require_number(self.get_path(key), self.read_value(key), low, high)
 
     def read_numbers(self, key: str, length: int, low: float, high: float) -> tuple[float, ...]:
-        """Return a list of `length` numbers from `low` to `high`."""
-        return require_numbers(self.get_path(key), self.read(key), length, low, high)
+        """Return the value of a key, a list of `length` numbers from `low` to `high`."""
+        return require_numbers(self.get_path(key), self.read_value(key), length, low, high)
 
     def read_text(self, key: str, max_characters: int) -> str:
-        """Return a line of text."""
-        value = self.read(key)
+        """Return the value of a key, a single line of printable text."""
+        value = self.read_value(key)
         if not (isinstance(value, str) and len(value) <= max_characters and is_plain_line(value)):
             allowed = f"one line of at most {max_characters} printable characters"
             raise build_refusal(self.get_path(key), value, allowed)
         return value
 
     def read_choice(self, key: str, allowed: Collection[str]) -> str:
-        """Return one of the allowed names."""
-        return require_choice(self.get_path(key), self.read(key), allowed)
+        """Return the value of a key, one of the allowed names."""
+        return require_choice(self.get_path(key), self.read_value(key), allowed)
 
     def read_list(self, key: str, min_length: int, max_length: int) -> list[Any]:
-        """Return a list with `min_length` to `max_length` items of any kind."""
-        return require_list(self.get_path(key), self.read(key), min_length, max_length)
+        """Return the value of a key, a list with `min_length` to `max_length` items of any type."""
+        return require_list(self.get_path(key), self.read_value(key), min_length, max_length)
 
 
 def build_refusal(path: str, value: object, allowed: str) -> ProductRefused:
-    """Return the error for a wrong value: where it is, what it is and what is allowed."""
+    """Return an error with the path of an invalid value, the value and the allowed values."""
     return ProductRefused(f"{path} is {truncated_repr(value)}; allowed: {allowed}.")
 
 
 def require_integer(path: str, value: object, low: int, high: int) -> int:
-    """Return the value if it is an integer from `low` to `high`. Booleans are refused."""
+    """Return the value if it is an integer from `low` to `high`. Booleans are rejected."""
     if type(value) is int and low <= value <= high:
         return value
     raise build_refusal(path, value, f"an integer from {low} to {high}")
 
 
 def require_number(path: str, value: object, low: float, high: float) -> float:
-    """Return the value as a float if it is a number from `low` to `high`; NaN is in no range."""
+    """Return the value as a float if it is a number from `low` to `high`. NaN is rejected."""
     # A boolean is an instance of int, so it has to be excluded.
     if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
         return float(value)

@@ -1,7 +1,7 @@
 """Fits a product to a user's table of stage counts.
 
-The fit runs once, on the user's machine, so it may use all of NumPy. What it finds is rounded to
-six significant digits, and playing a product uses exactly rounded arithmetic only.
+The fit runs once, on the user's machine, so it may use all of NumPy. The results are rounded to six
+significant digits, and episodes of a product use only exactly rounded arithmetic.
 """
 
 from __future__ import annotations
@@ -40,24 +40,24 @@ from metric_tracker_rl.products.product import (
     list_composite_rate_names,
     list_fitted_series_names,
 )
-from metric_tracker_rl.products.thresholds import with_computed_thresholds
+from metric_tracker_rl.products.thresholds import add_computed_thresholds
 from openenv_kit.own_data.stage_counts import DayStatus, Grain, StageCounts
 
 DAYTIME = HourRange(8, 20)
 """Hours that count as daytime."""
 MIN_ORDINARY_DAYS = 56
-"""Smallest number of ordinary days that noise is fitted to."""
+"""Smallest number of ordinary days from which the noise can be fitted."""
 _NOT_COUNTED = (DayStatus.MISSING, DayStatus.OUTAGE, DayStatus.IMPOSSIBLE)
 
 
 @dataclass(frozen=True)
 class DayMasks:
-    """Which days of a table the fit uses, each of shape (days,).
+    """Masks of the days of a table that the fit uses, each of shape (days,).
 
     Attributes:
-        is_usable: complete days that are no holidays; levels are fitted to them.
-        is_unusual: usable days that lie far from their level.
-        is_ordinary: usable days that are not unusual; noise is fitted to them.
+        is_usable: days with complete counts that are not holidays. Levels are fitted to them.
+        is_unusual: usable days with a value far from the fitted level.
+        is_ordinary: usable days that are not unusual. The noise is fitted to them.
     """
 
     is_usable: BoolArray
@@ -67,12 +67,12 @@ class DayMasks:
 
 @dataclass(frozen=True)
 class TableFit:
-    """Levels and residuals of a table's series.
+    """Fitted levels and residuals of a table's series.
 
     Attributes:
         levels: fitted levels of each series.
         residuals: relative residuals, shape (days, series); NaN where a value is undefined.
-        masks: which days were used.
+        masks: masks of the days that were used.
     """
 
     levels: tuple[FittedLevel, ...]
@@ -88,21 +88,22 @@ def fit_product(table: StageCounts, name: str) -> Product:
         name: name of the product.
 
     Raises:
-        ProductRefused: the name is not a slug, or too few days are ordinary.
+        ProductRefused: the name has other characters than a to z, 0 to 9 and _, or the table has
+            too few ordinary days.
     """
     fit = fit_table(table)
     ordinary_residuals = np.where(fit.masks.is_ordinary[:, np.newaxis], fit.residuals, np.nan)
     points = [fit_residual_points(column) for column in ordinary_residuals.T]
     dependence = fit_dependence(ordinary_residuals, points)
     content = _build_mapping(table, name, fit, points, dependence)
-    return with_computed_thresholds(parse_product(content))
+    return add_computed_thresholds(parse_product(content))
 
 
 def fit_table(table: StageCounts) -> TableFit:
     """Fit levels and weekday factors of every series, and find the unusual days.
 
     Raises:
-        ProductRefused: too few days are ordinary.
+        ProductRefused: the table has too few ordinary days.
     """
     values = compute_series_values(table.counts, table.grain, DAYTIME)
     weekdays = list_weekdays(table.start, table.days)
@@ -119,13 +120,14 @@ def fit_table(table: StageCounts) -> TableFit:
     ordinary_days = int(is_ordinary.sum())
     if ordinary_days < MIN_ORDINARY_DAYS:
         raise ProductRefused(
-            f"The table has {ordinary_days} ordinary days; needed: {MIN_ORDINARY_DAYS}."
+            f"The table has {ordinary_days} ordinary days; at least {MIN_ORDINARY_DAYS} are "
+            "required."
         )
     return TableFit(levels, residuals, DayMasks(is_usable, is_unusual, is_ordinary))
 
 
 def find_usable_days(table: StageCounts) -> BoolArray:
-    """Return which days are complete and no holidays, shape (days,)."""
+    """Return a mask of the days that have complete counts and are not holidays, shape (days,)."""
     return np.array(
         [
             status == DayStatus.COUNTED and table.get_date(day) not in table.holidays

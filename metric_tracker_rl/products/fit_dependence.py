@@ -1,4 +1,8 @@
-"""Fits how the daily residuals of a product depend on the day before and on each other."""
+"""Fits the autocorrelation and the cross-correlation of the daily residuals of a product.
+
+The residuals of a product are functions of standard normals, its latents. This module finds the
+correlations of the latents with which the residuals have the correlations of the table.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +19,10 @@ MAX_FITTED_LAG1 = 0.95
 MAX_CORRELATION = 0.98
 BISECTION_STEPS = 40
 HERMITE_TERMS = 24
-"""Number of terms by which the correlation of residuals follows from that of the latents."""
+"""Number of terms of the series that converts correlations of latents to those of residuals."""
 MIN_EIGENVALUE = 1e-4
 MIN_PAIRS = 10
-"""Smallest number of pairs of days that a correlation is computed from."""
+"""Smallest number of pairs of values from which a correlation is computed."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,8 @@ class Dependence:
 
     Attributes:
         lag1: autocorrelation of each series from one day to the next, shape (series,).
-        noise_factor: lower triangle L of the innovations' correlations, shape (series, series).
+        noise_factor: Cholesky factor L of the correlation matrix of the innovations, shape (series,
+            series).
     """
 
     lag1: FloatArray
@@ -35,13 +40,13 @@ class Dependence:
 
 
 def fit_dependence(residuals: FloatArray, points: list[FloatArray]) -> Dependence:
-    """Find latent correlations whose residuals have the correlations of the table.
+    """Find the correlations of latents that reproduce the correlations of the given residuals.
 
-    Matching the correlations of ranks would not be enough, because the residuals are skewed.
+    Matching rank correlations would not be enough, because the residuals are skewed.
 
     Args:
         residuals: residuals of the ordinary days, shape (days, series); NaN elsewhere.
-        points: 13 residuals at the scores from −3 to 3, of each series.
+        points: 13 residuals of each series, at the scores from −3 to 3.
     """
     series_count = residuals.shape[1]
     coefficients = [_compute_hermite_coefficients(each) for each in points]
@@ -65,7 +70,7 @@ def fit_dependence(residuals: FloatArray, points: list[FloatArray]) -> Dependenc
                 coefficients[column],
                 MAX_CORRELATION,
             )
-            # The latents' correlation, from which that of their innovations follows.
+            # Convert the correlation of the latents to that of their innovations.
             product_of_lags = lag1[row] * lag1[column]
             spread = math.sqrt((1.0 - lag1[row] ** 2) * (1.0 - lag1[column] ** 2))
             innovation = correlation * (1.0 - product_of_lags) / spread
@@ -76,9 +81,9 @@ def fit_dependence(residuals: FloatArray, points: list[FloatArray]) -> Dependenc
 
 
 def compute_lag1_correlation(values: FloatArray) -> float:
-    """Return the correlation of a day with the next one, over pairs of known values.
+    """Return the correlation of values on consecutive days, over pairs of known values.
 
-    Mean and variance are those of all known values. Without enough pairs, it is 0.
+    Mean and variance are those of all known values. The result is 0 if there are too few pairs.
     """
     known = np.isfinite(values)
     is_pair = known[:-1] & known[1:]
@@ -94,7 +99,7 @@ def compute_lag1_correlation(values: FloatArray) -> float:
 def compute_correlation(first: FloatArray, second: FloatArray) -> float:
     """Return the correlation of two series over the days on which both are known.
 
-    Without enough such days, or if a series is constant, it is 0.
+    The result is 0 if there are too few such days, or if a series is constant.
     """
     is_pair = np.isfinite(first) & np.isfinite(second)
     if is_pair.sum() < MIN_PAIRS:
@@ -108,8 +113,8 @@ def compute_correlation(first: FloatArray, second: FloatArray) -> float:
 def _compute_hermite_coefficients(points: FloatArray) -> FloatArray:
     """Return the coefficients of normalized Hermite polynomials, scaled to a sum of squares of 1.
 
-    With coefficients a and b, latents of correlation ρ give residuals of correlation Σ a b ρⁿ. The
-    coefficients of a constant are 0.
+    If two series have the coefficients a and b and the correlation of their latents is ρ, then the
+    correlation of their residuals is Σ aₙ bₙ ρⁿ. The coefficients of a constant are 0.
     """
     scores, weights = get_score_grid(), get_grid_weights()
     residuals = compute_residuals(scores, tuple(points.tolist()))
@@ -130,7 +135,14 @@ def _compute_hermite_coefficients(points: FloatArray) -> FloatArray:
 def _find_latent_correlation(
     target: float, first: FloatArray, second: FloatArray, largest: float
 ) -> float:
-    """Return the latent correlation in [−largest, largest] that gives a correlation."""
+    """Return the correlation of latents that gives residuals the correlation `target`.
+
+    Args:
+        target: correlation of the residuals.
+        first: Hermite coefficients of the first series.
+        second: Hermite coefficients of the second series.
+        largest: bound of the result, which is in [−largest, largest].
+    """
     if not (first.any() and second.any()):
         return 0.0
     powers = np.arange(1, HERMITE_TERMS + 1)

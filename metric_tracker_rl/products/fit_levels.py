@@ -18,16 +18,16 @@ from metric_tracker_rl.products.product import (
 from metric_tracker_rl.products.twin import compute_levels, compute_residuals
 
 FIT_PASSES = 4
-"""Number of times that levels and weekday factors are estimated in turn."""
+"""Number of passes, each of which estimates the levels and then the weekday factors."""
 MIN_DAYS_OF_BLOCK = 10
-"""Smallest number of days whose median is a block's level."""
+"""Smallest number of used days of a block from which its level is estimated."""
 UNUSUAL_SCALES = 4.0
-"""Number of scales beyond which a day is unusual."""
+"""A day is unusual if its residual exceeds the scale of its series by this factor."""
 MAX_UNUSUAL_SHARE = 0.05
 """Largest share of the usable days that are set aside as unusual."""
 MIN_SCALE = 1e-9
 EXTREME_DAYS = 3
-"""Number of days whose mean is an outermost residual, so that no single day is stored."""
+"""Number of days that are averaged for an outermost residual, so that no single day is stored."""
 MAD_TO_STANDARD_DEVIATION = 1.4826
 _SCORE_GRID = np.linspace(-8.0, 8.0, 6401)
 _GRID_WEIGHTS = np.exp(-_SCORE_GRID * _SCORE_GRID / 2.0)
@@ -40,8 +40,8 @@ class FittedLevel:
 
     Attributes:
         block_levels: level of each block of 28 days.
-        weekday_factors: seven factors, Monday first, whose mean is 1 over the open weekdays; 0 on
-            weekdays without values.
+        weekday_factors: seven factors, Monday first. Their mean over the open weekdays is 1; they
+            are 0 on weekdays without values.
     """
 
     block_levels: FloatArray
@@ -49,17 +49,17 @@ class FittedLevel:
 
 
 def get_score_grid() -> FloatArray:
-    """Return a grid of standard normal scores that integrals are computed on."""
+    """Return the grid of standard normal scores that is used for numerical integration."""
     return _SCORE_GRID
 
 
 def get_grid_weights() -> FloatArray:
-    """Return the probabilities of the scores of `get_score_grid`, which add up to 1."""
+    """Return the probability of each score of `get_score_grid`; they add up to 1."""
     return _GRID_WEIGHTS
 
 
 def fit_level(values: FloatArray, weekdays: IntArray) -> FittedLevel:
-    """Estimate levels and weekday factors in turn.
+    """Estimate the levels and weekday factors of a series, alternating between the two.
 
     Args:
         values: values of a series by day; NaN on days that are not used.
@@ -85,15 +85,15 @@ def fit_level(values: FloatArray, weekdays: IntArray) -> FittedLevel:
 
 
 def compute_fitted_values(level: FittedLevel, weekdays: IntArray) -> FloatArray:
-    """Return level times weekday factor of each day, shape (days,)."""
+    """Return the product of level and weekday factor for each day, shape (days,)."""
     levels = compute_levels(tuple(level.block_levels.tolist()), len(weekdays), 0)
     return levels * level.weekday_factors[weekdays]
 
 
 def find_unusual_days(residuals: FloatArray) -> BoolArray:
-    """Return which days lie far from their level in some series, shape (days,).
+    """Return a mask of the days on which a series is far from its level, shape (days,).
 
-    At most 5 % of the days are unusual; if more are far, the farthest ones.
+    At most 5 % of the usable days are marked: those that are farthest from their level.
 
     Args:
         residuals: relative residuals, shape (days, series); NaN where a value is undefined.
@@ -115,10 +115,10 @@ def find_unusual_days(residuals: FloatArray) -> BoolArray:
 
 
 def fit_residual_points(residuals: FloatArray) -> FloatArray:
-    """Return the 13 residuals that belong to the scores from −3 to 3, in ascending order.
+    """Return the residuals at the 13 scores from −3 to 3, in ascending order.
 
-    They are shifted and scaled so that twins have the mean and the standard deviation of the given
-    residuals. The outermost points are means of the three most extreme days before that.
+    The outermost residuals are means of the three most extreme days. All residuals are then shifted
+    and scaled so that synthetic counts have the mean and standard deviation of the given residuals.
 
     Args:
         residuals: residuals of the ordinary days; NaN where a value is undefined.
@@ -140,7 +140,7 @@ def fit_residual_points(residuals: FloatArray) -> FloatArray:
 def _fit_block_levels(
     values: FloatArray, factors_by_day: FloatArray, is_used: BoolArray
 ) -> FloatArray:
-    """Return the median of each block; blocks with few days are interpolated."""
+    """Return the level of each block: the median, or for blocks with few days an interpolation."""
     days = len(values)
     block_of_day = np.arange(days) // DAYS_PER_BLOCK
     block_count = count_blocks(days)
@@ -160,7 +160,7 @@ def _fit_block_levels(
 
 
 def _compute_typical_value(values: FloatArray) -> float:
-    """Return the median, or the mean where the median is 0, as for rates of rare events."""
+    """Return the median, or the mean if the median is 0, which happens for rates of rare events."""
     if not len(values):
         return 0.0
     return float(np.median(values)) or float(np.mean(values))

@@ -1,4 +1,4 @@
-"""Parses the mapping of a product file, and refuses wrong values by name."""
+"""Parses the content of a product file; errors contain the path of the invalid value."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ MAX_WEEKDAY_FACTOR = 100.0
 MAX_RESIDUAL = 1_000.0
 MAX_LAG1 = 0.99
 MAX_SUM_ERROR = 1e-3
-"""Largest distance from 1 of the sum of the hour weights and of a noise row's squares."""
+"""Largest deviation from 1 of the sum of the hour weights and of the squares of a noise row."""
 MAX_REASON_CHARACTERS = 200
 MAX_CERTIFIED = 100
 
@@ -77,13 +77,13 @@ PRODUCT_KEYS = (
 
 
 def parse_product(content: Mapping[str, Any]) -> Product:
-    """Return the product of a mapping with the structure of the product file.
+    """Parse a mapping that has the structure of a product file.
 
-    Numbers are rounded to six significant digits, as in the file, so that a product has the same
-    digest however it was sent.
+    Numbers are rounded to six significant digits, as in the file, so that a product in a reset has
+    the same digest as the product in its file.
 
     Raises:
-        ProductRefused: the mapping is too large or has a wrong value.
+        ProductRefused: the mapping is too large or has an invalid value.
     """
     _require_format(content)
     reader = FieldReader(content, "", PRODUCT_KEYS)
@@ -95,7 +95,7 @@ def parse_product(content: Mapping[str, Any]) -> Product:
     impossible_grains = (Grain.HOUR, Grain.DAY) if grain == Grain.HOUR else (Grain.DAY,)
     series = _read_all_series(reader, list_fitted_series_names(stages, grain), count_blocks(days))
     return Product(
-        name=require_slug("name", reader.read("name")),
+        name=require_slug("name", reader.read_value("name")),
         grain=grain,
         stages=stages,
         days=days,
@@ -110,11 +110,11 @@ def parse_product(content: Mapping[str, Any]) -> Product:
     )
 
 
-def require_size(size_bytes: int) -> None:
+def require_product_size(size_bytes: int) -> None:
     """Refuse a product that is larger than `MAX_PRODUCT_BYTES`."""
     if size_bytes > MAX_PRODUCT_BYTES:
         raise ProductRefused(
-            f"The product has more than {MAX_PRODUCT_BYTES // 1000} kB, which is the limit."
+            f"The product is larger than the limit of {MAX_PRODUCT_BYTES // 1000} kB."
         )
 
 
@@ -122,18 +122,19 @@ def serialize_within_size_limit(content: Mapping[str, Any]) -> str:
     """Return a product's mapping as JSON.
 
     Raises:
-        ProductRefused: it has more than `MAX_PRODUCT_BYTES`, or a value that JSON lacks.
+        ProductRefused: the text is larger than `MAX_PRODUCT_BYTES`, or a value is not allowed in
+            JSON.
     """
     try:
         text = json.dumps(content, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):
         raise ProductRefused("The product has a value that JSON cannot contain.") from None
-    require_size(len(text.encode(errors="surrogatepass")))
+    require_product_size(len(text.encode(errors="surrogatepass")))
     return text
 
 
 def _require_format(content: object) -> None:
-    """Refuse other formats before anything else, because their keys are different."""
+    """Refuse other formats first, because errors about their different keys would mislead."""
     if not isinstance(content, Mapping):
         raise build_refusal("The product", content, "a table of keys and values")
     if "format" not in content:
@@ -165,7 +166,9 @@ def _read_stages(reader: FieldReader, grain: Grain) -> tuple[str, ...]:
 
 
 def _read_set_aside(reader: FieldReader, days: int) -> SetAside:
-    fields = FieldReader(reader.read("set_aside"), "set_aside", ("holidays", "unusual", "missing"))
+    fields = FieldReader(
+        reader.read_value("set_aside"), "set_aside", ("holidays", "unusual", "missing")
+    )
     return SetAside(
         holidays=fields.read_integer("holidays", 0, days),
         unusual=fields.read_integer("unusual", 0, days),
@@ -194,7 +197,7 @@ def _read_hour_weights(reader: FieldReader, grain: Grain) -> tuple[float, ...]:
 
 
 def _require_absent(reader: FieldReader, key: str) -> None:
-    if reader.has(key):
+    if reader.has_key(key):
         raise ProductRefused(f"{key} is not allowed, because grain is 'day'.")
 
 
@@ -222,7 +225,7 @@ def _parse_series(
 ) -> ProductSeries:
     keys = ("name", "levels", "weekday", "residual", "lag1", "threshold")
     fields = FieldReader(table, path, keys)
-    name = require_choice(f"{path}.name", fields.read("name"), (names[place],))
+    name = require_choice(f"{path}.name", fields.read_value("name"), (names[place],))
     is_count = place == 0
     is_share = ":" in name
     residual = _round_all(fields.read_numbers("residual", len(RESIDUAL_SCORES), -1.0, MAX_RESIDUAL))
@@ -245,7 +248,7 @@ def _parse_series(
 
 
 def _read_noise_factor(reader: FieldReader, size: int) -> tuple[tuple[float, ...], ...]:
-    fields = FieldReader(reader.read("noise"), "noise", ("factor",))
+    fields = FieldReader(reader.read_value("noise"), "noise", ("factor",))
     rows = fields.read_list("factor", size, size)
     factor = []
     for place, row in enumerate(rows):
@@ -260,7 +263,7 @@ def _read_noise_factor(reader: FieldReader, size: int) -> tuple[tuple[float, ...
 
 def _read_other_thresholds(reader: FieldReader, stages: tuple[str, ...]) -> dict[str, float]:
     names = (*stages[1:], *list_composite_rate_names(stages))
-    fields = FieldReader(reader.read("thresholds"), "thresholds", names)
+    fields = FieldReader(reader.read_value("thresholds"), "thresholds", names)
     return {
         name: round_to_significant_digits(
             fields.read_number(name, MIN_RELATIVE_THRESHOLD, MAX_THRESHOLD)
@@ -271,10 +274,10 @@ def _read_other_thresholds(reader: FieldReader, stages: tuple[str, ...]) -> dict
 
 def _read_levels(reader: FieldReader) -> dict[str, ProductLevel]:
     """Return the levels; an uncertified product has none."""
-    if not reader.has("level"):
+    if not reader.has_key("level"):
         return {}
-    tables = FieldReader(reader.read("level"), "level", tuple(LEVELS))
-    return {name: _parse_level(tables.read(name), f"level.{name}") for name in LEVELS}
+    tables = FieldReader(reader.read_value("level"), "level", tuple(LEVELS))
+    return {name: _parse_level(tables.read_value(name), f"level.{name}") for name in LEVELS}
 
 
 def _parse_level(table: object, path: str) -> ProductLevel:

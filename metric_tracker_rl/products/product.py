@@ -1,4 +1,4 @@
-"""A product: the aggregates of a user's table that episodes are generated from."""
+"""A product: the aggregates of a user's table from which episodes are generated."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ JsonObject = dict[str, Any]
 PRODUCT_FORMAT = 1
 """Version of the product file."""
 ENVIRONMENT_NAME = "metric_tracker_rl"
-"""Environment that the products of this package belong to."""
+"""Value of the key `environment` in products of this package."""
 DAYS_PER_BLOCK = 28
 """Number of days that share one level of a series."""
 DAYS_PER_WEEK = 7
 RESIDUAL_SCORES = tuple(score / 2 for score in range(-6, 7))
-"""Standard normal scores that the 13 residuals of a series belong to, in ascending order."""
+"""Standard normal scores at which a product stores residuals, in ascending order."""
 SIGNIFICANT_DIGITS = 6
 """Number of significant digits of every number in a product."""
 
@@ -42,12 +42,12 @@ class ProductSeries:
 
     Attributes:
         name: name of the series.
-        levels: level of each block of 28 days: events a day, or a fraction.
-        weekday: seven factors of the level, Monday first; 0 on weekdays without business.
+        levels: level of each block of 28 days, in events per day or as a fraction.
+        weekday: seven factors of the level, Monday first; 0 on closed weekdays.
         residual: 13 relative residuals at `RESIDUAL_SCORES`, in ascending order.
         lag1: autocorrelation of the latent normals from one day to the next.
-        threshold: smallest deviation that the reporting policy flags; relative, but absolute for
-            the daytime share.
+        threshold: smallest deviation that the reporting policy flags; absolute for the daytime
+            share, otherwise relative.
     """
 
     name: str
@@ -67,12 +67,12 @@ class ProductSeries:
 
 @dataclass(frozen=True, kw_only=True)
 class ProductLevel:
-    """What a level offers on a product.
+    """Availability of a difficulty level for a product.
 
     Attributes:
-        is_on: whether episodes of the level can be played.
-        families: scenario families that have room on the level.
-        certified: number of the seeds 0 to 99 that were certified.
+        is_on: whether episodes of the level can be generated.
+        families: scenario families that can be generated on the level.
+        certified: number of certified episodes among the seeds 0 to 99.
         reason: why the level is off; empty if it is on.
     """
 
@@ -91,15 +91,17 @@ class Product:
         grain: whether the table has counts by hour or by day.
         stages: names of the two to eight stages, in funnel order.
         days: number of days of the table.
-        set_aside: number of days that the fit did not use.
-        impossible_counts: whether impossible counts are compared by hour or by day.
+        set_aside: numbers of days that the fit did not use.
+        impossible_counts: whether impossible counts are detected by hour or by day.
         daytime: hours that count as daytime; None for daily tables.
-        hour_weights: 24 shares of a day's first count, which add up to 1; empty for daily tables.
+        hour_weights: share of each of the 24 hours in the first count of a day; the shares add up
+            to 1. Empty for daily tables.
         series: the first count, the step rates and, for hourly tables, the daytime share.
-        noise_factor: lower triangle of the matrix L that correlates the series' daily noise; row i
-            has i + 1 values.
+        noise_factor: lower triangle of the matrix L that correlates the daily noise of the series;
+            row i has i + 1 values.
         other_thresholds: relative thresholds of the other counts and of the composite rates.
-        levels: what each level offers, from the easiest to the hardest; empty before certification.
+        levels: availability of each level, from the easiest to the hardest; empty before
+            certification.
     """
 
     name: str
@@ -116,16 +118,16 @@ class Product:
     levels: dict[str, ProductLevel]
 
     def __repr__(self) -> str:
-        """Return name and digest only, because messages and logs contain it."""
+        """Return the name and the digest only, because the text appears in messages and logs."""
         return f"Product({self.name!r}, digest {self.digest[:12]})"
 
     def __hash__(self) -> int:
-        """Return a hash that equal products share; the fields contain unhashable mappings."""
+        """Return a hash of the digest, because some fields are mappings, which have no hash."""
         return int(self.digest[:15], 16)
 
     @property
     def is_hourly(self) -> bool:
-        """Whether the product has counts by hour, and so a daytime share."""
+        """Whether the product has counts by hour and therefore a daytime share."""
         return self.grain == Grain.HOUR
 
     @cached_property
@@ -155,7 +157,7 @@ class Product:
 
     @cached_property
     def quality_check_names(self) -> tuple[str, ...]:
-        """Names of the pairs that impossible counts are checked for, one for each later stage."""
+        """Names of the checks for impossible counts, one for each stage after the first."""
         return tuple(f"{below}_lte_{above}" for above, below in pairwise(self.stages))
 
     @cached_property
@@ -188,13 +190,13 @@ class Product:
 
     @cached_property
     def closed_weekdays(self) -> tuple[int, ...]:
-        """Weekdays without business, 0 for Monday."""
+        """Weekdays without counts, 0 for Monday."""
         factors = self.count_series.weekday
         return tuple(weekday for weekday in range(DAYS_PER_WEEK) if factors[weekday] == 0.0)
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the product as canonical JSON, without `certified` and `reason`."""
+        """Hexadecimal SHA-256 of the product's canonical JSON, without `certified` and `reason`."""
         content = self.to_mapping()
         for level in content.get("level", {}).values():
             del level["certified"], level["reason"]
@@ -254,7 +256,7 @@ def list_step_rate_names(stages: tuple[str, ...]) -> tuple[str, ...]:
 def list_composite_ends(stage_count: int) -> tuple[int, ...]:
     """Return the index of the last stage of each composite rate, in ascending order.
 
-    Two stages have no composite rate, because their only step rate is the whole funnel.
+    A funnel with two stages has no composite rate, because its step rate covers the whole funnel.
     """
     if stage_count <= 2:
         return ()
@@ -280,7 +282,7 @@ def list_fitted_series_names(stages: tuple[str, ...], grain: Grain) -> tuple[str
 
 
 def list_entity_names(stages: tuple[str, ...], grain: Grain) -> tuple[str, ...]:
-    """Return the names of everything that a report row can be about, with duplicates."""
+    """Return all entity names that report rows can have, including duplicates."""
     share = (build_daytime_share_name(stages),) if grain == Grain.HOUR else ()
     return (
         *stages,
@@ -293,10 +295,10 @@ def list_entity_names(stages: tuple[str, ...], grain: Grain) -> tuple[str, ...]:
 
 
 def count_blocks(days: int) -> int:
-    """Return the number of 28-day blocks of a table, of which the last may be shorter."""
+    """Return the number of 28-day blocks of a table. The last block may be shorter."""
     return -(-days // DAYS_PER_BLOCK)
 
 
 def round_to_significant_digits(value: float) -> float:
-    """Return a number with the precision of a product file; never negative zero."""
+    """Round a number to the precision of a product file. Negative zero becomes zero."""
     return float(f"{value:.{SIGNIFICANT_DIGITS}g}") + 0.0

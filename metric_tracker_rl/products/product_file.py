@@ -1,4 +1,4 @@
-"""Reads and writes product files: TOML with the aggregates of a user's table."""
+"""Reads and writes product files, which contain the aggregates of a user's table as TOML."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from metric_tracker_rl.products.field_reader import ProductRefused
 from metric_tracker_rl.products.parse_product import (
     MAX_PRODUCT_BYTES,
     parse_product,
-    require_size,
+    require_product_size,
 )
 from metric_tracker_rl.products.product import (
     Product,
@@ -39,10 +39,10 @@ __all__ = [
 
 
 def read_product(path: Path) -> Product:
-    """Return the product of a file.
+    """Read a product file.
 
     Raises:
-        ProductRefused: the file cannot be read, is too large, or has a wrong value.
+        ProductRefused: the file cannot be read, is too large, or has an invalid value.
     """
     try:
         with path.open("rb") as file:
@@ -52,18 +52,18 @@ def read_product(path: Path) -> Product:
     try:
         text = content.decode()
     except UnicodeDecodeError:
-        require_size(len(content))
+        require_product_size(len(content))
         raise ProductRefused("The product is not UTF-8 text.") from None
     return parse_product_text(text)
 
 
 def parse_product_text(text: str) -> Product:
-    """Return the product of a TOML text.
+    """Parse the text of a product file.
 
     Raises:
-        ProductRefused: the text is not TOML, is too large, or has a wrong value.
+        ProductRefused: the text is not TOML, is too large, or has an invalid value.
     """
-    require_size(len(text.encode(errors="surrogatepass")))
+    require_product_size(len(text.encode(errors="surrogatepass")))
     try:
         content = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -72,7 +72,7 @@ def parse_product_text(text: str) -> Product:
 
 
 def format_product(product: Product) -> str:
-    """Return the product as TOML text. The same product always gives the same text."""
+    """Format a product as TOML. Equal products have equal texts."""
     content = product.to_mapping()
     series = content.pop("series")
     noise = content.pop("noise")
@@ -89,7 +89,7 @@ def format_product(product: Product) -> str:
 
 
 def write_product(product: Product, path: Path) -> None:
-    """Write a product file, replacing an existing one in a single step.
+    """Write a product file. An existing file is replaced atomically.
 
     Raises:
         OSError: the file cannot be written.
@@ -112,7 +112,7 @@ def _format_items(content: Mapping[str, Any]) -> list[str]:
 
 
 def _format_value(value: Any) -> str:
-    """Return a TOML value. Keys and texts of products need no escapes beyond those of JSON."""
+    """Format a TOML value. JSON's escapes are enough for the keys and texts of a product."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):

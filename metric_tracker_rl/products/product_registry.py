@@ -1,7 +1,7 @@
-"""Products by name: those of the variable PRODUCTS, and those that a reset contains.
+"""Finds the product of a reset: by its name in the variable PRODUCTS, or from its content.
 
-PRODUCTS lists product files, or folders of them, separated by `os.pathsep`. Every process reads it
-from its own environment variables, so a server's workers and process pools know the same products.
+PRODUCTS lists product files, or folders with product files, separated by `os.pathsep`. Child
+processes inherit the variable, so workers and process pools have the same products.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ from openenv_kit.own_data.product_paths import (
 from openenv_kit.variables import PRODUCTS_VARIABLE
 
 INLINE_CACHE_BYTES = 16 << 20
-"""Largest total size of the cached products that resets contained."""
+"""Largest total memory of cached products that were passed in resets."""
 PARSED_PRODUCT_BYTES = 4 * MAX_PRODUCT_BYTES
 """Estimated memory of a parsed product."""
 VARIABLE_CACHE_SIZE = 8
 HOW_TO_ADD_PRODUCTS = (
-    "A server gets its products with `server --product FILE`, a command with `--product FILE`, "
-    f"and both from the variable {PRODUCTS_VARIABLE}."
+    "Pass `--product FILE` to the server or the command, or list the file in the variable "
+    f"{PRODUCTS_VARIABLE}."
 )
 
 ProductInput: TypeAlias = str | Mapping[str, Any] | Product
-"""A product's name, its mapping, or the product itself."""
+"""A product's name, a mapping with its content, or the product itself."""
 
 
 @dataclass(frozen=True)
 class RegisteredProducts:
-    """The products that the variable PRODUCTS lists.
+    """The products of the files in the variable PRODUCTS.
 
     Attributes:
         by_name: the products, sorted by name.
-        problems: messages about the files that cannot be used, with their names.
+        problems: error messages about invalid files, with the names of the files.
     """
 
     by_name: Mapping[str, Product]
@@ -59,7 +59,7 @@ class RegisteredProducts:
 
 
 class UnknownProductError(ConfigurationError):
-    """A name that no product of this process has."""
+    """Raised if no product of this process has a name."""
 
     def __init__(self, name: object, products: RegisteredProducts) -> None:
         message = build_unknown_name_message("product", name, products.by_name or ("none",))
@@ -67,15 +67,15 @@ class UnknownProductError(ConfigurationError):
 
 
 def get_registered_products() -> RegisteredProducts:
-    """Return the products of the variable PRODUCTS, which are read once for each of its values."""
+    """Return the products of the variable PRODUCTS. They are cached by the variable's value."""
     return _read_registered_products(os.environ.get(PRODUCTS_VARIABLE, ""))
 
 
 def require_usable_product_files() -> None:
-    """Check that every file of the variable PRODUCTS can be used.
+    """Check that every file of the variable PRODUCTS is valid.
 
     Raises:
-        ProductRefused: a file cannot be used. The message names it.
+        ProductRefused: a file is invalid. The message contains its name.
     """
     for problem in get_registered_products().problems:
         raise ProductRefused(problem)
@@ -84,27 +84,28 @@ def require_usable_product_files() -> None:
 def register_product_file(path: Path) -> Product:
     """Add a product file to the variable PRODUCTS of this process, and return its product.
 
-    Processes that this process starts afterwards know the product too.
+    The product is also available in processes that this process starts afterwards.
 
     Raises:
-        ProductRefused: the file cannot be used, or another file has a product of the same name.
+        ProductRefused: the file is invalid, or another file has a product with the same name.
         ConfigurationError: the path contains the separator of the variable.
     """
     product = read_product(path)
     variable = add_path_to_variable(os.environ.get(PRODUCTS_VARIABLE, ""), path)
-    _read_registered_products.cache_clear()  # the file may have been written again
+    _read_registered_products.cache_clear()  # The file may have changed.
     registered = _read_registered_products(variable)
     if registered.by_name.get(product.name) != product:
         raise ProductRefused(
-            f"{path.name} has the product {product.name!r}, and so has another file of "
-            f"{PRODUCTS_VARIABLE}: import one of the tables again with another --name."
+            f"{path.name} contains the product {product.name!r}, but another file in "
+            f"{PRODUCTS_VARIABLE} has a different product with this name; import one of the "
+            "tables again with another --name."
         )
     os.environ[PRODUCTS_VARIABLE] = variable
     return product
 
 
 def find_product(value: object) -> Product:
-    """Return the product of a reset argument.
+    """Return the product that the reset argument `product` selects.
 
     Args:
         value: name of a product of PRODUCTS, a mapping with the structure of the product file, or
@@ -112,7 +113,7 @@ def find_product(value: object) -> Product:
 
     Raises:
         UnknownProductError: no product has this name.
-        ProductRefused: the mapping is too large or has a wrong value.
+        ProductRefused: the mapping is too large or has an invalid value.
         InvalidValueError: the value is of another type.
     """
     if isinstance(value, Product):
@@ -133,7 +134,7 @@ _INLINE_PRODUCTS: ByteCache[str, Product] = ByteCache(
 
 
 def _find_inline_product(content: Mapping[str, Any]) -> Product:
-    """Return the product of a mapping, from the cache if it was parsed before."""
+    """Return the product that a mapping contains, from the cache if it was parsed before."""
     text = serialize_within_size_limit(content)
     key = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
     return _INLINE_PRODUCTS.get_or_create(key, lambda: parse_product(content))
@@ -141,10 +142,10 @@ def _find_inline_product(content: Mapping[str, Any]) -> Product:
 
 @lru_cache(maxsize=VARIABLE_CACHE_SIZE)
 def _read_registered_products(variable: str) -> RegisteredProducts:
-    """Read the product files of a value of PRODUCTS.
+    """Read the product files in a value of PRODUCTS.
 
-    Files of other environments are skipped. If several files have different products of one name,
-    none of them is used, because otherwise the order of the files would decide which is played.
+    Files of other environments are skipped. If different products have the same name, none of them
+    is used, because the order of the files would otherwise decide between them.
     """
     files_by_name: dict[str, dict[Path, Product]] = {}
     problems = []
@@ -164,5 +165,5 @@ def _read_registered_products(variable: str) -> RegisteredProducts:
             by_name[name] = product
         else:
             paths = ", ".join(path.name for path in files)
-            problems.append(f"{paths}: different products of the name {name!r}.")
+            problems.append(f"{paths}: different products have the name {name!r}.")
     return RegisteredProducts(by_name, tuple(problems))

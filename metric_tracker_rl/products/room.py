@@ -1,7 +1,7 @@
-"""Room: which anomalies a product's series can show.
+"""Finds out which anomalies a product has room for: whether the data can move far enough.
 
-An anomaly has to exceed its threshold by a margin. A series has room for it if it can move so far:
-a rate cannot exceed 1, and a stage can only lose events that do not reach the next one.
+The deviation of an anomaly must exceed its threshold by a margin. Not every series can deviate that
+far: a rate cannot exceed 1, and the count of a stage cannot fall below that of the next stage.
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ from metric_tracker_rl.products.thresholds import (
 )
 
 PLANNED_MULTIPLE = 1.12
-"""Smallest planned deviation in multiples of the threshold."""
+"""Smallest planned deviation, in multiples of the threshold."""
 MAX_DROP = 0.90
-"""Drops have to stay below this size."""
+"""Upper limit of the size of a drop (exclusive)."""
 MAX_BREAK = 0.95
-"""Breaks have to stay below this size."""
+"""Upper limit of the size of a break (exclusive)."""
 MAX_RATE = 0.98
 """Largest rate that an anomaly may cause."""
 LEAK_LOSS_PER_STEP = 0.82
-"""Loss of each step of a slow leak, in multiples of its threshold."""
+"""Deviation of each step rate in a slow leak, in multiples of its threshold."""
 UNFLAGGED_MULTIPLE = 0.88
 """Largest deviation, in multiples of the threshold, of a series that must not be flagged."""
 MIN_SHARE_MARGIN = 0.04
 """Smallest distance of a shifted daytime share from 0 and 1."""
 MIN_FAMILIES = 2
-"""Smallest number of families with room on a level that is on."""
+"""Smallest number of families that a level must have room for to be on."""
 
 
 @dataclass(frozen=True)
 class SeriesRoom:
-    """Whether a family has room on a series.
+    """Whether a series can move far enough for the anomalies of a family.
 
     Attributes:
         family: scenario family.
         series: name of the series, or of the pair of stages.
+        reason: why the series cannot move far enough; empty if it can.
         is_leak: whether the anomaly is spread over the steps of a composite rate.
-        reason: why there is no room; empty if there is.
     """
 
     family: str
@@ -62,17 +62,17 @@ class SeriesRoom:
 
     @property
     def has_room(self) -> bool:
-        """Whether the family can be planned on the series."""
+        """Whether anomalies of the family can be planned on the series."""
         return not self.reason
 
 
 @dataclass(frozen=True)
 class _Levels:
-    """A product's thresholds on a level, and its typical values.
+    """Thresholds of a product on a level, and its typical step rates.
 
     Attributes:
-        thresholds: threshold of each series.
-        rates: typical step rates, from the rate into the second stage.
+        thresholds: threshold of each series, by name.
+        rates: median step rates, starting with the rate into the second stage.
     """
 
     thresholds: dict[str, float]
@@ -80,11 +80,11 @@ class _Levels:
 
 
 def list_series_room(product: Product, level_factor: float) -> tuple[SeriesRoom, ...]:
-    """Return for each family and series whether there is room.
+    """Return for each family and series whether the series can move far enough.
 
     Args:
         product: product with thresholds.
-        level_factor: factor of the level, by which thresholds are multiplied.
+        level_factor: factor by which the level multiplies the thresholds.
     """
     levels = _Levels(
         thresholds=compute_level_thresholds(product, level_factor),
@@ -98,15 +98,15 @@ def list_series_room(product: Product, level_factor: float) -> tuple[SeriesRoom,
 
 
 def list_possible_families(product: Product, level_factor: float) -> tuple[str, ...]:
-    """Return the scenario families that have room on some series, in the order of their types."""
+    """Return the families that some series has room for, in the order of `ANOMALY_TYPES`."""
     possible = {room.family for room in list_series_room(product, level_factor) if room.has_room}
     return tuple(family for family in ANOMALY_TYPES if family in possible)
 
 
 def explain_missing_families(product: Product, level_factor: float) -> str:
-    """Return why too few families have room on a level; empty if enough have.
+    """Return why too few families are possible on a level; empty if enough are possible.
 
-    The reason is that of the first family without room, for its first series.
+    The reason is that of the first impossible family and its first series.
     """
     possible = list_possible_families(product, level_factor)
     if len(possible) >= MIN_FAMILIES:
@@ -123,7 +123,7 @@ def list_possible_families_by_level(product: Product) -> dict[str, tuple[str, ..
     return {name: list_possible_families(product, factor) for name, factor in LEVEL_FACTORS.items()}
 
 
-def _list_rate_drops(product: Product, levels: _Levels) -> Iterator[SeriesRoom]:
+def _iter_rate_drop_room(product: Product, levels: _Levels) -> Iterator[SeriesRoom]:
     for name in product.step_rate_names:
         threshold = levels.thresholds[name]
         size = PLANNED_MULTIPLE * threshold
@@ -131,29 +131,29 @@ def _list_rate_drops(product: Product, levels: _Levels) -> Iterator[SeriesRoom]:
         reason = _explain_drop(product, size)
         if not reason and size > largest:
             reason = (
-                f"{name} would have to fall by {_format_percent(size)}, and a fall by more than "
+                f"{name} would have to fall by {_format_percent(size)}, but a fall by more than "
                 f"{_format_percent(largest)} is a break"
             )
         yield SeriesRoom(RATE_DROP, name, reason)
-    yield from _list_leaks(product, levels, RATE_DROP, -1.0)
+    yield from _iter_leak_room(product, levels, RATE_DROP, -1.0)
 
 
-def _list_rate_spikes(product: Product, levels: _Levels) -> Iterator[SeriesRoom]:
+def _iter_rate_spike_room(product: Product, levels: _Levels) -> Iterator[SeriesRoom]:
     for name, rate in zip(product.step_rate_names, levels.rates, strict=True):
         size = PLANNED_MULTIPLE * levels.thresholds[name]
         yield SeriesRoom(RATE_SPIKE, name, _explain_rise(name, rate, size))
-    yield from _list_leaks(product, levels, RATE_SPIKE, 1.0)
+    yield from _iter_leak_room(product, levels, RATE_SPIKE, 1.0)
 
 
-def _list_leaks(
+def _iter_leak_room(
     product: Product, levels: _Levels, family: str, direction_sign: float
 ) -> Iterator[SeriesRoom]:
-    """Check slow leaks and gains, in which every step of a composite stays below its threshold.
+    """Check slow leaks and gains, in which each step rate of a composite stays unflagged.
 
-    The composites before the leaking one must not be flagged either, because the policy reports
-    the shortest flagged composite.
+    Shorter composite rates must also stay unflagged, because the reporting policy reports the
+    shortest flagged composite rate.
     """
-    # Rate after the anomaly in multiples of its baseline, from the first stage to the current one.
+    # Composite rate up to the current stage after the anomaly, in multiples of its baseline.
     factor = 1.0
     reason = ""
     start = 0
@@ -169,8 +169,8 @@ def _list_leaks(
         needed, possible = PLANNED_MULTIPLE * threshold, abs(factor - 1.0)
         if possible < needed:
             shortfall = (
-                f"{composite} would have to move by {_format_percent(needed)}, and steps below "
-                f"their thresholds move it by {_format_percent(possible)} at most"
+                f"{composite} would have to move by {_format_percent(needed)}, but unflagged steps "
+                f"move it by at most {_format_percent(possible)}"
             )
         else:
             shortfall = ""
@@ -179,7 +179,7 @@ def _list_leaks(
         start = end
 
 
-def _list_count_drops(product: Product, levels: _Levels) -> Iterator[SeriesRoom]:
+def _iter_count_drop_room(product: Product, levels: _Levels) -> Iterator[SeriesRoom]:
     first = product.stages[0]
     size = PLANNED_MULTIPLE * levels.thresholds[first]
     yield SeriesRoom(COUNT_DROP, first, _explain_drop(product, size))
@@ -195,13 +195,13 @@ def _list_count_drops(product: Product, levels: _Levels) -> Iterator[SeriesRoom]
         )
 
 
-def _list_count_spikes(product: Product, levels: _Levels) -> Iterator[SeriesRoom]:
+def _iter_count_spike_room(product: Product, levels: _Levels) -> Iterator[SeriesRoom]:
     yield SeriesRoom(COUNT_SPIKE, product.stages[0], "")
     for stage in _list_inner_stages(product):
         size = PLANNED_MULTIPLE * _find_largest_threshold_of_stage_and_adjacent_rates(
             product, levels, stage
         )
-        # A count that rises by d lowers the next rate by d / (1 + d) only.
+        # If a count rises by the share d, the next step rate falls only by d / (1 + d).
         next_rate_drop = PLANNED_MULTIPLE * levels.thresholds[product.step_rate_names[stage]]
         if next_rate_drop < 1.0:
             size = max(size, next_rate_drop / (1.0 - next_rate_drop))
@@ -211,7 +211,7 @@ def _list_count_spikes(product: Product, levels: _Levels) -> Iterator[SeriesRoom
         )
 
 
-def _list_breaks(product: Product, levels: _Levels) -> Iterator[SeriesRoom]:
+def _iter_break_room(product: Product, levels: _Levels) -> Iterator[SeriesRoom]:
     for name, rate_name in zip(product.funnel_step_names, product.step_rate_names, strict=True):
         size = PLANNED_MULTIPLE * compute_break_threshold(levels.thresholds[rate_name])
         reason = ""
@@ -223,7 +223,7 @@ def _list_breaks(product: Product, levels: _Levels) -> Iterator[SeriesRoom]:
         yield SeriesRoom(FUNNEL_BREAK, name, reason)
 
 
-def _list_mix_shifts(product: Product, levels: _Levels) -> Iterator[SeriesRoom]:
+def _iter_mix_shift_room(product: Product, levels: _Levels) -> Iterator[SeriesRoom]:
     series = product.daytime_share_series
     if series is None:
         yield SeriesRoom(MIX_SHIFT, "daytime_share", "the table has no hours")
@@ -238,8 +238,8 @@ def _list_mix_shifts(product: Product, levels: _Levels) -> Iterator[SeriesRoom]:
     yield SeriesRoom(MIX_SHIFT, series.name, reason)
 
 
-def _list_impossible_counts(product: Product, _: _Levels) -> Iterator[SeriesRoom]:
-    """Return room on every pair, because added events have no upper limit."""
+def _iter_impossible_count_room(product: Product, _: _Levels) -> Iterator[SeriesRoom]:
+    """Yield every pair as possible, because the number of added events is not limited."""
     for name in product.quality_check_names:
         yield SeriesRoom(QUALITY_ISSUE, name, "")
 
@@ -264,7 +264,10 @@ def _explain_drop(product: Product, size: float) -> str:
     if size < MAX_DROP:
         return ""
     events = product.count_series.median_level
-    return f"{events:.0f} a day: a series would have to fall by {_format_percent(size)}"
+    return (
+        f"with {events:.0f} events a day, a series would have to fall by {_format_percent(size)}; "
+        f"allowed: less than {_format_percent(MAX_DROP)}"
+    )
 
 
 def _explain_rise(name: str, rate: float, size: float) -> str:
@@ -281,8 +284,8 @@ def _explain_inner_stage(name: str, verb: str, size: float, largest: float) -> s
         return ""
     possible = _format_percent(largest) if largest > 0.0 else "nothing"
     return (
-        f"{name} would have to {verb} {_format_percent(size)} of its events, but can {verb} "
-        f"{possible} without an impossible count"
+        f"{name} would have to {verb} {_format_percent(size)} of its events, but it can only "
+        f"{verb} {possible} without an impossible count"
     )
 
 
@@ -291,11 +294,11 @@ def _format_percent(fraction: float) -> str:
 
 
 _ROOM_BY_FAMILY: dict[str, Callable[[Product, _Levels], Iterator[SeriesRoom]]] = {
-    RATE_DROP: _list_rate_drops,
-    RATE_SPIKE: _list_rate_spikes,
-    COUNT_DROP: _list_count_drops,
-    COUNT_SPIKE: _list_count_spikes,
-    FUNNEL_BREAK: _list_breaks,
-    MIX_SHIFT: _list_mix_shifts,
-    QUALITY_ISSUE: _list_impossible_counts,
+    RATE_DROP: _iter_rate_drop_room,
+    RATE_SPIKE: _iter_rate_spike_room,
+    COUNT_DROP: _iter_count_drop_room,
+    COUNT_SPIKE: _iter_count_spike_room,
+    FUNNEL_BREAK: _iter_break_room,
+    MIX_SHIFT: _iter_mix_shift_room,
+    QUALITY_ISSUE: _iter_impossible_count_room,
 }

@@ -1,4 +1,4 @@
-"""Spreads daily totals over the hours of a day, exactly and in the same way on every machine."""
+"""Spreads daily totals over the hours of a day, with identical results on every machine."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def draw_first_stage_hours(
 ) -> IntArray:
     """Draw the first stage's counts by hour, shape (days, 24).
 
-    The daytime hours add up to the daytime share of the total, rounded to whole events. The noise
-    of an hour is the square root of its expected count.
+    The counts of the daytime hours add up to the daytime share of the total, rounded to whole
+    events. The standard deviation of an hour's count is the square root of its expected count.
 
     Args:
         stream: random stream.
-        totals: counts of the days, shape (days,).
-        daytime_shares: share of each day's count in daytime, shape (days,).
-        hour_weights: 24 shares of the hours in a usual day.
+        totals: count of each day, shape (days,).
+        daytime_shares: share of each day's count that falls in daytime, shape (days,).
+        hour_weights: share of each of the 24 hours in a usual day.
         daytime: hours that count as daytime.
     """
     is_daytime = np.zeros(len(hour_weights), dtype=np.bool_)
@@ -44,7 +44,7 @@ def draw_first_stage_hours(
         expected = part_totals[:, np.newaxis] * (usual / _sum_hours(usual))
         noisy = np.maximum(expected + np.sqrt(expected) * normals[:, mask], 0.0)
         has_noise = _sum_hours(noisy) > 0.0
-        hours[:, mask] = apportion(part_totals, np.where(has_noise, noisy, usual))
+        hours[:, mask] = apportion_totals(part_totals, np.where(has_noise, noisy, usual))
     return hours
 
 
@@ -53,36 +53,39 @@ def draw_later_stage_hours(
 ) -> IntArray:
     """Draw a later stage's counts by hour, shape (days, 24).
 
-    Each hour is at most that of the previous stage. The step rate is the same in every hour, apart
-    from binomial noise.
+    No hour has more events than the same hour of the previous stage. The step rate is the same in
+    every hour, apart from binomial noise.
 
     Args:
         stream: random stream.
-        totals: counts of the days, shape (days,), at most those of the previous stage.
-        previous_hours: the previous stage's counts by hour, shape (days, 24).
+        totals: count of each day, shape (days,), at most that of the previous stage.
+        previous_hours: counts of the previous stage by hour, shape (days, 24).
     """
     normals = stream.draw_normals(*previous_hours.shape)
     previous_totals = np.maximum(previous_hours.sum(axis=-1), 1)
     rates = (totals / previous_totals)[:, np.newaxis]
     expected = previous_hours * rates
     noisy = expected + np.sqrt(expected * (1.0 - rates)) * normals
-    return apportion_within(totals, noisy, np.zeros_like(previous_hours), previous_hours)
+    return apportion_totals_within_bounds(
+        totals, noisy, np.zeros_like(previous_hours), previous_hours
+    )
 
 
-def apportion(totals: IntArray, weights: FloatArray) -> IntArray:
-    """Divide totals into whole numbers in proportion to weights, by the largest remainders.
+def apportion_totals(totals: IntArray, weights: FloatArray) -> IntArray:
+    """Divide totals into whole numbers in proportion to weights, with the largest-remainder method.
 
     Args:
         totals: whole numbers of at least 0, shape (days,).
-        weights: numbers of at least 0, shape (days, hours); all 0 only if the total is 0.
+        weights: numbers of at least 0, shape (days, hours). A row may be all 0 only if its total is
+            0.
 
     Returns:
-        Shape (days, hours); each row adds up to its total.
+        Whole numbers, shape (days, hours); each row adds up to its total.
     """
     sums = _sum_hours(weights)
     exact = totals[:, np.newaxis] * weights / np.where(sums > 0.0, sums, 1.0)
     whole = np.floor(exact)
-    # Hours without weight come last, so that rounding errors never give them an event.
+    # Hours with a weight of 0 come last, so that rounding errors never give them an event.
     remainders = np.where(weights > 0.0, exact - whole, -1.0)
     parts = whole.astype(np.int64)
     missing = totals - parts.sum(axis=-1)
@@ -91,13 +94,13 @@ def apportion(totals: IntArray, weights: FloatArray) -> IntArray:
     return parts + (ranks < missing[:, np.newaxis])
 
 
-def apportion_within(
+def apportion_totals_within_bounds(
     totals: IntArray, targets: FloatArray, lowest: IntArray, highest: IntArray
 ) -> IntArray:
-    """Divide totals into whole numbers near targets, each within its bounds.
+    """Divide totals into whole numbers near target values and within bounds.
 
-    What is missing after the targets are rounded down is divided in proportion to the room that
-    the hours have left.
+    The targets are rounded down. The difference from the total is then divided in proportion to the
+    distance of each hour from its bound.
 
     Args:
         totals: whole numbers, shape (days,), between the sums of `lowest` and of `highest`.
@@ -106,16 +109,16 @@ def apportion_within(
         highest: largest allowed values, shape (days, hours).
 
     Returns:
-        Shape (days, hours); each row adds up to its total.
+        Whole numbers, shape (days, hours); each row adds up to its total.
     """
     values = np.minimum(np.maximum(np.floor(targets), lowest), highest).astype(np.int64)
     missing = totals - values.sum(axis=-1)
     is_short = (missing >= 0)[:, np.newaxis]
     room = np.where(is_short, highest - values, values - lowest)
-    moved = apportion(np.abs(missing), room.astype(np.float64))
+    moved = apportion_totals(np.abs(missing), room.astype(np.float64))
     return np.where(is_short, values + moved, values - moved)
 
 
 def _sum_hours(values: FloatArray) -> FloatArray:
-    """Return sums over the hours, shape (days, 1), added in the same order on every machine."""
+    """Return the sums over the hours, shape (days, 1), added in the same order on every machine."""
     return np.add.accumulate(values, axis=-1)[:, -1:]

@@ -1,4 +1,8 @@
-"""Thresholds of a product's series: how far clean twins deviate from their baselines."""
+"""Computes the thresholds of a product from its twins: synthetic counts drawn from the product.
+
+The twins contain no anomalies. A threshold is set so that their random deviations from the baseline
+almost never exceed it.
+"""
 
 from __future__ import annotations
 
@@ -21,19 +25,19 @@ from metric_tracker_rl.products.twin import TwinDays, generate_twin_days
 from openenv_kit.bitstream import BitStream
 
 LEVEL_FACTORS = {name: level.product_threshold_factor for name, level in LEVELS.items()}
-"""Factor by which a level multiplies the thresholds of a product."""
+"""Factor by which each level multiplies the thresholds of a product."""
 EXCESS_MULTIPLES = (2.0, 6.0, 12.0)
-"""Impossible counts of medium, high and critical severity, in multiples of a product's unit."""
+"""Bounds of medium, high and critical severity for impossible counts, in units of excess events."""
 EVENTS_PER_EXCESS_UNIT = 10_000.0
-"""Events of the first stage a day for each unit of impossible counts; the unit is at least 1."""
+"""The unit of excess events is the daily count of the first stage divided by this, at least 1."""
 MIN_BREAK_THRESHOLD, MAX_BREAK_THRESHOLD = 0.35, 0.85
 BREAK_MULTIPLE = 1.6
-"""Break threshold in multiples of a step rate's threshold."""
+"""Threshold of a break, in multiples of the threshold of the step rate."""
 
 
 @dataclass(frozen=True)
 class WindowKind:
-    """Clean twin windows that thresholds are computed from.
+    """Length and number of the simulated anomaly-free windows from which thresholds are computed.
 
     Attributes:
         days: number of days of a window.
@@ -46,15 +50,15 @@ class WindowKind:
 
 WINDOW_KINDS = (WindowKind(days=28, windows=300), WindowKind(days=56, windows=150))
 QUANTILE = 0.9995
-"""Share of clean deviations that lie within a threshold before it is enlarged."""
+"""Quantile of the deviations in anomaly-free windows from which thresholds are computed."""
 MARGIN = 1.1
-"""Factor by which the quantile is enlarged."""
+"""Factor by which the quantile is multiplied."""
 _ROUNDING_TOLERANCE = 1e-9
-"""Share of a rounding step by which a value may exceed a multiple and still be rounded down."""
+"""Excess over a multiple, as a share of the rounding step, that is treated as a rounding error."""
 
 
-def with_computed_thresholds(product: Product) -> Product:
-    """Return the product with the thresholds that its twins need."""
+def add_computed_thresholds(product: Product) -> Product:
+    """Return the product with thresholds that are computed from its twins."""
     thresholds = compute_thresholds(product)
     return replace(
         product,
@@ -68,8 +72,8 @@ def with_computed_thresholds(product: Product) -> Product:
 def compute_thresholds(product: Product) -> dict[str, float]:
     """Return the threshold of each daily series, by name.
 
-    It is 1.1 times the 99.95 % quantile of clean deviations, of windows of 28 or 56 days, whichever
-    is larger, rounded up to whole percent.
+    Each threshold is 1.1 times the 99.95th percentile of the clean deviations in 28-day or 56-day
+    windows, whichever is larger, rounded up to a whole percent.
     """
     quantiles = np.max(
         [
@@ -85,10 +89,10 @@ def compute_thresholds(product: Product) -> dict[str, float]:
 
 
 def iter_clean_deviations(product: Product, kind: WindowKind) -> Iterator[FloatArray]:
-    """Generate the absolute deviations of clean twin windows.
+    """Generate the absolute deviations in anomaly-free twin windows.
 
     Yields:
-        One array for each window, shape (open days, columns in the order of `column_names`).
+        One array for each window, shape (open days, columns); columns as in `column_names`.
     """
     for window in range(kind.windows):
         stream = BitStream(f"product thresholds {kind.days}", window)
@@ -103,15 +107,15 @@ def iter_clean_deviations(product: Product, kind: WindowKind) -> Iterator[FloatA
 
 
 def compute_deviation_quantiles(deviations: list[FloatArray]) -> FloatArray:
-    """Return the quantile of each column that thresholds are based on, shape (columns,)."""
+    """Return the quantile `QUANTILE` of each column, shape (columns,)."""
     quantiles: FloatArray = np.quantile(np.concatenate(deviations), QUANTILE, axis=0)
     return quantiles
 
 
 def compute_column_values(twin_days: TwinDays, product: Product) -> FloatArray:
-    """Return the values of all daily series, shape (days, columns).
+    """Return the values of all daily series of a twin, shape (days, columns).
 
-    A rate whose denominator is 0 is 0, as in the reporting policy.
+    A rate with a denominator of 0 is 0, as in the reporting policy.
     """
     counts: IntArray = twin_days.counts
     composites = [counts[:, end] / np.maximum(counts[:, 0], 1) for end in product.composite_ends]
@@ -122,13 +126,14 @@ def compute_column_values(twin_days: TwinDays, product: Product) -> FloatArray:
 
 
 def compute_deviations_from_weekday_medians(values: FloatArray, product: Product) -> FloatArray:
-    """Return deviations from the same weekday's median over the window.
+    """Return the deviations from the median of the same weekday in the window.
 
-    Deviations are relative, but absolute for the daytime share. A baseline of 0 gives 0.
+    Deviations of the daytime share are absolute, all others are relative. A deviation from a
+    baseline of 0 is 0.
 
     Args:
-        values: shape (days, columns); the number of days is a multiple of seven.
-        product: product that decides whether the last column is a daytime share.
+        values: daily values, shape (days, columns). The number of days is a multiple of seven.
+        product: the product. If it is hourly, the last column is the daytime share.
     """
     weeks = len(values) // DAYS_PER_WEEK
     by_week = values.reshape(weeks, DAYS_PER_WEEK, -1)
@@ -146,7 +151,7 @@ def compute_level_thresholds(product: Product, factor: float) -> dict[str, float
 
     Args:
         product: product with thresholds.
-        factor: factor of the level, one of `LEVEL_FACTORS` or between two of them.
+        factor: factor of the level: a value of `LEVEL_FACTORS`, or for a rung between two of them.
     """
     return {
         name: _round_up(threshold * factor, 0.001)
@@ -155,7 +160,7 @@ def compute_level_thresholds(product: Product, factor: float) -> dict[str, float
 
 
 def compute_break_threshold(step_rate_threshold: float) -> float:
-    """Return the break threshold of a step whose rate has the given threshold."""
+    """Return the threshold of a break for a step rate with the given threshold."""
     return min(
         MAX_BREAK_THRESHOLD,
         max(MIN_BREAK_THRESHOLD, round(BREAK_MULTIPLE * step_rate_threshold, 6)),
@@ -165,7 +170,7 @@ def compute_break_threshold(step_rate_threshold: float) -> float:
 def build_excess_severity_bounds(product: Product) -> SeverityBounds:
     """Return the severity bounds of impossible counts, in events.
 
-    They grow with the median level of the first stage.
+    The bounds are proportional to the median level of the first stage, with a minimum.
     """
     unit = max(1.0, product.count_series.median_level / EVENTS_PER_EXCESS_UNIT)
     medium, high, critical = (round(multiple * unit, 6) for multiple in EXCESS_MULTIPLES)
@@ -179,6 +184,6 @@ def _round_up_threshold(value: float, *, is_share: bool) -> float:
 
 
 def _round_up(value: float, step: float) -> float:
-    """Return the smallest multiple of a decimal step that is not below a value."""
+    """Round a value up to a multiple of a decimal step."""
     steps = math.ceil(value / step - _ROUNDING_TOLERANCE)
     return round(steps * step, 6)

@@ -1,7 +1,7 @@
-"""Twins: synthetic counts with the levels, the noise and the daily pattern of a product.
+"""Generates twins: synthetic counts drawn from a product, with its levels, noise and daily pattern.
 
-Bytes must not depend on the machine. So this module uses only + − × ÷ √ and rounding, in a fixed
-order, and no function whose last bit differs between libraries.
+The counts must be identical on every machine. This module therefore uses only + − × ÷ √ and
+rounding, in a fixed order, because other functions can differ in the last bit between libraries.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 TWIN_VERSION = "1"
-"""Version of the twin, which is part of the versions of a product's episodes."""
+"""Version of the twin generator, which is recorded with the episodes of a product."""
 WARM_UP_DAYS = 14
-"""Days that are drawn before the first one, so that series with different autocorrelations reach
-their correlations."""
+"""Number of days that are drawn before the first one, so that the correlations of autocorrelated
+series are stationary from the first day on."""
 MAX_DAILY_COUNT = 1e12
-"""Largest count of a day, so that sums of counts stay exact."""
+"""Largest count of a day. Sums of such counts are exact in floating-point arithmetic."""
 _POINTS_PER_SCORE = 2.0
 
 
@@ -40,8 +40,8 @@ class TwinDays:
 
     Attributes:
         counts: counts by day and stage, shape (days, stages).
-        daytime_shares: share of each day's first count in daytime, shape (days,); None for daily
-            products.
+        daytime_shares: share of the first stage's count that falls in daytime, shape (days,); None
+            for daily products.
     """
 
     counts: IntArray
@@ -51,18 +51,18 @@ class TwinDays:
 def generate_twin_counts(
     stream: BitStream, product: Product, days: int, first_weekday: int
 ) -> IntArray:
-    """Generate clean counts at a random position in the history of a product.
+    """Generate counts without anomalies for a random window of the product's history.
 
     Args:
         stream: random stream; the order of the draws determines the counts.
-        product: product that provides levels, noise and the pattern of the hours.
+        product: product from which the counts are drawn.
         days: number of days, at most those of the product.
         first_weekday: weekday of the first day, 0 for Monday.
 
     Returns:
         Counts of shape (days, 24, stages), or (days, 1, stages) for daily products.
     """
-    return spread_over_hours(
+    return spread_totals_over_hours(
         stream, product, generate_twin_days(stream, product, days, first_weekday)
     )
 
@@ -70,7 +70,7 @@ def generate_twin_counts(
 def generate_twin_days(
     stream: BitStream, product: Product, days: int, first_weekday: int
 ) -> TwinDays:
-    """Generate the daily totals of `generate_twin_counts`, before they are spread over hours."""
+    """Generate the daily totals for a random window of the product's history."""
     first_day = stream.integer_below(product.days - days + 1)
     return generate_twin_days_at(stream, product, days, first_weekday, first_day)
 
@@ -78,14 +78,14 @@ def generate_twin_days(
 def generate_twin_days_at(
     stream: BitStream, product: Product, days: int, first_weekday: int, first_day: int
 ) -> TwinDays:
-    """Generate daily totals at a given position.
+    """Generate the daily totals for a given window of the product's history.
 
     Args:
         stream: random stream.
-        product: product that provides levels and noise.
+        product: product from which the totals are drawn.
         days: number of days.
         first_weekday: weekday of the first day, 0 for Monday.
-        first_day: index of the first day in the history, which decides the levels.
+        first_day: index of the first day in the history, which determines the levels.
     """
     latents = _draw_latents(stream, product, days)
     values = [
@@ -104,14 +104,14 @@ def generate_twin_days_at(
     return TwinDays(counts, shares)
 
 
-def spread_over_hours(stream: BitStream, product: Product, twin_days: TwinDays) -> IntArray:
-    """Spread daily totals over the hours, so that every total is kept.
+def spread_totals_over_hours(stream: BitStream, product: Product, twin_days: TwinDays) -> IntArray:
+    """Spread daily totals over the hours of each day.
 
     In each hour, the count of a stage is at most that of the previous stage.
 
     Args:
         stream: random stream.
-        product: product that provides the pattern of the hours.
+        product: product with the weights of the hours.
         twin_days: daily totals.
 
     Returns:
@@ -133,10 +133,10 @@ def spread_over_hours(stream: BitStream, product: Product, twin_days: TwinDays) 
 def compute_expected_values(
     series: ProductSeries, days: int, first_weekday: int, first_day: int
 ) -> FloatArray:
-    """Return level times weekday factor of consecutive days, shape (days,).
+    """Return the product of level and weekday factor for consecutive days, shape (days,).
 
     Args:
-        series: series that provides levels and weekday factors.
+        series: series with the levels and weekday factors.
         days: number of days.
         first_weekday: weekday of the first day, 0 for Monday.
         first_day: index of the first day in the history.
@@ -146,7 +146,7 @@ def compute_expected_values(
 
 
 def compute_levels(block_levels: tuple[float, ...], days: int, first_day: int) -> FloatArray:
-    """Return the level of consecutive days: straight lines between the centres of the blocks.
+    """Return the level on consecutive days, interpolated linearly between the centres of blocks.
 
     Before the first centre and after the last one, the level is constant.
     """
@@ -156,17 +156,17 @@ def compute_levels(block_levels: tuple[float, ...], days: int, first_day: int) -
 
 
 def compute_residuals(latents: FloatArray, residual: tuple[float, ...]) -> FloatArray:
-    """Return the residuals that belong to standard normals: straight lines between 13 points.
+    """Convert standard normals to residuals by linear interpolation between 13 points.
 
-    Beyond the outermost scores, the residual is constant, so no twin is more extreme than the
-    product.
+    Beyond the outermost scores, the residual is constant, so that twins have no larger residuals
+    than the product.
     """
     positions = (latents - RESIDUAL_SCORES[0]) * _POINTS_PER_SCORE
     return _interpolate(np.array(residual), positions)
 
 
 def _interpolate(points: FloatArray, positions: FloatArray) -> FloatArray:
-    """Return values between points at the positions 0, 1, 2 …; constant outside."""
+    """Interpolate linearly between points at the positions 0, 1, 2 …; constant outside of them."""
     if len(points) == 1:
         return np.full(len(positions), points[0])
     inside = np.minimum(np.maximum(positions, 0.0), float(len(points) - 1))
@@ -178,7 +178,7 @@ def _interpolate(points: FloatArray, positions: FloatArray) -> FloatArray:
 def _draw_latents(stream: BitStream, product: Product, days: int) -> FloatArray:
     """Draw correlated, autocorrelated standard normals, shape (days, series).
 
-    z_t = φ z_(t−1) + √(1 − φ²) L ε_t, series by series.
+    They are z_t = φ z_(t−1) + √(1 − φ²) L ε_t, where φ is the autocorrelation of each series.
     """
     series_count = len(product.series)
     independent = stream.draw_normals(WARM_UP_DAYS + days, series_count)

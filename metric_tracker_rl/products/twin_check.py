@@ -1,4 +1,4 @@
-"""Compares a table with the twins of its product: means, spread and dependence of the series."""
+"""Compares statistics of a table with those of twins: synthetic tables drawn from its product."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from openenv_kit.bitstream import BitStream
 from openenv_kit.own_data.stage_counts import StageCounts
 
 TWIN_TABLES = 200
-"""Number of twin tables whose statistics are averaged."""
+"""Number of twin tables over which statistics are averaged."""
 
 
 class TwinStatistic(StrEnum):
-    """A statistic that a table and its twins should share."""
+    """A statistic that should be similar in a table and its twins."""
 
     MEAN_COUNT = "mean of the first count"
     MEAN_COUNT_OF_WEEKDAY = "mean of the first count on a weekday"
@@ -44,12 +44,13 @@ class TwinStatistic(StrEnum):
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far the twins' mean may be from the table's value.
+    """Allowed range of the ratio or difference between the twins' value and the table's value.
 
     Attributes:
-        low: smallest allowed value of the comparison.
-        high: largest allowed value of the comparison.
-        is_ratio: whether twins / table is compared; otherwise twins − table.
+        low: smallest allowed value.
+        high: largest allowed value.
+        is_ratio: whether the range applies to the ratio twins / table; otherwise it applies to the
+            difference twins − table.
     """
 
     low: float
@@ -71,7 +72,7 @@ TOLERANCES = {
 
 @dataclass(frozen=True)
 class StatisticKey:
-    """A statistic and what it is about: a series, a weekday, or two series."""
+    """A statistic and its subject: a series, a weekday (0 for Monday), or a pair of series."""
 
     statistic: TwinStatistic
     subject: str
@@ -79,7 +80,7 @@ class StatisticKey:
 
 @dataclass(frozen=True)
 class TwinComparison:
-    """A statistic of a table's ordinary days, and its mean over twin tables.
+    """A statistic over the ordinary days of a table, and its mean over twin tables.
 
     Attributes:
         key: statistic and subject.
@@ -93,12 +94,12 @@ class TwinComparison:
 
     @property
     def tolerance(self) -> Tolerance:
-        """How far the two values may be apart."""
+        """Allowed range of `difference`."""
         return TOLERANCES[self.key.statistic]
 
     @property
     def difference(self) -> float:
-        """Twins / table or twins − table, as the tolerance says; 1 if both are 0."""
+        """Ratio twins / table (1 if both are 0) or difference twins − table; see `tolerance`."""
         if not self.tolerance.is_ratio:
             return self.twin_value - self.table_value
         if self.table_value == self.twin_value:
@@ -107,19 +108,19 @@ class TwinComparison:
 
     @property
     def is_within_tolerance(self) -> bool:
-        """Whether the twins are as close to the table as they should be."""
+        """Whether `difference` is in the allowed range."""
         return self.tolerance.low <= self.difference <= self.tolerance.high
 
 
-def check_twin_tables(
+def compare_with_twin_tables(
     table: StageCounts, product: Product, twin_tables: int = TWIN_TABLES
 ) -> tuple[TwinComparison, ...]:
-    """Compare a table's ordinary days with the same days of twin tables.
+    """Compare the ordinary days of a table with the same days of twin tables.
 
     Args:
-        table: the table that the product was fitted to.
+        table: the table to which the product was fitted.
         product: the product.
-        twin_tables: number of twin tables whose statistics are averaged.
+        twin_tables: number of twin tables over which statistics are averaged.
     """
     is_ordinary = fit_table(table).masks.is_ordinary
     weekdays = list_weekdays(table.start, table.days)
@@ -139,7 +140,7 @@ def check_twin_tables(
 def _iter_statistics(
     counts: IntArray, product: Product, is_ordinary: BoolArray, weekdays: IntArray
 ) -> Iterator[tuple[StatisticKey, float]]:
-    """Compute all statistics of daily counts, shape (days, stages), over the ordinary days."""
+    """Yield all statistics over the ordinary days of daily counts, shape (days, stages)."""
     first = counts[:, 0].astype(np.float64)
     rates = compute_step_rates(counts)
     expected = _compute_expected(product, len(counts), int(weekdays[0]))
@@ -172,7 +173,7 @@ def _iter_statistics(
 
 
 def _compute_expected(product: Product, days: int, first_weekday: int) -> FloatArray:
-    """Return level times weekday factor of first count and step rates, shape (days, stages)."""
+    """Return the expected first count and step rates of each day, shape (days, stages)."""
     series = (product.count_series, *product.step_rate_series)
     columns = [compute_expected_values(each, days, first_weekday, first_day=0) for each in series]
     return np.stack(columns, axis=-1)
@@ -181,7 +182,7 @@ def _compute_expected(product: Product, days: int, first_weekday: int) -> FloatA
 def _compute_binomial_ratio(
     rates: FloatArray, expected_rates: FloatArray, counts: IntArray, stage: int
 ) -> float:
-    """Return the mean squared distance from the expected rate over its binomial variance."""
+    """Return the mean squared deviation from the expected rate over the binomial variance."""
     known = np.isfinite(rates)
     expected = np.minimum(expected_rates[known], 1.0)
     binomial = (expected * (1.0 - expected) / counts[known, stage - 1]).mean()

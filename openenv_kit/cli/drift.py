@@ -1,4 +1,4 @@
-"""`metric-tracker drift`: says whether a product still fits a later table."""
+"""`metric-tracker drift`: checks whether a product still fits a later table."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from openenv_kit.own_data.product_argument import require_own_data
 from openenv_kit.own_data.support import SummaryLine
 
 MIN_DAYS = 56
-"""Smallest number of days of the later table."""
+"""Smallest number of days of the table."""
 
 
 @with_table_options
 def drift(
     options: ImportOptions,
-    product: Annotated[Path, typer.Option(help="Product file of an import.")],
+    product: Annotated[Path, typer.Option(help="Product file that `import` wrote.")],
     environment: EnvironmentOption = None,
 ) -> None:
     """Compare the last eight weeks of a table with a product.
 
-    Exit codes: 0 the product fits, 2 refused, 3 import the table again.
+    Exit codes: 0 product fits, 2 table or option rejected, 3 product no longer fits.
     """
     with report_refusals():
         own_data = require_own_data(get_environment(environment))

@@ -1,4 +1,4 @@
-"""`metric-tracker import`: makes a product, and so tasks, from a user's table."""
+"""`metric-tracker import`: makes a product from a user's table, from which tasks are generated."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from openenv_kit.own_data.write_files import (
     OutputFile,
     build_product_name,
     refuse_existing_files,
+    refuse_overwriting_inputs,
     write_files,
 )
 
@@ -39,9 +40,9 @@ PRODUCT_SUFFIX = ".toml"
 REPORT_SUFFIX = ".html"
 
 IMPORT_HELP = (
-    f"{WHAT_FITS} Makes a product file from a table, and a report.\n\n"
-    "The product file contains aggregates only; the report contains your numbers.\n\n"
-    "Exit codes: 0 done, 2 refused, 3 imported with every level off."
+    f"{WHAT_FITS} Makes a product file and a report from a table.\n\n"
+    "The product file contains only aggregates; the report contains your numbers.\n\n"
+    "Exit codes: 0 done, 2 table or option rejected, 3 imported, but every level is off."
 )
 
 
@@ -50,20 +51,20 @@ def import_table(
     options: ImportOptions,
     name: Annotated[
         str | None,
-        typer.Option(help="Name of the product. Default: from the table's file name."),
+        typer.Option(help="Name of the product. Default: derived from the table's file name."),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Product file to write; the report gets the same name with .html."),
+        typer.Option(help="Product file to write. The report has the same name with .html."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Write without asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Write the files without asking.")] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Only read and clean the table, and print the result.")
     ] = False,
     report_aggregates: Annotated[
         bool,
-        typer.Option("--report-aggregates", help="Leave daily values out of the report."),
+        typer.Option("--report-aggregates", help="Exclude daily values from the report."),
     ] = False,
     workers: WorkersOption = 0,
     environment: EnvironmentOption = None,
@@ -74,6 +75,7 @@ def import_table(
         own_data = require_own_data(get_environment(environment))
         product_path = _choose_product_path(options)
         report_path = product_path.with_suffix(REPORT_SUFFIX)
+        refuse_overwriting_inputs((product_path, report_path), options.input_files)
         if not (force or check):
             refuse_existing_files((product_path, report_path))
         from openenv_kit.own_data.clean_table import load_table  # slow: imports pandas
@@ -98,7 +100,7 @@ def import_table(
         _confirm_unless_skipped(product_path, report_path, skip=yes)
         _write_product_and_report(result, product_path, report_path)
     contains = "aggregates" if report_aggregates else "your numbers"
-    written = f"{product_path} (aggregates only), {report_path} (contains {contains})"
+    written = f"{product_path} (only aggregates), {report_path} (contains {contains})"
     print_lines([SummaryLine("Wrote", written)])
     raise typer.Exit(TableExitCode.DONE if result.has_level else TableExitCode.NEEDS_ATTENTION)
 
@@ -122,7 +124,7 @@ def _get_source(options: ImportOptions) -> Path:
 
 
 def _confirm_unless_skipped(product_path: Path, report_path: Path, *, skip: bool) -> None:
-    """Ask before writing if a person is there to answer.
+    """Ask for confirmation before writing, if standard input is a terminal.
 
     Raises:
         typer.Abort: the answer is no.
@@ -141,6 +143,6 @@ def _write_product_and_report(result: ImportResult, product_path: Path, report_p
 
 
 def _show_progress(items: Iterator[object], count: int) -> Iterator[object]:
-    """Draw a progress bar on standard error, which disappears at the end."""
+    """Draw a progress bar on standard error and remove it at the end."""
     console = Console(stderr=True)
     yield from track(items, "Certifying", count, console=console, transient=True)

@@ -1,4 +1,4 @@
-"""`metric-tracker investigate`: a policy or a model investigates a window of a user's table."""
+"""`metric-tracker investigate`: lets a policy or a model investigate a window of a user's table."""
 
 from __future__ import annotations
 
@@ -33,55 +33,79 @@ from openenv_kit.own_data.product_argument import require_own_data
 from openenv_kit.own_data.support import (
     Agreement,
     InvestigatedRow,
+    Investigation,
     InvestigationRequest,
     SummaryLine,
 )
-from openenv_kit.own_data.write_files import PRIVATE_MODE, OutputFile, write_files
+from openenv_kit.own_data.write_files import (
+    PRIVATE_MODE,
+    OutputFile,
+    refuse_overwriting_inputs,
+    write_files,
+)
 from openenv_kit.rollouts.run_policy import StartedSession
 
 MIN_DAYS = 28
 """Smallest number of days of the table."""
 OPENAI_HOST = "api.openai.com"
-"""Host that the model's client uses if no address is set."""
+"""Host that the model client uses if no address is set."""
 
 
 @with_table_options
 def investigate(
     options: ImportOptions,
-    product: Annotated[Path, typer.Option(help="Product file of an import.")],
+    product: Annotated[Path, typer.Option(help="Product file that `import` wrote.")],
     start: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="First day. Default: the table's last days."),
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            help="First day of the window. Default: the window ends with the table.",
+        ),
     ] = None,
     weeks: Annotated[int, typer.Option(help="Number of weeks: 4 or 8.")] = 4,
     policy: Annotated[
-        str | None, typer.Option(help="Scripted policy that plays. Default: reference.")
+        str | None, typer.Option(help="Scripted policy that investigates. Default: reference.")
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="Model that plays instead; its endpoint is set as for inference.py."),
+        typer.Option(
+            help="Model that investigates instead of a policy, with the settings of inference.py."
+        ),
     ] = None,
-    profile: Annotated[str | None, typer.Option(help="Tools: standard or lean.")] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Set of tools: standard or lean. Default: standard.")
+    ] = None,
+    play: Annotated[
+        bool,
+        typer.Option("--play", help="Investigate yourself, on a page of this machine."),
+    ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="CSV file for the rows of the player and the policy.")
+        Path | None,
+        typer.Option(help="CSV file to write, with the rows of both reports."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     yes: Annotated[
-        bool, typer.Option("--yes", help="Send numbers to the model without asking.")
+        bool, typer.Option("--yes", help="Send your numbers to the model without asking.")
     ] = False,
     environment: EnvironmentOption = None,
 ) -> None:
-    """Play a window of your table with the same tools as in the tasks, and print what was found.
+    """Investigate a window of your table with the tools of the tasks, and print the reported rows.
 
-    Exit codes: 0 done, 2 refused, 3 no report was submitted.
+    Exit codes: 0 done, 2 table or option rejected, 3 no report was submitted.
     """
     with report_refusals():
         environment_object = get_environment(environment)
         own_data = require_own_data(environment_object)
         if policy and model:
-            raise ConfigurationError("--policy and --model exclude each other.")
-        if out is not None and out.exists() and not force:
-            raise ConfigurationError(f"{out.name} already exists; pass --force to overwrite.")
+            raise ConfigurationError("--policy and --model cannot be used together; pass one.")
+        if play and (policy or model or out):
+            raise ConfigurationError(
+                "--play cannot be used together with --policy, --model or --out."
+            )
+        if out is not None:
+            refuse_overwriting_inputs((out,), (*options.input_files, product))
+            if out.exists() and not force:
+                raise ConfigurationError(f"{out.name} already exists; pass --force to overwrite.")
         player = _choose_player(environment_object, policy, model, skip_question=yes)
         from openenv_kit.own_data.check_days import TableLimits
         from openenv_kit.own_data.clean_table import load_table
@@ -92,6 +116,11 @@ def investigate(
             start=None if start is None else start.date(), weeks=weeks, profile=profile
         )
         investigation = own_data.start_investigation(table, product, request)
+        if play:
+            _serve_page(
+                environment_object, f"{_name_source(options)}: {investigation.title}", investigation
+            )
+            raise typer.Exit(TableExitCode.DONE)
         started = investigation.start_session()
         stop_reason = asyncio.run(_play(environment_object, player, started))
         agreement = investigation.compare_report(started.session)
@@ -104,10 +133,28 @@ def investigate(
     raise typer.Exit(TableExitCode.DONE if has_report else TableExitCode.NEEDS_ATTENTION)
 
 
+def _name_source(options: ImportOptions) -> str:
+    source = options.table or options.database
+    return source.name if source else "table"
+
+
+def _serve_page(environment: Environment, title: str, investigation: Investigation) -> None:
+    """Print the address of a page that offers an investigation, and serve it until Ctrl+C."""
+    from openenv_kit.page.your_data.local_page import (
+        OfferedInvestigation,
+        prepare_local_page,
+        serve_local_page,
+    )
+
+    address = prepare_local_page(OfferedInvestigation(title, investigation))
+    print_lines([SummaryLine("Page", f"{address} (only on this machine; Ctrl+C ends it)")])
+    serve_local_page(environment)
+
+
 def iter_agreement_lines(
     agreement: Agreement, player_name: str, stop_reason: str = ""
 ) -> Iterator[SummaryLine]:
-    """Yield the rows that both have, those of the player only, those of the policy only, a sum."""
+    """Yield a line for each row of the player or the policy, and a line with the totals."""
     for title, rows in (
         ("Both", agreement.both),
         ("Only player", agreement.only_player),
@@ -122,13 +169,13 @@ def iter_agreement_lines(
     player_rows = len(agreement.both) + len(agreement.only_player)
     yield SummaryLine(
         "Agreement",
-        f"{player_name} reported {player_rows} rows, the reporting policy finds {policy_rows}, "
-        f"both have {len(agreement.both)}; score {agreement.score:.4f}",
+        f"{player_name} reported {player_rows} rows, the reporting policy {policy_rows}; "
+        f"{len(agreement.both)} in common; score {agreement.score:.4f}",
     )
 
 
 def describe_row(row: InvestigatedRow) -> str:
-    """Return a report row in one line."""
+    """Describe a report row in one line."""
     return (
         f"{row.date} {row.entity_name}: {row.anomaly_type}, {row.observed_value:g} instead of "
         f"{row.baseline_value:g} ({row.severity})"
@@ -136,7 +183,7 @@ def describe_row(row: InvestigatedRow) -> str:
 
 
 def format_rows_csv(agreement: Agreement) -> str:
-    """Return all rows as CSV; the column `found_by` says who has a row."""
+    """Format all rows as CSV. The column `found_by` is `both`, `player` or `policy`."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(["found_by", *InvestigatedRow._fields])
@@ -150,7 +197,7 @@ def format_rows_csv(agreement: Agreement) -> str:
 
 
 async def _play(environment: Environment, player: Player, started: StartedSession) -> str:
-    """Play, and return why the player stopped early; empty if the episode was finished."""
+    """Let the player play the episode and return why it stopped early; empty if it did not."""
     try:
         episode = await play_session(environment, player, started)
         return episode.stop_reason
@@ -167,7 +214,9 @@ def _choose_player(
     settings = load_settings(default_benchmark=environment.name)
     settings = settings.model_copy(update={"model": model})
     if settings.api_key is None and not settings.is_local_model:
-        raise ConfigurationError("--model needs a key or an endpoint on this machine.")
+        raise ConfigurationError(
+            "--model needs an API key, unless its endpoint is on this machine."
+        )
     if not (skip_question or settings.is_local_model):
         _ask_before_numbers_leave(settings)
     from openenv_kit.agent.model_player import ModelPlayer  # imports openai, which is slow
@@ -176,13 +225,15 @@ def _choose_player(
 
 
 def _ask_before_numbers_leave(settings: AgentSettings) -> None:
-    """Name the endpoint's host, and ask whether numbers may be sent to it.
+    """Ask whether numbers of the table may be sent to the host of the model.
 
     Raises:
-        ConfigurationError: nobody is there to answer.
+        ConfigurationError: standard input is not a terminal.
         typer.Abort: the answer is no.
     """
     host = urlsplit(settings.api_base_url or "").hostname or OPENAI_HOST
     if not is_person_present():
-        raise ConfigurationError(f"Numbers of your table would be sent to {host}; pass --yes.")
+        raise ConfigurationError(
+            f"Numbers of your table would be sent to {host}; pass --yes to confirm."
+        )
     typer.confirm(f"Send numbers of your table to {host}?", abort=True)

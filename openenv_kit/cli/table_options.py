@@ -1,4 +1,4 @@
-"""The options of commands that read a user's table."""
+"""Adds the options for reading a user's table to a Typer command."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from openenv_kit.own_data.options import (
 )
 
 OPTIONS_PARAMETER = "options"
-"""Parameter of a command that `with_table_options` replaces."""
+"""Name of the parameter that `with_table_options` replaces by command-line options."""
 _FILE, _COLUMNS, _DAYS = "File", "Columns", "Days"
 """Groups of options in the help."""
 
@@ -34,8 +34,8 @@ def build_import_options(
     stages: Annotated[
         str,
         typer.Option(
-            help="Columns or metrics in funnel order, separated by commas. Default: taken from "
-            "the table where they are evident.",
+            help="Columns or metrics in funnel order, separated by commas. Default: from the "
+            "table, if its order is clear.",
             rich_help_panel=_COLUMNS,
         ),
     ] = "",
@@ -52,7 +52,7 @@ def build_import_options(
     metric_column: Annotated[
         str | None,
         typer.Option(
-            help="Column of a long or pivoted table that names the stage.",
+            help="Column of a long or pivoted table with the names of the stages.",
             rich_help_panel=_COLUMNS,
         ),
     ] = None,
@@ -62,12 +62,14 @@ def build_import_options(
     ] = None,
     event_column: Annotated[
         str | None,
-        typer.Option(help="Column of an event log that names the stage.", rich_help_panel=_COLUMNS),
+        typer.Option(
+            help="Column of an event log with the names of the stages.", rich_help_panel=_COLUMNS
+        ),
     ] = None,
     id_column: Annotated[
         str | None,
         typer.Option(
-            help="Column that identifies a row; of rows with one id, one is kept.",
+            help="Column of row identifiers; only the earliest row of each is kept.",
             rich_help_panel=_COLUMNS,
         ),
     ] = None,
@@ -98,13 +100,17 @@ def build_import_options(
     separator: Annotated[
         str | None,
         typer.Option(
-            help=f"{', '.join(SEPARATORS)}, or the character itself. Default: detected.",
+            help=f"Separator of cells: {', '.join(SEPARATORS)} or the character. Default: "
+            "detected.",
             rich_help_panel=_FILE,
         ),
     ] = None,
     encoding: Annotated[
         str | None,
-        typer.Option(help=f"{', '.join(ENCODINGS)}. Default: detected.", rich_help_panel=_FILE),
+        typer.Option(
+            help=f"Encoding of a text file: {', '.join(ENCODINGS)}. Default: detected.",
+            rich_help_panel=_FILE,
+        ),
     ] = None,
     decimal: Annotated[
         str | None,
@@ -120,10 +126,15 @@ def build_import_options(
     ] = None,
     date_format: Annotated[
         str | None,
-        typer.Option(help="Such as %d/%m/%Y. Default: detected.", rich_help_panel=_FILE),
+        typer.Option(
+            help="Format of dates, such as %d/%m/%Y. Default: detected.", rich_help_panel=_FILE
+        ),
     ] = None,
     sum_rows: Annotated[
-        bool, typer.Option("--sum", help="Add up the rows of one date.", rich_help_panel=_DAYS)
+        bool,
+        typer.Option(
+            "--sum", help="Add the counts of rows with the same date.", rich_help_panel=_DAYS
+        ),
     ] = False,
     timezone: Annotated[
         str | None,
@@ -132,7 +143,7 @@ def build_import_options(
     country: Annotated[
         str | None,
         typer.Option(
-            help="Country of the public holidays, such as US or US-NY.", rich_help_panel=_DAYS
+            help="Country for public holidays, such as US or US-NY.", rich_help_panel=_DAYS
         ),
     ] = None,
     calendar: Annotated[
@@ -164,7 +175,8 @@ def build_import_options(
     late_days: Annotated[
         int,
         typer.Option(
-            help=f"Drop the last days, 0 to {MAX_LATE_DAYS}, whose counts still change.",
+            help=f"Number of days to drop at the end, 0 to {MAX_LATE_DAYS}, because their counts "
+            "may still change.",
             rich_help_panel=_DAYS,
         ),
     ] = 0,
@@ -177,10 +189,10 @@ def build_import_options(
         ),
     ] = False,
 ) -> ImportOptions:
-    """Return the options of a table.
+    """Build the import options from the values of the command-line options.
 
     Raises:
-        ConfigurationError: an option has a wrong value.
+        ConfigurationError: an option has an invalid value.
     """
     return ImportOptions(
         table=table,
@@ -213,9 +225,9 @@ def build_import_options(
 
 
 def with_table_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Replace a command's parameter `options` by the options of a table.
+    """Decorate a command: replace its parameter `options` by the options for reading a table.
 
-    Typer reads the options from the signature, so commands cannot share them in another way.
+    Typer reads options from the signature of a command, so the signature is replaced.
     """
     table_parameters = _get_evaluated_parameters(build_import_options)
     own_parameters = _get_evaluated_parameters(command)

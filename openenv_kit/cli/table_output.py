@@ -1,4 +1,4 @@
-"""What the commands for a user's table print: titled lines and refusals."""
+"""Prints titled lines and error messages of the commands for a user's table."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ class TableExitCode(IntEnum):
     DONE = 0
     REFUSED = 2
     NEEDS_ATTENTION = 3
-    """An import has no level that is on, or a table no longer fits its product."""
+    """No level of an import is on, a table no longer fits its product, or a report is missing."""
 
 
 @contextmanager
 def report_refusals(first_line: str = "") -> Iterator[None]:
-    """Print why a table or an option was refused, without a traceback, and exit with code 2.
+    """Print the error if a table or an option is rejected, without a traceback, and exit with 2.
 
     Args:
-        first_line: line before the reason.
+        first_line: line to print before the error.
 
     Raises:
-        typer.Exit: the table or an option was refused.
+        typer.Exit: the table or an option was rejected.
     """
     try:
         yield
-    except BrokenPipeError:  # A closed output pipe is no refusal.
+    except BrokenPipeError:  # A closed output pipe is not an error of the table.
         raise
     except (KitError, OSError, ModuleNotFoundError) as problem:
         if first_line:
@@ -52,12 +52,12 @@ def report_refusals(first_line: str = "") -> Iterator[None]:
 
 
 def is_person_present() -> bool:
-    """Return whether standard input is a terminal, so that a question can be answered."""
+    """Return whether standard input is a terminal, so that a user can answer questions."""
     return sys.stdin.isatty()
 
 
 def print_lines(lines: Iterable[SummaryLine]) -> None:
-    """Print lines with their titles in a column of their own; long texts are wrapped."""
+    """Print lines with their titles in a separate column. Long texts are wrapped."""
     printed = list(lines)
     columns = shutil.get_terminal_size((MAX_WIDTH, 24)).columns
     width = min(MAX_WIDTH, max(MIN_WIDTH, columns))
@@ -75,7 +75,7 @@ def print_lines(lines: Iterable[SummaryLine]) -> None:
 
 
 def print_table_description(table: CleanedTable) -> None:
-    """Print what was read, the stages, what cleaning did, and warnings."""
+    """Print the format of a table, its stages, the changes made while cleaning, and warnings."""
     counts = table.stage_counts
     print_lines(
         [
@@ -93,7 +93,7 @@ def print_table_description(table: CleanedTable) -> None:
 
 
 def describe_stages(counts: StageCounts) -> str:
-    """Return the median of the first count by day, and the step rates of all counts together."""
+    """Return the daily median of the first stage, and the step rates over all counted days."""
     is_counted = [status == DayStatus.COUNTED for status in counts.day_status]
     by_day = counts.daily_counts[is_counted]
     sums = by_day.sum(axis=0).tolist()

@@ -108,6 +108,12 @@ class ImportOptions:
     force: bool = False
     max_parquet_rows: int = MAX_PARQUET_ROWS
 
+    @property
+    def input_files(self) -> tuple[Path, ...]:
+        """Files that are read."""
+        files = (self.table, self.database, self.calendar)
+        return tuple(path for path in files if path is not None)
+
     def __post_init__(self) -> None:
         """Check each option and the combinations of options.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +57,26 @@ def refuse_existing_files(paths: Sequence[Path]) -> None:
         raise ConfigurationError(
             f"{' and '.join(existing)} already {verb}; pass --force to overwrite, or --out."
         )
+
+
+def refuse_overwriting_inputs(outputs: Sequence[Path], inputs: Iterable[Path]) -> None:
+    """Refuse to overwrite an input file, even through a link or with `--force`.
+
+    Args:
+        outputs: files to write.
+        inputs: files that the command reads.
+
+    Raises:
+        ConfigurationError: an output is the same file as an input.
+    """
+    existing_inputs = [path for path in inputs if path.exists()]
+    for output in outputs:
+        for source in existing_inputs:
+            if output.exists() and output.samefile(source):
+                raise ConfigurationError(
+                    f"{output.name} would overwrite the input {source.name}; pass another file "
+                    "with --out."
+                )
 
 
 def write_files(files: Sequence[OutputFile]) -> None:

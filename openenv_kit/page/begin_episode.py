@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from openenv_kit.episode_clients.protocol import EpisodeClient
 from openenv_kit.errors import KitError
 from openenv_kit.page.environment_view import EnvironmentView
 from openenv_kit.page.visitor import Visitor
 from openenv_kit.reply import ReplyStatus
 
 MAX_OPENING_CALLS = 5
-"""Maximum number of calls that the page makes by itself after a reset."""
+"""Maximum number of calls that the page makes automatically after a reset."""
 
 
 def begin_episode(
-    environment_view: EnvironmentView, visitor: Visitor, reset: Mapping[str, Any]
+    environment_view: EnvironmentView,
+    visitor: Visitor,
+    reset: Mapping[str, Any],
+    connect: Callable[[], EpisodeClient] | None = None,
 ) -> None:
-    """Start an episode and make the opening calls, unless the visitor has switched them off."""
-    reply = visitor.start_episode(**reset)
+    """Start an episode and make the opening calls, unless the visitor has disabled them.
+
+    Args:
+        environment_view: view of the environment.
+        visitor: the visitor.
+        reset: reset arguments.
+        connect: creates the client that plays the episode; None to use the visitor's own.
+    """
+    reply = visitor.start_episode_through(connect or visitor.connect, reset)
     if reply["status"] != ReplyStatus.ERROR and visitor.may_read_data:
         make_opening_calls(environment_view, visitor)
 
@@ -26,7 +37,7 @@ def begin_episode(
 def make_opening_calls(environment_view: EnvironmentView, visitor: Visitor) -> None:
     """Make the environment's opening calls as steps of the episode, and select an item.
 
-    The calls stop at the first rejected one, because the later ones depend on the earlier ones.
+    The first rejected call ends them, because later calls depend on earlier replies.
     """
     for _ in range(MAX_OPENING_CALLS):
         call = environment_view.next_opening_call(visitor.playback_steps)

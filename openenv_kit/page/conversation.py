@@ -1,4 +1,4 @@
-"""Arranges the recorded messages of a rollout by step: each tool result stands with its call."""
+"""Assigns the recorded messages of a rollout to its steps, and each tool result to its call."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
 
 
 class TextEntry(NamedTuple):
-    """Text of a message. Reasoning is the model's text that is not part of its response."""
+    """Text of a message.
+
+    Attributes:
+        role: role of the message, such as `user`.
+        text: text of the message.
+        reasoning: thinking text of the model that is not part of its response.
+    """
 
     role: str
     text: str
@@ -29,7 +35,7 @@ class CallEntry:
         name: name of the tool.
         arguments: arguments as the model wrote them.
         result: text of the tool result; None if the recording does not contain it.
-        is_executed: whether the call was a step of the episode; other calls were rejected before.
+        is_executed: whether the call became a step of the episode; otherwise it was rejected.
     """
 
     name: str
@@ -40,7 +46,7 @@ class CallEntry:
 
 @dataclass
 class StepConversation:
-    """Messages of one step, in order. Step 0 is what the model read before its first response."""
+    """Messages of one step, in order. Step 0 has the messages before the first response."""
 
     entries: list[TextEntry | CallEntry] = field(default_factory=list)
 
@@ -63,13 +69,13 @@ class StepConversation:
 def arrange_messages_by_step(
     step_messages: Iterable[Sequence[MessageJson]], step_count: int
 ) -> list[StepConversation]:
-    """Return the conversation of the start, of each step, and of the time after the last step.
+    """Return the messages before the first step, of each step, and after the last step.
 
-    A recording stores with each step the messages since the previous step, so the result of a call
-    stands in the line of the next step.
+    A recording stores each step with the messages since the previous step, so the result of a call
+    is stored with the next step.
 
     Args:
-        step_messages: messages of each step, then those of the end.
+        step_messages: messages of each step, followed by the messages of the end.
         step_count: number of steps.
     """
     conversations = [StepConversation() for _ in range(step_count + 2)]

@@ -26,7 +26,7 @@ from openenv_kit.errors import KitError, truncated_repr
 from openenv_kit.page.components.elements import bar_html, definition_list_html, humanize
 from openenv_kit.page.components.row_editor import Choices, EditorColumn, EditorRow
 from openenv_kit.page.components.tool_result import tool_result_html
-from openenv_kit.page.playback import Playback, PlaybackStep, playback_of_policy
+from openenv_kit.page.playback import Playback, PlaybackStep, create_playback_of_policy
 from openenv_kit.page.row_outcomes import RowOutcome
 from openenv_kit.page.suggest_step import AnsweredStep, suggest_step
 from openenv_kit.page.visitor import Visitor
@@ -181,7 +181,7 @@ class EnvironmentView:
         """Finished episode of the first screen. By default, the reference policy plays it."""
         environment = self.environment
         reset = environment.reset_arguments_by_task_id[list_default_task_names(environment)[-1]]
-        return playback_of_policy(environment.policies["reference"], reset, environment)
+        return create_playback_of_policy(environment.policies["reference"], reset, environment)
 
     @cached_property
     def example_html(self) -> str:
@@ -201,7 +201,7 @@ class EnvironmentView:
         return str(example.reset.get("task_id") or "") if example else ""
 
     def next_opening_call(self, steps: PlaybackSteps) -> SuggestedCall | None:
-        """Return the next call that the page makes by itself after a reset; None after the last.
+        """Return the next call that the page makes automatically after a reset; None at the end.
 
         Args:
             steps: steps so far; the opening calls are the first ones.
@@ -262,7 +262,7 @@ class EnvironmentView:
         return NextStepHint("Choose a tool, fill in its form, and run it.", "Go to the tools")
 
     def suggest_action(self, visitor: Visitor) -> Action | None:
-        """Return the reference policy's first action that no reply of the visitor answers."""
+        """Return the reference policy's first action to which the visitor has no reply."""
         opening, *steps = visitor.playback_steps
         answered = [
             AnsweredStep(
@@ -286,7 +286,7 @@ class EnvironmentView:
         return None
 
     def anomaly_count_text(self, reset_observation: Mapping[str, Any]) -> str:
-        """Return how much there is to find, if the reset reply contains it; otherwise ""."""
+        """Return the number of anomalies as text if the reset observation has it; otherwise ""."""
         return ""
 
     def report_editor(self, visitor: Visitor) -> ReportEditor | None:
@@ -301,7 +301,7 @@ class EnvironmentView:
             return truncated_repr(action)
 
     def finding_text(self, observation: Mapping[str, Any]) -> str:
-        """Return what a reply contained, in a few words, such as "28 rows"."""
+        """Return a short description of a reply, such as "28 rows"."""
         if observation.get("status") == ReplyStatus.ERROR:
             return str(observation.get("message") or "rejected")
         answer = tool_result_from_observation(self.environment, observation)
@@ -313,7 +313,7 @@ class EnvironmentView:
         return str(observation.get("message") or "")
 
     def row_outcomes(self, steps: PlaybackSteps, reset: Mapping[str, Any]) -> Sequence[RowOutcome]:
-        """Return what became of each expected and each reported row of a recorded rollout.
+        """Return the outcome of each expected or reported row of a recorded rollout.
 
         Args:
             steps: all steps of the rollout, which may have ended without a report.

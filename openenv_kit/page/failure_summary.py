@@ -1,4 +1,4 @@
-"""Summarizes why a rollout got its score: its end, its rejected calls, and its expected rows."""
+"""Summarizes why a rollout got its score: how it ended, rejected calls, outcomes of rows."""
 
 from __future__ import annotations
 
@@ -16,12 +16,17 @@ from openenv_kit.recordings.format import RolloutOutcome
 from openenv_kit.reply import ReplyStatus
 
 MAX_REASON_CHARACTERS = 110
-_FIRST_SENTENCE = re.compile(r"^(.*?[.;:])(?:\s|$)", re.DOTALL)
+_FIRST_SENTENCE = re.compile(r"^(.*?[.;])(?:\s|$)", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class RejectedCalls:
-    """Tool calls that were rejected for the same reason: their steps, and the reason."""
+    """Tool calls that were rejected for the same reason.
+
+    Attributes:
+        reason: the reason, shortened.
+        steps: numbers of the steps with these calls.
+    """
 
     reason: str
     steps: Sequence[int]
@@ -29,15 +34,16 @@ class RejectedCalls:
 
 @dataclass(frozen=True)
 class FailureSummary:
-    """Why a rollout got its score.
+    """Summary of why a rollout got its score.
 
     Attributes:
         ending: how the rollout ended, in one sentence.
-        ending_step: last step.
-        score_text: the last reply's message, which states the score; empty without a graded end.
+        ending_step: number of the last step.
+        score_text: message of the last reply, which contains the score; empty if the rollout was
+            not graded.
         call_count: number of tool calls.
-        rejected: rejected calls, the most frequent reason first.
-        rows: outcome of each expected and each reported row; empty if it is not known.
+        rejected: rejected calls by reason, starting with the most frequent reason.
+        rows: outcome of each expected or reported row; empty if the outcomes are not known.
     """
 
     ending: str
@@ -54,7 +60,7 @@ class FailureSummary:
 
 
 def summarize_failure(rollout: OpenedRollout, view: EnvironmentView) -> FailureSummary:
-    """Summarize how a rollout ended, which calls were rejected and what became of each row."""
+    """Summarize how a rollout ended, which calls were rejected, and the outcome of each row."""
     rejected_in_messages = sum(len(each.rejected_calls) for each in rollout.conversations)
     return FailureSummary(
         ending=_describe_ending(rollout),
@@ -67,7 +73,7 @@ def summarize_failure(rollout: OpenedRollout, view: EnvironmentView) -> FailureS
 
 
 def failure_summary_html(summary: FailureSummary) -> str:
-    """Return the summary as a list in which each statement links to its step."""
+    """Return the summary as a list with links to the steps."""
     ending = escape(summary.ending).replace(
         f"step {summary.ending_step}", _step_link_html(summary.ending_step), 1
     )
@@ -84,7 +90,7 @@ def failure_summary_html(summary: FailureSummary) -> str:
             f"rejected</b><ul>{reasons}</ul></li>"
         )
     else:
-        items.append(f'<li class="good">No call of {summary.call_count} was rejected.</li>')
+        items.append(f'<li class="good">None of {summary.call_count} calls was rejected.</li>')
     items += [_row_html(row) for row in summary.rows]
     return f'<ul class="mt-why" aria-label="Why this score">{"".join(items)}</ul>'
 
@@ -95,7 +101,7 @@ def _describe_ending(rollout: OpenedRollout) -> str:
     if run.outcome == RolloutOutcome.FAILED or (run.has_end and run.score is None):
         return f"Failed after {steps}, so there is no score: {run.error or 'no reason recorded'}"
     if not run.has_end:
-        return f"The recording has no end: {steps} so far."
+        return f"The recording is incomplete: {steps} so far."
     is_done = bool(run.steps) and run.steps[-1].done
     if run.outcome == RolloutOutcome.COMPLETED or (not run.outcome and is_done):
         return f"Completed at step {last_step}."
@@ -136,7 +142,7 @@ def shorten_reason(message: str) -> str:
 
 
 def _message_of_step(rollout: OpenedRollout, number: int) -> str:
-    """Return the message of the reply to a step, from the replay or the recorded result."""
+    """Return the message in the reply to a step, from the replay or else from the recording."""
     if number < len(rollout.steps):
         return str(rollout.steps[number].observation.get("message") or "")
     call = rollout.conversations[number].executed_call

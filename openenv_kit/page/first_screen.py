@@ -1,4 +1,4 @@
-"""First screen: what the environment is, a finished example and the ways to go on."""
+"""Builds the first screen: a description of the environment, a finished example and buttons."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def first_screen_html(environment_view: EnvironmentView, environment_titles: Seq
     """Return the first screen of an environment.
 
     Args:
-        environment_view: view of the environment, which supplies words and example.
-        environment_titles: names of all environments of the server.
+        environment_view: view of the environment, with the texts and the example.
+        environment_titles: titles of all environments of the server.
     """
     paragraphs = "".join(f"<p>{escape(each)}</p>" for each in environment_view.sentences)
     buttons = (
@@ -38,7 +38,7 @@ def first_screen_html(environment_view: EnvironmentView, environment_titles: Seq
 
 
 def _environments_sentence_html(titles: Sequence[str]) -> str:
-    """Return the sentence that names all environments; empty if there is only one."""
+    """Return a sentence that lists all environments; empty if there is only one."""
     numbers = {2: "two", 3: "three", 4: "four", 5: "five"}
     count = len(titles)
     if count < 2:

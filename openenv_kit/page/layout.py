@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from html import escape
@@ -22,9 +22,10 @@ from openenv_kit.page.page_address import (
     restore_or_start_episode_on_page_load,
 )
 from openenv_kit.page.tabs import connect as connect_tab
-from openenv_kit.page.tabs import leaderboard, play, runs
+from openenv_kit.page.tabs import leaderboard, play, runs, your_data
 from openenv_kit.page.tabs.play_views import saved_state_html
 from openenv_kit.page.visitor import Visitor
+from openenv_kit.reset_arguments import PRODUCT
 
 SCRIPTS = [Path(__file__).with_name("static") / name for name in ("bridge.js", "charts.js")]
 IDLE_S = 3600
@@ -53,6 +54,7 @@ def build_page(
     is_debug: bool = False,
     board_path: str = "",
     has_token: bool = False,
+    own_data: your_data.OwnDataOptions | None = None,
 ) -> Page:
     """Build the page with its header, tabs and events.
 
@@ -64,6 +66,7 @@ def build_page(
         is_debug: whether the server sends the answers, which the header then states.
         board_path: path of the leaderboard's `board.json`; empty for the one in the package.
         has_token: whether the server asks for a token.
+        own_data: what the tab "Your data" can do; None if visitors may import no tables.
     """
     links = list(environment_links) or [EnvironmentLink(environment_view)]
     bridge = unstyled_html_component(
@@ -85,6 +88,8 @@ def build_page(
             leaderboard.build_leaderboard_tab(environment_view.environment, board_path)
         with gr.Tab("Connect", id="connect"):
             connect_tab.build_connect_tab(environment_view.environment, has_token=has_token)
+        with gr.Tab("Your data", id="your-data"):
+            your_data.build_your_data_tab(page, own_data or your_data.OwnDataOptions())
     arrival = gr.Textbox(visible=False)
     # A button that starts an episode changes every view.
     page.add_load_handler(
@@ -166,4 +171,7 @@ def _saved_episode_and_address_html(environment_view: EnvironmentView, visitor: 
         name = environment_view.environment.name
         address = build_query_parameters_of_reset(name, visitor.reset)
         address["place"] = visitor.selection
+        if visitor.is_private or isinstance(visitor.reset.get(PRODUCT.name), Mapping):
+            # The address has no numbers of a table, and no product, which has up to 16 kB.
+            address = dict.fromkeys(address, "")
     return saved_state_html(json.dumps(address), visitor)

@@ -1,4 +1,4 @@
-"""Opens the page: restores the saved episode, or starts the episode that the URL names."""
+"""Opens the page: restores the saved episode, or starts the episode that the URL selects."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def restore_or_start_episode_on_page_load(
     same = back and all(query.get(name, here[name]) == here[name] for name in EPISODE_PARAMETERS)
     if asked and not same and is_sealed_split(asked.get("split")):
         raise ConfirmationRequired(
-            "This link starts a sealed task, and every start is counted.",
+            "This link starts a sealed task. Every start of a sealed task is counted.",
             "Start the sealed task",
             lambda v: v.start_episode(**asked),
         )
@@ -122,7 +122,7 @@ def _is_same_play(linked_json: str, saved_json: str) -> bool:
         return True
 
 
-def reset_of_named_task(environment: Environment, task_name: str) -> Mapping[str, Any]:
+def build_reset_of_named_task(environment: Environment, task_name: str) -> Mapping[str, Any]:
     """Return the reset arguments of a named task. An unknown name is returned as the `task_id`."""
     return environment.reset_arguments_by_task_id.get(task_name, {"task_id": task_name})
 
@@ -152,7 +152,7 @@ def parse_reset_from_query_parameters(
     """Return the reset arguments in the query parameters; empty if they select no episode."""
     reset: dict[str, Any] = {}
     if query_parameters.get("task"):
-        reset |= reset_of_named_task(environment_view.environment, query_parameters["task"])
+        reset |= build_reset_of_named_task(environment_view.environment, query_parameters["task"])
     if query_parameters.get("seed", "").lstrip("-").isdecimal():
         reset["seed"] = int(query_parameters["seed"])
     try:

@@ -1,4 +1,4 @@
-"""Steps of an episode with their replies: a policy's episode, or a replayed recording."""
+"""Creates playbacks (the steps of an episode with their replies) from policies and recordings."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Playback:
         return str(self.reset.get("task_id") or "episode")
 
 
-def playback_of_policy(
+def create_playback_of_policy(
     policy: Policy,
     reset: Mapping[str, Any],
     environment: Environment | None = None,
@@ -127,7 +127,7 @@ def create_playback_that_checks_recording(
         session, opening = start_unsealed_playback_session(reset, chosen)
     except (TypeError, AttributeError, ValueError) as problem:
         reason = str(problem) if isinstance(problem, KitError) else "its reset is unreadable"
-        raise RecordingError(f"The run cannot be played again: {reason}") from None
+        raise RecordingError(f"The run cannot be replayed: {reason}") from None
 
     prose_fields = chosen.tools.prose_fields
 
@@ -138,7 +138,7 @@ def create_playback_that_checks_recording(
             try:
                 seen = observation_json_from_reply(session.step(step.action))
             except (TypeError, AttributeError, ValueError):
-                message = "The recording holds an action that cannot be read; it ends here."
+                message = "The recording contains an action that cannot be read. It ends here."
                 yield PlaybackStep(
                     {"unreadable": step.action},
                     {"status": ReplyStatus.ERROR, "message": message},
@@ -165,7 +165,7 @@ def _read_steps(source: Iterator[PlaybackStep], max_duration_s: float) -> list[P
 
 
 class StartedSession(NamedTuple):
-    """A session, and the reply to its reset."""
+    """A session and the reply to its reset."""
 
     session: Session
     reset_reply: Reply
@@ -182,7 +182,7 @@ def start_unsealed_playback_session(
     if is_sealed_split(reset.get("split")):
         # The server counts how often a player starts a sealed task. A playback would show the
         # task's data without being counted.
-        raise ConfigurationError("Sealed tasks can be neither watched nor played again here.")
+        raise ConfigurationError("Sealed tasks can be neither watched nor replayed here.")
     session = environment.create_session()
     reply = reset_within_server_limits(environment, session, reset, current_settings())
     if reply.status == ReplyStatus.ERROR:

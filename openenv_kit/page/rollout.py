@@ -1,4 +1,4 @@
-"""Opens a recorded rollout for the Runs tab: replays it and arranges its conversation."""
+"""Opens a recorded rollout for the Runs tab: replays it and assigns its messages to steps."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class OpenedRollout:
     Attributes:
         rollout_id: identifier of the rollout.
         run: the recorded run.
-        conversations: conversation of the start, of each step and after the last step.
+        conversations: messages before the first step, of each step, and after the last step.
         steps: the reset and each step with its reply; empty if the rollout was not replayed.
-        notice: why the replay is missing or differs; empty if it equals the recording.
-        has_hidden_messages: whether messages were left out, because the task is sealed.
+        notice: why the replay is missing or incomplete; empty if it equals the recording.
+        has_hidden_messages: whether messages are omitted because the task is sealed.
     """
 
     rollout_id: str
@@ -51,7 +51,7 @@ class OpenedRollout:
 
 
 class OtherEnvironmentError(RecordingError):
-    """The rollout belongs to another environment.
+    """Raised if a rollout belongs to another environment.
 
     Attributes:
         environment_name: name of that environment; empty if it is not installed.
@@ -65,7 +65,7 @@ class OtherEnvironmentError(RecordingError):
 def open_rollout(lines: bytes, environment: Environment) -> OpenedRollout:
     """Open a rollout from the lines of its recording.
 
-    Sealed tasks are not replayed, because a replay would be a play that nobody counts.
+    Rollouts of sealed tasks are not replayed, because each start of a sealed task must be counted.
 
     Args:
         lines: lines of one rollout.
@@ -80,9 +80,9 @@ def open_rollout(lines: bytes, environment: Environment) -> OpenedRollout:
         raise error or RecordingError("The file contains no rollout.")
     run = runs[0]
     if run.is_private:
-        raise RecordingError("This recording is private: the page does not show it.")
+        raise RecordingError("This recording is private, so the page does not show it.")
     _require_environment(run, environment)
-    notices = [f"{error} Everything before it is shown."] if error else []
+    notices = [f"{error} The steps before this line are shown."] if error else []
     is_sealed = is_sealed_split(run.reset.get("split"))
     steps: Sequence[PlaybackStep] = ()
     if is_sealed:
@@ -105,7 +105,8 @@ def open_rollout(lines: bytes, environment: Environment) -> OpenedRollout:
 def find_environment_of_run(run: RecordedRun) -> str:
     """Return the name of the installed environment that a run belongs to; empty if unknown.
 
-    Older recordings do not name their environment, but the names of its versions differ.
+    Older recordings do not contain this name. Their environment is found by the names of its
+    versions.
     """
     if run.environment:
         return run.environment if run.environment in find_environment_entry_points() else ""

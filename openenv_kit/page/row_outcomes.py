@@ -1,4 +1,4 @@
-"""Outcome of an expected or reported row of a rollout, which the environment's view determines."""
+"""Defines the outcome of a row of a rollout. The view of each environment determines outcomes."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RowOutcome:
-    """What became of a row that was expected or reported.
+    """Outcome of a row that was expected or reported.
 
     Attributes:
-        title: the row in a few words, such as "23 Nov, menu opens".
-        outcome: what became of it, such as "found" or "never read".
-        is_good: whether the player earned the row.
-        step: step that shows it; None if no step does, for example because the row was never read.
+        title: short name of the row, such as "23 Nov, menu opens".
+        outcome: the outcome, such as "found" or "never read".
+        is_good: whether the outcome raises the score.
+        step: number of the step that shows the outcome; None if no step shows it, for example
+            because the row was never read.
         sentence: explanation in one sentence; may be empty.
     """
 

@@ -1,7 +1,8 @@
 """Routes of the Runs tab below /web/runs: the list of rollouts, one rollout, and its charts.
 
-The tab's script fetches them. A POST contains a rollout that the visitor opened in the browser. It
-is kept among the most recently opened rollouts, under a random key that only this visitor gets.
+The tab's script requests these routes. A POST request contains a rollout that the visitor opened
+from a file. It is cached with the most recently opened rollouts, under a random key that is sent
+only to this visitor.
 """
 
 from __future__ import annotations
@@ -50,24 +51,24 @@ from openenv_kit.recordings.rollout_lines import ROLLOUT_ID_PATTERN
 SCRIPTS_FOLDER = Path(__file__).with_name("static") / "runs"
 MAX_CACHED_ROLLOUTS = 24
 MAX_WAITING_REPLAYS = 32
-"""Maximum number of requests that wait for a replay; further ones are told to try again."""
+"""Maximum number of requests that wait for a replay. Further requests are rejected with 503."""
 RETRY_AFTER_S = 5
 
 
 @dataclass(frozen=True)
 class EnvironmentPage:
-    """Page of an environment on this server: its title, and its address relative to this page."""
+    """Title of another environment's page on this server, and its URL relative to this page."""
 
     title: str
     href: str
 
 
 class RolloutRoutes:
-    """Handlers of the routes.
+    """Request handlers of the routes.
 
     Args:
-        view: view of the environment whose page this is.
-        folders: folders of recordings; the package's own are added.
+        view: view of the page's environment.
+        folders: folders with recordings. The recordings in the package are added.
         environment_pages: pages of the server's environments, by name.
     """
 
@@ -159,10 +160,10 @@ class RolloutRoutes:
         return JSONResponse(content, headers={"cache-control": "no-store"})
 
     def _open_rollout(self, key: str, body: bytes) -> OpenedRollout | None:
-        """Open the rollout in a request's body or, without a body, the rollout with this key.
+        """Open the rollout in the body of a request or, without a body, the rollout with a key.
 
-        The key is the identifier of a rollout on this server, or that of a rollout that a visitor
-        opened before.
+        The key is the id of a rollout on this server, or the random key of a rollout that a visitor
+        opened from a file.
         """
         with self._cache_lock:
             if key in self._cache:
@@ -202,22 +203,22 @@ class RolloutRoutes:
 def step_json(
     rollout: OpenedRollout, view: EnvironmentView, step: int, *, shows_unread: bool
 ) -> dict[str, Any]:
-    """Return the charts as of a step and the reply to it, as HTML.
+    """Return the charts after a step and the reply to the step, as HTML.
 
     Args:
         rollout: the rollout.
         view: view of its environment.
-        step: number of the step, from 0 for the reset; a number out of range is clipped.
-        shows_unread: whether the charts also show what the player had not read.
+        step: number of the step; 0 is the reset. A number that is out of range is clipped.
+        shows_unread: whether the charts also show values that the player had not read.
     """
     last = len(rollout.steps) - 1
     if last < 0:
-        hint = "Without a replay there are no charts; the transcript shows what was recorded."
+        hint = "There are no charts without a replay. The transcript shows the recorded messages."
         return {"charts": message_box_html(hint), "reply": "", "can_show_unread": False}
     step = min(max(step, 0), last)
     visible = list(rollout.steps[: step + 1])
     is_last = step == last
-    # A view shows everything once the episode is done, so "done" decides what is shown.
+    # A view shows all values if the last reply has `done`, so this field is set accordingly.
     visible[-1] = _replace_done(visible[-1], is_done=is_last and shows_unread)
     return {
         "charts": view.overview_html(visible, rollout.run.reset),

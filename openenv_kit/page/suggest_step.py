@@ -1,8 +1,8 @@
 """Suggests a visitor's next step: the reference policy, applied to the replies received so far.
 
-The policy is a generator that yields actions and receives observations. Here its actions are
-answered from stored replies, so the suggestion cannot depend on anything that the visitor has not
-received. The module gets no session and no episode, and it imports neither.
+The policy is a generator that yields actions and receives observations. This module answers its
+actions from the stored replies and has no access to the session or the episode. A suggestion
+therefore depends only on data that the visitor has already received.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class AnsweredStep(NamedTuple):
 def suggest_step(
     policy: Policy, reset_observation: ObservationJson, steps: Sequence[AnsweredStep]
 ) -> Action | None:
-    """Return the policy's first action that has no stored reply yet.
+    """Return the first action of a policy for which there is no stored reply.
 
     Args:
         policy: the policy, usually the reference policy.
@@ -46,7 +46,7 @@ def suggest_step(
         steps: steps of the episode so far.
 
     Returns:
-        The action; None if the policy ends before, or cannot continue from the stored replies.
+        The action. None if the policy ends before such an action or cannot use a stored reply.
     """
     replies = collect_valid_replies(steps)
     try:
@@ -58,16 +58,16 @@ def suggest_step(
     except StopIteration:
         return None
     except (KitError, LookupError, TypeError, ValueError):
-        # The policy is written for complete replies of its own mode. A reply that it cannot read
-        # must not break the page.
+        # A policy may not understand the replies of other play rules than its own. The page then
+        # shows no suggestion instead of an error.
         return None
 
 
 def collect_valid_replies(steps: Sequence[AnsweredStep]) -> dict[str, ObservationJson]:
-    """Return the replies that still describe the episode, by the key of their action.
+    """Return the replies that are still valid, by the key of their action.
 
-    Rejected actions are left out. An accepted action that changes the episode makes all earlier
-    replies outdated.
+    Replies to rejected actions are omitted. An accepted action that changes the episode invalidates
+    all earlier replies.
     """
     replies: dict[str, ObservationJson] = {}
     for step in steps:
@@ -80,9 +80,9 @@ def collect_valid_replies(steps: Sequence[AnsweredStep]) -> dict[str, Observatio
 
 
 def build_action_key(action: Mapping[str, Any]) -> str:
-    """Return a text that is equal for equal actions, whatever the order of their fields.
+    """Return a text that identifies an action independently of the order of its fields.
 
-    Fields without a value are left out, because they have no effect.
+    Fields without a value are omitted, because they have no effect.
     """
     return json.dumps(_without_empty_fields(action), sort_keys=True, default=str)
 
@@ -97,7 +97,7 @@ def _without_empty_fields(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class ChangedRow:
-    """A row of the visitor's report in which fields have other values than suggested.
+    """A suggested row that the visitor's report contains with different values in some fields.
 
     Attributes:
         row: the suggested row.
@@ -113,9 +113,9 @@ class ReportDifference:
     """Difference between the visitor's report and a suggested one.
 
     Attributes:
-        added: suggested rows that the visitor's report lacks.
+        added: suggested rows that are missing in the visitor's report.
         removed: rows of the visitor's report that are not suggested.
-        changed: suggested rows that the visitor's report contains with other values.
+        changed: suggested rows that the visitor's report contains with different values.
     """
 
     added: Sequence[ReportRow]
@@ -160,7 +160,7 @@ def _key_of_row(row: ReportRow, key_fields: Sequence[str]) -> tuple[str, ...]:
 
 
 def _are_equal_values(value: object, suggested: object) -> bool:
-    """Compare two values; the editor stores numbers as text."""
+    """Return whether two values are equal as numbers or text, because the editor stores text."""
     if value == suggested:
         return True
     try:

@@ -22,6 +22,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openenv_kit.environment import Environment
+from openenv_kit.episode_clients.in_process import InProcessEpisode
 from openenv_kit.episode_clients.protocol import EpisodeClient
 from openenv_kit.episode_clients.websocket import WebSocketEpisode
 from openenv_kit.page import DEBUGGER_PATH
@@ -32,11 +33,14 @@ from openenv_kit.page.environment_view import (
 )
 from openenv_kit.page.layout import EnvironmentLink, build_page
 from openenv_kit.page.runs_app import EnvironmentPage, build_runs_app, parse_runs_folders
+from openenv_kit.page.tabs.your_data import OwnDataOptions
 from openenv_kit.page.visitor import create_limited_in_process_client
 from openenv_kit.page.visitor_limits import VisitorLimits
+from openenv_kit.page.your_data.routes import build_own_data_app
+from openenv_kit.page.your_data.uploaded_table import UploadedTables
 from openenv_kit.serving.http.middleware import get_route_path
 from openenv_kit.serving.http.response_headers import SCRIPT_NONCE_KEY
-from openenv_kit.serving.settings import Settings
+from openenv_kit.serving.settings import Settings, may_import_tables
 from openenv_kit.serving.websocket.openenv_protocol import CLIENT_KIND_HEADER, DEBUGGER_CLIENT
 
 PAGE_ROUTES = frozenset(
@@ -118,6 +122,12 @@ def mount_debugger(
     scenes = get_environment_view_or_default(environment)
     own = scenes.environment.name
     below = "" if not environments or own == environments[0].name else f"/{own}"
+    tables = UploadedTables()
+    may_import = may_import_tables(settings) and scenes.environment.own_data is not None
+    app.mount(
+        f"{DEBUGGER_PATH}/own-data",
+        build_own_data_app(scenes.environment, tables, may_import=may_import),
+    )
     server_address = OwnServerAddress()
     headers = {CLIENT_KIND_HEADER: DEBUGGER_CLIENT}
     if settings.token:
@@ -128,6 +138,9 @@ def mount_debugger(
             return create_limited_in_process_client(scenes.environment, debug=settings.debug)
         return WebSocketEpisode(scenes.environment, f"{server_address.url}{below}", headers)
 
+    def create_client_for_products() -> EpisodeClient:
+        return InProcessEpisode(scenes.environment, debug=settings.debug)
+
     with gr.Blocks(title=scenes.environment.title, analytics_enabled=False) as page:
         build_page(
             scenes,
@@ -137,6 +150,12 @@ def mount_debugger(
             is_debug=settings.debug,
             board_path=settings.board,
             has_token=bool(settings.token),
+            own_data=OwnDataOptions(
+                tables,
+                may_import,
+                # A server that takes no products in resets still plays those of this page.
+                None if settings.inline_products else create_client_for_products,
+            ),
         )
     # Twice the limit, because handling an event of a session that is being removed creates a state.
     page.state_session_capacity = 2 * settings.max_visitors

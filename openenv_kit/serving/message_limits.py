@@ -34,6 +34,13 @@ MAX_READ_BYTES = 4096
 """Maximum number of bytes read from a connection at once, so that a client that sends thousands of
 tiny frames does not delay other clients."""
 
+TABLE_UPLOAD_PATH = "/web/own-data/check"
+"""End of the path of the debugger's route that takes a visitor's table."""
+MAX_TABLE_BYTES = 20_000_000
+"""Largest uploaded table, in bytes."""
+MAX_UPLOAD_S = 120.0
+"""Time within which an uploaded table must arrive."""
+
 TOO_DEEP_TEXT = f"nested too deeply; allowed: {MAX_JSON_DEPTH} levels"
 TOO_MANY_VALUES_TEXT = f"too many values; allowed: {MAX_COMMAS} commas"
 
@@ -54,6 +61,19 @@ class MessageLimits(NamedTuple):
     def from_settings(cls, settings: Settings) -> MessageLimits:
         """Return the limits that a server's settings define."""
         return cls(settings.max_message_bytes, settings.request_timeout_s)
+
+    def for_path(self, path: str, *, may_upload: bool) -> MessageLimits:
+        """Return the limits of requests to a path, which are higher for a table.
+
+        Args:
+            path: path of the request.
+            may_upload: whether the server takes tables.
+        """
+        if not (may_upload and path.endswith(TABLE_UPLOAD_PATH)):
+            return self
+        return MessageLimits(
+            max(self.max_bytes, MAX_TABLE_BYTES), max(self.timeout_s, MAX_UPLOAD_S)
+        )
 
 
 class MessageTooComplexError(ValueError):

@@ -74,6 +74,7 @@ class ServerSlots:
                 "max_open_episodes", max_open_episodes, 1, MAX_OPEN_EPISODES
             )
         self._open_count = 0
+        self._limit_lock = asyncio.Lock()
         self._semaphore: asyncio.Semaphore | None = None
         self._threads = ThreadPoolExecutor(MAX_CONCURRENT_REQUESTS, "openenv-kit-episodes")
 
@@ -88,18 +89,18 @@ class ServerSlots:
         Raises:
             ServerError: the server cannot be reached.
         """
-        if self._max_open_episodes is None:
-            max_sessions = await self.run_in_thread(self._client.read_max_sessions)
-            self._client.close()
-            if max_sessions is None:
-                logger.warning(
-                    "%s does not report max_sessions: at most %d episodes are open at a time",
-                    self.base_url,
-                    DEFAULT_MAX_OPEN_EPISODES,
-                )
-                max_sessions = DEFAULT_MAX_OPEN_EPISODES
-            self._max_open_episodes = max(1, max_sessions // _read_world_size())
-        return self._max_open_episodes
+        async with self._limit_lock:  # many episodes may start at once, and one of them asks
+            if self._max_open_episodes is None:
+                max_sessions = await self.run_in_thread(self._read_max_sessions_and_close)
+                if max_sessions is None:
+                    logger.warning(
+                        "%s does not report max_sessions: at most %d episodes are open at a time",
+                        self.base_url,
+                        DEFAULT_MAX_OPEN_EPISODES,
+                    )
+                    max_sessions = DEFAULT_MAX_OPEN_EPISODES
+                self._max_open_episodes = max(1, max_sessions // _read_world_size())
+            return self._max_open_episodes
 
     async def acquire_slot(self) -> None:
         """Wait until another episode may be opened, and count it as open.
@@ -118,6 +119,12 @@ class ServerSlots:
         if self._semaphore is not None:
             self._open_count -= 1
             self._semaphore.release()
+
+    def _read_max_sessions_and_close(self) -> int | None:
+        try:
+            return self._client.read_max_sessions()
+        finally:
+            self._client.close()
 
     async def run_in_thread(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Run a function that waits for the server, without blocking the event loop."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
@@ -220,8 +221,15 @@ class EpisodeTaskset(vf.Taskset[EpisodeTask, EpisodeTasksetConfig]):
             split, self.config.first, self.config.count, environment, reset, self.config.level
         )
         warn_if_context_too_small(rows, environment, self.config.context_tokens)
+        record = self.config.task.tools.record
         tools_config = self.config.task.tools.model_copy(
-            update={"environment": environment, "split": split, "reset": reset}
+            update={
+                "environment": environment,
+                "split": split,
+                "reset": reset,
+                # The tool server runs in another folder.
+                "record": str(Path(record).absolute()) if record else None,
+            }
         )
         task_config = self.config.task.model_copy(update={"tools": tools_config})
         for row in rows:

@@ -12,7 +12,7 @@ from drilldown_env.page.scenes import DrillScenes
 from drilldown_env.page.seen import seen_in, segment_of, text_of
 from drilldown_env.page.tree import episode_of
 from openenv_kit.page.components.grid import GLYPHS, CellVerdict
-from openenv_kit.page.playback import playback_of_policy
+from openenv_kit.page.playback import create_playback_of_policy
 from openenv_kit.page.tabs import play
 from openenv_kit.page.visitor import Visitor
 from support.browser import _collect_garbage_after_module  # noqa: F401
@@ -126,7 +126,7 @@ def test_before_the_end_only_what_was_told_is_drawn_and_after_it_the_truth() -> 
 def test_the_reference_fills_the_picture_and_matches_every_root() -> None:
     for task in ("drill_hard_saas_trial", "drill_sql_ordering_app"):
         reset = ENVIRONMENT.reset_arguments_by_task_id[task]
-        playback = playback_of_policy(ENVIRONMENT.policies["reference"], reset, ENVIRONMENT)
+        playback = create_playback_of_policy(ENVIRONMENT.policies["reference"], reset, ENVIRONMENT)
         html = SCENES.overview_html(playback.steps, playback.reset)
         roots = len(episode_of(reset).expected_rows)
         assert html.count(f'class="v-matched">{GLYPHS[CellVerdict.MATCHED]}</b>') >= roots

@@ -20,7 +20,7 @@ from firewatch_env.tasks.book import find
 from firewatch_env.tasks.task import AFTER
 from firewatch_env.tools import GROUPS, RUNBOOK
 from openenv_kit.environment import list_default_task_names
-from openenv_kit.page.playback import PlaybackStep, playback_of_policy
+from openenv_kit.page.playback import PlaybackStep, create_playback_of_policy
 from openenv_kit.page.tabs.play_views import question_panel_html
 from openenv_kit.page.visitor import Visitor
 
@@ -51,7 +51,9 @@ def look(visitor: Visitor, service: str, tool: str = "get_metrics_detail") -> No
 
 def played(policy: str, task: str) -> Story:
     """The story of a policy's play."""
-    playback = playback_of_policy(ENVIRONMENT.policies[policy], {"task_id": task}, ENVIRONMENT)
+    playback = create_playback_of_policy(
+        ENVIRONMENT.policies[policy], {"task_id": task}, ENVIRONMENT
+    )
     play = story(playback.steps)
     assert play is not None
     return play
@@ -211,7 +213,7 @@ def test_an_incident_under_way_is_drawn_from_its_replies_alone(
 
 
 def test_a_played_episode_tells_its_causes_and_its_score_at_its_last_step_only() -> None:
-    playback = playback_of_policy(
+    playback = create_playback_of_policy(
         ENVIRONMENT.policies["reference"], {"task_id": DEADLOCK}, ENVIRONMENT
     )
     shown = SCENES.overview_html(playback.steps, playback.reset)

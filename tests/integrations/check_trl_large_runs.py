@@ -1,11 +1,17 @@
 """Trainings with several ranks, and trainings that are killed and resumed."""
 
+import dataclasses
+import importlib
 import json
 from pathlib import Path
 
 import pytest
 
+from openenv_kit.environment import get_environment
+from openenv_kit.rollouts.measure_token_budget import measure_token_budget
+from support.paths import ROOT
 from support.tiny_training import TinyTraining, read_started_tasks, run_training
+from support.tiny_transformer import MAX_TOKENS, build_scripted_model, build_tokenizer
 
 
 def tasks_by_step(folder, rank=0):
@@ -84,3 +90,54 @@ def test_killed_trainer_repeats_only_the_interrupted_step(tmp_path, uninterrupte
     assert repeated == {step: tasks[step] for step in (1, 3)}
     assert [started.task for started in after if started.step == 2] == tasks[2]
     assert curriculum_of_step(tmp_path, 3) == curriculum
+
+
+@pytest.fixture
+def large_run(monkeypatch):
+    """The module `train` of the configuration for 8 GPUs."""
+    monkeypatch.syspath_prepend(str(ROOT / "examples" / "large_runs" / "trl"))
+    return importlib.import_module("train")
+
+
+ON_CPU = {"use_cpu": True, "bf16": False, "use_vllm": False, "report_to": "none"}
+
+
+def test_configuration_for_8_gpus_has_only_arguments_that_exist(large_run, tmp_path):
+    config = large_run.build_config(tmp_path, ON_CPU)
+    fields = {field.name for field in dataclasses.fields(config)}
+    assert set(large_run.GRPO_ARGUMENTS) <= fields
+    for name, value in large_run.GRPO_ARGUMENTS.items():
+        assert name in ON_CPU or getattr(config, name) == value, name
+    assert config.steps_per_generation == config.gradient_accumulation_steps
+
+
+def test_configuration_for_8_gpus_trains_a_step_with_a_tiny_model(large_run, tmp_path):
+    tokenizer = build_tokenizer(["metric_tracker_rl"])
+    changes = {
+        **ON_CPU,
+        "max_steps": 1,
+        "gradient_accumulation_steps": 1,
+        "save_strategy": "no",
+        "logging_steps": 1,
+        "disable_tqdm": True,
+        "log_completions": False,
+        "gradient_checkpointing": False,
+        "max_completion_length": MAX_TOKENS,
+    }
+    trainer = large_run.build_trainer(
+        build_scripted_model(tokenizer, "reference"),
+        large_run.build_config(tmp_path, changes),
+        processing_class=tokenizer,
+    )
+    trainer.train()
+    log = next(entry for entry in trainer.state.log_history if "reward" in entry)
+    assert (log["reward"], log["rollouts/truncated_share"], log["curriculum/stage"]) == (1, 0, 0)
+
+
+def test_budget_is_measured_with_a_tokenizer_of_transformers():
+    tokenizer = build_tokenizer(["metric_tracker_rl"])
+    environment = get_environment("metric_tracker_rl")
+    budget = measure_token_budget(
+        environment, "rung_1", tokenizer, {"profile": "lean"}, task_count=3
+    )
+    assert 0 < budget.prompt.p50 <= budget.prompt.p95 < budget.total.p95

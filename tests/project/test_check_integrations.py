@@ -94,7 +94,9 @@ def python_of_version(folder, *version):
 
 def test_every_integration_has_a_check():
     checks = {path.stem.removeprefix("check_") for path in ROOT.glob("tests/integrations/check_*")}
-    assert checks == set(INTEGRATIONS)
+    large_runs = {"trl_large_runs"}  # a second file, which the check of trl runs too
+    assert checks - large_runs == set(INTEGRATIONS)
+    assert large_runs <= checks
 
 
 def test_an_unknown_integration_is_refused_with_the_nearest():

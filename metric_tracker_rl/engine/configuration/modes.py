@@ -91,16 +91,12 @@ baselines and observed values from tool results; never guess or round them.""",
         ),
     ),
     LEAN_MODE: ModeTexts(
-        objective="Submit one report with exactly the ids of the rows that the reporting policy "
-        "asks for; scan lists every flagged series.",
-        system_prompt=_build_system_prompt(
-            tools="tools",
-            reading_steps="""\
-- scan lists every flagged series by date, roots and consequences, each with an id; calendar \
-lists public events. The other tools show the values; overview with details repeats the policy.""",
-            decision="which of these are roots",
-            submission=f"submit the roots' ids, once: {_SUBMISSION_ENDS_EPISODE}",
-        ),
+        objective="Submit the ids of exactly the rows that the reporting policy asks for.",
+        system_prompt=f"""\
+You analyse a product funnel with tools. scan lists every flagged series by date, roots and \
+consequences, each with an id. Decide for each date, in the policy's order, which of these are \
+roots. Then submit the roots' ids, once: {_SUBMISSION_ENDS_EPISODE} An empty report is right if \
+there is nothing to report. Answer with tool calls; text alone has no effect.""",
     ),
     RAW_MODE: ModeTexts(
         objective="Find every anomaly in the values that the analysis methods return, which do not "

@@ -1,4 +1,4 @@
-"""Funnel and levels of a product: names, thresholds and severity bounds of its reporting policy."""
+"""Builds the funnel and the levels of a product, with the thresholds of its reporting policy."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from openenv_kit.errors import InvalidValueError
 from openenv_kit.own_data.stage_counts import Grain
 
 WEEKS_PER_ANOMALY = 4
-"""Number of values in a weekday's median for each anomaly that falls on the weekday."""
+"""Number of weeks that must be available for each anomaly on the same weekday, so that the median
+of the weekday stays a usable baseline."""
 CACHE_SIZE = 64
 
 
 @lru_cache(maxsize=CACHE_SIZE)
 def build_product_funnel(product: Product) -> Funnel:
-    """Return the funnel of a product, in which an event has the name of its stage."""
+    """Return the funnel of a product. Each event has the same name as its stage."""
     return Funnel(
         name=product.name,
         stages=tuple(FunnelStage(name, name) for name in product.stages),
@@ -43,8 +44,8 @@ def build_product_level(product: Product, level_name: str) -> FunnelLevel:
     """Return a level with the thresholds and severity bounds of a product.
 
     Args:
-        product: product that provides the thresholds.
-        level_name: name of a level or a rung, which provides everything else.
+        product: product with the thresholds.
+        level_name: name of the level or rung with all other parameters.
     """
     level = EVERY_LEVEL[level_name]
     return replace(
@@ -54,12 +55,12 @@ def build_product_level(product: Product, level_name: str) -> FunnelLevel:
             excess=build_excess_severity_bounds(product)
         ),
         baseline=BaselineKind.SAME_WEEKDAY,
-        max_anomalies=min(level.max_anomalies, _count_days_to_change(product, level)),
+        max_anomalies=min(level.max_anomalies, _compute_max_anomalies(product, level)),
     )
 
 
 def compute_series_thresholds(product: Product, factor: float) -> SeriesThresholds:
-    """Return a product's thresholds, multiplied by a factor and rounded up."""
+    """Return the thresholds of a product, multiplied by a factor and rounded up."""
     columns = tuple(compute_level_thresholds(product, factor).values())
     first_step = len(product.stages)
     steps = columns[first_step : first_step + len(product.step_rate_names)]
@@ -79,9 +80,9 @@ def list_product_levels(product: Product) -> tuple[str, ...]:
 
 
 def list_product_families(product: Product, level_name: str) -> tuple[str, ...]:
-    """Return the scenario families that a product can have on a level that is on.
+    """Return the scenario families of a product on a level that is on.
 
-    A rung has the families of both levels beside it.
+    A rung has the families that both adjacent levels have.
     """
     sides = NAMED_LEVELS_BESIDE_RUNG.get(level_name, (level_name,))
     first, *others = (product.levels[side].families for side in sides)
@@ -89,7 +90,7 @@ def list_product_families(product: Product, level_name: str) -> tuple[str, ...]:
 
 
 def has_product_episode(product: Product, level_name: str, family: str, anomaly_count: int) -> bool:
-    """Return whether a product has episodes of a level with so many anomalies of a family.
+    """Return whether a product has episodes with this level, family and number of anomalies.
 
     Every level that is on has the family `mixed`.
     """
@@ -101,7 +102,7 @@ def has_product_episode(product: Product, level_name: str, family: str, anomaly_
 
 
 def require_product_level(product: Product, level_name: str) -> None:
-    """Raise an error if a level of a product is off.
+    """Check that a level of a product is on.
 
     Raises:
         InvalidValueError: the level is off. The message contains the reason and the levels that
@@ -118,10 +119,10 @@ def require_product_level(product: Product, level_name: str) -> None:
     raise InvalidValueError("difficulty", level_name, allowed)
 
 
-def _count_days_to_change(product: Product, level: FunnelLevel) -> int:
-    """Return the largest number of anomalies that leaves the weekdays' medians in place.
+def _compute_max_anomalies(product: Product, level: FunnelLevel) -> int:
+    """Return the largest number of anomalies with which weekday medians remain usable baselines.
 
-    It is one anomaly for each four days of an open weekday.
+    It is one anomaly for every four days of each open weekday.
     """
     open_weekdays = DAYS_PER_WEEK - len(product.closed_weekdays)
     return open_weekdays * (level.days // DAYS_PER_WEEK // WEEKS_PER_ANOMALY)

@@ -1,4 +1,4 @@
-"""Splits of a product, whose tasks differ from those of every other product."""
+"""Builds the splits of a product. The tasks of different products differ."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ CACHED_PRODUCTS = 16
 
 @lru_cache(maxsize=CACHED_PRODUCTS)
 def build_product_splits(product: Product) -> PerLevelSplits[EpisodeConfig, Stratum]:
-    """Return the splits of a product: its families and levels that are on, with 0 to 5 anomalies.
+    """Return the splits of a product. They contain the levels that are on and their families.
 
-    Each rung that is on has its own splits, as for the built-in funnel.
+    The number of anomalies is 0 to 5. Each rung that is on has its own splits, as in the built-in
+    funnel.
 
     Raises:
         InvalidValueError: every level of the product is off.
@@ -59,7 +60,7 @@ def build_product_splits(product: Product) -> PerLevelSplits[EpisodeConfig, Stra
         identity_of=lambda config: config.random_stream_key_json,
         splits_by_level={
             rung: HashedSplits(
-                domain=f"metric-tracker-rungs/1|product|{product.digest}|{rung}",
+                domain=f"metric-tracker-rungs/2|product|{product.digest}|{rung}",
                 blocks=RUNG_SPLIT_BLOCKS,
                 strata=_list_strata(product, rung, list_counts_around_default(rung)),
                 make_config=make_config,
@@ -74,8 +75,8 @@ def build_product_splits(product: Product) -> PerLevelSplits[EpisodeConfig, Stra
 def _list_strata(product: Product, level: str, anomaly_counts: Sequence[int]) -> list[Stratum]:
     """Return the strata of a product on a level that is on.
 
-    Counts above the product's largest one are left out: a table without weekends has fewer days
-    that can change.
+    Anomaly counts above the maximum of the product are omitted. For example, a table without
+    weekends has fewer days that can have an anomaly.
     """
     max_anomalies = build_product_level(product, level).max_anomalies
     counts = [count for count in anomaly_counts if count <= max_anomalies]

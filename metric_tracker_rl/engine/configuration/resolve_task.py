@@ -1,4 +1,4 @@
-"""Selection of an episode by the arguments of a reset."""
+"""Selects the task of an episode from the arguments of a reset."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from openenv_kit.sealed_split import is_sealed_split
 from openenv_kit.splits import HashedSplits
 
 DEFAULT_SPLIT = "train"
-"""Split that is used if a reset gives an `index` but no `split`."""
+"""Split that is used if a reset has an `index` but no `split`."""
 
 
 def resolve_task_of_reset_arguments(reset_arguments: Mapping[str, Any]) -> TaskConfig:
@@ -34,8 +34,8 @@ def resolve_task_of_reset_arguments(reset_arguments: Mapping[str, Any]) -> TaskC
 
     Raises:
         UnknownNameError, InvalidValueError: a value violates the limits of `EpisodeConfig`, or an
-            argument is given together with a split although the split's task determines it.
-        ConfigurationError: there is no such product, or it is not valid.
+            argument that the task of a split determines is passed together with a split.
+        ConfigurationError: the product is unknown or invalid.
     """
     split, index = reset_arguments.get("split"), reset_arguments.get("index")
     episode_arguments = {name: reset_arguments.get(name) for name in EPISODE_ARGUMENTS}
@@ -51,10 +51,10 @@ def resolve_task_of_reset_arguments(reset_arguments: Mapping[str, Any]) -> TaskC
 
 
 def _find_splits(product: object, split: object) -> HashedSplits[EpisodeConfig, Stratum]:
-    """Return the built-in splits, or those of a product.
+    """Return the built-in splits or the splits of a product.
 
-    A sealed task needs a product of the server. Otherwise, participants could choose one that makes
-    its tasks easy.
+    For a sealed split, the product must be available on the server by its name. Otherwise,
+    participants could pass a product that makes the tasks easy.
     """
     if product is None:
         return SPLITS

@@ -88,7 +88,7 @@ SPLITS: PerLevelSplits[EpisodeConfig, Stratum] = PerLevelSplits(
     identity_of=lambda config: config.random_stream_key_json,
     splits_by_level={
         rung: HashedSplits(
-            domain=f"metric-tracker-rungs/1|{rung}",
+            domain=f"metric-tracker-rungs/2|{rung}",
             blocks=RUNG_SPLIT_BLOCKS,
             strata=_build_strata_around_default_count(rung),
             make_config=build_config_of_stratum,

@@ -128,27 +128,27 @@ class EpisodeView:
     @property
     def reporting_policy_text(self) -> str:
         """Text of the reporting policy with this episode's thresholds and severity bounds."""
-        return self._format_policy_text(with_row_fields_clause=True)
+        return self._format_policy_text(is_for_report_of_ids=False)
 
     @property
     def objective_and_policy_text(self) -> str:
         """Objective and text of the reporting policy.
 
-        The clause about the fields of a row is omitted if reports are lists of ids.
+        If reports are lists of ids, the text contains neither thresholds nor formulas.
         """
         is_report_of_ids = self.rules.has_lean_profile and not self.rules.has_raw_disclosure
         heading = DRAWN_POLICY_HEADING if self.has_drawn_policy else POLICY_HEADING
-        policy_text = self._format_policy_text(with_row_fields_clause=not is_report_of_ids)
+        policy_text = self._format_policy_text(is_for_report_of_ids=is_report_of_ids)
         return f"{self.objective} {heading} {policy_text}"
 
-    def _format_policy_text(self, *, with_row_fields_clause: bool) -> str:
+    def _format_policy_text(self, *, is_for_report_of_ids: bool) -> str:
         config = self.episode.config
         calendar_tool = "calendar" if self.rules.has_lean_profile else "list_calendar"
         return format_policy_text(
             config.funnel_with_policy_daytime,
             config.level_with_policy_parameters,
             calendar_tool=calendar_tool,
-            with_row_fields_clause=with_row_fields_clause,
+            is_for_report_of_ids=is_for_report_of_ids,
         )
 
 

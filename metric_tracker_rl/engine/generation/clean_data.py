@@ -1,4 +1,4 @@
-"""Data of an episode before any anomaly: dates, counts with decoys, calendar and free days."""
+"""Draws the data of an episode without anomalies: dates, counts with decoys and the calendar."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class CleanData(NamedTuple):
 
     Attributes:
         dates: ISO date of each day.
-        clean: hourly counts with the calendar's decoys, shape (days, hours, stages).
+        clean: hourly counts including the decoys of the calendar, shape (days, hours, stages).
         calendar: calendar entries; empty on levels without a calendar.
-        explained: whether the calendar explains a series on a day, shape (days, columns with a
-            baseline); None on levels without a calendar.
-        free_days: indices of the days that may get an anomaly, in random order.
+        explained: whether the calendar explains a deviation of a series on a day, shape (days,
+            columns with a baseline); None on levels without a calendar.
+        free_days: indices of the days on which an anomaly may be planned, in random order.
     """
 
     dates: tuple[str, ...]

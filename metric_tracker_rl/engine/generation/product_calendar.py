@@ -1,7 +1,7 @@
-"""Calendar of a product's episode: decoys that use only series, hours and days that exist.
+"""Draws the calendar of a product's episode: decoys on series, hours and days of the product.
 
-The kinds of entries are those of the built-in funnel. Closed days, on which the product has no
-events, get no entry and no anomaly.
+The kinds of entries are the same as in the built-in funnel. Closed days, on which the product has
+no events, have neither entries nor anomalies.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from metric_tracker_rl.engine.reporting_policy.daily_series import IntArray
 from openenv_kit.bitstream import BitStream
 
 DAILY_LATE_DATA_SHARE_RANGE = (0.40, 0.70)
-"""Range of the share of a day's events that have arrived, if only the day's total is known."""
+"""Range of the share of a day's events that have arrived, for products with daily counts."""
 
 
 def list_open_days(clean: IntArray) -> list[int]:
-    """Return the indices of the days with events of the first stage, in order."""
+    """Return the indices of the days on which the first stage has events, in order."""
     has_events: list[int] = np.flatnonzero(clean[..., 0].sum(axis=-1)).tolist()
     return has_events
 
@@ -49,8 +49,8 @@ def draw_product_calendar(
 
     Args:
         stream: random stream.
-        funnel: funnel that provides the series.
-        level: level that provides the thresholds and the number of decoys.
+        funnel: funnel of the product.
+        level: level with the thresholds and the number of decoys.
         clean: hourly counts without decoys, shape (days, hours, stages).
     """
     open_days = list_open_days(clean)
@@ -85,7 +85,7 @@ def _draw_holiday(
 def _draw_promotion(
     stream: BitStream, funnel: Funnel, level: FunnelLevel, day: int, totals: Sequence[int]
 ) -> CalendarEntry:
-    """Draw a promotion, which raises traffic and, if there is room, the rate of one step."""
+    """Draw a promotion, which raises traffic and, if possible, the rate of one step."""
     limits = get_policy_limits(funnel, level)
     traffic_gain = limits.thresholds[0] * stream.uniform(*DECOY_THRESHOLD_MULTIPLES)
     rate_multiple = stream.uniform(*DECOY_THRESHOLD_MULTIPLES)
@@ -117,7 +117,7 @@ def _draw_promotion(
 def _draw_release(
     stream: BitStream, funnel: Funnel, level: FunnelLevel, day: int, totals: Sequence[int]
 ) -> CalendarEntry:
-    """Draw a release note for the trial of a new page, which lowers the rate of one step."""
+    """Draw a release (the trial of a new page), which lowers the rate of one step."""
     stage = stream.choose(funnel.step_stage_indices)
     column = funnel.columns.column_of_step_rate_into(stage)
     threshold = get_policy_limits(funnel, level).thresholds[column]
@@ -137,9 +137,9 @@ def _draw_release(
 
 
 def _draw_late_data(stream: BitStream, funnel: Funnel, day: int) -> CalendarEntry:
-    """Draw a late-data entry: a part of the last day's events has not arrived yet.
+    """Draw a late-data entry: some events of the last day have not arrived yet.
 
-    The entry explains all series, because few events make every rate uncertain.
+    The entry explains all series, because rates of few events are uncertain.
     """
     if funnel.daytime is None:
         share = stream.uniform(*DAILY_LATE_DATA_SHARE_RANGE)

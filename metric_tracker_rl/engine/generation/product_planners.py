@@ -1,7 +1,7 @@
-"""Planners for products, which propose anomalies that have room in the product's data.
+"""Plans anomalies in data of a product, if the data has room for them (can move far enough).
 
-They propose the same kinds of anomalies as the planners of the built-in funnel. Sizes depend on the
-thresholds of the single series, and effects set the totals of the day.
+The types of anomalies are the same as in the built-in funnel. Sizes depend on the threshold of each
+series, and the effects set the totals of the day.
 """
 
 from __future__ import annotations
@@ -56,51 +56,51 @@ from openenv_kit.bitstream import BitStream
 LEAK_PROBABILITY = 0.3
 """Probability that a rate anomaly is a slow leak, if a leak is possible."""
 OTHER_STEPS_SHARE = (0.10, 0.25)
-"""Range of the deviation of secondary steps, in multiples of their thresholds."""
+"""Range of the deviation of the other steps, in multiples of their thresholds."""
 MIN_SHARE_MARGIN = 0.04
 """Smallest planned distance of the daytime share from 0 and from 1."""
 FAULT_HOURS_RANGE = (5, 8)
-"""Minimum and maximum number of hours of an instrumentation fault, if the daytime has as many."""
+"""Minimum and maximum number of hours of an instrumentation fault, limited by the daytime hours."""
 MAX_FAULT_MULTIPLE = 1.5
-"""Largest total of excess events, in multiples of the bound of critical severity."""
+"""Largest number of excess events, in multiples of the bound of critical severity."""
 
 ProductPlanFunction = Callable[[BitStream, CleanDay], PlannedAnomaly | None]
 
 
 def plan_rate_drop(stream: BitStream, day: CleanDay) -> PlannedAnomaly | None:
-    """Plan a drop of one step rate, or a slow leak; None if neither has room."""
+    """Plan a drop of one step rate or a slow leak; return None if neither is possible."""
     return _plan_rate_change(stream, day, -1.0, RATE_DROP)
 
 
 def plan_rate_spike(stream: BitStream, day: CleanDay) -> PlannedAnomaly | None:
-    """Plan a rise of one step rate, or a gain over several steps; None if neither has room."""
+    """Plan a rise of one step rate or a slow gain; return None if neither is possible."""
     return _plan_rate_change(stream, day, 1.0, RATE_SPIKE)
 
 
 def plan_count_drop(stream: BitStream, day: CleanDay) -> PlannedAnomaly | None:
-    """Plan a drop of traffic, or lost events of an inner stage; None if neither has room."""
+    """Plan a drop of traffic or lost events of an inner stage; return None if not possible."""
     return _plan_count_change(stream, day, -1.0, COUNT_DROP)
 
 
 def plan_count_spike(stream: BitStream, day: CleanDay) -> PlannedAnomaly | None:
-    """Plan a rise of traffic, or doubled events of an inner stage; None if neither has room."""
+    """Plan a rise of traffic or doubled events of an inner stage; return None if not possible."""
     return _plan_count_change(stream, day, 1.0, COUNT_SPIKE)
 
 
 def plan_funnel_break(stream: BitStream, day: CleanDay) -> PlannedAnomaly | None:
-    """Plan a step that almost stops working; None if no step has room."""
+    """Plan a break of one step, which almost stops working; return None if not possible."""
     room = RoomOfDay(day)
-    stages = [s for s in day.funnel.step_stage_indices if room.get_break(s).is_possible]
+    stages = [s for s in day.funnel.step_stage_indices if room.get_break_sizes(s).is_possible]
     if not stages:
         return None
     stage = stream.choose(stages)
-    size = stream.uniform(*room.get_break(stage))
+    size = stream.uniform(*room.get_break_sizes(stage))
     root = PlannedRoot(FUNNEL_STEP, day.funnel.funnel_step_names[stage - 1], FUNNEL_BREAK)
     return PlannedAnomaly(day.day, _build_step_rate_effect(day, {stage: -size}), root)
 
 
 def plan_mix_shift(stream: BitStream, day: CleanDay) -> PlannedAnomaly | None:
-    """Plan a shift of traffic between daytime and night; None if the share has no room."""
+    """Plan a shift of traffic between daytime and night; return None if not possible."""
     if day.funnel.daytime is None:
         return None
     column = day.funnel.columns.daytime_share
@@ -121,7 +121,7 @@ def plan_mix_shift(stream: BitStream, day: CleanDay) -> PlannedAnomaly | None:
 
 
 def plan_impossible_counts(stream: BitStream, day: CleanDay) -> PlannedAnomaly | None:
-    """Plan a stage that records more events than the stage before it.
+    """Plan a stage that records more events than the previous stage.
 
     Return None on a day without events.
     """
@@ -148,7 +148,7 @@ PRODUCT_PLANNERS: dict[str, ProductPlanFunction] = {
 
 @lru_cache
 def _list_excess_totals(bounds: SeverityBounds) -> tuple[int, ...]:
-    """Return the totals of excess events that are not close to a severity bound."""
+    """Return the possible numbers of excess events that are not close to a severity bound."""
     totals = range(1, int(MAX_FAULT_MULTIPLE * bounds.critical) + 1)
     return tuple(events for events in totals if is_clear_of_severity_bounds(events, bounds))
 
@@ -156,7 +156,7 @@ def _list_excess_totals(bounds: SeverityBounds) -> tuple[int, ...]:
 def _build_excess_effect(
     stream: BitStream, day: CleanDay, stage: int, total_events: int
 ) -> CountEffect:
-    """Return the effect of an instrumentation fault, in the day's total or in some hours."""
+    """Return the effect of an instrumentation fault on the total of the day or on some hours."""
     if day.funnel.compares_daily_totals or day.funnel.daytime is None:
         return AddDailyExcess(stage, total_events)
     daytime = day.funnel.daytime
@@ -173,9 +173,9 @@ def _build_excess_effect(
 
 
 def _draw_size(stream: BitStream, day: CleanDay, sizes: SizeRange) -> float:
-    """Draw the size of a deviation within the level's separation from the threshold.
+    """Draw the size of a deviation at the distance from the threshold that the level prescribes.
 
-    If there is too little room for this separation, the size is drawn from all possible sizes.
+    If no possible size has this distance, the size is drawn from all possible sizes.
     """
     threshold = sizes.smallest / MIN_PLANNED_MULTIPLE
     nearest = max(threshold * day.level.separation.nearest, sizes.smallest)
@@ -189,12 +189,12 @@ def _plan_rate_change(
 ) -> PlannedAnomaly | None:
     """Plan a change of one step rate, or a slow leak or gain.
 
-    The other step rates change slightly in the same direction, so that composite rates deviate more
-    than the root.
+    The other step rates change slightly in the same direction, so that the composite rates deviate
+    more than the root.
     """
     room = RoomOfDay(day)
     sizes_by_stage = {
-        stage: room.get_rate_drop(stage) if direction < 0 else room.get_rate_rise(stage)
+        stage: room.get_rate_drop_sizes(stage) if direction < 0 else room.get_rate_rise_sizes(stage)
         for stage in day.funnel.step_stage_indices
     }
     stages = [stage for stage, sizes in sizes_by_stage.items() if sizes.is_possible]
@@ -217,10 +217,10 @@ def _plan_rate_change(
 def _plan_leak(
     stream: BitStream, room: RoomOfDay, direction: float, end_stage: int, anomaly_type: str
 ) -> PlannedAnomaly:
-    """Plan small deviations of every step rate up to a stage, which flag one composite rate.
+    """Plan small deviations of all step rates up to a stage that together flag a composite rate.
 
-    In the shortest composite rate all steps deviate alike. In a longer one, the last step deviates
-    most, so that no shorter composite rate is flagged.
+    For the shortest composite rate, all steps have the same strength. For a longer one, the last
+    step deviates most, so that no shorter composite rate is flagged.
     """
     day = room.day
     position = day.funnel.composite_ends.index(end_stage)
@@ -240,9 +240,9 @@ def _plan_leak(
 def _plan_count_change(
     stream: BitStream, day: CleanDay, direction: float, anomaly_type: str
 ) -> PlannedAnomaly | None:
-    """Plan a change of traffic, or of the events of one inner stage."""
+    """Plan a change of traffic or of the count of one inner stage."""
     room = RoomOfDay(day)
-    get_sizes = room.get_count_drop if direction < 0 else room.get_count_rise
+    get_sizes = room.get_count_drop_sizes if direction < 0 else room.get_count_rise_sizes
     sizes_by_stage = {stage: get_sizes(stage) for stage in (0, *day.funnel.inner_stage_indices)}
     stages = [stage for stage, sizes in sizes_by_stage.items() if sizes.is_possible]
     if not stages or not day.values[0]:
@@ -261,11 +261,11 @@ def _plan_count_change(
 
 
 def _build_step_rate_effect(day: CleanDay, deviations: Mapping[int, float]) -> CountEffect:
-    """Return the effect that changes step rates; other steps keep the day's own rate.
+    """Return the effect that changes step rates. Other steps keep their rate of the day.
 
     Args:
-        day: the clean day.
-        deviations: relative deviation from the baseline by stage that the step leads into.
+        day: the day without anomalies.
+        deviations: relative deviation from the baseline by the index of the step's second stage.
     """
     values, columns = day.values, day.funnel.columns
     totals = [round(values[0])]

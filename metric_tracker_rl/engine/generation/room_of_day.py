@@ -1,8 +1,8 @@
-"""Room of a day: which changes of a product's data can pass their thresholds, and how far.
+"""Computes the room of a day: whether and how far the data can move beyond the thresholds.
 
-A change must be able to reach `MIN_PLANNED_MULTIPLE` times the threshold of every series that the
-policy must flag. A count can fall by less than 90 %, a broken step by less than 95 %, and a rate
-can rise to 98 %.
+A change must reach `MIN_PLANNED_MULTIPLE` times the threshold of every series that the reporting
+policy must flag. A count can fall by at most 90 %, a broken step by at most 95 %, and a rate can
+rise to at most 98 %.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ MAX_DROP = 0.90
 MAX_BREAK = 0.95
 MAX_RATE_FRACTION = 0.98
 LEAK_STEP_MULTIPLE = 0.82
-"""Largest loss of a leaking step in multiples of its threshold, which is below the guard band."""
+"""Largest deviation of a step rate in a leak, in multiples of its threshold. It is below the guard
+band, so that the step itself is not flagged."""
 BISECTION_STEPS = 30
 _BELOW_GUARD_BAND = 1.0 - GUARD_BAND - 0.02
 
@@ -30,15 +31,15 @@ class SizeRange(NamedTuple):
 
     @property
     def is_possible(self) -> bool:
-        """Whether there is any size in the range."""
+        """Whether the range contains any size."""
         return self.smallest <= self.largest
 
 
 class RoomOfDay:
-    """Sizes of the changes that are possible on one day, given as relative deviations.
+    """Computes the sizes of the changes that are possible on one day, as relative deviations.
 
     Args:
-        day: the clean day.
+        day: the day without anomalies.
     """
 
     def __init__(self, day: CleanDay) -> None:
@@ -48,25 +49,29 @@ class RoomOfDay:
         self.rates = [day.baselines[column] / 100.0 for column in columns.step_rate_columns]
         self.step_thresholds = [self.limits.thresholds[each] for each in columns.step_rate_columns]
 
-    def get_rate_drop(self, stage: int) -> SizeRange:
-        """Return the sizes of a drop of the step rate into a stage that is not a break."""
+    def get_rate_drop_sizes(self, stage: int) -> SizeRange:
+        """Return the possible sizes of a drop of the rate into a stage that is not yet a break."""
         threshold = self.step_thresholds[stage - 1]
         below_break = _BELOW_GUARD_BAND * self.limits.break_thresholds[stage - 1]
         return SizeRange(MIN_PLANNED_MULTIPLE * threshold, min(MAX_DROP, below_break))
 
-    def get_rate_rise(self, stage: int) -> SizeRange:
-        """Return the allowed sizes of an increase in the rate of the step into a stage."""
+    def get_rate_rise_sizes(self, stage: int) -> SizeRange:
+        """Return the possible sizes of a rise of the rate into a stage."""
         threshold, rate = self.step_thresholds[stage - 1], self.rates[stage - 1]
         largest = MAX_RATE_FRACTION / rate - 1.0 if rate else 0.0
         return SizeRange(MIN_PLANNED_MULTIPLE * threshold, largest)
 
-    def get_break(self, stage: int) -> SizeRange:
-        """Return the sizes of a drop that breaks the step into a stage."""
+    def get_break_sizes(self, stage: int) -> SizeRange:
+        """Return the possible sizes of a drop of the rate into a stage that counts as a break."""
         threshold = self.limits.break_thresholds[stage - 1]
         return SizeRange(MIN_PLANNED_MULTIPLE * threshold, min(MAX_BREAK, 2.0 * threshold))
 
-    def get_count_drop(self, stage: int) -> SizeRange:
-        """Return the sizes of a drop of traffic, or of lost events of an inner stage."""
+    def get_count_drop_sizes(self, stage: int) -> SizeRange:
+        """Return the possible sizes of a drop of a stage's count.
+
+        For the first stage, the drop affects all stages (less traffic). For an inner stage, it
+        affects only its own count (lost events).
+        """
         if stage == 0:
             return SizeRange(MIN_PLANNED_MULTIPLE * self.limits.thresholds[0], MAX_DROP)
         threshold = max(
@@ -77,15 +82,19 @@ class RoomOfDay:
         largest = 1.0 - self.rates[stage] / MAX_RATE_FRACTION
         return SizeRange(MIN_PLANNED_MULTIPLE * threshold, min(MAX_DROP, largest))
 
-    def get_count_rise(self, stage: int) -> SizeRange:
-        """Return the sizes of a rise of traffic, or of doubled events of an inner stage."""
+    def get_count_rise_sizes(self, stage: int) -> SizeRange:
+        """Return the possible sizes of a rise of a stage's count.
+
+        For the first stage, the rise affects all stages (more traffic). For an inner stage, it
+        affects only its own count (doubled events).
+        """
         smallest = MIN_PLANNED_MULTIPLE * self.limits.thresholds[stage]
         if stage == 0:
             return SizeRange(smallest, float("inf"))
         rate_after = MIN_PLANNED_MULTIPLE * self.step_thresholds[stage]
         if rate_after >= 1.0 or not self.rates[stage - 1]:
             return SizeRange(smallest, 0.0)
-        # Twice as many events at a stage reduce the next step rate by half only.
+        # If the events of a stage double, the next step rate only halves.
         smallest = max(
             smallest,
             MIN_PLANNED_MULTIPLE * self.step_thresholds[stage - 1],
@@ -94,7 +103,7 @@ class RoomOfDay:
         return SizeRange(smallest, MAX_RATE_FRACTION / self.rates[stage - 1] - 1.0)
 
     def list_leak_ends(self, direction: float) -> list[int]:
-        """Return the last stages of the composite rates that can leak, or gain.
+        """Return the last stage of each composite rate for which a slow leak or gain is possible.
 
         Args:
             direction: -1.0 for a leak, 1.0 for a gain.
@@ -106,10 +115,10 @@ class RoomOfDay:
         ]
 
     def get_leak_shares(self, position: int, direction: float) -> SizeRange:
-        """Return the strength of a leak that flags a composite rate and no shorter one.
+        """Return the possible strengths of a leak that flags a composite rate but no shorter one.
 
-        The strength is the deviation of the steps before the last one as a share of their largest
-        deviation in a leak.
+        The strength is the deviation of the steps before the last one, as a share of the largest
+        deviation that a step can have in a leak.
 
         Args:
             position: position of the composite rate, 0 for the shortest.
@@ -145,7 +154,7 @@ class RoomOfDay:
         return SizeRange(smallest, largest)
 
     def measure_composite_deviation(self, shares: list[float], direction: float) -> float:
-        """Return the size of a composite rate's deviation, given the strength of each step."""
+        """Return the absolute deviation of a composite rate for given strengths of its steps."""
         product = 1.0
         for share, threshold in zip(shares, self.step_thresholds, strict=False):
             product *= 1.0 + direction * share * LEAK_STEP_MULTIPLE * threshold
@@ -153,7 +162,7 @@ class RoomOfDay:
 
 
 def _find_smallest_share(is_reached: Callable[[float], bool]) -> float:
-    """Return the smallest share from 0 to 1 that reaches a condition; 2 if none does."""
+    """Return the smallest share from 0 to 1 that meets a condition; 2 if no share does."""
     if not is_reached(1.0):
         return 2.0
     low, high = 0.0, 1.0

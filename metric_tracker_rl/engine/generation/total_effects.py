@@ -1,6 +1,7 @@
-"""Effects that change a day's totals exactly and then spread them over the hours.
+"""Effects that set the totals of a day exactly and then spread them over the hours.
 
-They are used for products. Rounding every hour by itself would lose a change of a small count.
+They are used for products. If every hour were rounded separately, changes of small counts would be
+lost.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ import numpy as np
 
 from metric_tracker_rl.engine.definitions.funnel import HourRange
 from metric_tracker_rl.engine.reporting_policy.daily_series import IntArray
-from metric_tracker_rl.products.spread import apportion, apportion_within
+from metric_tracker_rl.products.spread import apportion_totals, apportion_totals_within_bounds
 
 
 class SetTotals(NamedTuple):
-    """Effect that sets the day's total of every stage.
+    """Effect that sets the daily total of every stage.
 
-    The share of the first stage in daytime stays as close as whole events allow.
+    The daytime share of the first stage is preserved, up to rounding to whole events.
 
     Attributes:
         totals: new totals in funnel order, each at most that of the previous stage.
@@ -37,12 +38,12 @@ class SetTotals(NamedTuple):
 
 
 class ScaleTotals(NamedTuple):
-    """Effect that multiplies the total of every stage by a factor.
+    """Effect that multiplies the daily total of each stage by a factor.
 
     Attributes:
         factors: one factor for each stage.
         daytime: hours that count as daytime; None if the funnel has no daytime share.
-        hours: hours whose counts change; None for all.
+        hours: hours that are changed; None for all.
     """
 
     factors: tuple[float, ...]
@@ -61,7 +62,7 @@ class ScaleTotals(NamedTuple):
 
 
 class SetDaytimeShare(NamedTuple):
-    """Effect that moves events between daytime and night and keeps the day's totals.
+    """Effect that moves events between daytime and night without changing the daily totals.
 
     Attributes:
         daytime: hours that count as daytime.
@@ -78,10 +79,10 @@ class SetDaytimeShare(NamedTuple):
 
 
 class AddDailyExcess(NamedTuple):
-    """Effect of an instrumentation fault that shows in the day's total only.
+    """Effect of an instrumentation fault that is visible only in the daily total.
 
     Attributes:
-        stage: index of the stage that records more events than the stage before it.
+        stage: index of the stage that records more events than the previous stage.
         events: number of events by which its total exceeds that of the previous stage.
     """
 
@@ -90,7 +91,7 @@ class AddDailyExcess(NamedTuple):
 
     def apply_to_copy(self, hourly_counts: IntArray) -> IntArray:
         changed, above = hourly_counts.copy(), hourly_counts[:, self.stage - 1]
-        changed[:, self.stage] = _apportion_one(int(above.sum()) + self.events, above)
+        changed[:, self.stage] = _apportion_total(int(above.sum()) + self.events, above)
         return changed
 
 
@@ -100,7 +101,7 @@ def _spread_totals(
     daytime: HourRange | None,
     daytime_total: int | None,
 ) -> IntArray:
-    """Return hourly counts with the given totals, in proportion to the given hourly counts.
+    """Return hourly counts that have the given totals and the pattern of the given hourly counts.
 
     Args:
         hourly_counts: counts, shape (hours, stages).
@@ -111,19 +112,19 @@ def _spread_totals(
     changed = np.empty_like(hourly_counts)
     first = hourly_counts[:, 0]
     if daytime is None or daytime_total is None:
-        changed[:, 0] = _apportion_one(totals[0], first)
+        changed[:, 0] = _apportion_total(totals[0], first)
     else:
         is_daytime = np.zeros(len(first), dtype=np.bool_)
         is_daytime[slice(*daytime)] = True
-        changed[is_daytime, 0] = _apportion_one(daytime_total, first[is_daytime])
-        changed[~is_daytime, 0] = _apportion_one(totals[0] - daytime_total, first[~is_daytime])
+        changed[is_daytime, 0] = _apportion_total(daytime_total, first[is_daytime])
+        changed[~is_daytime, 0] = _apportion_total(totals[0] - daytime_total, first[~is_daytime])
     for stage in range(1, len(totals)):
         above = changed[:, stage - 1]
-        # Each hour keeps its step rate; what then differs from the total is divided by room.
+        # Each hour keeps its step rate, up to a common factor and the bound by the previous stage.
         rates = hourly_counts[:, stage] / np.maximum(hourly_counts[:, stage - 1], 1)
         expected = above * rates
         scale = totals[stage] / max(float(np.add.accumulate(expected)[-1]), 1.0)
-        changed[:, stage] = apportion_within(
+        changed[:, stage] = apportion_totals_within_bounds(
             np.array([totals[stage]]),
             (expected * scale)[np.newaxis],
             np.zeros_like(above)[np.newaxis],
@@ -132,9 +133,9 @@ def _spread_totals(
     return changed
 
 
-def _apportion_one(total: int, weights: IntArray) -> IntArray:
+def _apportion_total(total: int, weights: IntArray) -> IntArray:
     """Divide one total in proportion to weights, or evenly if all weights are 0."""
     if not len(weights):
         return weights
     usable = weights if weights.any() else np.ones_like(weights)
-    return apportion(np.array([total]), usable[np.newaxis].astype(np.float64))[0]
+    return apportion_totals(np.array([total]), usable[np.newaxis].astype(np.float64))[0]

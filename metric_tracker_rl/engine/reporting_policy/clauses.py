@@ -183,22 +183,3 @@ def unpack_alternative_wording_flags(wording_number: int) -> tuple[bool, ...]:
         wording_number: 0 to `WORDING_COUNT` - 1. Bit i is the flag of clause i.
     """
     return tuple(bool(wording_number >> position & 1) for position in range(len(_ALL_CLAUSES)))
-
-
-def build_policy_text_template(
-    wording_number: int, *, with_row_fields_clause: bool, with_calendar_clause: bool
-) -> str:
-    """Return the policy's text with placeholders for its parameters.
-
-    Args:
-        wording_number: 0 to `WORDING_COUNT` - 1; see `unpack_alternative_wording_flags`.
-        with_row_fields_clause: whether to include the clause that describes the fields of a row.
-        with_calendar_clause: whether to include the clause about calendar entries.
-    """
-    included = [True] * len(CLAUSES) + [with_row_fields_clause, with_calendar_clause]
-    wording = unpack_alternative_wording_flags(wording_number)
-    texts = []
-    for clause, is_included, is_alternative in zip(_ALL_CLAUSES, included, wording, strict=True):
-        if is_included:
-            texts.append(clause.alternative if is_alternative else clause.default)
-    return " ".join(texts)

@@ -15,9 +15,14 @@ from metric_tracker_rl.engine.definitions.levels import FunnelLevel
 from metric_tracker_rl.engine.definitions.names import LeakReport
 from metric_tracker_rl.engine.reporting_policy.clauses import (
     BASELINE_CLAUSES,
+    CALENDAR_CLAUSE,
+    CLAUSES,
     ENTITY_TYPES_TEXT,
-    build_policy_text_template,
+    ROW_FIELDS_CLAUSE,
+    Clause,
+    unpack_alternative_wording_flags,
 )
+from metric_tracker_rl.engine.reporting_policy.clauses_for_ids import CLAUSES_FOR_IDS
 from metric_tracker_rl.engine.reporting_policy.series_policy_text import format_series_policy_text
 
 
@@ -27,7 +32,7 @@ def format_policy_text(
     level: FunnelLevel,
     *,
     calendar_tool: str = "list_calendar",
-    with_row_fields_clause: bool = True,
+    is_for_report_of_ids: bool = False,
 ) -> str:
     """Return the policy's text with the level's thresholds and severity bounds.
 
@@ -35,15 +40,16 @@ def format_policy_text(
         funnel: funnel that provides names and the daytime hours.
         level: level that provides thresholds, severity bounds, baseline and wording.
         calendar_tool: name of the tool that returns the calendar.
-        with_row_fields_clause: whether to describe the fields of a row, which players need if they
-            submit rows instead of ids.
+        is_for_report_of_ids: whether players submit ids that `scan` has listed. The text then
+            contains neither thresholds nor formulas, which `scan` has applied, nor the fields of a
+            row.
     """
     if level.series_thresholds is not None:
         return format_series_policy_text(
             funnel,
             level,
             calendar_tool=calendar_tool,
-            with_row_fields_clause=with_row_fields_clause,
+            is_for_report_of_ids=is_for_report_of_ids,
         )
 
     def format_severity_bounds(entity_type: str) -> str:
@@ -54,7 +60,7 @@ def format_policy_text(
     baseline = BASELINE_CLAUSES[level.baseline]
     template = build_policy_text_template(
         level.wording,
-        with_row_fields_clause=with_row_fields_clause,
+        is_for_report_of_ids=is_for_report_of_ids,
         with_calendar_clause=level.decoys > 0,
     )
     return template.format(
@@ -70,6 +76,8 @@ def format_policy_text(
             f"{name} = 100 * c{end} / c0"
             for name, end in zip(funnel.composite_rate_names, funnel.composite_ends, strict=True)
         ),
+        composite_names=" and ".join(funnel.composite_rate_names),
+        stages=", ".join(funnel.event_count_names),
         steps=", ".join(funnel.step_rate_names),
         kinds=ENTITY_TYPES_TEXT,
         first=funnel.event_count_names[0],
@@ -83,4 +91,27 @@ def format_policy_text(
         rate_bands=format_severity_bounds(CONVERSION_RATE),
         mix_bands=format_severity_bounds(HOURLY_MIX),
         quality_bands=format_severity_bounds(DATA_QUALITY),
+    )
+
+
+def build_policy_text_template(
+    wording_number: int, *, is_for_report_of_ids: bool, with_calendar_clause: bool
+) -> str:
+    """Return the policy's text with placeholders for its parameters.
+
+    Args:
+        wording_number: 0 to `WORDING_COUNT` - 1; see `unpack_alternative_wording_flags`.
+        is_for_report_of_ids: whether to use the clauses for reports of ids.
+        with_calendar_clause: whether to include the clause about calendar entries.
+    """
+    clauses: list[Clause | None] = [
+        *(CLAUSES_FOR_IDS if is_for_report_of_ids else CLAUSES),
+        None if is_for_report_of_ids else ROW_FIELDS_CLAUSE,
+        CALENDAR_CLAUSE if with_calendar_clause else None,
+    ]
+    wording = unpack_alternative_wording_flags(wording_number)
+    return " ".join(
+        clause.alternative if is_alternative else clause.default
+        for clause, is_alternative in zip(clauses, wording, strict=True)
+        if clause is not None
     )

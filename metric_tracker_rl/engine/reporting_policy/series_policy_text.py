@@ -24,7 +24,7 @@ from metric_tracker_rl.engine.reporting_policy.clauses import (
 
 
 def format_series_policy_text(
-    funnel: Funnel, level: FunnelLevel, *, calendar_tool: str, with_row_fields_clause: bool
+    funnel: Funnel, level: FunnelLevel, *, calendar_tool: str, is_for_report_of_ids: bool
 ) -> str:
     """Return the policy's text with the threshold of every series.
 
@@ -32,19 +32,23 @@ def format_series_policy_text(
         funnel: funnel that provides names, and decides which rules apply.
         level: level that provides thresholds, severity bounds and baseline.
         calendar_tool: name of the tool that returns the calendar.
-        with_row_fields_clause: whether to describe the fields of a row.
+        is_for_report_of_ids: whether players submit ids that `scan` has listed. The text then
+            contains neither deviations nor thresholds, which `scan` has applied, nor the fields of
+            a row.
     """
     limits = get_policy_limits(funnel, level)
-    clauses = [
-        "Report the root of each anomaly, not its consequences.",
-        *_list_definitions(funnel),
-        BASELINE_CLAUSES[level.baseline].default,
-        *_list_deviation_clauses(funnel),
-        *_list_threshold_clauses(funnel, limits),
-        "For each day, in this order:",
-        *_list_rules(funnel),
-    ]
-    if with_row_fields_clause:
+    clauses = ["Report the root of each anomaly, not its consequences.", *_list_definitions(funnel)]
+    if is_for_report_of_ids:
+        clauses.append(
+            "scan names a funnel break, a drop of r_k by its break threshold or more, "
+            "c_k_from_c_(k-1)."
+        )
+    else:
+        clauses.append(BASELINE_CLAUSES[level.baseline].default)
+        clauses += _list_deviation_clauses(funnel)
+        clauses += _list_threshold_clauses(funnel, limits)
+    clauses += ["For each day, in this order:", *_list_rules(funnel)]
+    if not is_for_report_of_ids:
         clauses.append(_describe_row_fields(funnel, limits))
     if level.decoys:
         clauses.append(CALENDAR_CLAUSE.default.format(calendar=calendar_tool))

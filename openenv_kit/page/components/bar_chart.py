@@ -1,4 +1,4 @@
-"""Bar charts as inline SVG: upright bars, such as hours, and lying bars beside a usual value."""
+"""Draws vertical bar charts, and horizontal bars with a usual value, as inline SVG."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from html import escape
 from openenv_kit.page.components.elements import table_html
 
 HEIGHT = 60.0
-"""Height of a chart of upright bars, in SVG units. The page stretches the chart."""
+"""Height of a vertical bar chart in SVG units. The page stretches the chart."""
 BAR_SHARE = 0.72
 """Width of a bar as a share of the distance between two bars."""
 
 
 @dataclass(frozen=True)
 class BarChart:
-    """A chart of upright bars.
+    """A vertical bar chart.
 
     Attributes:
         title: name of the values, with their unit.
         labels: label of each bar, such as "14:00".
         values: height of each bar.
-        format_value: returns a value as text.
-        emphasized: indexes of the bars that are drawn stronger and with a line below them.
+        format_value: function that formats a value.
+        emphasized: indexes of the bars that are highlighted.
         emphasis: meaning of the emphasis, such as "daytime"; empty if no bar is emphasized.
         note: sentence below the chart; may be empty.
-        label_name: what the labels are, such as "hour".
+        label_name: column title of the labels in the table, such as "hour".
     """
 
     title: str
@@ -41,7 +41,7 @@ class BarChart:
 
 
 def bar_chart_html(chart: BarChart) -> str:
-    """Return a chart of upright bars, with its values on hover and focus and as a table."""
+    """Return a vertical bar chart. Its values are shown on hover, on focus and in a table."""
     count = len(chart.values)
     top = max(chart.values, default=0.0) or 1.0
     bars = {True: "", False: ""}
@@ -88,7 +88,7 @@ def bar_chart_html(chart: BarChart) -> str:
 
 @dataclass(frozen=True)
 class ComparedBar:
-    """A lying bar beside a usual value; None is a value that is not known.
+    """A horizontal bar with a usual value. A value that is not known is None.
 
     Attributes:
         label: name of the value.
@@ -104,7 +104,7 @@ class ComparedBar:
 
 
 def compared_bars_html(title: str, bars: Sequence[ComparedBar], empty_text: str) -> str:
-    """Return lying bars with the usual value of each as an outline behind it.
+    """Return horizontal bars, each with its usual value as an outline behind it.
 
     Args:
         title: heading of the chart.

@@ -1,7 +1,8 @@
-"""Line charts of daily values that share one axis of dates: inline SVG, no chart library.
+"""Draws line charts of daily values as inline SVG, without a chart library.
 
-A group of charts is one unit: a click in any chart, or an arrow key, selects a day in all of them.
-The page's script moves the cursor and shows the values of a day; the server draws everything else.
+The charts of a group share one date axis. A click in a chart or an arrow key selects a day in all
+of them. The page's script moves the cursor and shows the values of a day; the server draws the
+rest.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ ValueT = TypeVar("ValueT")
 WIDTH, HEIGHT = 100.0, 40.0
 """Size of a chart in SVG units. The page stretches the chart to the available space."""
 MARGIN_SHARE = 0.12
-"""Free space above and below the values, as a share of their range."""
+"""Margin above and below the values, as a share of their range."""
 DAYS_BETWEEN_TICKS = 7
 
 
@@ -35,8 +36,8 @@ class ChartMark(NamedTuple):
     """Mark at the value of a day.
 
     Attributes:
-        sign: character that is drawn; marks differ in it and not only in colour.
-        css_class: class of the colour, such as `out` for a value outside its normal range.
+        sign: character that is drawn, so that marks differ in more than their colour.
+        css_class: CSS class of the colour, such as `out` for a value outside its normal range.
         meaning: meaning of the mark, such as "above the normal range".
     """
 
@@ -51,14 +52,14 @@ BELOW = ChartMark("▼", "out", "below the normal range")
 
 @dataclass(frozen=True)
 class LineChart:
-    """A series of daily values; None is a day whose value is not known.
+    """A chart of one series of daily values. A value that is not known is None.
 
     Attributes:
-        key: identifies the series; it is sent with a selection.
+        key: identifier of the series, which is sent when a day is selected.
         title: name of the series.
         unit: unit of the values, as in "app opens, events per day".
         values: value of each day.
-        format_value: returns a value as text, with its unit where it is not obvious.
+        format_value: function that formats a value, with its unit if it is not obvious.
         usual: usual value of each day; empty if none is known.
         ranges: normal range of each day; empty if none is known.
         marks: marks by day index. A reply can tell that a day is outside its range without its
@@ -200,7 +201,7 @@ def _height_of_unknown_value(mark: ChartMark) -> float:
 
 
 def _build_scale(chart: LineChart) -> Callable[[float], float]:
-    """Return a function that converts a value to its height in the chart, from the top."""
+    """Return a function that converts a value to its distance from the top of the chart."""
     drawn = [value for value in (*chart.values, *chart.usual) if value is not None]
     for limits in chart.ranges:
         drawn += limits or ()
@@ -211,7 +212,7 @@ def _build_scale(chart: LineChart) -> Callable[[float], float]:
 
 
 def _line_path(points: Sequence[tuple[int, float, float]]) -> str:
-    """Return a line through the points, with gaps at days without a value."""
+    """Return the path of a line through the points, with gaps at days without a value."""
     path, previous_day = "", -2
     for day, x, y in points:
         path += f"{'L' if day == previous_day + 1 else 'M'}{x:.1f} {y:.1f}"
@@ -220,7 +221,7 @@ def _line_path(points: Sequence[tuple[int, float, float]]) -> str:
 
 
 def _isolated_points_path(points: Sequence[tuple[int, float, float]]) -> str:
-    """Return a dot for each day whose neighbours are not known, which no line would show."""
+    """Return a dot for each known day between unknown days, where no line can be drawn."""
     known = {day for day, _, _ in points}
     return "".join(f"M{x:.1f} {y:.1f}h0" for day, x, y in points if not {day - 1, day + 1} & known)
 
@@ -242,7 +243,7 @@ def _usual_path(chart: LineChart, days: int, y_of: Callable[[float], float]) -> 
 
 
 class _Run(NamedTuple, Generic[ValueT]):
-    """Successive days with the same value: index of the first day, and after the last one."""
+    """Consecutive days with the same value, from index `first` to before index `end`."""
 
     first: int
     end: int

@@ -1,4 +1,4 @@
-"""Renders the transcript of a rollout. Text of models is escaped and never rendered."""
+"""Renders the transcript of a rollout. Text of models is escaped, never interpreted as HTML."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _step_html(
 def _finding_text(
     rollout: OpenedRollout, view: EnvironmentView, number: int, call: CallEntry | None
 ) -> str:
-    """Return what the reply to a step contained, in a few words."""
+    """Return a short description of the reply to a step."""
     if number < len(rollout.steps):
         return view.finding_text(rollout.steps[number].observation)
     if call is None or call.result is None:

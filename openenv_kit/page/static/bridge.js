@@ -4,7 +4,7 @@
 const EVENTS = ['next_episode', 'pick', 'ask', 'add_row', 'edit_rows',
   'submit', 'yes', 'no', 'run', 'choose_tool', 'start', 'read_data',
   'make_opening_calls', 'suggest', 'stop_guide', 'show_step', 'draft', 'apply_report', 'preview',
-  'save_play'];
+  'save_play', 'play_product', 'investigate_table'];
 // Events that are handled in the browser.
 const HERE = {
   theme: () => remember('localStorage', 'mt-theme', document.body.classList.toggle('dark') ? 'dark' : 'light'),
@@ -21,7 +21,8 @@ document.addEventListener('click', (event) => {
   const button = event.target.closest('[data-mt]');
   if (!button) return;
   const { mt, value } = button.dataset;
-  if (mt === 'next_episode' || mt === 'yes') openTab('play');
+  if (['next_episode', 'yes', 'play_product', 'investigate_table'].includes(mt)) openTab('play');
+  if (['play_product', 'investigate_table'].includes(mt)) scrollTo(0, 0);
   if (mt === 'submit' || mt === 'yes') ended = false;
   if (HERE[mt]) HERE[mt](value);
   else if (EVENTS.includes(mt)) trigger(mt, { value });
@@ -56,6 +57,9 @@ document.addEventListener('change', ({ target }) => {
 function remember(storage, name, value) {
   try { window[storage].setItem(name, value); } catch { /* see above */ }
 }
+function forget(storage, name) {
+  try { window[storage].removeItem(name); } catch { /* see above */ }
+}
 function remembered(storage, name) {
   try { return window[storage].getItem(name); } catch { return null; }
 }
@@ -65,7 +69,7 @@ if (theme) document.body.classList.toggle('dark', theme === 'dark');
 // The URL contains the tab, episode and step, so that reloads, links and the back button work.
 const asked = new URLSearchParams(location.search);
 const mainTabs = () => [...document.querySelectorAll('#mt-tabs > .tab-wrapper [role=tab]')];
-const nameOf = (tab) => tab.textContent.trim().toLowerCase();
+const nameOf = (tab) => tab.textContent.trim().toLowerCase().replaceAll(' ', '-');
 function openTab(name) {
   const tab = mainTabs().find((each) => nameOf(each) === name);
   if (tab && tab.getAttribute('aria-selected') !== 'true') tab.click();
@@ -114,12 +118,22 @@ async function linkPlay(saved) {
 }
 let address = '', kept = '', opened = false, ended = true;
 whenever(() => {
+  if (!mainTabs().length) return;
+  if (!opened) {  // before the first reply, which the other tabs do not need
+    opened = true;
+    if (asked.get('tab')) openTab(asked.get('tab'));
+  }
   const status = document.querySelector('.mt-saved');
-  if (!status || !mainTabs().length) return;
+  if (!status) return;
   if (status.dataset.kept && status.dataset.kept !== kept) {
     kept = status.dataset.kept;
     remember('sessionStorage', keptAt(location.pathname), kept);
     linkPlay(kept);
+  }
+  // An episode of the visitor's own table is not saved, and the one before it is over.
+  if (status.dataset.private && kept !== null) {
+    kept = null;
+    forget('sessionStorage', keptAt(location.pathname));
   }
   if (status.dataset.address !== address) {
     address = status.dataset.address;
@@ -131,9 +145,6 @@ whenever(() => {
     story.scrollIntoView({ block: 'center' });
   }
   doors();
-  if (opened) return;
-  opened = true;
-  if (asked.get('tab')) openTab(asked.get('tab'));
 });
 
 // Lost connections. The page tries again after 1, 2, 4 and 8 seconds, then waits for a click. It is

@@ -1,7 +1,7 @@
-"""Connect tab of the debugger: the lines that connect a client to this server.
+"""Builds the Connect tab of the debugger: code snippets that connect a client to this server.
 
 The snippets are the files in `examples/connect`, which the documentation shows and the tests run.
-They name an example server, environment, task and call, which are replaced by this server's.
+Their server, environment, task and call are examples. They are replaced by those of this server.
 """
 
 from __future__ import annotations
@@ -30,7 +30,13 @@ EXAMPLE_PYTHON_CALL, EXAMPLE_ACTION = '"task_overview", {}', '{"analysis_method"
 
 
 class Snippet(NamedTuple):
-    """A snippet: its file, the client that it connects, and what it does."""
+    """A code snippet.
+
+    Attributes:
+        filename: name of the file.
+        title: client that the snippet connects.
+        description: what the snippet does, in one sentence.
+    """
 
     filename: str
     title: str
@@ -52,7 +58,7 @@ def build_connect_tab(environment: Environment, *, has_token: bool) -> None:
 
     Args:
         environment: environment of the page.
-        has_token: whether the server asks for a token.
+        has_token: whether the server requires a token.
     """
     unstyled_html_component(
         connect_html(environment, has_token=has_token),
@@ -62,11 +68,11 @@ def build_connect_tab(environment: Environment, *, has_token: bool) -> None:
 
 
 def connect_html(environment: Environment, *, has_token: bool) -> str:
-    """Return the snippets. The page's script replaces the address by that of the browser."""
+    """Return the snippets. The page's script replaces the example address by the server's."""
     token = (
-        f"This server asks for a token: set <code>{SERVER_TOKEN_VARIABLE}</code> first."
+        f"This server requires a token: set <code>{SERVER_TOKEN_VARIABLE}</code> first."
         if has_token
-        else "This server asks for no token."
+        else "This server requires no token."
     )
     items = "".join(
         _snippet_html(snippet, text)
@@ -83,7 +89,7 @@ def build_snippets(environment: Environment, *, has_token: bool) -> Mapping[Snip
 
     Args:
         environment: the environment.
-        has_token: whether the server asks for a token; otherwise lines about it are left out.
+        has_token: whether the server requires a token; otherwise lines about it are omitted.
     """
     task = list_default_task_names(environment)[0]
     call, action = _find_first_call(environment, task)
@@ -112,7 +118,7 @@ def read_snippet(filename: str) -> str:
 
 
 class _FirstCall(NamedTuple):
-    """The first tool call of the reference policy, and its action."""
+    """First tool call of the reference policy and the corresponding action."""
 
     call: ToolCall
     action: dict[str, Any]

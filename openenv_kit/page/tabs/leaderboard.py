@@ -1,4 +1,4 @@
-"""Leaderboard tab of the debugger, drawn from `board.json`. A visit replays nothing."""
+"""Builds the Leaderboard tab of the debugger from `board.json`, without replaying rollouts."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ ENTRY_COMMANDS = (
 TASKS_OF_AN_ENTRY = 24
 EXPLANATION = (
     "Attested: the server of a sealed split signed a record of every rollout that the player "
-    "started. Self-reported: further rollouts may have been left out, so pass^k is given for k = 1 "
-    "only. The bar marks the mean and its 95 % interval."
+    "started. Self-reported: the player may have omitted rollouts, so pass^k is shown only for "
+    "k = 1. The bar shows the mean and its 95 % interval."
 )
 
 logger = logging.getLogger("openenv_kit.page")
@@ -35,7 +35,7 @@ def build_leaderboard_tab(environment: Environment, board_path: str) -> None:
 
     Args:
         environment: environment of the page.
-        board_path: path of `board.json`; empty for the leaderboard in the package.
+        board_path: path of `board.json`; empty to use the leaderboard in the package.
     """
     problem, boards = "", []
     try:
@@ -43,17 +43,17 @@ def build_leaderboard_tab(environment: Environment, board_path: str) -> None:
         boards = [board for board in found if board.environment == environment.name]
     except ConfigurationError as refusal:
         logger.warning("failed to read leaderboard", extra={"reason": str(refusal)})
-        problem = "The leaderboard's file cannot be read; the server's log has the reason."
+        problem = "The leaderboard file cannot be read. The server log contains the reason."
     unstyled_html_component(leaderboard_html(environment, boards, problem), elem_id="mt-board")
 
 
 def leaderboard_html(environment: Environment, boards: list[Board], problem: str = "") -> str:
-    """Return the leaderboards of an environment, and how to make an entry.
+    """Return the leaderboards of an environment and the commands that create an entry.
 
     Args:
         environment: the environment.
-        boards: its leaderboards.
-        problem: why the leaderboards cannot be shown; empty if they can.
+        boards: leaderboards of the environment.
+        problem: error message to show; empty if the leaderboards could be read.
     """
     html = heading_html("Leaderboard", SUBTITLE)
     if problem:
@@ -67,7 +67,7 @@ def leaderboard_html(environment: Environment, boards: list[Board], problem: str
         state = (
             "No language model is listed yet, only policies."
             if entries
-            else "Nobody is listed yet."
+            else "There are no entries yet."
         )
         html += _invitation_html(environment, state)
     else:
@@ -133,7 +133,7 @@ def _interval_text(entry: BoardEntry) -> str:
 
 
 def _interval_bar(entry: BoardEntry) -> str:
-    """Return a bar from 0 to 1 with the mean and its interval; the numbers stand next to it."""
+    """Return a bar from 0 to 1 with the mean and its interval; the table also has the numbers."""
     if entry.mean is None:
         return ""
     low = entry.mean if entry.ci_low is None else entry.ci_low
@@ -151,7 +151,8 @@ def _invitation_html(environment: Environment, state: str) -> str:
         split = "validation"
     commands = ENTRY_COMMANDS.format(name=environment.name, split=split, last=TASKS_OF_AN_ENTRY - 1)
     return (
-        f'<div class="mt-runs-empty"><h3>{escape(state)}</h3><p>Two commands make an entry:</p>'
+        f'<div class="mt-runs-empty"><h3>{escape(state)}</h3>'
+        "<p>Create an entry with two commands:</p>"
         f'<pre tabindex="0" role="region" aria-label="Commands">{escape(commands)}</pre></div>'
     )
 

@@ -250,5 +250,7 @@ def _create_recording(visitor: Visitor) -> FilenameAndText:
     """
     if not visitor.has_episode:
         raise gr.Error("No episode was started.", print_exception=False)
+    if visitor.is_private:
+        raise gr.Error("An episode of your own table is not recorded.", print_exception=False)
     playback = Playback("you", visitor.reset, visitor.environment, visitor.playback_steps)
     return [f"{playback.task_id}.jsonl", convert_playback_to_recording_jsonl(playback)]

@@ -1,8 +1,9 @@
-"""HTML of the Play tab: progress, suggestion, result, selected item, report, tools and evidence."""
+"""Builds the HTML of the Play tab, from the progress bar to the list of steps (evidence)."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
@@ -25,15 +26,16 @@ from openenv_kit.page.environment_view import (
 from openenv_kit.page.tabs.start_form import opening_calls_button_html
 from openenv_kit.page.visitor import Visitor
 from openenv_kit.reply import ReplyStatus
+from openenv_kit.reset_arguments import PRODUCT
 from openenv_kit.tool import Tool
 
 EDIT_ROWS_EVENT = "edit_rows"
 
 
 def status_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """Return the bar with task, progress, the suggestion button and the submit button.
+    """Return the bar with the task, the progress, the suggestion button and the submit button.
 
-    After the end, the bar has the result and the way to the next episode.
+    After the end of the episode, the buttons save the rollout and start the next episode.
     """
     if not visitor.has_episode:
         return ""
@@ -43,7 +45,7 @@ def status_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
     facts = [f"{visitor.step_count} of {most} steps"]
     if count := environment_view.anomaly_count_text(opening):
         facts.append(count)
-    name = visitor.task_id or "episode"
+    name = _episode_title(visitor)
     seed = visitor.reset.get("seed")
     if seed is not None:
         name += f" · seed {seed}"
@@ -56,11 +58,22 @@ def status_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
     )
 
 
+def _episode_title(visitor: Visitor) -> str:
+    """Return the name of the task, or of the visitor's own data."""
+    if visitor.is_private:
+        return "Your table"
+    product = visitor.reset.get(PRODUCT.name)
+    if product is None or visitor.reset.get("task_id"):
+        return visitor.task_id or "episode"
+    name = product.get("name") if isinstance(product, Mapping) else product
+    return " · ".join(str(part) for part in (name, visitor.reset.get("difficulty")) if part)
+
+
 def _status_buttons_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
     if visitor.is_done:
-        return button_html("save_play", "", "Save this rollout") + button_html(
-            "next_episode", "", "Next episode", css_class="primary"
-        )
+        # A recording of the visitor's own table would contain its numbers.
+        save = "" if visitor.is_private else button_html("save_play", "", "Save this rollout")
+        return save + button_html("next_episode", "", "Next episode", css_class="primary")
     buttons = button_html("suggest", "", "Suggest a next step", focus_key="suggest")
     if environment_view.report_editor(visitor) is not None:
         label = f"Submit ({len(visitor.report_rows)})"
@@ -70,7 +83,7 @@ def _status_buttons_html(environment_view: EnvironmentView, visitor: Visitor) ->
 
 
 def guide_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """Return an error, a question that needs an answer, or the suggested next step."""
+    """Return the confirmation dialog if there is one, otherwise the error and the suggestion."""
     if visitor.pending_confirmation is not None:
         return _confirmation_html(visitor)
     problem = ""
@@ -103,10 +116,11 @@ def _confirmation_html(visitor: Visitor) -> str:
 
 
 def saved_state_html(address_json: str, visitor: Visitor) -> str:
-    """Return the hidden element from which the page's script saves the episode and the address."""
+    """Return the hidden element with the episode and the URL that the page's script saves."""
     kept = visitor.to_saved_json()
     return (
         f'<div class="mt-saved" hidden data-kept="{escape(kept)}" '
+        f'data-private="{"yes" if visitor.is_private else ""}" '
         f'data-address="{escape(address_json)}"></div>'
     )
 
@@ -117,7 +131,7 @@ def result_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
 
 
 def charts_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """Return the overview of the visitor's episode, and a button that reads its data."""
+    """Return the overview of the visitor's episode, with the button for the opening calls."""
     if not visitor.has_episode:
         return ""
     overview = environment_view.overview_html(
@@ -127,7 +141,7 @@ def charts_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
 
 
 def details_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """Return what the environment shows below its overview."""
+    """Return the details that the environment shows below its overview."""
     return environment_view.details_html(visitor) if visitor.has_episode else ""
 
 
@@ -173,7 +187,7 @@ def report_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
     preview = ""
     if visitor.report_rows and _has_tool(environment_view, visitor, environment_view.preview_tool):
         preview = button_html(
-            "preview", "", "Preview (1 step)", hint="Check the format of the rows, as a step"
+            "preview", "", "Preview (1 step)", hint="Check the format of the rows (costs 1 step)"
         )
     return (
         f'<section class="mt-panel mt-report" aria-label="Report"><h2>Report</h2>'
@@ -182,7 +196,7 @@ def report_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
 
 
 def suggested_rows_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """Return the report rows that the last reply suggests, each with a button that adds it."""
+    """Return the report rows in the last reply, each with a button that adds it to the report."""
     lines, report = "", environment_view.report_editor(visitor)
     for at, row in enumerate(report.suggested_rows() if report else ()):
         text = report.format_suggested_row(row) if report else ""
@@ -195,7 +209,7 @@ def suggested_rows_html(environment_view: EnvironmentView, visitor: Visitor) -> 
 
 
 def tools_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """Return the tools of a running episode, with the form of the selected one."""
+    """Return the tools of a running episode, with the form of the selected tool."""
     if not visitor.has_episode or visitor.is_done:
         return ""
     panel = environment_view.question_panel(visitor)
@@ -203,7 +217,7 @@ def tools_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
     values: dict[str, Any] = {name: some[0] for name, some in suggested.items() if some}
     if visitor.report_rows:
         values["rows"] = visitor.report_rows
-    # The error stands beside the form whose call was rejected.
+    # The error is shown next to the form of the rejected call.
     last = visitor.playback_steps[-1]
     is_own_error = bool(visitor.problem) and visitor.selected_tool in str(last.action)
     body = tool_search_and_form_html(
@@ -233,7 +247,7 @@ def _has_tool(environment_view: EnvironmentView, visitor: Visitor, name: str) ->
 
 
 def evidence_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """Return the steps so far, each with its finding, and the reply of one of them."""
+    """Return the list of steps with their findings, and the reply to the selected step."""
     if not visitor.step_count:
         return ""
     shown = visitor.step_count if visitor.shown_step is None else visitor.shown_step
@@ -283,7 +297,7 @@ def _reply_html(environment_view: EnvironmentView, visitor: Visitor, index: int)
 
 
 def debug_html(_: EnvironmentView, visitor: Visitor) -> str:
-    """Return the answers in the reset reply, which only a server in debug mode sends."""
+    """Return the answers in the reset observation, which it contains only in debug mode."""
     fields = visitor.playback_steps[0].observation.get("debug") if visitor.has_episode else None
     if not fields:
         return ""

@@ -1,7 +1,7 @@
-"""Runs tab of the debugger: recorded rollouts as a table, one at a time, or two side by side.
+"""Builds the Runs tab of the debugger, which lists, shows and compares recorded rollouts.
 
-The tab is drawn by the scripts in `static/runs`, which fetch data from the routes in `runs_app.py`.
-It does not use the visitor's state, so an address leads to the same view in every browser.
+The scripts in `static/runs` fill the tab with data from the routes in `runs_app.py`. The tab does
+not use the visitor's state, so a URL shows the same view in every browser.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ RECORD_COMMAND = "OPENENV_KIT_RUNS=runs uv run server\nuv run python inference.p
 FILTER_TITLES = {"player": "Player", "level": "Level", "score": "Score", "outcome": "Outcome"}
 KEYS = {
     "j or →": "next step",
-    "k or ←": "step before",
+    "k or ←": "previous step",
     "e": "next rejected call",
-    "n / p": "next rollout / rollout before",
+    "n / p": "next rollout / previous rollout",
     "c": "compare",
     "y": "copy the link",
     "/": "search the list",
     "Esc": "back to the list",
-    "?": "this list",
+    "?": "show these keys",
 }
 LOAD_SCRIPT = """
 import(new URL('runs/static/main.js', document.baseURI.split(/[?#]/)[0]))
@@ -66,9 +66,10 @@ def _list_html() -> str:
 def _no_rollouts_template_html() -> str:
     return (
         '<template class="mt-runs-none"><div class="mt-runs-empty"><h3>No rollouts yet</h3>'
-        "<p>Record some, and name their folder to the server:</p>"
-        f"<pre>{escape(RECORD_COMMAND)}</pre><p>Every trainer adapter takes "
-        "<code>record=DIR</code> too. Or open recordings from your machine.</p></div></template>"
+        "<p>Start the server with a folder for recordings, then record a model:</p>"
+        f"<pre>{escape(RECORD_COMMAND)}</pre><p>All trainer adapters also accept "
+        "<code>record=DIR</code>. You can also open recordings from your computer.</p></div>"
+        "</template>"
     )
 
 
@@ -76,9 +77,9 @@ def _open_rollouts_html() -> str:
     return (
         '<section class="mt-runs-open" hidden><div class="mt-runs-bar">'
         f"{_button_html('back', '← All rollouts')}"
-        f"{_button_html('previous', '↑', 'Rollout before (p)')}"
+        f"{_button_html('previous', '↑', 'Previous rollout (p)')}"
         f"{_button_html('next', '↓', 'Next rollout (n)')}"
-        f'<span class="mt-runs-stepper">{_button_html("earlier", "‹", "Step before (k)")}'
+        f'<span class="mt-runs-stepper">{_button_html("earlier", "‹", "Previous step (k)")}'
         '<span class="mt-runs-slide"><input type="range" name="step" min="0" value="0" '
         'aria-label="Step"><span class="mt-runs-marks" aria-hidden="true"></span></span>'
         f"{_button_html('later', '›', 'Next step (j)')}"

@@ -1,4 +1,4 @@
-"""Starts an episode on the Play tab: list of tasks, further settings and the opening calls."""
+"""Builds and handles the form that starts an episode on the Play tab."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from openenv_kit.page.components.forms import (
 )
 from openenv_kit.page.environment_view import EnvironmentView
 from openenv_kit.page.events import run_or_ask_before_ending_episode
-from openenv_kit.page.page_address import reset_of_named_task
+from openenv_kit.page.page_address import build_reset_of_named_task
 from openenv_kit.page.visitor import Visitor
 
 SAME_SETTINGS = "same_settings"
-"""Name in the list of tasks for the running episode, if it is no named task."""
+"""Name in the list of tasks for the running episode, if it is not a named task."""
 EPISODE_ARGUMENTS = ("task_id", "episode_id", "split", "index")
-"""Reset arguments that the forms offer in another way, or that only programs need."""
+"""Reset arguments without a field: the forms have another field for them, or only programs use
+them."""
 
 
 def build_start_form_schemas_by_name(
@@ -39,7 +40,7 @@ def build_start_form_schemas_by_name(
             "enum": list(splits.list_playable_split_names()),
             "description": f"tasks: {sizes}",
         },
-        "index": {"type": "integer", "description": "number of the split's task, from 0"},
+        "index": {"type": "integer", "description": "number of the task in the split, from 0"},
     }
     other = {
         **(drawn if sizes else {}),
@@ -59,9 +60,9 @@ def build_start_form_schemas_by_name(
 
 
 def start_form_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """Return the list of tasks with a start button, and the folded further settings.
+    """Return the form with the list of tasks, and a collapsed form with more settings.
 
-    The task and the seed of the running episode are filled in.
+    The fields contain the task and the seed of the running episode.
     """
     schemas = build_start_form_schemas_by_name(environment_view)
     reset = visitor.reset
@@ -81,7 +82,7 @@ def start_form_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
 
 
 def _read_data_switch_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """Return the switch for the opening calls; empty if the environment has none."""
+    """Return the checkbox for the opening calls; empty if the environment has none."""
     count = environment_view.opening_call_count
     if not count:
         return ""
@@ -97,7 +98,7 @@ def _count_steps(count: int) -> str:
 
 
 def opening_calls_button_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """Return a button that makes the opening calls later; empty if there are none to make."""
+    """Return a button that makes the opening calls; empty if none are possible at this step."""
     if visitor.is_done or environment_view.next_opening_call(visitor.playback_steps[:1]) is None:
         return ""
     if visitor.step_count:
@@ -110,7 +111,7 @@ def opening_calls_button_html(environment_view: EnvironmentView, visitor: Visito
     )
 
 
-def reset_from_form(
+def build_reset_from_form(
     environment_view: EnvironmentView, form_name: str, values: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Convert the values of a start form into reset arguments.
@@ -126,7 +127,7 @@ def reset_from_form(
     task, split, index = (given.pop(name, None) for name in ("task", "split", "index"))
     chosen: Mapping[str, Any] = {}
     if task:
-        chosen = reset_of_named_task(environment_view.environment, str(task))
+        chosen = build_reset_of_named_task(environment_view.environment, str(task))
     elif split:
         chosen = environment_view.environment.splits.task(str(split), index or 0).reset_arguments()
     return {**chosen, **given}
@@ -138,15 +139,15 @@ def start_episode_from_form_or_ask(
     """Start the episode that a form describes, after confirmation if another one is running."""
     name, values = parse_form_event(form_event_json)
     if values.get("task") == SAME_SETTINGS:
-        seed = reset_from_form(environment_view, name, {"seed": values.get("seed", "")})
+        seed = build_reset_from_form(environment_view, name, {"seed": values.get("seed", "")})
         reset = {**visitor.reset, **seed}
     else:
-        reset = reset_from_form(environment_view, name, values)
+        reset = build_reset_from_form(environment_view, name, values)
     run_or_ask_before_ending_episode(
         visitor, "Starting another one", lambda v: begin_episode(environment_view, v, reset)
     )
 
 
 def switch_opening_calls(visitor: Visitor, is_on: object) -> None:
-    """Switch the opening calls of later episodes on or off."""
+    """Enable or disable the opening calls of later episodes."""
     visitor.may_read_data = str(is_on) == "yes"

@@ -47,7 +47,7 @@ from openenv_kit.serving.message_limits import (
 )
 from openenv_kit.serving.metrics import ErrorKind
 from openenv_kit.serving.setting_values import ReservedParticipant
-from openenv_kit.serving.settings import Settings
+from openenv_kit.serving.settings import Settings, may_import_tables
 
 DEBUG_LOGGED_PATHS = (*PATHS_WITHOUT_TOKEN, "/metrics")
 """Paths whose requests are logged at level `debug`, because monitoring sends them often."""
@@ -73,6 +73,7 @@ class RequestMiddleware:
         self._headers = build_security_headers(settings, is_debugger=False)
         self._settings = settings
         self._limits = MessageLimits.from_settings(settings)
+        self._may_upload = may_import_tables(settings)
         self._has_client_limits = not settings.token
         self._checked_app: ASGIApp = self._forward_or_send_error_response
         if settings.allowed_origins:
@@ -192,11 +193,13 @@ class RequestMiddleware:
         """Forward an HTTP request to the app; return an error response if that fails."""
         try:
             content_length = Headers(scope=scope).get("content-length", "")
-            require_content_length_within(self._limits, content_length)
+            path = get_route_path(scope)
+            limits = self._limits.for_path(path, may_upload=self._may_upload)
+            require_content_length_within(limits, content_length)
             # The number of JSON values is not limited in requests of the debugger's page.
-            is_json = not get_route_path(scope).startswith(f"{DEBUGGER_PATH}/")
+            is_json = not path.startswith(f"{DEBUGGER_PATH}/") and limits is self._limits
             await self._app(
-                scope, wrap_receive_with_body_limits(self._limits, receive, is_json=is_json), send
+                scope, wrap_receive_with_body_limits(limits, receive, is_json=is_json), send
             )
         except RejectedBodyError as error:
             body = {"detail": error.detail}

@@ -11,8 +11,14 @@ import pytest
 
 from metric_tracker_rl.engine.configuration import splits
 from metric_tracker_rl.engine.configuration.episode_config import SCENARIO_FAMILIES
-from metric_tracker_rl.engine.configuration.splits import SEALED_SPLIT, SPLITS, STRATA
+from metric_tracker_rl.engine.configuration.splits import (
+    RUNG_SPLIT_BLOCKS,
+    SEALED_SPLIT,
+    SPLITS,
+    STRATA,
+)
 from metric_tracker_rl.engine.definitions.levels import LEVELS
+from metric_tracker_rl.engine.definitions.rungs import DEFAULT_ANOMALY_COUNTS, RUNG_LEVELS
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from openenv_kit import splits as hashed
 from openenv_kit.errors import InvalidValueError, UnknownNameError
@@ -56,6 +62,52 @@ def test_every_block_holds_every_stratum_once_and_zero_anomaly_episodes_are_amon
     assert {family for family, _, _ in STRATA} == set(SCENARIO_FAMILIES)
     assert {level for _, level, _ in STRATA} == set(LEVELS)
     assert Counter(count for _, _, count in STRATA)[0] == len(STRATA) // 6
+
+
+@pytest.mark.slow
+def test_no_two_tasks_of_all_splits_have_the_same_episode_identity(salted: None) -> None:
+    names = [
+        *SPLITS.blocks,
+        *(SPLITS.find_split_name_of_level(split, rung) for rung in RUNG_LEVELS for split in PUBLIC),
+    ]
+    assert len(names) == 5 + 30
+    tasks = [SPLITS.task(name, index) for name in names for index in range(SPLITS.size(name))]
+    task_ids_by_identity: dict[str, str] = {}
+    for task in tasks:
+        identity = task.config.random_stream_key_json
+        assert task_ids_by_identity.setdefault(identity, task.task_id) == task.task_id
+    assert len(task_ids_by_identity) == len(tasks)
+
+
+@pytest.mark.parametrize("rung", ["rung_1", "rung_3", "rung_10"])
+def test_split_of_a_rung_has_each_family_with_three_counts_in_every_block(rung: str) -> None:
+    usual = DEFAULT_ANOMALY_COUNTS[rung]
+    strata = {
+        (family, count) for family in SCENARIO_FAMILIES for count in (usual - 1, usual, usual + 1)
+    }
+    assert len(strata) == 24
+    assert RUNG_SPLIT_BLOCKS == {"train": 100, "validation": 6, "test": 12}
+    for split, blocks in RUNG_SPLIT_BLOCKS.items():
+        name = f"{split}_{rung}"
+        assert SPLITS.size(name) == blocks * len(strata)
+        for first in (0, SPLITS.size(name) - len(strata)):
+            configs = [SPLITS.task(name, first + place).config for place in range(len(strata))]
+            assert {(each.scenario_family, each.anomaly_count) for each in configs} == strata
+            assert {each.difficulty for each in configs} == {rung}
+            assert {each.seed >> 62 for each in configs} == {list(RUNG_SPLIT_BLOCKS).index(split)}
+
+
+def test_reset_of_a_rung_split_plays_its_task_and_a_wrong_name_gets_the_nearest() -> None:
+    session = EpisodeSession()
+    assert session.reset(split="train_rung_3", index=7).status == "ready"
+    assert session.task_id == "train_rung_3-7"
+    assert session.episode is not None
+    assert session.episode.config == SPLITS.task("train_rung_3", 7).config
+    refused = session.reset(split="train_rnug_3", index=7)
+    assert refused.status == "error"
+    assert "Did you mean 'train_rung_3'" in refused.message
+    beyond = session.reset(split="validation_rung_3", index=144)
+    assert "index is 144; allowed: an integer from 0 to 143" in beyond.message
 
 
 def test_strata_are_shuffled_differently_in_each_block_and_split() -> None:

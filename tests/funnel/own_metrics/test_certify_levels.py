@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from metric_tracker_rl.own_metrics import certify_levels
-from metric_tracker_rl.own_metrics.certify_levels import SeedResult, with_certified_levels
+from metric_tracker_rl.own_metrics.certify_levels import SeedResult, add_certified_levels
 from metric_tracker_rl.products.product import Product
 from openenv_kit.errors import GenerationError
 from support.small_products import build_small_product, fit_small_product
@@ -39,7 +39,7 @@ def accept_families_with_room(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_levels_are_on_if_all_seeds_are_certified() -> None:
-    product = with_certified_levels(fit_small_product(), certify=certify_all)
+    product = add_certified_levels(fit_small_product(), certify=certify_all)
     assert list(product.levels) == ["easy", "medium", "hard", "expert"]
     for level in product.levels.values():
         assert level.is_on
@@ -48,13 +48,13 @@ def test_levels_are_on_if_all_seeds_are_certified() -> None:
 
 
 def test_level_with_five_rejected_seeds_is_on() -> None:
-    product = with_certified_levels(fit_small_product(), certify=reject_seeds_of_hard(5))
+    product = add_certified_levels(fit_small_product(), certify=reject_seeds_of_hard(5))
     assert product.levels["hard"].is_on
     assert product.levels["hard"].certified == 95
 
 
 def test_level_with_six_rejected_seeds_is_off_with_its_first_problem() -> None:
-    product = with_certified_levels(fit_small_product(), certify=reject_seeds_of_hard(6))
+    product = add_certified_levels(fit_small_product(), certify=reject_seeds_of_hard(6))
     assert not product.levels["hard"].is_on
     assert product.levels["hard"].reason == (
         "6 of the first 6 seeds could not be certified; seed 0: the report is not unique"
@@ -70,7 +70,7 @@ def test_other_levels_are_certified_again_after_a_level_failed() -> None:
         digests.setdefault(level, set()).add(product.digest)
         return reject(product, level, seed)
 
-    product = with_certified_levels(fit_small_product(), certify=certify)
+    product = add_certified_levels(fit_small_product(), certify=certify)
     assert product.digest in digests["easy"]
     assert product.digest not in digests["hard"]
 
@@ -87,7 +87,7 @@ def test_level_with_one_family_is_off_and_not_certified(monkeypatch: pytest.Monk
         return families[:1] if level == "hard" else families
 
     monkeypatch.setattr(certify_levels, "list_plannable_families", list_families)
-    product = with_certified_levels(fit_small_product(), certify=certify)
+    product = add_certified_levels(fit_small_product(), certify=certify)
     assert not product.levels["hard"].is_on
     assert product.levels["hard"].certified == 0
     assert product.levels["hard"].reason == certify_levels.TOO_CLOSE_REASON
@@ -103,14 +103,14 @@ def test_progress_sees_every_seed() -> None:
             seen.append(result)
             yield result
 
-    with_certified_levels(fit_small_product(), show_progress=show_progress, certify=certify_all)
+    add_certified_levels(fit_small_product(), show_progress=show_progress, certify=certify_all)
     assert len(seen) == 400
 
 
 def test_processes_give_the_same_levels() -> None:
     product = fit_small_product()
-    alone = with_certified_levels(product, worker_count=1, certify=certify_all)
-    assert with_certified_levels(product, worker_count=2, certify=certify_all) == alone
+    alone = add_certified_levels(product, worker_count=1, certify=certify_all)
+    assert add_certified_levels(product, worker_count=2, certify=certify_all) == alone
 
 
 def test_seed_without_an_episode_is_not_certified(monkeypatch: pytest.MonkeyPatch) -> None:

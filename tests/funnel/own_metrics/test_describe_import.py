@@ -8,8 +8,8 @@ import numpy as np
 
 from metric_tracker_rl.own_metrics.describe_import import (
     describe_days_set_aside,
+    describe_impossible_families,
     describe_levels,
-    describe_missing_room,
     describe_thresholds,
     format_count,
     list_unusual_days,
@@ -65,7 +65,7 @@ def test_levels_name_the_certified_seeds_and_the_reason_of_a_level_that_is_off()
 
 def test_missing_room_names_the_family_and_its_series() -> None:
     product = build_small_product()
-    assert describe_missing_room(product) == ""
+    assert describe_impossible_families(product) == ""
     rates = tuple(
         replace(series, levels=tuple(0.97 for _ in series.levels))
         for series in product.step_rate_series
@@ -73,7 +73,9 @@ def test_missing_room_names_the_family_and_its_series() -> None:
     high_rates = replace(
         product, series=(product.count_series, *rates, *product.series[len(product.stages) :])
     )
-    assert describe_missing_room(high_rates).startswith("rises of visits_to_carts, carts_to_orders")
+    assert describe_impossible_families(high_rates).startswith(
+        "rises of visits_to_carts, carts_to_orders"
+    )
 
 
 def test_count_of_one_is_singular() -> None:

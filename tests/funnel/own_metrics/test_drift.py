@@ -74,7 +74,9 @@ def test_other_noise_is_found(noise: float, kind: DriftKind) -> None:
 def test_too_few_usable_days_are_refused() -> None:
     table = simulate_small_table()
     status = (*table.day_status[:-40], *[DayStatus.MISSING] * 40)
-    with pytest.raises(ConfigurationError, match=r"16 are complete and no holidays; needed: 28\."):
+    with pytest.raises(
+        ConfigurationError, match=r"16 are complete and not holidays; at least 28 are required\."
+    ):
         compute_drift(replace(table, day_status=status), build_small_product())
 
 

@@ -40,7 +40,7 @@ def certify_every_level(monkeypatch: pytest.MonkeyPatch) -> None:
     def with_levels(product: Product, *_: Any) -> Product:
         return replace(product, levels=build_small_product().levels)
 
-    monkeypatch.setattr(import_table, "with_certified_levels", with_levels)
+    monkeypatch.setattr(import_table, "add_certified_levels", with_levels)
 
 
 def test_import_writes_product_and_report_and_prints_each_step(folder: Path, table: Path) -> None:
@@ -78,7 +78,7 @@ def test_import_with_every_level_off_exits_with_3(
     def without_levels(product: Product, *_: Any) -> Product:
         return replace(product, levels=dict.fromkeys(build_small_product().levels, ALL_OFF))
 
-    monkeypatch.setattr(import_table, "with_certified_levels", without_levels)
+    monkeypatch.setattr(import_table, "add_certified_levels", without_levels)
     result = run_cli("import", table.name)
     assert result.exit_code == 3
     assert "easy: off (29 a day)" in " ".join(result.stdout.split())
@@ -102,6 +102,20 @@ def test_existing_files_are_kept_without_force(folder: Path, table: Path) -> Non
     assert not (folder / "shop_2024.toml").exists()
     assert run_cli("import", table.name, "--force").exit_code == 0
     assert (folder / "shop_2024.html").read_text() != "mine"
+
+
+@pytest.mark.parametrize("is_link", [False, True])
+def test_table_is_never_overwritten(folder: Path, table: Path, is_link: bool) -> None:
+    text = table.read_bytes()
+    product = folder / "own.toml"
+    if is_link:
+        product.symlink_to(table)
+    else:
+        product.hardlink_to(table)
+    result = run_cli("import", table.name, "--out", "own.toml", "--force")
+    assert result.exit_code == 2
+    assert "own.toml would overwrite the input Shop 2024.csv" in " ".join(result.stderr.split())
+    assert product.read_bytes() == text
 
 
 def test_refusal_says_what_fits_and_writes_nothing(folder: Path) -> None:

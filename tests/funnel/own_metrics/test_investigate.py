@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metric_tracker_rl.own_metrics.investigate import investigate_table
+from metric_tracker_rl.own_metrics.investigate import create_table_investigation
 from metric_tracker_rl.products.product_file import write_product
 from openenv_kit.own_data.cleaned_table import CleanedTable, TableDescription
 from openenv_kit.own_data.stage_counts import DayStatus, StageCounts
@@ -61,7 +61,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_report_is_compared_with_the_rows_of_the_policy() -> None:
     table = simulate_table_with_drop()
-    investigation = investigate_table(clean(table), build_small_product(), InvestigationRequest())
+    investigation = create_table_investigation(
+        clean(table), build_small_product(), InvestigationRequest()
+    )
     (expected,) = investigation.episode.expected_rows
     wrong = {**expected.as_dict(), "date": table.get_date(DAY_OF_DROP - 1).isoformat()}
     session, _ = investigation.start_session()
@@ -75,7 +77,7 @@ def test_report_is_compared_with_the_rows_of_the_policy() -> None:
 
 
 def test_session_without_a_report_has_no_score() -> None:
-    investigation = investigate_table(
+    investigation = create_table_investigation(
         clean(simulate_table_with_drop()), build_small_product(), InvestigationRequest()
     )
     agreement = investigation.compare_report(investigation.start_session().session)
@@ -84,7 +86,7 @@ def test_session_without_a_report_has_no_score() -> None:
 
 
 def test_reset_observation_hides_the_number_of_rows() -> None:
-    investigation = investigate_table(
+    investigation = create_table_investigation(
         clean(simulate_table_with_drop()), build_small_product(), InvestigationRequest()
     )
     reply = investigation.start_session().reset_reply
@@ -96,7 +98,7 @@ def test_command_prints_the_rows_of_player_and_policy(folder: Path) -> None:
     assert result.exit_code == 0, result.output
     date = simulate_small_table().get_date(DAY_OF_DROP)
     assert f"Only policy {date} visits: absolute_drop_in_event_count" in join_lines(result.stdout)
-    assert "reported 0 rows, the reporting policy finds 1, both have 0" in join_lines(result.stdout)
+    assert "reported 0 rows, the reporting policy 1; 0 in common" in join_lines(result.stdout)
 
 
 def test_rows_are_written_for_the_owner_only(folder: Path) -> None:
@@ -137,7 +139,7 @@ def test_policy_and_model_exclude_each_other(folder: Path) -> None:
         *("--policy", "null", "--model", "some"),
     )
     assert result.exit_code == 2
-    assert "--policy and --model exclude each other." in join_lines(result.stderr)
+    assert "--policy and --model cannot be used together; pass one." in join_lines(result.stderr)
 
 
 def test_unknown_policy_is_refused(folder: Path) -> None:
@@ -161,7 +163,7 @@ def test_model_outside_this_machine_is_named_and_asked_about(
     arguments = ("investigate", "shop.csv", "--product", "shop.toml", "--model", "some")
     refused = run_cli(*arguments)
     assert refused.exit_code == 2
-    assert "would be sent to models.example; pass --yes." in join_lines(refused.stderr)
+    assert "would be sent to models.example; pass --yes to confirm." in join_lines(refused.stderr)
     module = sys.modules["openenv_kit.cli.investigate"]
     monkeypatch.setattr(module, "is_person_present", lambda: True)
     asked = run_cli(*arguments, input="n\n")
@@ -175,7 +177,7 @@ def test_outage_is_reported() -> None:
     counts[DAY_OF_DROP] = 0
     status = [*table.day_status]
     status[DAY_OF_DROP] = DayStatus.OUTAGE
-    investigation = investigate_table(
+    investigation = create_table_investigation(
         clean(replace(table, counts=counts, day_status=tuple(status))),
         build_small_product(),
         InvestigationRequest(),
@@ -187,7 +189,7 @@ def test_outage_is_reported() -> None:
 def test_reference_finds_the_rows_of_the_policy(folder: Path, profile: str) -> None:
     result = run_cli(*("investigate", "shop.csv", "--product", "shop.toml", "--profile", profile))
     assert result.exit_code == 0, result.output
-    assert "both have 1; score 1.0000" in join_lines(result.stdout)
+    assert "1 in common; score 1.0000" in join_lines(result.stdout)
 
 
 def test_model_on_this_machine_plays_without_a_question(
@@ -198,7 +200,7 @@ def test_model_on_this_machine_plays_without_a_question(
         result = run_cli("investigate", "shop.csv", "--product", "shop.toml", "--model", MODEL)
         assert endpoint.requests > 0
     assert result.exit_code == 0, result.output
-    assert f"{MODEL} reported 0 rows, the reporting policy finds 1" in join_lines(result.stdout)
+    assert f"{MODEL} reported 0 rows, the reporting policy 1" in join_lines(result.stdout)
 
 
 def test_model_that_cannot_be_reached_is_one_message(
@@ -217,7 +219,7 @@ def test_player_sees_the_holidays_of_the_window() -> None:
     date = table.get_date(DAY_OF_DROP)
     with_holiday = replace(table, holidays={date: "Founders' day"})
     request = InvestigationRequest()
-    investigation = investigate_table(clean(with_holiday), build_small_product(), request)
+    investigation = create_table_investigation(clean(with_holiday), build_small_product(), request)
     session, reset_reply = investigation.start_session()
     assert reset_reply.observation_fields["config"]["calendar"] is True
     reply = session.step({"analysis_method": "list_calendar", "analysis_args": {}})
@@ -228,5 +230,18 @@ def test_player_sees_the_holidays_of_the_window() -> None:
 def test_window_without_holidays_has_no_calendar() -> None:
     request = InvestigationRequest()
     table = clean(simulate_table_with_drop())
-    reset_reply = investigate_table(table, build_small_product(), request).start_session()[1]
+    reset_reply = create_table_investigation(table, build_small_product(), request).start_session()[
+        1
+    ]
     assert "calendar" not in reset_reply.observation_fields["config"]
+
+
+@pytest.mark.parametrize("name", ["shop.csv", "shop.toml", "link.csv"])
+def test_input_is_never_overwritten(folder: Path, name: str) -> None:
+    (folder / "link.csv").symlink_to(folder / "shop.csv")
+    before = (folder / name).read_bytes()
+    arguments = ("shop.csv", "--product", "shop.toml", "--out", name, "--force")
+    result = run_cli("investigate", *arguments)
+    assert result.exit_code == 2
+    assert f"{name} would overwrite the input shop." in join_lines(result.stderr)
+    assert (folder / name).read_bytes() == before

@@ -87,7 +87,7 @@ def test_report_loads_nothing() -> None:
 
 def test_report_lists_the_unusual_day_and_its_row() -> None:
     date = simulate_small_table().get_date(DAY_OF_DROP).isoformat()
-    unusual, past = build_report_of_drop().split("What the thresholds would have reported")
+    unusual, past = build_report_of_drop().split("Past rows at these thresholds")
     assert date in unusual.split("Unusual days")[1]
     assert f"<td>{date}</td><td>visits</td><td>absolute_drop_in_event_count</td>" in past
 

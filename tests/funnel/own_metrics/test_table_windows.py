@@ -12,8 +12,8 @@ import pytest
 from metric_tracker_rl.engine.episode.table_window import create_table_window_episode
 from metric_tracker_rl.own_metrics.table_windows import (
     build_window,
-    iter_past_windows,
-    list_complete_starts,
+    iter_past_episodes,
+    list_complete_window_starts,
 )
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.own_data.cleaned_table import CalendarEntry
@@ -129,12 +129,12 @@ def test_table_of_other_stages_is_refused() -> None:
 
 def test_past_windows_do_not_overlap_and_skip_missing_days() -> None:
     table = with_status(simulate_small_table(), {100: DayStatus.MISSING})
-    starts = [episode.dates[0] for episode in iter_past_windows(table, build_small_product())]
+    starts = [episode.dates[0] for episode in iter_past_episodes(table, build_small_product())]
     expected = [day for day in range(168, -1, -28) if not day <= 100 < day + 28]
     assert starts == [table.get_date(day).isoformat() for day in expected]
 
 
 def test_complete_starts_leave_out_windows_with_missing_days() -> None:
     table = with_status(simulate_small_table(), {30: DayStatus.MISSING})
-    starts = list_complete_starts(table, 4)
+    starts = list_complete_window_starts(table, 4)
     assert starts[:4] == [0, 1, 2, 31]

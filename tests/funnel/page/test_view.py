@@ -26,12 +26,12 @@ from metric_tracker_rl.page.visible_state import (
     collect_values_and_verdicts_to_show,
     rebuild_episode_from_reset_arguments,
 )
-from metric_tracker_rl.page.words import name_of_entity
+from metric_tracker_rl.page.words import format_entity_name
 from openenv_kit.episode_clients.in_process import observation_json_from_reply
 from openenv_kit.page.begin_episode import begin_episode, make_opening_calls
 from openenv_kit.page.components.grid import GLYPHS, CellVerdict
 from openenv_kit.page.environment_view import get_environment_view_or_default
-from openenv_kit.page.playback import PlaybackStep, playback_of_policy
+from openenv_kit.page.playback import PlaybackStep, create_playback_of_policy
 from openenv_kit.page.visitor import Visitor
 
 TASK = "hard_mixed_multi"
@@ -129,7 +129,7 @@ def test_known_values_are_read_from_results_correctly(reset: dict[str, Any]) -> 
             column,
         )
     known = {(d, c) for d, c in seen.values if seen.find_baseline(d, c) is not None}
-    assert {column for _, column in known} >= set(range(seen.daytime_share_column))
+    assert {column for _, column in known} >= set(range(seen.funnel.columns.daytime_share))
     for day, column in known:
         assert seen.find_baseline(day, column) == series.baselines_by_day[day][column], (
             day,
@@ -306,7 +306,7 @@ def test_each_row_is_matched_wrong_a_consequence_extra_or_missing() -> None:
     for each in found:
         if each.kind == CellVerdict.CONSEQUENCE:
             roots = {
-                name_of_entity(row.as_dict())
+                format_entity_name(row.as_dict())
                 for row in episode.expected_rows
                 if row.date == each.row.date
             }
@@ -396,7 +396,7 @@ def test_steps_that_ran_out_leave_every_row_missing() -> None:
 
 @pytest.mark.parametrize("reset", [GUIDED, LEAN], ids=["standard", "lean"])
 def test_playback_fills_the_charts_and_ends_with_its_verdicts(reset: dict[str, Any]) -> None:
-    playback = playback_of_policy(ENVIRONMENT.policies["reference"], reset)
+    playback = create_playback_of_policy(ENVIRONMENT.policies["reference"], reset)
     for count in range(1, len(playback.steps)):
         html = SCENES.overview_html(playback.steps[:count], playback.reset)
         assert count_marks(html) == {}

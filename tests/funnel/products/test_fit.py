@@ -208,7 +208,7 @@ def test_shortest_table_is_fitted() -> None:
 
 def test_table_with_few_ordinary_days_is_refused(table: StageCounts) -> None:
     emptied = set_status(table, list(range(50, 364)), DayStatus.MISSING)
-    with pytest.raises(ProductRefused, match=r"has \d\d ordinary days; needed: 56"):
+    with pytest.raises(ProductRefused, match=r"has \d\d ordinary days; at least 56 are required"):
         fit_product(emptied, "shop")
     emptied = set_status(table, list(range(364)), DayStatus.MISSING)
     with pytest.raises(ProductRefused, match="no complete day"):

@@ -19,7 +19,7 @@ from metric_tracker_rl.products.thresholds import (
     compute_deviations_from_weekday_medians,
 )
 from metric_tracker_rl.products.twin import generate_twin_days
-from metric_tracker_rl.products.twin_check import check_twin_tables
+from metric_tracker_rl.products.twin_check import compare_with_twin_tables
 from openenv_kit.bitstream import BitStream
 from openenv_kit.own_data.stage_counts import DayStatus, Grain, StageCounts
 from support.paths import ROOT
@@ -82,7 +82,9 @@ def test_twins_of_flights_are_within_every_tolerance(
 ) -> None:
     table = read_flights(flights_file, stages)
     product = fit_product(table, "flights")
-    misses = [each for each in check_twin_tables(table, product) if not each.is_within_tolerance]
+    misses = [
+        each for each in compare_with_twin_tables(table, product) if not each.is_within_tolerance
+    ]
     assert misses == []
     limits = np.array(list(product.thresholds_by_column.values()))
     days_over_threshold = 0

@@ -225,7 +225,7 @@ REFUSALS: dict[str, tuple[Callable[[Mapping], None], str]] = {
     "certified": (set_value("level", "easy", "certified", 101), "level.easy.certified is 101"),
     "long reason": (set_value("level", "easy", "reason", "a" * 201), "level.easy.reason"),
     "reason of two lines": (set_value("level", "easy", "reason", "a\nb"), "level.easy.reason"),
-    "too large": (set_value("name", "a" * 16_000), "more than 16 kB"),
+    "too large": (set_value("name", "a" * 16_000), "the limit of 16 kB"),
     "not JSON": (set_value("name", object()), "a value that JSON cannot contain"),
 }
 
@@ -268,5 +268,5 @@ def test_file_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ProductRefused, match="not UTF-8"):
         read_product(path)
     path.write_text("#" * 16_001)
-    with pytest.raises(ProductRefused, match="more than 16 kB"):
+    with pytest.raises(ProductRefused, match="the limit of 16 kB"):
         read_product(path)

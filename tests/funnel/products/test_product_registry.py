@@ -44,7 +44,7 @@ def test_find_product_names_the_known_products_and_how_to_add_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PRODUCTS", str(write_product_file(tmp_path / "a.toml", name="shop")))
-    with pytest.raises(UnknownProductError, match=r"Did you mean 'shop'.*server --product FILE"):
+    with pytest.raises(UnknownProductError, match=r"Did you mean 'shop'.*--product FILE"):
         find_product("shpo")
 
 

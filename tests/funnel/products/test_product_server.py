@@ -79,7 +79,7 @@ def test_unknown_product_names_those_of_the_server(client: TestClient) -> None:
         reply = send_message(socket, "reset", {"product": "shpo"})
     message = reply["observation"]["message"]
     assert "Did you mean 'shop'" in message
-    assert "server --product FILE" in message
+    assert "--product FILE" in message
 
 
 def test_server_without_inline_products_refuses_them_and_takes_names(

@@ -192,4 +192,7 @@ def test_product_that_cannot_move_gives_the_reason() -> None:
     product = parse_product(mapping)
     assert list_possible_families(product, 1.0) == (COUNT_SPIKE, QUALITY_ISSUE)
     (room,) = [each for each in list_series_room(product, 1.0) if each.family == COUNT_DROP]
-    assert room.reason == "29 a day: a series would have to fall by 224 %"
+    assert (
+        room.reason
+        == "with 29 events a day, a series would have to fall by 224 %; allowed: less than 90 %"
+    )

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from metric_tracker_rl.engine.definitions.funnel import HourRange
 from metric_tracker_rl.products.spread import (
-    apportion,
-    apportion_within,
+    apportion_totals,
+    apportion_totals_within_bounds,
     draw_first_stage_hours,
     draw_later_stage_hours,
 )
@@ -21,14 +21,14 @@ EVEN_WEIGHTS = (1.0 / 24,) * 24
 
 
 def test_largest_remainders_get_the_missing_events() -> None:
-    parts = apportion(np.array([10]), np.array([[1.0, 2.0, 4.0]]))
+    parts = apportion_totals(np.array([10]), np.array([[1.0, 2.0, 4.0]]))
     # Exact parts are 1.43, 2.86 and 5.71.
     assert parts.tolist() == [[1, 3, 6]]
 
 
 def test_hour_without_weight_gets_nothing() -> None:
-    assert apportion(np.array([5]), np.array([[0.0, 1.0, 1.0]])).tolist() == [[0, 3, 2]]
-    assert apportion(np.array([0]), np.array([[0.0, 0.0, 0.0]])).tolist() == [[0, 0, 0]]
+    assert apportion_totals(np.array([5]), np.array([[0.0, 1.0, 1.0]])).tolist() == [[0, 3, 2]]
+    assert apportion_totals(np.array([0]), np.array([[0.0, 0.0, 0.0]])).tolist() == [[0, 0, 0]]
 
 
 @given(
@@ -36,7 +36,7 @@ def test_hour_without_weight_gets_nothing() -> None:
     st.lists(st.floats(0.0, 1e6, allow_subnormal=False), min_size=24, max_size=24).filter(any),
 )
 def test_parts_add_up_to_the_total(total: int, weights: list[float]) -> None:
-    parts = apportion(np.array([total]), np.array([weights]))
+    parts = apportion_totals(np.array([total]), np.array([weights]))
     assert parts.sum() == total
     assert (parts >= 0).all()
 
@@ -48,7 +48,7 @@ def test_parts_within_bounds_add_up_to_the_total(data: st.DataObject) -> None:
     highest = [low + width for low, width in zip(lowest, widths, strict=True)]
     total = data.draw(st.integers(sum(lowest), sum(highest)))
     targets = data.draw(st.lists(st.floats(-10, 200), min_size=24, max_size=24))
-    parts = apportion_within(
+    parts = apportion_totals_within_bounds(
         np.array([total]), np.array([targets]), np.array([lowest]), np.array([highest])
     )
     assert parts.sum() == total
@@ -59,7 +59,7 @@ def test_parts_within_bounds_add_up_to_the_total(data: st.DataObject) -> None:
 def test_parts_stay_at_targets_that_add_up() -> None:
     targets = np.array([[3.0, 5.0, 2.0]])
     bounds = np.array([[0, 0, 0]]), np.array([[9, 9, 9]])
-    assert apportion_within(np.array([10]), targets, *bounds).tolist() == [[3, 5, 2]]
+    assert apportion_totals_within_bounds(np.array([10]), targets, *bounds).tolist() == [[3, 5, 2]]
 
 
 @pytest.mark.parametrize(

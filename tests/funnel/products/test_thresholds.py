@@ -11,6 +11,7 @@ from metric_tracker_rl.products.product_file import Product, parse_product
 from metric_tracker_rl.products.thresholds import (
     LEVEL_FACTORS,
     WindowKind,
+    add_computed_thresholds,
     build_excess_severity_bounds,
     compute_break_threshold,
     compute_column_values,
@@ -19,7 +20,6 @@ from metric_tracker_rl.products.thresholds import (
     compute_level_thresholds,
     compute_thresholds,
     iter_clean_deviations,
-    with_computed_thresholds,
 )
 from metric_tracker_rl.products.twin import TwinDays
 from openenv_kit.own_data.stage_counts import Grain
@@ -96,7 +96,7 @@ def test_thresholds_are_those_of_the_noise() -> None:
 
 
 def test_clean_windows_hardly_reach_the_thresholds() -> None:
-    product = with_computed_thresholds(build_product())
+    product = add_computed_thresholds(build_product())
     limits = np.array(list(product.thresholds_by_column.values()))
     kind = WindowKind(days=28, windows=500)  # the first 300 are those of the thresholds
     days_over_threshold = sum(
@@ -116,7 +116,7 @@ def test_closed_weekdays_do_not_lower_the_thresholds() -> None:
 def test_computed_thresholds_are_stored_by_name() -> None:
     product = build_product()
     expected = compute_thresholds(product)
-    changed = with_computed_thresholds(product)
+    changed = add_computed_thresholds(product)
     assert changed.thresholds_by_column == expected
     assert changed.series[0].levels == product.series[0].levels
 

@@ -18,7 +18,7 @@ from metric_tracker_rl.products.twin import (
     generate_twin_counts,
     generate_twin_days,
     generate_twin_days_at,
-    spread_over_hours,
+    spread_totals_over_hours,
 )
 from openenv_kit.bitstream import BitStream
 from openenv_kit.own_data.stage_counts import Grain
@@ -100,7 +100,9 @@ def test_hours_add_up_to_the_days_of_the_same_stream(grain: Grain) -> None:
 def test_spreading_changed_totals_keeps_them() -> None:
     product = build_correlated_product()
     counts = np.array([[29, 12, 5, 0], [4, 4, 4, 4]])
-    hours = spread_over_hours(BitStream("spread"), product, TwinDays(counts, np.array([0.5, 0.9])))
+    hours = spread_totals_over_hours(
+        BitStream("spread"), product, TwinDays(counts, np.array([0.5, 0.9]))
+    )
     assert hours.sum(axis=1).tolist() == counts.tolist()
     assert (hours[..., 1:] <= hours[..., :-1]).all()
 

@@ -16,7 +16,7 @@ from metric_tracker_rl.products.twin_check import (
     StatisticKey,
     TwinComparison,
     TwinStatistic,
-    check_twin_tables,
+    compare_with_twin_tables,
 )
 from openenv_kit.own_data.stage_counts import DayStatus, Grain, StageCounts
 from support.stage_tables import MONDAY, Simulation, simulate_table
@@ -47,12 +47,12 @@ def product(table: StageCounts) -> Product:
 
 
 def list_misses(table: StageCounts, product: Product) -> set[TwinStatistic]:
-    comparisons = check_twin_tables(table, product, TWIN_TABLES)
+    comparisons = compare_with_twin_tables(table, product, TWIN_TABLES)
     return {each.key.statistic for each in comparisons if not each.is_within_tolerance}
 
 
 def test_twins_of_a_product_are_like_its_table(table: StageCounts, product: Product) -> None:
-    comparisons = check_twin_tables(table, product, TWIN_TABLES)
+    comparisons = compare_with_twin_tables(table, product, TWIN_TABLES)
     assert [each for each in comparisons if not each.is_within_tolerance] == []
     assert {each.key.statistic for each in comparisons} == set(TwinStatistic)
     subjects = [
@@ -137,7 +137,7 @@ def test_comparison_uses_the_tolerance_of_its_statistic(
 def test_closed_weekdays_are_not_compared() -> None:
     factors = (1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0)
     table = simulate_table(Simulation(weekday_factors=factors))
-    comparisons = check_twin_tables(table, fit_product(table, "shop"), twin_tables=2)
+    comparisons = compare_with_twin_tables(table, fit_product(table, "shop"), twin_tables=2)
     weekdays = [
         each.key.subject
         for each in comparisons
@@ -155,7 +155,7 @@ def test_binomial_counts_have_a_variance_ratio_of_one() -> None:
         simulate_table(Simulation(grain=Grain.DAY)),
         counts=np.stack([first, second, third], axis=-1)[:, np.newaxis],
     )
-    comparisons = check_twin_tables(table, fit_product(table, "shop"), twin_tables=2)
+    comparisons = compare_with_twin_tables(table, fit_product(table, "shop"), twin_tables=2)
     ratios = [
         each.table_value
         for each in comparisons

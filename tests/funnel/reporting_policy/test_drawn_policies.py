@@ -32,6 +32,7 @@ from metric_tracker_rl.engine.episode.episode import build_episode
 from metric_tracker_rl.engine.episode.episode_view import DRAWN_POLICY_HEADING
 from metric_tracker_rl.engine.generation.generate import generate_episode
 from metric_tracker_rl.engine.reporting_policy import clauses, drawn_policies
+from metric_tracker_rl.engine.reporting_policy.clauses_for_ids import CLAUSES_FOR_IDS
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries, compute_deviations
 from metric_tracker_rl.engine.reporting_policy.labels import compute_expected_rows
 from metric_tracker_rl.engine.reporting_policy.policy_text import format_policy_text
@@ -423,3 +424,22 @@ def test_custom_anomalies_use_the_baseline_of_the_policy() -> None:
     [applied] = running_episode(session).applied_anomalies
     assert applied["baseline_value"] == plain_play.series.baselines_by_day[9][0]
     assert day in {row.date for row in running_episode(session).expected_rows}
+
+
+def test_clauses_for_ids_have_two_wordings_of_every_rule_and_no_parameter_that_scan_applied() -> (
+    None
+):
+    assert len(CLAUSES_FOR_IDS) == len(clauses.CLAUSES)
+    changed = [
+        pair[1] for pair in zip(clauses.CLAUSES, CLAUSES_FOR_IDS, strict=True) if pair[0] != pair[1]
+    ]
+    assert len(changed) == 14
+    for clause in filter(None, changed):
+        assert clause.default != clause.alternative
+    for wording in (0, clauses.WORDING_COUNT - 1):
+        level = dataclasses.replace(LEVELS["expert"], wording=wording)
+        text = format_policy_text(ORDERING_APP, level, is_for_report_of_ids=True)
+        assert all(f"({rule})" in text for rule in range(1, 7))
+        assert "%" not in text
+        assert "{" not in text
+        assert "calendar" in text

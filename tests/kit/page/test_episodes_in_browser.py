@@ -14,7 +14,7 @@ from drilldown_env.page.tree import episode_of
 from openenv_kit.environment import get_environment
 from openenv_kit.page import page_address
 from openenv_kit.page.environment_view import get_environment_view_or_default
-from openenv_kit.page.playback import playback_of_policy
+from openenv_kit.page.playback import create_playback_of_policy
 from openenv_kit.page.visitor import Visitor
 from support.browser import CUT_OFF, Visit, WebServer
 
@@ -94,7 +94,7 @@ def test_the_funnel_is_solved_with_the_page_and_its_suggestions(
     while mine.page.locator(f"{FOLLOW}[data-mt=submit]").count() == 0:
         labels.append(follow(mine))
         assert len(labels) < 20
-    assert labels[-1] == "Apply to the report"
+    assert labels[-1] == "Apply changes"
     assert step(mine) == 3 + len(labels) - 1
     mine.click(FOLLOW)
     mine.sees("#mt-result h2", "2 of 2 causes found: 1.00")
@@ -269,7 +269,7 @@ def test_an_incident_is_mended_on_its_map(visit: OpenVisit) -> None:
     page = mine.page
     play(mine, OPENING_STEPS["firewatch"])
     environment = get_environment("firewatch")
-    reference = playback_of_policy(
+    reference = create_playback_of_policy(
         environment.policies["reference"], next_reset("firewatch"), environment
     )
     for number, frame in enumerate(reference.steps[1:], start=1):

@@ -15,8 +15,8 @@ from openenv_kit.page.page_address import (
     restore_or_start_episode_on_page_load,
 )
 from openenv_kit.page.playback import (
+    create_playback_of_policy,
     create_playback_that_checks_recording,
-    playback_of_policy,
 )
 from openenv_kit.page.visitor import ConfirmationRequired, Visitor
 from openenv_kit.recordings.format import RecordingError, parse_runs_until_error
@@ -133,7 +133,7 @@ def test_a_link_to_a_sealed_task_starts_nothing_without_a_click() -> None:
 
 def test_a_recording_is_opened_in_its_own_environment_alone() -> None:
     policy = ENVIRONMENT.policies["null"]
-    playback = playback_of_policy(policy, {"task_id": "easy_single_spike"}, ENVIRONMENT)
+    playback = create_playback_of_policy(policy, {"task_id": "easy_single_spike"}, ENVIRONMENT)
     (run,), _ = parse_runs_until_error(convert_playback_to_recording_jsonl(playback))
     for name in ("firewatch", "drilldown"):
         other = get_environment_view_or_default(get_environment(name))

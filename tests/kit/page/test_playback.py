@@ -10,8 +10,8 @@ from metric_tracker_rl.policies import get_policy
 from openenv_kit.page.components.playback_html import convert_playback_to_recording_jsonl
 from openenv_kit.page.playback import (
     Playback,
+    create_playback_of_policy,
     create_playback_that_checks_recording,
-    playback_of_policy,
 )
 from openenv_kit.recordings.format import RecordedRun, parse_runs_until_error
 
@@ -23,7 +23,7 @@ def record(playback: Playback) -> RecordedRun:
 
 
 def test_recording_of_a_playback_replays_with_the_same_replies() -> None:
-    played = playback_of_policy(get_policy("reference"), {"task_id": "medium_mixed_pair"})
+    played = create_playback_of_policy(get_policy("reference"), {"task_id": "medium_mixed_pair"})
     run = record(played)
     assert (run.player, run.score) == ("reference", 1.0)
     again = create_playback_that_checks_recording(run)
@@ -32,6 +32,6 @@ def test_recording_of_a_playback_replays_with_the_same_replies() -> None:
 
 
 def test_replay_stops_at_its_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = record(playback_of_policy(get_policy("reference"), {}))
+    run = record(create_playback_of_policy(get_policy("reference"), {}))
     monkeypatch.setattr(time, "monotonic", iter(range(10_000)).__next__)
     assert len(create_playback_that_checks_recording(run, max_duration_s=1.5).steps) == 2

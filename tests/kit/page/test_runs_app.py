@@ -167,7 +167,7 @@ def test_other_versions_show_only_the_recorded_messages(client: TestClient, fold
     assert "another version" in found["notice"]
     assert "Only the recorded messages are shown." in found["notice"]
     step = client.get("/step", params={"id": found["key"], "step": 1}).json()
-    assert "Without a replay" in step["charts"]
+    assert "without a replay" in step["charts"]
 
 
 def test_reply_that_differs_from_the_recording_is_reported(

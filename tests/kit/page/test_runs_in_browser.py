@@ -55,7 +55,7 @@ def open_runs(visit: OpenVisit, server: RunsServer) -> Callable[..., Visit]:
     def open_page(query: str = "", width: int = 1440, **options: str) -> Visit:
         path = f"/web/?tab=runs{query}"
         mine = visit(width=width, url=server.url, path=path, **options)
-        mine.page.wait_for_selector(".mt-runs-rows tbody tr, .mt-runs-pane h2, .mt-runs-empty")
+        mine.page.wait_for_selector(".mt-runs-rows tbody tr, .mt-runs-pane > h2, .mt-runs-empty")
         return mine
 
     return open_page
@@ -111,7 +111,7 @@ def test_address_leads_to_the_same_rollout_step_and_comparison_in_another_browse
     reference = server.find_id("reference", "test-1")
     mine = open_runs(f"&id={failing}&step=2&with={reference}")
     mine.sees(".mt-runs-at", "step 2 of")
-    expect(mine.page.locator(".mt-runs-pane h2")).to_have_text(
+    expect(mine.page.locator(".mt-runs-pane > h2")).to_have_text(
         ["step 200, test-1: 0.00", "reference, test-1: 1.00"]
     )
     expect(mine.page.locator(".mt-talk .now")).to_have_count(2)
@@ -149,19 +149,19 @@ def test_keys_walk_steps_errors_and_rollouts(
     assert query_of(mine)["search"] == "j"
     mine.page.fill("input[name=search]", "")
     mine.page.locator(".mt-runs-rows a").first.click()
-    mine.sees(".mt-runs-pane h2", "reference, test-0")
+    mine.sees(".mt-runs-pane > h2", "reference, test-0")
     last = mine.text(".mt-runs-at")
     press("k")
     expect(mine.page.locator(".mt-runs-at")).not_to_have_text(last)
     press("ArrowRight")
     mine.sees(".mt-runs-at", last)
     press("n")
-    mine.sees(".mt-runs-pane h2", "reference, test-1")
+    mine.sees(".mt-runs-pane > h2", "reference, test-1")
     press("p")
-    mine.sees(".mt-runs-pane h2", "reference, test-0")
+    mine.sees(".mt-runs-pane > h2", "reference, test-0")
     press("c")
     assert mine.page.evaluate("document.activeElement.name") == "with"
-    mine.page.locator(".mt-runs-pane h2").click()
+    mine.page.locator(".mt-runs-pane > h2").click()
     press("?")
     mine.sees("dialog.mt-runs-keys[open]", "next rejected call")
     press("Escape")
@@ -181,7 +181,7 @@ def test_two_ticked_rows_are_compared_and_back_returns_to_the_list(
     for box in mine.page.locator("[data-tick]").all():
         box.check()
     mine.page.click("[name=compare]")
-    expect(mine.page.locator(".mt-runs-pane h2")).to_have_count(2)
+    expect(mine.page.locator(".mt-runs-pane > h2")).to_have_count(2)
     mine.page.go_back()
     expect(mine.page.locator(".mt-runs-rows")).to_be_visible()
     assert query_of(mine) == {"tab": "runs", "search": "test-3"}
@@ -199,7 +199,7 @@ def test_rollout_that_is_not_on_the_server_is_opened_from_its_file(
     mine.sees(".mt-runs-empty", "This rollout is not on this server.")
     mine.problems.clear()  # the browser reports the response 404
     mine.page.set_input_files("#mt-runs input[type=file] >> nth=0", path)
-    mine.sees(".mt-runs-pane h2", "on my machine, easy_single_spike")
+    mine.sees(".mt-runs-pane > h2", "on my machine, easy_single_spike")
     mine.sees(".mt-runs-at", "step 1 of 1")
     assert query_of(mine)["id"] == wanted
     mine.page.keyboard.press("Escape")
@@ -231,7 +231,7 @@ def test_markup_of_models_arguments_and_files_is_shown_and_not_run(
     expect(mine.page.locator(".mt-runs-rows tbody tr")).to_have_count(1)
     assert MARKUP in mine.text(".mt-runs-rows tbody")
     mine.page.locator(".mt-runs-rows a").first.click()
-    mine.sees(".mt-runs-pane h2", MARKUP)
+    mine.sees(".mt-runs-pane > h2", MARKUP)
     other = open_runs(f"&id={server.find_id('step 200', 'test-1')}&step=2")
     other.sees(".mt-talk", f"First {MARKUP}")
     for page in (mine.page, other.page):

@@ -101,8 +101,8 @@ def test_page_shows_the_figures_and_leads_to_the_rollouts() -> None:
 @pytest.mark.parametrize(
     ("boards", "state"),
     [
-        ([], "Nobody is listed yet."),
-        ([board_of()], "Nobody is listed yet."),
+        ([], "There are no entries yet."),
+        ([board_of()], "There are no entries yet."),
         ([board_of(MODEL.model_copy(update={"is_scripted": True}))], "No language model is listed"),
     ],
 )

@@ -61,6 +61,20 @@ def test_limit_is_the_share_of_a_rank_of_the_servers_sessions(
     assert asyncio.run(find_limit()) == limit
 
 
+def test_limit_is_read_once_though_many_episodes_start_together(
+    server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slots = ServerSlots(server_url)
+    read, reads = slots._client.read_max_sessions, []
+    monkeypatch.setattr(slots._client, "read_max_sessions", lambda: reads.append(1) or read())
+
+    async def find_limits() -> list[int]:
+        return await asyncio.gather(*(slots.find_max_open_episodes() for _ in range(8)))
+
+    assert asyncio.run(find_limits()) == [1024] * 8
+    assert reads == [1]
+
+
 def test_server_without_a_number_of_sessions_gets_the_default_limit(
     server_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

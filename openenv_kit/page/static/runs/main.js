@@ -1,11 +1,11 @@
 // The Runs tab: a list of rollouts, one rollout, or two side by side. The address holds all state.
+import { clearAddress, isRunsAddress, readAddress, writeAddress, writeParameters } from './address.js';
 import { readFiles } from './files.js';
 import { RolloutPane, firstDifference, markDifference } from './rollout.js';
 import { fetchList } from './server.js';
 import { FILTERS, drawFilters, drawSummary, drawTable, drawTaskGrid, element, filterAndSort, formatScore } from './table.js';
 
 const REFRESH_MS = 5000;
-const OWN_PARAMETERS = ['id', 'step', 'with', 'player', 'level', 'score', 'outcome', 'search', 'sort', 'view'];
 const NOT_HERE = 404;
 
 export function start(root) {
@@ -23,9 +23,12 @@ class RunsTab {
   }
 
   async open() {
+    const { id } = this.state;
+    if (id) this.draw();  // a rollout does not wait for the list
     await this.refreshList();
     setInterval(() => { if (this.isVisible && !this.state.id) this.refreshList(); }, REFRESH_MS);
-    this.draw();
+    if (!id) this.draw();
+    else if (this.state.id) this.drawOthers();
   }
 
   get isVisible() {
@@ -345,34 +348,4 @@ class RunsTab {
 
 function message(text, css = '') {
   return element('p', { className: `mt-note ${css}`, textContent: text });
-}
-
-function readAddress() {
-  const query = new URLSearchParams(location.search);
-  return Object.fromEntries(OWN_PARAMETERS.map((name) => [name, query.get(name) || '']));
-}
-
-const isRunsAddress = () => new URLSearchParams(location.search).get('tab') === 'runs';
-
-function writeParameters(query, state) {
-  query.set('tab', 'runs');
-  OWN_PARAMETERS.forEach((name) => { if (state[name] !== '') query.set(name, state[name]); else query.delete(name); });
-}
-
-function writeAddress(state, replace) {
-  const query = new URLSearchParams(location.search);
-  writeParameters(query, state);
-  change(query, replace);
-}
-
-function clearAddress() {
-  const query = new URLSearchParams(location.search);
-  OWN_PARAMETERS.forEach((name) => query.delete(name));
-  change(query, true);
-}
-
-function change(query, replace) {
-  const search = query.size ? `?${query}` : '';
-  if (search === location.search) return;
-  history[replace ? 'replaceState' : 'pushState'](history.state, '', location.pathname + search + location.hash);
 }

@@ -47,7 +47,7 @@ def test_a_reset_is_read_from_the_form(tiny: Tiny) -> None:
     scenes = get_environment_view_or_default()
 
     def read(form: str, **values: Any) -> dict[str, Any]:
-        return start_form.reset_from_form(scenes, form, values)
+        return start_form.build_reset_from_form(scenes, form, values)
 
     assert read("named", task="seven", seed="") == {"task_id": "seven", "number": 7}
     drawn = {"task_id": "train-2", "number": 2}

@@ -1,0 +1,58 @@
+"""The funnel and the thresholds of an episode, read from the configuration of its reset reply.
+
+The configuration of a product's episode contains the names and a threshold for each series. That of
+the built-in funnel has one threshold for each kind of series.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from metric_tracker_rl.engine.configuration.episode_config import FUNNELS
+from metric_tracker_rl.engine.definitions.entity_types import (
+    CONVERSION_RATE,
+    EVENT_COUNT,
+    FUNNEL_STEP,
+    HOURLY_MIX,
+    PUBLIC_THRESHOLD_NAMES,
+)
+from metric_tracker_rl.engine.definitions.funnel import Funnel, FunnelStage, HourRange
+
+
+def read_funnel(config: Mapping[str, Any]) -> Funnel:
+    """Return the funnel of an episode, with its names in order.
+
+    Args:
+        config: configuration in the reset observation.
+    """
+    if "stages" not in config:
+        return FUNNELS[config["funnel"]]
+    daytime = config.get("daytime_hours") if config.get("daytime_share") else None
+    return Funnel(
+        name=config["funnel"],
+        stages=tuple(FunnelStage(name, name) for name in config["stages"]),
+        composite_ends=tuple(config["composite_rates"].values()),
+        # The configuration has the last hour; a range has the first hour after it.
+        daytime=HourRange(daytime[0], daytime[1] + 1) if daytime else None,
+        hours_per_day=config["hours_per_day"],
+        compares_daily_totals=config["compares_daily_totals"],
+    )
+
+
+def list_thresholds_by_column(config: Mapping[str, Any], funnel: Funnel) -> list[float]:
+    """Return the reporting threshold of each column up to the daytime share."""
+    thresholds = config["thresholds"]
+    if "stages" in config:
+        return [thresholds[name] for name in funnel.daily_series_names]
+    counts, rates = len(funnel.event_count_names), len(funnel.conversion_rate_names)
+    kinds = [EVENT_COUNT] * counts + [CONVERSION_RATE] * rates + [HOURLY_MIX]
+    return [thresholds[PUBLIC_THRESHOLD_NAMES[kind]] for kind in kinds]
+
+
+def list_break_drops(config: Mapping[str, Any], funnel: Funnel) -> Sequence[float]:
+    """Return the relative drop from which each step rate is a funnel break."""
+    names = funnel.funnel_step_names
+    if "stages" in config:
+        return [config["break_thresholds"][name] for name in names]
+    return [config["thresholds"][PUBLIC_THRESHOLD_NAMES[FUNNEL_STEP]]] * len(names)
