@@ -11,6 +11,7 @@ from metric_tracker_rl.own_metrics.certify_levels import (
 )
 from metric_tracker_rl.products.fit import TableFit, fit_product, fit_table
 from metric_tracker_rl.products.product import Product
+from metric_tracker_rl.products.twin_check import TwinComparison, compare_with_twin_tables
 from openenv_kit.own_data.stage_counts import StageCounts
 from openenv_kit.own_data.support import ShowProgress
 
@@ -22,10 +23,12 @@ class ImportedProduct:
     Attributes:
         product: the product, with certified levels.
         fit: fitted levels, residuals and masks of the used days.
+        comparisons: statistics of the table, compared with synthetic tables.
     """
 
     product: Product
     fit: TableFit
+    comparisons: tuple[TwinComparison, ...] = ()
 
     @property
     def has_level(self) -> bool:
@@ -55,4 +58,4 @@ def import_stage_counts(
     """
     fitted = fit_product(table, name)
     product = add_certified_levels(fitted, worker_count, show_progress, certify)
-    return ImportedProduct(product, fit_table(table))
+    return ImportedProduct(product, fit_table(table), compare_with_twin_tables(table, product))

@@ -12,6 +12,7 @@ from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.episode.table_window import create_table_window_episode
 from metric_tracker_rl.engine.grading.grader import grade_report
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
+from metric_tracker_rl.own_metrics.import_warnings import describe_unreportable_falls
 from metric_tracker_rl.own_metrics.table_windows import build_window
 from metric_tracker_rl.products.product import Product
 from openenv_kit.own_data.cleaned_table import CleanedTable
@@ -35,15 +36,22 @@ class TableInvestigation(Investigation):
     Attributes:
         episode: the episode.
         view: the episode and its play rules.
+        product: product that provides the thresholds.
     """
 
     episode: FunnelEpisode
     view: EpisodeView
+    product: Product
 
     @property
     def title(self) -> str:
         dates = self.episode.dates
         return f"{len(dates)} days from {dates[0]} to {dates[-1]}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        text = describe_unreportable_falls(self.product)
+        return (text,) if text else ()
 
     @property
     def policy_rows(self) -> tuple[InvestigatedRow, ...]:
@@ -90,7 +98,7 @@ def create_table_investigation(
     if request.profile is not None:
         rules = replace(rules, profile=request.profile)
     # Hide the number of expected rows, as in tasks of a split, because it would help the player.
-    return TableInvestigation(episode, EpisodeView(episode, rules, is_split_task=True))
+    return TableInvestigation(episode, EpisodeView(episode, rules, is_split_task=True), product)
 
 
 def _convert_rows(rows: Sequence[ReportRow]) -> tuple[InvestigatedRow, ...]:

@@ -31,6 +31,7 @@ class MetricTrackerOwnData(FunnelProducts, OwnDataSupport):
     def import_table(self, table: CleanedTable, request: ImportRequest) -> ImportResult:
         from metric_tracker_rl.own_metrics.describe_import import summarize_import
         from metric_tracker_rl.own_metrics.import_table import import_stage_counts
+        from metric_tracker_rl.own_metrics.import_warnings import iter_import_warnings
         from metric_tracker_rl.own_metrics.report import build_report_html
 
         imported = import_stage_counts(
@@ -40,7 +41,13 @@ class MetricTrackerOwnData(FunnelProducts, OwnDataSupport):
             request.show_progress,
         )
         return ImportResult(
-            summary=summarize_import(table.stage_counts, imported.fit, imported.product),
+            summary=(
+                *summarize_import(table.stage_counts, imported.fit, imported.product),
+                *(
+                    SummaryLine("Warning", warning)
+                    for warning in iter_import_warnings(imported.product, imported.comparisons)
+                ),
+            ),
             product_text=format_product(imported.product),
             report_html=build_report_html(table, imported, request),
             has_level=imported.has_level,

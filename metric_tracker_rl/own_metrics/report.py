@@ -20,10 +20,11 @@ from metric_tracker_rl.own_metrics.describe_import import (
     summarize_import,
 )
 from metric_tracker_rl.own_metrics.import_table import ImportedProduct
+from metric_tracker_rl.own_metrics.import_warnings import iter_import_warnings
 from metric_tracker_rl.own_metrics.series_charts import build_series_charts, format_value
 from metric_tracker_rl.own_metrics.table_windows import iter_past_episodes, list_past_rows
 from metric_tracker_rl.products.product import Product
-from metric_tracker_rl.products.twin_check import TwinComparison, compare_with_twin_tables
+from metric_tracker_rl.products.twin_check import TwinComparison
 from openenv_kit.own_data.cleaned_table import CleanedTable
 from openenv_kit.own_data.support import ImportRequest
 
@@ -101,7 +102,8 @@ def build_report_html(
         summary=_summarize(table, imported, has_daily_values=has_daily_values),
         charts=build_series_charts(counts, fit, product) if has_daily_values else (),
         unusual_days=unusual_days,
-        comparisons=_sort_comparisons(compare_with_twin_tables(counts, product)),
+        comparisons=_sort_comparisons(imported.comparisons),
+        product_warnings=tuple(iter_import_warnings(product, imported.comparisons)),
         thresholds=_list_thresholds(product),
         past=_build_past_report(table, product, has_daily_values=has_daily_values),
         missing_room=describe_impossible_families(product),

@@ -125,6 +125,7 @@ def investigate(
         stop_reason = asyncio.run(_play(environment_object, player, started))
         agreement = investigation.compare_report(started.session)
         print_lines([SummaryLine("Window", investigation.title)])
+        print_lines(SummaryLine("Note", note) for note in investigation.notes)
         print_lines(iter_agreement_lines(agreement, player.name, stop_reason))
         if out is not None:
             write_files([OutputFile(out, format_rows_csv(agreement), PRIVATE_MODE)])

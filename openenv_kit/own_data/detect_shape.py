@@ -25,7 +25,7 @@ MIN_REPEATS = 3.0
 _METRIC_WORDS = re.compile(r"metric|measure|event|stage|step|action|name|series|kpi|variable", re.I)
 _VALUE_WORDS = re.compile(r"value|count|total|number|amount|^n$|anzahl|wert|events|users", re.I)
 _HOUR_WORDS = re.compile(r"^(hour|time|hr|stunde|uhrzeit|heure|hora)(_?of_?day)?$", re.I)
-_ID_WORDS = re.compile(r"(^|_)(id|uuid|insert_id|key)$", re.I)
+ID_WORDS = re.compile(r"(^|_)(id|uuid|insert_id|key)$", re.I)
 
 
 def detect_shape(source: TableSource, options: ImportOptions) -> ColumnRoles:
@@ -256,12 +256,12 @@ class _RoleFinder:
         return [
             profile
             for profile in self._others
-            if profile.is_count and not _ID_WORDS.search(profile.name)
+            if profile.is_count and not ID_WORDS.search(profile.name)
         ]
 
     def _list_value_columns(self) -> list[ColumnProfile]:
         numbers = [profile for profile in self._others if profile.is_number]
-        return [profile for profile in numbers if not _ID_WORDS.search(profile.name)]
+        return [profile for profile in numbers if not ID_WORDS.search(profile.name)]
 
     def _list_metric_columns(self) -> list[ColumnProfile]:
         texts = [profile for profile in self._others if profile.has_few_texts]

@@ -40,6 +40,10 @@ from openenv_kit.own_data.parse_dates import (
     refuse_missing_timezone,
 )
 from openenv_kit.own_data.read_table import TableSource
+from openenv_kit.own_data.repeated_events import (
+    describe_repeated_events,
+    refuse_unsuitable_id_column,
+)
 from openenv_kit.own_data.table_views import create_dated_rows, create_stage_names
 
 
@@ -88,12 +92,13 @@ def read_grid(
     date_format = decide_date_format(source, roles, options)
     refuse_missing_timezone(source, roles, options, date_format)
     create_timed_rows(source, roles, date_format)
+    refuse_unsuitable_id_column(source, roles, options)
     duplicates = create_unique_rows(source, roles)
     if duplicates:
         actions.append(f"{format_count(duplicates, 'row')} with a repeated id left out")
     counts = collect_counts(source, roles, reading, stage_texts)
     daily = is_daily(counts, roles, date_format, options)
-    notes = []
+    notes = [note for note in (describe_repeated_events(source, roles),) if note]
     if date_format.has_time and not date_format.is_absolute and not daily:
         notes.append("Times have no offset from UTC and were taken as local.")
     values = counts.total

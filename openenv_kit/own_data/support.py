@@ -134,6 +134,10 @@ class Investigation(Protocol):
         """Description of the window, such as `28 days from 2013-12-04 to 2013-12-31`."""
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know about the window's rows, one sentence each."""
+
+    @property
     def policy_rows(self) -> tuple[InvestigatedRow, ...]:
         """Rows that the reporting policy reports for the window, sorted by date."""
 

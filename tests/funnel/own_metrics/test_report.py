@@ -13,6 +13,7 @@ import pytest
 from metric_tracker_rl.own_metrics.import_table import ImportedProduct
 from metric_tracker_rl.own_metrics.report import MAX_REPORT_BYTES, build_report_html
 from metric_tracker_rl.products.fit import fit_product, fit_table
+from metric_tracker_rl.products.twin_check import compare_with_twin_tables
 from openenv_kit.own_data.cleaned_table import CleanedTable, TableDescription
 from openenv_kit.own_data.stage_counts import Grain, StageCounts
 from openenv_kit.own_data.support import ImportRequest
@@ -41,7 +42,8 @@ def build_report(table: StageCounts, request: ImportRequest = REQUEST, **fields:
     """Return the report of a table with the product of the small table."""
     description = TableDescription(format="CSV", shape="wide, one row an hour")
     cleaned = CleanedTable(stage_counts=table, actions=(), warnings=(), description=description)
-    imported = ImportedProduct(build_small_product(), fit_table(table))
+    product = build_small_product()
+    imported = ImportedProduct(product, fit_table(table), compare_with_twin_tables(table, product))
     return build_report_html(replace(cleaned, **fields), imported, request)  # type: ignore[arg-type]
 
 
@@ -153,7 +155,11 @@ def test_report_of_the_longest_table_is_below_its_limit() -> None:
     description = TableDescription(format="CSV", shape="wide, one row an hour")
     html = build_report_html(
         CleanedTable(stage_counts=table, actions=(), warnings=(), description=description),
-        ImportedProduct(replace(product, levels=levels), fit_table(table)),
+        ImportedProduct(
+            replace(product, levels=levels),
+            fit_table(table),
+            compare_with_twin_tables(table, product),
+        ),
         REQUEST,
     )
     assert 100_000 < len(html.encode()) <= MAX_REPORT_BYTES
