@@ -122,7 +122,7 @@ def require_product_level(product: Product, level_name: str) -> None:
 def _compute_max_anomalies(product: Product, level: FunnelLevel) -> int:
     """Return the largest number of anomalies that leaves weekday medians usable as baselines.
 
-    It is one anomaly for every four days of each open weekday.
+    Each weekday with data allows one anomaly per four of its days in the window.
     """
     open_weekdays = DAYS_PER_WEEK - len(product.closed_weekdays)
     return open_weekdays * (level.days // DAYS_PER_WEEK // WEEKS_PER_ANOMALY)
