@@ -141,15 +141,12 @@ def _name_source(options: ImportOptions) -> str:
 
 def _serve_page(environment: Environment, title: str, investigation: Investigation) -> None:
     """Print the address of a page that offers an investigation, and serve it until Ctrl+C."""
-    from openenv_kit.page.your_data.local_page import (
-        OfferedInvestigation,
-        prepare_local_page,
-        serve_local_page,
-    )
+    from openenv_kit.page.your_data.local_page import OfferedInvestigation, build_local_page
 
-    address = prepare_local_page(OfferedInvestigation(title, investigation))
-    print_lines([SummaryLine("Page", f"{address} (only on this machine; Ctrl+C ends it)")])
-    serve_local_page(environment)
+    page = build_local_page(environment, OfferedInvestigation(title, investigation))
+    print_lines([SummaryLine("Page", "only this machine can open it; Ctrl+C ends it")])
+    typer.echo(page.address)  # not wrapped, so that it can be copied
+    page.serve()
 
 
 def iter_agreement_lines(

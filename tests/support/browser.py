@@ -276,7 +276,8 @@ def visit(browser: BrowserContext, web: WebServer) -> Iterator[Callable[..., Vis
 
     with ends:
         yield open_visit
-    assert [each.problems for each in opened] == [[] for _ in opened]
+    problems = [each.problems for each in opened]
+    assert problems == [[] for _ in opened], problems
 
 
 FORGET = "sessionStorage.clear(); Storage.prototype.setItem = () => {}"

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 from openenv_kit.variables import SERVER_TOKEN_VARIABLE, STORE_VARIABLE
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
     from openenv_kit.environment import Environment
     from openenv_kit.own_data.support import Investigation
+    from openenv_kit.serving.settings import Settings
 
 LOOPBACK = "127.0.0.1"
 
@@ -34,10 +37,32 @@ OFFERED_INVESTIGATIONS: dict[str, OfferedInvestigation] = {}
 """Investigations of this process, by the key in the value of their button."""
 
 
-def prepare_local_page(offered: OfferedInvestigation) -> str:
-    """Set the variables of a server on loopback with a new token, and return the page's address.
+@dataclass(frozen=True, eq=False)
+class LocalPage:
+    """A server on loopback that is ready to be started.
 
-    The address contains the token, which is valid until the server stops.
+    Attributes:
+        address: address of the page. It contains a token, which is valid until the server stops.
+        app: app of the server.
+        settings: settings of the server.
+    """
+
+    address: str
+    app: FastAPI
+    settings: Settings
+
+    def serve(self) -> None:
+        """Serve the page until the process is stopped."""
+        from openenv_kit.serving.workers import run_server
+
+        run_server(self.app, self.settings)
+
+
+def build_local_page(environment: Environment, offered: OfferedInvestigation) -> LocalPage:
+    """Set the variables of a server on loopback with a new token, and build its app.
+
+    Raises:
+        ConfigurationError: a variable of the server has a wrong value.
     """
     token, port = secrets.token_urlsafe(24), _find_free_port()
     OFFERED_INVESTIGATIONS[secrets.token_urlsafe(24)] = offered
@@ -52,22 +77,14 @@ def prepare_local_page(offered: OfferedInvestigation) -> str:
         STORE_VARIABLE: "memory",
         SERVER_TOKEN_VARIABLE: token,
     }
-    return f"http://{LOOPBACK}:{port}/web/?tab=your-data&token={token}"
-
-
-def serve_local_page(environment: Environment) -> None:
-    """Serve the page that `prepare_local_page` prepared until the process is stopped.
-
-    Raises:
-        ConfigurationError: a variable of the server has a wrong value.
-    """
+    # Imported here, because the page's modules import this one.
     from openenv_kit.serving.app import build_app
     from openenv_kit.serving.settings import current_settings
-    from openenv_kit.serving.workers import run_server
 
     current_settings.cache_clear()  # it may have been read before the variables were set
     settings = current_settings()
-    run_server(build_app(settings, environment), settings)
+    address = f"http://{LOOPBACK}:{port}/web/?tab=your-data&token={token}"
+    return LocalPage(address, build_app(settings, environment), settings)
 
 
 def _find_free_port() -> int:

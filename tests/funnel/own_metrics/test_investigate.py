@@ -3,26 +3,43 @@
 from __future__ import annotations
 
 import csv
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from starlette.testclient import TestClient
 
 from metric_tracker_rl.own_metrics.investigate import create_table_investigation
 from metric_tracker_rl.products.product_file import write_product
 from openenv_kit.own_data.cleaned_table import CleanedTable, TableDescription
 from openenv_kit.own_data.stage_counts import DayStatus, StageCounts
 from openenv_kit.own_data.support import InvestigationRequest
+from openenv_kit.page.your_data import local_page
+from openenv_kit.page.your_data.local_page import LocalPage
+from openenv_kit.serving.settings import current_settings
 from openenv_kit.session import Session
+from openenv_kit.variables import SERVER_TOKEN_VARIABLE, STORE_VARIABLE
 from research.scripted_endpoint import MODEL, ScriptedEndpoint
 from support.command_line import run_cli
 from support.small_products import build_small_product, simulate_small_table
 from support.table_files import write_table
 
 DAY_OF_DROP = 190
+SERVER_VARIABLES = (
+    *("ENABLE_WEB_INTERFACE", "HOST", "PORT", "WORKERS", "OPENENV_KIT_METRICS_PORT"),
+    *("OPENENV_KIT_LOG_LEVEL", "OPENENV_KIT_OWN_DATA", STORE_VARIABLE, SERVER_TOKEN_VARIABLE),
+)
+"""Variables that the option --play sets."""
+
+
+@pytest.fixture(autouse=True)
+def _read_settings_again() -> Iterator[None]:
+    yield
+    current_settings.cache_clear()
 
 
 def simulate_table_with_drop() -> StageCounts:
@@ -245,3 +262,31 @@ def test_input_is_never_overwritten(folder: Path, name: str) -> None:
     assert result.exit_code == 2
     assert f"{name} would overwrite the input shop." in join_lines(result.stderr)
     assert (folder / name).read_bytes() == before
+
+
+def test_page_offers_the_investigation_only_with_the_token_in_its_address(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[LocalPage] = []
+    for name in SERVER_VARIABLES:  # so that their old values are restored
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    monkeypatch.setattr(LocalPage, "serve", lambda page: served.append(page))
+    monkeypatch.setattr(local_page, "OFFERED_INVESTIGATIONS", {})
+    result = run_cli("investigate", "shop.csv", "--product", "shop.toml", "--play")
+    assert result.exit_code == 0, result.output
+    address = next(line for line in result.stdout.splitlines() if "http://" in line)
+    assert address == served[0].address
+    assert address.startswith("http://127.0.0.1:")
+    (offered,) = local_page.OFFERED_INVESTIGATIONS.values()
+    assert offered.title.startswith("shop.csv: 28 days from ")
+    with TestClient(served[0].app) as client:
+        assert client.get("/web/").status_code == 401
+        path = address.removeprefix("http://127.0.0.1:").partition("/")[2]
+        assert client.get(f"/{path}", follow_redirects=False).status_code == 303
+
+
+@pytest.mark.parametrize("option", [("--policy", "reference"), ("--out", "rows.csv")])
+def test_page_excludes_other_players(folder: Path, option: tuple[str, str]) -> None:
+    command = ("investigate", "shop.csv", "--product", "shop.toml", "--play", *option)
+    finished = run_cli(*command)
+    assert "--play excludes" in join_lines(finished.stderr)

@@ -64,8 +64,6 @@ def test_table_is_uploaded_checked_imported_played_and_investigated(
     mine.page.click("[data-mt=investigate_table]")
     mine.sees("#mt-status", "Your table")
     assert mine.page.evaluate("Object.keys(sessionStorage)") == []
-    mine.page.reload()
-    mine.sees("#mt-first", "Play an easy episode")
     log = server.log.read_text()
     assert "x-table" not in log
     assert "Traceback" not in log

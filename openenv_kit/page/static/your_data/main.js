@@ -103,13 +103,14 @@ class YourData {
   }
 
   async follow(response) {
-    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    const reader = response.body.getReader();
+    const decoder = new TextDecoder();
     let text = '';
     let last = null;
     for (;;) {
       const { done, value } = await reader.read();
       if (done) break;
-      const lines = (text + value).split('\n');
+      const lines = (text + decoder.decode(value, { stream: true })).split('\n');
       text = lines.pop();
       lines.forEach((line) => {
         last = JSON.parse(line);
