@@ -286,7 +286,7 @@ def test_page_offers_the_investigation_only_with_the_token_in_its_address(
 
 
 @pytest.mark.parametrize("option", [("--policy", "reference"), ("--out", "rows.csv")])
-def test_page_excludes_other_players(folder: Path, option: tuple[str, str]) -> None:
+def test_play_cannot_be_combined_with_another_player(folder: Path, option: tuple[str, str]) -> None:
     command = ("investigate", "shop.csv", "--product", "shop.toml", "--play", *option)
     finished = run_cli(*command)
-    assert "--play excludes" in join_lines(finished.stderr)
+    assert "--play cannot be used together" in join_lines(finished.stderr)
