@@ -35,7 +35,7 @@ MAX_DATES_PER_DAY_CALL = 28
 MAX_DATES_PER_HOURS_CALL = 7
 """Largest number of dates in one call of `hours`."""
 
-SCAN_COLUMNS = ["date", ["id", "name", "change"]]
+SCAN_COLUMNS = ["date", ["name", "id", "change"]]
 """Columns of a result of `scan`: each date has a list of rows, one for each flagged series."""
 
 FlaggedSeriesId = Annotated[int, Field(ge=1, strict=True)]
@@ -138,7 +138,7 @@ def list_flagged_series_with_ids_by_date(
     page = flagged_series[start : start + MAX_CANDIDATES_PER_REPLY]
     rows_by_date: dict[str, list[list[Any]]] = {}
     for series_id, flagged in enumerate(page, arguments.first):
-        row = [series_id, flagged.row.entity_name, round(flagged.deviation, 3)]
+        row = [flagged.row.entity_name, series_id, round(flagged.deviation, 3)]
         rows_by_date.setdefault(flagged.row.date, []).append(row)
     next_id = arguments.first + len(page)
     return {
@@ -229,7 +229,9 @@ def find_series_ids_in_scan_result(result: MethodResult) -> set[int]:
     """Return the ids in a result of `scan`, or an empty set for the result of another tool."""
     if result.get("columns") != SCAN_COLUMNS:
         return set()
-    return {row[0] for _, rows in result["rows"] for row in rows}
+    _, series_columns = SCAN_COLUMNS
+    id_position = series_columns.index("id")
+    return {row[id_position] for _, rows in result["rows"] for row in rows}
 
 
 def _list_daily_series_names(view: EpisodeView) -> list[str]:

@@ -26,14 +26,14 @@ class ListedSeries(NamedTuple):
 
     Attributes:
         date: date in the format YYYY-MM-DD.
-        series_id: id of the series, which can be submitted in a report.
         name: entity name of the series.
+        series_id: id of the series, which can be submitted in a report.
         change: deviation from the median.
     """
 
     date: str
-    series_id: int
     name: str
+    series_id: int
     change: float
 
 
@@ -82,8 +82,13 @@ def scan_all_flagged_series() -> Generator[Action, ObservationJson, list[ListedS
     first: int | None = 1
     while first is not None:
         page = require_analysis_result((yield build_analysis_action("scan", first=first)))
+        _, series_columns = page["columns"]
         for date, rows in page["rows"]:
-            flagged_series += [ListedSeries(date, *row) for row in rows]
+            for row in rows:
+                values = dict(zip(series_columns, row, strict=True))
+                flagged_series.append(
+                    ListedSeries(date, values["name"], values["id"], values["change"])
+                )
         first = page.get("next")
     return flagged_series
 

@@ -15,7 +15,7 @@ from openenv_kit.catalogue import Catalogue
 from openenv_kit.environment import Environment
 from openenv_kit.json_text import compact_json
 from openenv_kit.recordings.format import RecordedRun, RecordingError
-from openenv_kit.recordings.replay import iter_replayed_steps
+from openenv_kit.recordings.replay import iter_replayed_steps, require_recorded_versions
 
 ATIF_VERSION = "ATIF-v1.7"
 ATIF_NOTES = "Replayed from a recording of its actions; the agent's text is not exported."
@@ -27,8 +27,10 @@ def build_atif_trajectory(run: RecordedRun, environment: Environment) -> JsonObj
     """Replay a run and convert it to an ATIF document.
 
     Raises:
-        RecordingError: a reply differs from the recorded one. The message names the step.
+        RecordingError: the run was recorded with another version, or a reply differs from the
+            recorded one. The message names the version or the step.
     """
+    require_recorded_versions(run, environment)
     is_scripted = run.player.startswith("scripted:")
     steps: list[JsonObject] = []
     for number, (action, observation, matches) in enumerate(iter_replayed_steps(run, environment)):

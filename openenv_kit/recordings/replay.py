@@ -13,6 +13,9 @@ from openenv_kit.recordings.digest import compute_reply_digest
 from openenv_kit.recordings.format import RecordedRun, RecordingError
 from openenv_kit.reply import Reply, observation_from_reply
 
+_VERSIONS_IF_MISSING = {"replies": "1"}
+"""Versions of runs that were recorded before the version existed."""
+
 
 @dataclass(frozen=True)
 class ReplayResult:
@@ -63,18 +66,28 @@ def replay_and_compare_run(
             product, so its episode or its score may differ.
     """
     environment = environment or get_environment()
-    for name, version in environment.versions.items():
-        if run.versions.get(name) != version:
-            raise RecordingError(
-                f"The run was recorded with {name} version {run.versions.get(name)!r}; this is "
-                f"{version!r}. Replay it with the release that recorded it."
-            )
+    require_recorded_versions(run, environment)
     score, first_different_step = 0.0, None
     for number, step in enumerate(iter_replayed_steps(run, environment)):
         if not step.matches_recording and first_different_step is None:
             first_different_step = number
         score = max(score, step.observation["reward"] or 0.0)
     return ReplayResult(run, score, first_different_step)
+
+
+def require_recorded_versions(run: RecordedRun, environment: Environment) -> None:
+    """Check that a run was recorded with the versions of this release.
+
+    Raises:
+        RecordingError: a version differs. The message contains its name and both versions.
+    """
+    for name, version in environment.versions.items():
+        recorded = run.versions.get(name, _VERSIONS_IF_MISSING.get(name))
+        if recorded != version:
+            raise RecordingError(
+                f"The run was recorded with {name} version {recorded!r}; this is "
+                f"{version!r}. Replay it with the release that recorded it."
+            )
 
 
 def iter_replayed_steps(

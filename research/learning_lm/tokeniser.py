@@ -54,8 +54,8 @@ TEMPLATE = """\
 {%- for again in [false, true] -%}
 {%- for candidate in day.split('[[')[1].split('],[') | reverse -%}
 {%- set parts = candidate.split(',') -%}
-{{- parts[1].strip('"') + ('-' if parts[2][0] == '-' else '+') -}}
-{{- parts[0] if again else '' -}}
+{{- parts[0].strip('"') + ('-' if parts[2][0] == '-' else '+') -}}
+{{- parts[1] if again else '' -}}
 {%- endfor -%}
 {%- endfor -%}
 {%- endfor -%}

@@ -19,7 +19,7 @@ DRAWN_POLICIES_VERSION = "1"
 GRADER_VERSION = "2"
 """Version of the scores: the validation of report rows and the score formula."""
 
-REPLIES_VERSION = "1"
+REPLIES_VERSION = "2"
 """Version of the replies: tools, their schemas and results, and all other data for players.
 
 Rewording messages or descriptions does not increase this version.

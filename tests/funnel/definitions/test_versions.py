@@ -29,14 +29,14 @@ def record_empty_report(path: Path) -> None:
 
 
 def test_versions_of_the_environment_include_the_replies() -> None:
-    assert ENVIRONMENT.versions["replies"] == "1"
+    assert ENVIRONMENT.versions["replies"] == "2"
 
 
 def test_recording_states_the_version_of_the_replies(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     record_empty_report(path)
     header = json.loads(path.read_text().splitlines()[0])
-    assert header["versions"]["replies"] == "1"
+    assert header["versions"]["replies"] == "2"
 
 
 def test_replay_of_another_version_of_the_replies_is_refused(
@@ -46,6 +46,6 @@ def test_replay_of_another_version_of_the_replies_is_refused(
     record_empty_report(path)
     [run] = read_runs(path)
     assert replay_and_compare_run(run).matches_recording
-    monkeypatch.setitem(VERSIONS, "replies", "2")
-    with pytest.raises(RecordingError, match="replies version '1'; this is '2'"):
+    monkeypatch.setitem(VERSIONS, "replies", "3")
+    with pytest.raises(RecordingError, match="replies version '2'; this is '3'"):
         replay_and_compare_run(run)

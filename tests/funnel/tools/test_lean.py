@@ -16,6 +16,7 @@ from metric_tracker_rl.engine.reporting_policy.labels import ReportRow
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
+from metric_tracker_rl.policies.lean_reference import scan_flagged_series_and_submit_root_ids
 from openenv_kit.rollouts.run_policy import RolloutResult, run_policy
 from research.tokens import count_tokens
 from research.transcript import build_transcript
@@ -52,7 +53,7 @@ def played(session: EpisodeSession, policy: str = "reference") -> RolloutResult:
 
 
 def ids_of(session: EpisodeSession) -> list[list[Any]]:
-    """Date, id, name and change of every candidate on the first page."""
+    """Date, name, id and change of every candidate on the first page."""
     rows = analyse(session, "scan").observation_fields["analysis_result"]["result"]["rows"]
     return [[date, *each] for date, found in rows for each in found]
 
@@ -98,8 +99,8 @@ def test_scan_continues_after_a_page_and_all_its_ids_can_be_submitted(
     assert "the id 61;" in unseen.message
     rest = result_of(session, "scan", first=first["next"])
     assert "next" not in rest
-    last = rest["rows"][-1][1][-1][0]
-    ids = [each[0] for page in (first, rest) for _, rows in page["rows"] for each in rows]
+    last = rest["rows"][-1][1][-1][1]
+    ids = [each[1] for page in (first, rest) for _, rows in page["rows"] for each in rows]
     assert ids == list(range(1, last + 1))
     assert analyse(session, "submit", ids=ids).done
 
@@ -117,7 +118,7 @@ def test_scan_continues_with_a_page_of_one_candidate(
     first = result_of(session, "scan")
     assert first.get("next") == (every if left else None)
     rest = result_of(session, "scan", first=every)
-    assert [each[0] for _, rows in rest["rows"] for each in rows] == [every]
+    assert [each[1] for _, rows in rest["rows"] for each in rows] == [every]
     assert "next" not in rest
 
 
@@ -126,7 +127,7 @@ def test_submitted_id_equals_the_row_of_the_row_generators() -> None:
         episode = build_episode(config)
         session = lean(episode)
         keys = {(row.date, row.entity_name): row for row in episode.expected_rows}
-        listed = {(date, name): number for date, number, name, _ in ids_of(session)}
+        listed = {(date, name): number for date, name, number, _ in ids_of(session)}
         assert keys.keys() <= listed.keys()
         assert analyse(session, "submit", ids=[listed[key] for key in keys]).reward == 1.0
 
@@ -137,7 +138,7 @@ def test_submission_with_id_not_shown_is_rejected_and_not_graded() -> None:
     assert blind.status == "error"
     assert "the id 1;" in blind.message
     assert "Nothing was graded" in blind.message
-    number = ids_of(session)[-1][1]
+    number = ids_of(session)[-1][2]
     beyond = analyse(session, "submit", ids=[number + 1])
     assert beyond.message == blind.message.replace("id 1;", f"id {number + 1};")
     assert not session.done
@@ -165,7 +166,7 @@ def test_a_submission_of_another_form_is_refused(arguments: dict[str, Any], said
 def test_a_report_may_be_given_by_row_or_by_both_or_be_empty() -> None:
     session = started(task_id="hard_mixed_multi", **LEAN)
     rows = perfect_report(session)
-    listed = {(date, name): number for date, number, name, _ in ids_of(session)}
+    listed = {(date, name): number for date, name, number, _ in ids_of(session)}
     half = [listed[row["date"], row["entity_name"]] for row in rows[:2]]
     assert analyse(session, "submit", ids=half, rows=rows[2:]).reward == 1.0
     again = started(task_id="hard_mixed_multi", **LEAN)
@@ -174,6 +175,27 @@ def test_a_report_may_be_given_by_row_or_by_both_or_be_empty() -> None:
     ids_of(twice)
     assert "2 repeated" in analyse(twice, "submit", ids=[*half, *half], rows=[]).message
     assert analyse(started(anomaly_count=0, **LEAN), "submit", ids=[]).reward == 1.0
+
+
+def test_scan_lists_the_name_before_the_id_as_its_columns_say() -> None:
+    result = result_of(started(task_id="easy_single_spike", **LEAN), "scan")
+    assert result["columns"] == ["date", ["name", "id", "change"]]
+    rows = [row for _, rows in result["rows"] for row in rows]
+    assert rows
+    assert all([type(value) for value in row] == [str, int, float] for row in rows)
+
+
+def test_reference_reads_scan_by_column_names() -> None:
+    steps = scan_flagged_series_and_submit_root_ids(started(**LEAN).view.public_config)  # type: ignore[union-attr]
+    next(steps)
+    page = {
+        "columns": ["date", ["change", "id", "name"]],
+        "rows": [["2025-01-09", [[0.5, 7, "app_opens"]]]],
+    }
+    calendar = {"columns": ["date", "title", "explains"], "rows": []}
+    steps.send({"analysis_result": {"result": page}})
+    submission = steps.send({"analysis_result": {"result": calendar}})
+    assert submission["analysis_args"] == {"ids": [7]}
 
 
 def test_overview_contains_the_policy_only_with_details() -> None:

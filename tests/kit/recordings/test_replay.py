@@ -12,6 +12,8 @@ import pytest
 
 from metric_tracker_rl.engine.definitions.versions import VERSIONS
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
+from openenv_kit.environment import get_environment
+from openenv_kit.recordings.atif import build_atif_trajectory
 from openenv_kit.recordings.format import (
     RecordingError,
     read_runs,
@@ -58,12 +60,27 @@ def test_replayed_with_a_step_after_the_end_keeps_the_score(recorded: Path) -> N
     assert again.score == 1.0
 
 
-@pytest.mark.parametrize("name", ["generator", "policy", "grader", "replies"])
-def test_run_without_a_version_is_not_replayed(recorded: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "version"),
+    [
+        ("generator", "None"),
+        ("policy", "None"),
+        ("grader", "None"),
+        ("replies", "'1'; this is '2'"),
+    ],
+)
+def test_run_without_a_version_is_not_replayed(recorded: Path, name: str, version: str) -> None:
     (run,) = read_runs(recorded)
     silent = {each: version for each, version in run.versions.items() if each != name}
-    with pytest.raises(RecordingError, match=f"{name} version None"):
+    with pytest.raises(RecordingError, match=f"{name} version {version}"):
         replay_and_compare_run(replace(run, versions=silent))
+
+
+def test_atif_of_a_run_of_another_version_is_refused(recorded: Path) -> None:
+    (run,) = read_runs(recorded)
+    older = replace(run, versions={**run.versions, "replies": "1"})
+    with pytest.raises(RecordingError, match="replies version '1'; this is '2'"):
+        build_atif_trajectory(older, get_environment())
 
 
 def test_replay_takes_a_folder_for_its_recordings(tmp_path: Path, recorded: Path) -> None:
