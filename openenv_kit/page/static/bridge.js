@@ -300,6 +300,16 @@ whenever(() => {
   filtered = field;
 });
 
+// The list of steps shows the selected one. Only the list is scrolled, not the page.
+let listed = null;
+whenever(() => {
+  const list = document.querySelector('.mt-evidence ol');
+  if (!list || list === listed) return;
+  listed = list;
+  const now = list.querySelector('.now');
+  if (now) list.scrollTop += now.getBoundingClientRect().bottom - list.getBoundingClientRect().bottom;
+});
+
 // Screen readers hear each step.
 let progress = '';
 whenever(() => {
