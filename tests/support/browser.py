@@ -34,6 +34,8 @@ FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
 ]
+STREAMS = ("/queue/data", "/own-data/check", "/own-data/import")
+"""Paths of responses that scripts read as streams."""
 SERVER = ("-m", "server.app", "--host", "127.0.0.1", "--port")
 CUT_OFF = """[...document.querySelectorAll('body :is(div, p, li, dl, dd, section, button)')]
   .filter((each) => each.checkVisibility())
@@ -229,8 +231,11 @@ def listen(visit: Visit) -> Callable[[], None]:
             visit.problems.append(f"{response.status} {response.url}")
 
     def failed(request: Request) -> None:
-        # Gradio's own client closes its event stream once all answers are in.
-        closed_by_page = request.failure == "net::ERR_ABORTED" and "/queue/data" in request.url
+        # Gradio's own client closes its event stream once all answers are in. Chromium also
+        # reports a response as aborted that a script has read to its end as a stream.
+        closed_by_page = request.failure == "net::ERR_ABORTED" and any(
+            path in request.url for path in STREAMS
+        )
         if not closed_by_page:
             visit.problems.append(f"{request.failure} {request.url}")
 

@@ -14,6 +14,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from metric_tracker_rl.environment import ENVIRONMENT
+from openenv_kit.own_data.import_process import ImportStage
 from openenv_kit.page.your_data import import_child, routes, uploaded_table
 from openenv_kit.page.your_data.import_child import IMPORT_SLOT
 from openenv_kit.serving.app import build_app
@@ -94,8 +95,8 @@ def test_import_without_token_needs_the_setting(open_client: OpenClient) -> None
 
 
 def test_imports_are_off_with_several_workers() -> None:
-    assert may_import_tables(Settings(token=TOKEN))
-    assert not may_import_tables(Settings(token=TOKEN, workers=2))
+    assert may_import_tables(Settings.model_validate({"token": TOKEN}))
+    assert not may_import_tables(Settings.model_validate({"token": TOKEN, "workers": 2}))
 
 
 def test_table_of_20_mb_is_read_and_a_larger_one_is_refused(client: TestClient) -> None:
@@ -181,7 +182,7 @@ def test_second_import_is_told_that_another_one_is_running(client: TestClient) -
 def test_import_that_takes_too_long_is_stopped(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(import_child.MAX_DURATION_S, routes.ImportStage.CHECK, 0.01)
+    monkeypatch.setitem(import_child.MAX_DURATION_S, ImportStage.CHECK, 0.01)
     assert "took longer than" in last_line(check(client, build_daily_csv()))["refused"]
 
 
