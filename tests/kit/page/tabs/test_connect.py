@@ -56,7 +56,7 @@ def server(request: pytest.FixtureRequest, browser: BrowserContext) -> Iterator[
         "OPENENV_KIT_EPISODE_STORE": "memory",
     }
     with served(env=variables) as url:
-        browser.clear_cookies()  # those of another server on this host would be sent too
+        browser.clear_cookies()  # a cookie of the server before would be sent to this one too
         page = browser.new_page()
         query = f"token={token}&tab=connect" if token else "tab=connect"
         page.goto(f"{url}{prefix}{environment_path}/web/?{query}")
