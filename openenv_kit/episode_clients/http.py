@@ -14,12 +14,18 @@ import os
 import ssl
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlencode
 from uuid import uuid4
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.episode_clients import retry
+from openenv_kit.episode_clients.http_replies import (
+    JsonReply,
+    RawReply,
+    extract_error_detail,
+    parse_json_object,
+)
 from openenv_kit.episode_clients.protocol import ObservationJson
 from openenv_kit.errors import (
     InvalidValueError,
@@ -37,27 +43,6 @@ HTTP_SCHEMES = {"http": "http", "ws": "http", "https": "https", "wss": "https"}
 """HTTP scheme for each scheme of `base_url`. The framework's clients accept the same schemes."""
 REJECTED_STEP_STATUSES = (400, 413, 422)
 """HTTP statuses of an action that is malformed, too long or too deeply nested."""
-
-
-class JsonReply(NamedTuple):
-    """HTTP status and JSON object of a response; the object is empty if the body has none."""
-
-    status: int
-    body: dict[str, Any]
-
-
-class RawReply(NamedTuple):
-    """A response.
-
-    Attributes:
-        status: HTTP status.
-        body: body as it was received.
-        retry_after_s: seconds of the header `Retry-After`; None if it is missing or is a date.
-    """
-
-    status: int
-    body: bytes
-    retry_after_s: float | None = None
 
 
 class HttpEpisode:
@@ -162,7 +147,7 @@ class HttpEpisode:
         if reply.status in REJECTED_STEP_STATUSES:
             return {
                 "status": ReplyStatus.ERROR,
-                "message": _extract_error_detail(reply.body),
+                "message": extract_error_detail(reply.body),
                 "reward": 0.0,
                 "done": False,
             }
@@ -255,7 +240,7 @@ class HttpEpisode:
                 is_logged = True
             time.sleep(timer.pause_s)
             timer.increase_next_pause()
-        return JsonReply(reply.status, _parse_json_object(reply.body))
+        return JsonReply(reply.status, parse_json_object(reply.body))
 
     def _wait_until_retry(
         self, reply: RawReply, capacity_timer: retry.RetryTimer, *, is_logged: bool
@@ -271,7 +256,7 @@ class HttpEpisode:
             ServerFullError: this client does not wait.
             ServerError: the server had no room until the timer expired.
         """
-        detail = _extract_error_detail(_parse_json_object(reply.body))
+        detail = extract_error_detail(parse_json_object(reply.body))
         retry_after_s = reply.retry_after_s or 0.0
         if not self._should_wait_when_full:
             raise ServerFullError(f"{self._address} is full: {detail}", retry_after_s)
@@ -327,22 +312,9 @@ class HttpEpisode:
     def _close_and_build_error(self, path: str, reply: JsonReply) -> ServerError:
         """Close the connection and return the error for a response without usable content."""
         self.close()
-        detail = _extract_error_detail(reply.body)
+        detail = extract_error_detail(reply.body)
         if reply.status in (401, 403):
             detail += f" Set {SERVER_TOKEN_VARIABLE} to the server's token."
         elif (reply.status == 404 and path == "/reset") or not detail:
             detail = f"it is not a {self._environment.title} server."
         return ServerError(f"{self._address} answered {path} with {reply.status}: {detail}")
-
-
-def _parse_json_object(body: bytes) -> dict[str, Any]:
-    """Return the JSON object of a body; an empty one if the body has none."""
-    try:
-        value = json.loads(body)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _extract_error_detail(body: Mapping[str, Any]) -> str:
-    return str(body.get("detail") or body.get("error") or "")

@@ -10,13 +10,8 @@ import pytest
 from benchmarks.client_connections import FullError
 from benchmarks.expected_episodes import ExpectedEpisode, play_expected_episodes
 from benchmarks.load import LoadError
-from benchmarks.many_clients import (
-    LoadRecord,
-    SimulatedClient,
-    find_percentile_ms,
-    run_clients,
-    summarize,
-)
+from benchmarks.load_record import LoadRecord, find_percentile_ms, summarize
+from benchmarks.many_clients import SimulatedClient, run_clients
 from benchmarks.memory_trend import MemorySample, fit_memory_trend
 from benchmarks.server_process import run_server
 from openenv_kit.environment import get_environment
