@@ -5,7 +5,7 @@ from __future__ import annotations
 import calendar
 from collections.abc import Sequence
 from dataclasses import dataclass
-from shlex import quote
+from shlex import join, quote
 
 from jinja2 import Environment as TemplateEnvironment
 from jinja2 import PackageLoader, StrictUndefined
@@ -144,11 +144,11 @@ def _build_past_report(
 
 def _list_next_commands(product: Product, request: ImportRequest) -> list[str]:
     """Return shell commands that use the product."""
-    table, product_file = quote(request.table_file_name), quote(request.product_file_name)
+    table, product_file = join(request.table_words), quote(request.product_file_name)
     is_on = [name for name, level in product.levels.items() if level.is_on]
-    commands = [f"metric-tracker investigate {table} --product {product_file} --policy reference"]
+    commands = [f"uv run metric-tracker investigate {table} --product {product_file}"]
     if is_on:
         level = is_on[min(1, len(is_on) - 1)]
-        commands.append(f"inference.py --product {product_file} --level {level}")
-    commands.append(f"metric-tracker drift {table} --product {product_file}")
+        commands.append(f"uv run inference.py --product {product_file} --level {level}")
+    commands.append(f"uv run metric-tracker drift {table} --product {product_file}")
     return commands

@@ -24,6 +24,7 @@ from openenv_kit.cli.table_output import (
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.own_data.cleaned_table import WHAT_FITS
+from openenv_kit.own_data.option_words import list_command_words
 from openenv_kit.own_data.options import ImportOptions
 from openenv_kit.own_data.product_argument import require_own_data
 from openenv_kit.own_data.support import ImportRequest, ImportResult, SummaryLine
@@ -90,7 +91,7 @@ def import_table(
                 product_name=_choose_product_name(options),
                 product_file_name=product_path.name,
                 report_file_name=report_path.name,
-                table_file_name=_get_source(options).name,
+                table_words=list_command_words(options),
                 worker_count=workers or os.cpu_count() or 1,
                 has_daily_values=not report_aggregates,
                 show_progress=_show_progress,

@@ -140,6 +140,14 @@ def build_import_options(
         str | None,
         typer.Option(help="Local time zone, such as Europe/Berlin.", rich_help_panel=_DAYS),
     ] = None,
+    times_are_utc: Annotated[
+        bool,
+        typer.Option(
+            "--times-are-utc",
+            help="Times without an offset are in UTC, not local; needs --timezone.",
+            rich_help_panel=_DAYS,
+        ),
+    ] = False,
     country: Annotated[
         str | None,
         typer.Option(
@@ -214,6 +222,7 @@ def build_import_options(
         date_format=date_format,
         sum_rows=sum_rows,
         timezone=timezone,
+        times_are_utc=times_are_utc,
         country=country,
         calendar=calendar,
         from_date=None if from_date is None else from_date.date(),

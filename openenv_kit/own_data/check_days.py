@@ -15,9 +15,6 @@ from openenv_kit.own_data.day_grid import CLOSED_SHARE, DayGrid
 from openenv_kit.own_data.options import ImportOptions
 from openenv_kit.own_data.stage_counts import DayStatus, Grain
 
-MIN_LAST_DAY_SHARE = 0.6
-"""Smallest ratio of the last day's first-stage count to the median of the same weekday at which the
-last day is considered complete."""
 MAX_MISSING_SHARE = 0.05
 MAX_IMPOSSIBLE_DAY_SHARE = 0.02
 MAX_IMPOSSIBLE_HOUR_SHARE = 0.01
@@ -122,44 +119,6 @@ def replace_running_totals(grid: DayGrid, options: ImportOptions, actions: list[
     complete = np.flatnonzero(grid.is_present.all(axis=(1, 2)))
     if len(complete):
         grid.keep_days(int(complete[0]), grid.days)
-
-
-def drop_last_days(
-    grid: DayGrid,
-    options: ImportOptions,
-    *,
-    has_last_day: bool,
-    is_counted: bool,
-    actions: list[str],
-) -> None:
-    """Drop the last day if it looks incomplete, then the number of days of `--late-days`.
-
-    Args:
-        grid: the counts. The last day must have rows.
-        has_last_day: whether the grid ends with the last day of the table. Only that day can be
-            incomplete.
-        options: `--keep-last` and `--late-days`.
-        is_counted: whether each row is an event. Hours without rows are then ordinary.
-        actions: list to which a line for each kind of dropped days is appended.
-    """
-    dropped = 0
-    if has_last_day and not options.keep_last and grid.days > 1:
-        reason = _find_incomplete_reason(grid, is_counted=is_counted)
-        if reason:
-            actions.append(
-                f"1 incomplete last day dropped ({grid.get_date(grid.days - 1)}: {reason}); "
-                "--keep-last keeps it"
-            )
-            dropped = 1
-    if options.late_days:
-        actions.append(f"{format_count(options.late_days, 'late day')} dropped")
-        dropped += options.late_days
-    if dropped >= grid.days:
-        raise TableRefused(
-            f"No day is left after dropping the last {format_count(dropped, 'day')}."
-        )
-    if dropped:
-        grid.keep_days(0, grid.days - dropped)
 
 
 def find_day_status(
@@ -268,27 +227,6 @@ def keep_recent_days(grid: DayGrid, actions: list[str]) -> None:
             f"{format_count(grid.days - MAX_DAYS, 'day')} before the last {MAX_DAYS:,} left out"
         )
         grid.keep_days(grid.days - MAX_DAYS, grid.days)
-
-
-def _find_incomplete_reason(grid: DayGrid, *, is_counted: bool) -> str:
-    """Return the reason why the last day looks incomplete; empty if it looks complete."""
-    if grid.grain is Grain.HOUR:
-        is_used = grid.counts > 0 if is_counted else grid.is_present
-        has_rows = np.asarray(is_used.any(axis=2))
-        days = np.flatnonzero(has_rows.any(axis=1))
-        last_hours = 23 - has_rows[days, ::-1].argmax(axis=1)
-        # Without events at night, the last hour of every day is before 23.
-        usual = int(np.quantile(last_hours[:-1], 0.1, method="lower")) if len(days) > 1 else 23
-        if len(days) and last_hours[-1] < usual:
-            return f"its last hour is {int(last_hours[-1])}"
-    first_counts = grid.daily[:-1, 0]
-    same = first_counts[(grid.weekday[:-1] == grid.weekday[-1]) & grid.has_rows[:-1]]
-    if len(same) >= 3:
-        median = float(np.median(same))
-        if median > 0 and grid.daily[-1, 0] < MIN_LAST_DAY_SHARE * median:
-            share = grid.daily[-1, 0] / median
-            return f"{share:.0%} of its weekday's median"
-    return ""
 
 
 def _set_impossible_days_aside(

@@ -6,7 +6,6 @@ from openenv_kit.own_data.calendar import list_public_holidays, read_calendar
 from openenv_kit.own_data.check_days import (
     TableLimits,
     check_limits,
-    drop_last_days,
     find_day_status,
     find_level_shifts,
     has_impossible_hours,
@@ -14,6 +13,7 @@ from openenv_kit.own_data.check_days import (
 )
 from openenv_kit.own_data.cleaned_table import CleanedTable, TableDescription
 from openenv_kit.own_data.column_roles import TableShape
+from openenv_kit.own_data.drop_days import drop_first_day, drop_last_days
 from openenv_kit.own_data.options import ImportOptions
 from openenv_kit.own_data.read_grid import read_grid
 from openenv_kit.own_data.read_table import open_table
@@ -41,11 +41,13 @@ def load_table(options: ImportOptions, limits: TableLimits = DEFAULT_LIMITS) -> 
     with open_table(options) as source:
         read = read_grid(source, options, limits, actions)
     grid, stage_texts = read.grid, read.stage_texts
+    is_counted = read.roles.shape.is_counted
+    drop_first_day(grid, options, is_counted=is_counted, actions=actions)
     drop_last_days(
         grid,
         options,
         has_last_day=read.has_last_day,
-        is_counted=read.roles.shape.is_counted,
+        is_counted=is_counted,
         actions=actions,
     )
     status = find_day_status(grid, stage_texts, actions)

@@ -73,10 +73,12 @@ class DateFormat:
         name: an example date in this format, or the value of `--date-format`.
         pattern: regular expression for both Python and DuckDB. Its groups are named after the
             directives of `strptime`, with `u` for Unix time.
+        is_utc: whether the user has declared that times without an offset are in UTC.
     """
 
     name: str
     pattern: str
+    is_utc: bool = False
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -90,8 +92,8 @@ class DateFormat:
 
     @property
     def is_absolute(self) -> bool:
-        """Whether the format contains a UTC offset or is Unix time."""
-        return "z" in self.groups or "u" in self.groups
+        """Whether the times do not depend on a time zone: UTC, an offset, or Unix time."""
+        return self.is_utc or "z" in self.groups or "u" in self.groups
 
     def matches(self, text: str) -> bool:
         """Return whether a text has this format, even if the date does not exist."""

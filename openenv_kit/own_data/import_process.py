@@ -85,7 +85,7 @@ def _import(request: Mapping[str, Any]) -> dict[str, Any]:
             product_name=name,
             product_file_name=f"{name}.toml",
             report_file_name=f"{name}.html",
-            table_file_name=request["file_name"],
+            table_words=(request["file_name"],),
             worker_count=os.cpu_count() or 1,
             show_progress=_send_progress,
         ),

@@ -63,6 +63,7 @@ class ImportOptions:
         encoding: encoding of a text file; None to detect it.
         date_format: format of the date column for `strptime`; None to detect it.
         timezone: time zone that times with an offset are converted to.
+        times_are_utc: whether times without an offset are in UTC; needs `timezone`.
         country: country code for public holidays, such as `US`, or with a subdivision, `US-NY`.
         calendar: CSV file with the columns date, title and explains.
         from_date: first day to use.
@@ -95,6 +96,7 @@ class ImportOptions:
     encoding: str | None = None
     date_format: str | None = None
     timezone: str | None = None
+    times_are_utc: bool = False
     country: str | None = None
     calendar: Path | None = None
     from_date: date | None = None
@@ -135,6 +137,11 @@ class ImportOptions:
             hint = f" Did you mean {nearest!r}?" if nearest else ""
             raise ConfigurationError(
                 f"--timezone is {self.timezone!r}; allowed: a name such as Europe/Berlin.{hint}"
+            )
+        if self.times_are_utc and self.timezone is None:
+            raise ConfigurationError(
+                "--times-are-utc needs --timezone, such as Europe/Berlin, so that days begin at "
+                "local midnight."
             )
         if self.country is not None and not re.fullmatch(
             r"[A-Z]{2}(-[A-Z0-9]{1,5})?", self.country

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from openenv_kit.errors import truncated_repr
@@ -107,6 +108,20 @@ def refuse_missing_timezone(
             f"{_describe_place(source, roles, first)}: the table has {what}; pass --timezone, such "
             "as --timezone America/New_York, so that days begin at local midnight."
         )
+
+
+def declare_utc(date_format: DateFormat) -> DateFormat:
+    """Return a date format whose times without an offset are in UTC (`--times-are-utc`).
+
+    Raises:
+        TableRefused: the format has no time, so that days cannot be moved to another time zone.
+    """
+    if not date_format.has_time:
+        raise TableRefused(
+            f"--times-are-utc: the table has dates without times ({date_format.name}); omit the "
+            "option, or export times."
+        )
+    return replace(date_format, is_utc=True)
 
 
 def create_timed_rows(source: TableSource, roles: ColumnRoles, date_format: DateFormat) -> None:

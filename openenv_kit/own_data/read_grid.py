@@ -37,6 +37,7 @@ from openenv_kit.own_data.parse_dates import (
     count_rows_without_date,
     create_timed_rows,
     decide_date_format,
+    declare_utc,
     refuse_missing_timezone,
 )
 from openenv_kit.own_data.read_table import TableSource
@@ -90,6 +91,8 @@ def read_grid(
     create_stage_names(source, stage_texts)
     reading = decide_number_reading(source, roles, options, stage_texts, actions)
     date_format = decide_date_format(source, roles, options)
+    if options.times_are_utc:
+        date_format = declare_utc(date_format)
     refuse_missing_timezone(source, roles, options, date_format)
     create_timed_rows(source, roles, date_format)
     refuse_unsuitable_id_column(source, roles, options)
@@ -100,7 +103,10 @@ def read_grid(
     daily = is_daily(counts, roles, date_format, options)
     notes = [note for note in (describe_repeated_events(source, roles),) if note]
     if date_format.has_time and not date_format.is_absolute and not daily:
-        notes.append("Times have no offset from UTC and were taken as local.")
+        notes.append(
+            "Times have no offset from UTC and were taken as local; if they are in UTC, pass "
+            "--times-are-utc and --timezone."
+        )
     values = counts.total
     if not roles.shape.is_counted:
         other_texts = tuple(source.columns[position] for position in roles.other_texts)

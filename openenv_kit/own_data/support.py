@@ -35,7 +35,8 @@ class ImportRequest:
     Attributes:
         product_name: name of the product: 1 to 40 of the characters a to z, 0 to 9 and _.
         product_file_name: name of the product file, for the example commands in the report.
-        table_file_name: name of the table's file, for the example commands in the report.
+        table_words: name of the table's file, unless there is only a database, and the options
+            for reading the table, for the example commands in the report.
         report_file_name: name of the report file.
         worker_count: number of processes.
         has_daily_values: whether the report may contain the table's daily values.
@@ -44,7 +45,7 @@ class ImportRequest:
 
     product_name: str
     product_file_name: str
-    table_file_name: str
+    table_words: tuple[str, ...]
     report_file_name: str
     worker_count: int = 1
     has_daily_values: bool = True

@@ -71,7 +71,7 @@ def test_report_and_investigation_contain_the_warning() -> None:
     request = ImportRequest(
         product_name="shop",
         product_file_name="shop.toml",
-        table_file_name="shop.csv",
+        table_words=("shop.csv",),
         report_file_name="shop.html",
         has_daily_values=False,
     )

@@ -23,7 +23,7 @@ from support.stage_tables import Simulation, simulate_table
 REQUEST = ImportRequest(
     product_name="shop",
     product_file_name="shop.toml",
-    table_file_name="my shop.csv",
+    table_words=("my shop.csv", "--country", "US"),
     report_file_name="shop.html",
 )
 DAY_OF_DROP = 150
@@ -100,9 +100,9 @@ def test_report_lists_the_unusual_day_and_its_row() -> None:
         "196 days from 2024-01-01",
         "<td>mean of the first count on a weekday</td><td>Monday</td>",
         "<td>visits_to_carts</td>",
-        "metric-tracker investigate &#39;my shop.csv&#39; --product shop.toml",
-        "inference.py --product shop.toml --level medium",
-        "metric-tracker drift &#39;my shop.csv&#39; --product shop.toml",
+        "uv run metric-tracker investigate &#39;my shop.csv&#39; --country US --product shop.toml",
+        "uv run inference.py --product shop.toml --level medium",
+        "uv run metric-tracker drift &#39;my shop.csv&#39; --country US --product shop.toml",
     ],
 )
 def test_report_contains(text: str) -> None:

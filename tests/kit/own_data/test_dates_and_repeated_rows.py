@@ -10,6 +10,7 @@ import pytest
 
 from kit.own_data.tables import (
     START,
+    event_lines,
     funnel_counts,
     load,
     long_lines,
@@ -17,6 +18,7 @@ from kit.own_data.tables import (
     wide_lines,
     write_lines,
 )
+from openenv_kit.errors import ConfigurationError
 from openenv_kit.own_data.check_days import TableLimits
 from openenv_kit.own_data.clean_table import load_table
 from openenv_kit.own_data.options import ColumnFilter, ImportOptions
@@ -161,7 +163,7 @@ def test_absolute_times_need_a_time_zone(form: str, what: str, path: Path) -> No
         f"line 2: the table has {what}; pass --timezone, such as --timezone America/New_York, so "
         "that days begin at local midnight."
     )
-    table = load(path, timezone="Asia/Kolkata", keep_last=True)
+    table = load(path, timezone="Asia/Kolkata", from_date=START, keep_last=True)
     local = table.stage_counts.counts
     assert table.stage_counts.start == START
     # 18:30 UTC is midnight in India, so the hour from 18:00 UTC belongs to both days' ends.
@@ -187,7 +189,10 @@ def test_offset_from_utc_is_added(offset: str, local_hour: int, path: Path) -> N
 
 def test_times_without_an_offset_are_taken_as_local_and_noted(path: Path) -> None:
     table = load(write_lines(path, wide_lines(funnel_counts(hours=24))))
-    assert table.description.notes == ("Times have no offset from UTC and were taken as local.",)
+    assert table.description.notes == (
+        "Times have no offset from UTC and were taken as local; if they are in UTC, pass "
+        "--times-are-utc and --timezone.",
+    )
 
 
 # Repeated rows
@@ -278,3 +283,27 @@ def test_long_table_with_different_counts_of_a_stage_is_refused(path: Path) -> N
         "line 296: 2024-01-02 has 2 rows with 2 different counts; pass --where COLUMN=VALUE to "
         "select one, or --sum to add them up."
     )
+
+
+def test_times_without_an_offset_can_be_declared_utc(path: Path) -> None:
+    counts = funnel_counts(86, hours=24, visits=4)
+    lines = event_lines(counts)
+    with_offset = [lines[0], *(line.replace(",", "Z,", 1) for line in lines[1:])]
+    expected = load(write_lines(path, with_offset), timezone="America/New_York")
+    table = load(write_lines(path, lines), timezone="America/New_York", times_are_utc=True)
+    assert table.stage_counts.start == expected.stage_counts.start == START
+    assert np.array_equal(table.stage_counts.counts, expected.stage_counts.counts)
+    assert np.array_equal(table.stage_counts.counts[0, 0], counts[0, 5])
+    assert table.description.notes == ()
+
+
+def test_dates_without_times_cannot_be_declared_utc(path: Path) -> None:
+    message = refusal_message(
+        write_lines(path, wide_lines(funnel_counts())), timezone="Asia/Kolkata", times_are_utc=True
+    )
+    assert "--times-are-utc: the table has dates without times" in message
+
+
+def test_utc_times_need_a_timezone(path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="--times-are-utc needs --timezone"):
+        load(path, times_are_utc=True)

@@ -272,3 +272,26 @@ def test_more_than_2_percent_of_impossible_days_are_refused(path: Path) -> None:
         "orders > carts on 4 of 98 days, so the stages are no funnel; change their order in "
         "--stages or omit one."
     )
+
+
+# The first day
+
+
+def test_first_day_without_its_first_hours_is_dropped(path: Path) -> None:
+    lines = wide_lines(HOURLY)
+    path = write_lines(path, [lines[0], *lines[4:]])
+    table = load(path)
+    assert table.actions == (
+        "1 incomplete first day dropped (2024-01-01: its first hour is 3); "
+        "--from 2024-01-01 keeps it",
+    )
+    assert table.stage_counts.start == START + timedelta(days=1)
+    assert load(path, from_date=START).stage_counts.start == START
+
+
+def test_first_day_of_events_without_nights_is_kept(path: Path) -> None:
+    counts = funnel_counts(98, hours=24, visits=4)
+    counts[:, :6] = 0
+    table = load(write_lines(path, event_lines(counts)))
+    assert table.stage_counts.start == START
+    assert table.actions == ()
