@@ -105,9 +105,11 @@ def _offered_html() -> str:
     """Return the tables that `metric-tracker investigate --play` offers; mostly empty."""
     items = "".join(
         f"<p><b>{escape(offered.title)}</b></p>"
+        + '<div class="mt-own-actions">'
         + button_html(
             INVESTIGATE_EVENT, json.dumps({"key": key}), "Investigate", css_class="primary"
         )
+        + "</div>"
         for key, offered in OFFERED_INVESTIGATIONS.items()
     )
     return f'<section class="mt-own-step"><h3>Your table</h3>{items}</section>' if items else ""
@@ -129,9 +131,9 @@ def _upload_html() -> str:
         '<div class="mt-own-actions"><button type="button" class="mt-btn primary" name="check" '
         'disabled>Check the table</button><button type="button" class="mt-btn" name="discard" '
         "hidden>Delete the upload</button></div>"
-        '<p class="mt-own-status" role="status" aria-live="polite"></p>'
+        '<div class="mt-own-running"><p class="mt-own-status" role="status" aria-live="polite"></p>'
         '<progress class="mt-own-progress" max="1" value="0" hidden '
-        'aria-label="Progress"></progress><div class="mt-own-problem"></div>'
+        'aria-label="Progress"></progress><div class="mt-own-problem"></div></div>'
         '<p class="mt-hint">The file is deleted within ten minutes. Its numbers are in no log, '
         "address or recording.</p></section>"
         '<section class="mt-own-step" data-step="check" hidden><h3><i>2</i>Check</h3>'

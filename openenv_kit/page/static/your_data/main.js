@@ -54,6 +54,7 @@ class YourData {
     this.find('.mt-own-drop b').textContent = file.name;
     this.find('.mt-own-drop span').textContent = `${formatSize(file.size)}. Click to choose another one.`;
     this.find('[name=discard]').hidden = true;
+    this.step('upload').append(this.find('.mt-own-running'));
     this.showProblem('');
     if (file.size > MAX_BYTES) this.showText('The file has more than 20 MB. Aggregate it by day or hour, or use metric-tracker import.');
     this.find('[name=check]').disabled = file.size > MAX_BYTES;
@@ -86,6 +87,8 @@ class YourData {
   // Sends a request, follows its progress, and returns the result, or null after a refusal.
   async run(path, headers, body, text) {
     if (this.isBusy) return null;
+    // The progress is shown below the button that was pressed.
+    this.step(path === 'check' ? 'upload' : 'check').append(this.find('.mt-own-running'));
     this.setBusy(text);
     this.hideAfter(path === 'check' ? 'upload' : 'check');
     let result = { refused: '' };
@@ -153,6 +156,7 @@ class YourData {
     this.find('[name=discard]').hidden = true;
     this.hideAfter('upload');
     this.showProblem('');
+    this.step('upload').append(this.find('.mt-own-running'));
     this.find('.mt-own-status').textContent = 'The upload was deleted.';
   }
 
