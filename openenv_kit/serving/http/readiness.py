@@ -128,5 +128,5 @@ def _build_not_ready_response(status: str, detail: str, retry_after_s: float | N
     return messages.build_json_response(
         {"status": status, "detail": detail},
         HTTPStatus.SERVICE_UNAVAILABLE,
-        {"retry-after": str(retry_after_s)},
+        {} if retry_after_s is None else {"retry-after": str(math.ceil(retry_after_s))},
     )
