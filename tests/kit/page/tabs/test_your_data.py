@@ -12,6 +12,7 @@ import gradio as gr
 import pytest
 
 from metric_tracker_rl.environment import ENVIRONMENT
+from metric_tracker_rl.page.shown_funnel import read_funnel
 from metric_tracker_rl.products.parse_product import parse_product
 from metric_tracker_rl.products.product_file import format_product
 from openenv_kit.environment import get_environment
@@ -28,6 +29,7 @@ from openenv_kit.page.visitor import Visitor
 from openenv_kit.page.your_data.uploaded_table import ImportedProduct, UploadedTable
 from support.own_tables import FORMS, build_daily_csv
 from support.products import build_level_mapping, build_product_mapping
+from support.visitors import expected_rows_of
 
 STAGES = ("visits", "carts", "orders")
 Handler = Callable[[EnvironmentView, OwnDataOptions, Visitor, Any], None]
@@ -190,3 +192,17 @@ def test_table_survives_the_conversion_to_json(uploaded: UploadedTable) -> None:
     again = convert_json_to_table(json.loads(json.dumps(content)))
     assert convert_table_to_json(again) == content
     assert again.stage_counts.counts.tolist() == uploaded.table.stage_counts.counts.tolist()
+
+
+@pytest.mark.parametrize("level", ["easy", "expert"])
+def test_draft_rows_of_a_product_equal_its_expected_rows(
+    view: EnvironmentView, options: OwnDataOptions, visitor: Visitor, level: str
+) -> None:
+    play_product(view, options, visitor, {"key": "", "level": level})
+    columns = read_funnel(visitor.playback_steps[0].observation["config"]).columns
+    expected = expected_rows_of(visitor)
+    for row in expected:
+        visitor.call_tool("rows_for_date", {"date": row["date"]})
+        column = columns.get_column_of_entity(row["entity_type"], row["entity_name"])
+        play._draft_row(view, visitor, f"{column}/{row['date']}")
+    assert visitor.report_rows == expected
