@@ -215,6 +215,19 @@ def find_reported_entity(known_values: KnownValues, day: int, column: int) -> En
     return entities[0]
 
 
+def list_reported_columns(
+    rows: Sequence[EditorRow], known_values: KnownValues, date: str
+) -> set[int]:
+    """Return the columns of the series that the visitor's report has a row about on a date."""
+    find = known_values.funnel.columns.find_column_of_entity
+    columns = (
+        find(str(row.get("entity_type")), str(row.get("entity_name")))
+        for row in rows
+        if row.get("date") == date
+    )
+    return {column for column in columns if column is not None}
+
+
 def _iter_mappings_with_enclosing_fields(
     result: Mapping[str, Any], enclosing_fields: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:

@@ -18,7 +18,8 @@ from openenv_kit.results.board_file import PACKAGED_BOARD, Board, BoardEntry, re
 SCRIPT = Path(__file__).parents[1] / "static" / "leaderboard.js"
 SUBTITLE = "Every score was computed by replaying the submitted rollouts."
 ENTRY_COMMANDS = (
-    "uv run python inference.py --environment {name} --tasks {split}:{first}-{last} --record my-model\n"
+    "uv run python inference.py --environment {name} --tasks {split}:{first}-{last} "
+    "--record my-model\n"
     "uv run metric-tracker submit my-model --environment {name} --out submissions/my-model"
 )
 TASKS_OF_FIRST_ENTRY = 24

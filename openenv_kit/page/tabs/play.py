@@ -5,8 +5,9 @@ For an episode, the tab shows its charts, the selected item, the report, the too
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import gradio as gr
 
@@ -46,7 +47,7 @@ VIEWS_OF_SELECTION = ("saved", "guide", "below", "ask", "tools")
 
 The overview itself is not rendered again: the page's script moves the cursor.
 """
-VIEWS_OF_REPORT = ("saved", "status", "guide", "report", "evidence")
+VIEWS_OF_REPORT = ("saved", "status", "guide", "ask", "report", "evidence")
 """Names of the views that are rendered after a change of the report."""
 
 
@@ -147,7 +148,16 @@ def _call_suggested_tool_or_ask_before_end(
     ):
         text = f"{humanize(name).capitalize()}: this ends the episode."
         raise ConfirmationRequired(text, "End it", lambda who: who.call_tool(name, arguments))
-    visitor.call_tool(name, arguments)
+    _call_tool_and_select(environment_view, visitor, name, arguments)
+
+
+def _call_tool_and_select(
+    environment_view: EnvironmentView, visitor: Visitor, tool: str, arguments: Mapping[str, Any]
+) -> None:
+    """Call a tool, then select the item that the call was about, such as its day."""
+    visitor.call_tool(tool, arguments)
+    if not visitor.problem:
+        visitor.selection = environment_view.selection_after_call(visitor, arguments)
 
 
 def _call_tool_from_form(
@@ -157,9 +167,8 @@ def _call_tool_from_form(
     name, values = parse_form_event(form_event_json)
     tools = play_views.list_tools_with_form(environment_view, visitor)
     tool = next((tool for tool in tools if tool.name == name), None)
-    visitor.call_tool(
-        name, convert_filled_fields_to_arguments(tool.parameters, values) if tool else values
-    )
+    arguments = convert_filled_fields_to_arguments(tool.parameters, values) if tool else values
+    _call_tool_and_select(environment_view, visitor, name, arguments)
 
 
 def _require_open_report_editor(

@@ -121,7 +121,7 @@ def saved_state_html(address_json: str, visitor: Visitor) -> str:
     return (
         f'<div class="mt-saved" hidden data-kept="{escape(kept)}" '
         f'data-private="{"yes" if visitor.is_private else ""}" '
-        f'data-address="{escape(address_json)}"></div>'
+        f'data-address="{escape(address_json)}" data-place="{escape(visitor.selection)}"></div>'
     )
 
 
