@@ -302,7 +302,10 @@ def test_each_row_is_matched_wrong_a_consequence_extra_or_missing() -> None:
         CellVerdict.MISSING: len(ROWS) - 2,
     }
     said = {each.kind: each.sentence for each in found}
-    assert said[CellVerdict.WRONG_FIELD] == "Expected, but its severity is wrong."
+    given, expected = wrong["severity"], ROWS[1]["severity"]
+    assert said[CellVerdict.WRONG_FIELD] == (
+        f"Expected, but with other values. severity: reported {given}, expected {expected}."
+    )
     assert "within its threshold" in said[CellVerdict.EXTRA]
     for each in found:
         if each.kind == CellVerdict.CONSEQUENCE:
@@ -356,7 +359,7 @@ def test_charts_after_grading_have_verdicts_and_missed_rows_name_the_call_that_s
     story = unescape(SCENES.score_explanation_html(visitor.playback_steps, visitor.reset))
     assert f'{ROWS[1]["detection_method"]}(date="{ROWS[1]["date"]}"' in story
     assert NEVER_READ in story
-    assert "its severity is wrong" in story
+    assert "severity: reported " in story
 
 
 def test_missed_row_whose_value_was_read_is_not_called_unread() -> None:
