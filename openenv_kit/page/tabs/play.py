@@ -27,7 +27,7 @@ from openenv_kit.page.events import (
     add_download,
     run_or_ask_before_ending_episode,
 )
-from openenv_kit.page.page_address import choose_unseen_task_reset
+from openenv_kit.page.page_address import choose_next_reset
 from openenv_kit.page.playback import Playback
 from openenv_kit.page.tabs import play_views
 from openenv_kit.page.tabs.start_form import (
@@ -36,6 +36,7 @@ from openenv_kit.page.tabs.start_form import (
     switch_opening_calls,
 )
 from openenv_kit.page.visitor import ConfirmationRequired, Visitor
+from openenv_kit.reset_arguments import PRODUCT
 
 VIEWS_OF_STEP = (
     *("saved", "status", "guide", "result", "picture", "below"),
@@ -81,7 +82,7 @@ def _add_events(page: Page) -> None:
     every_click = {"trigger_mode": "multiple"}
     on = page.add_page_event_handler
     on(bridge.start, partial(start_episode_from_form_or_ask, view), page.views)
-    on(bridge.next_episode, partial(start_unseen_episode_or_ask, view), page.views)
+    on(bridge.next_episode, partial(start_next_episode_or_ask, view), page.views)
     on(bridge.read_data, switch_opening_calls, ["saved"])
     on(bridge.make_opening_calls, partial(_make_opening_calls, view), VIEWS_OF_STEP)
     on(bridge.pick, _set_overview_selection, VIEWS_OF_SELECTION)
@@ -103,13 +104,15 @@ def _add_events(page: Page) -> None:
     add_download(bridge.save_play, page.state, _create_recording)
 
 
-def start_unseen_episode_or_ask(
+def start_next_episode_or_ask(
     environment_view: EnvironmentView, visitor: Visitor, _: object = None
 ) -> None:
     """Start an episode that the visitor has not seen, after confirmation if one is running."""
-    reset = choose_unseen_task_reset(environment_view, visitor)
+    reset = choose_next_reset(environment_view, visitor)
+    # Only the client that started an episode of a product may send the product again.
+    connect = visitor.episode_connect if PRODUCT.name in reset else None
     run_or_ask_before_ending_episode(
-        visitor, "Another episode", lambda v: begin_episode(environment_view, v, reset)
+        visitor, "Another episode", lambda v: begin_episode(environment_view, v, reset, connect)
     )
 
 

@@ -24,6 +24,7 @@ from openenv_kit.own_data.table_json import convert_json_to_table, convert_table
 from openenv_kit.page.environment_view import EnvironmentView, get_environment_view_or_default
 from openenv_kit.page.layout import _saved_episode_and_address_html
 from openenv_kit.page.tabs import play, play_views, your_data
+from openenv_kit.page.tabs.start_form import start_form_html
 from openenv_kit.page.tabs.your_data import OwnDataOptions, read_example_product, your_data_html
 from openenv_kit.page.visitor import Visitor
 from openenv_kit.page.your_data.uploaded_table import ImportedProduct, UploadedTable
@@ -107,6 +108,20 @@ def test_episode_of_a_product_is_saved_but_not_in_the_address(
     assert again.restore_saved_episode(visitor.to_saved_json())
     assert again.last_observation == visitor.last_observation
     assert '"reset": ""' in unescape(_saved_episode_and_address_html(view, visitor))
+
+
+def test_episode_of_a_product_is_named_in_the_list_and_followed_by_its_next_seed(
+    view: EnvironmentView, options: OwnDataOptions, visitor: Visitor
+) -> None:
+    play_product(view, options, visitor, {"key": "", "level": "easy"})
+    assert ">flights · easy</option>" in start_form_html(view, visitor)
+    follow_suggestions_to_the_end(view, visitor)
+    assert "Next episode: flights · easy<" in play_views.status_html(view, visitor)
+    seed = visitor.reset["seed"]
+    play.start_next_episode_or_ask(view, visitor)
+    assert visitor.reset["difficulty"] == "easy"
+    assert visitor.reset["seed"] == seed + 1
+    assert not visitor.is_done
 
 
 def test_product_is_played_where_the_server_takes_none_in_resets(
