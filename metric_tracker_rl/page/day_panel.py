@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from html import escape
 from typing import NamedTuple
 
@@ -101,7 +101,12 @@ def _list_outstanding_shares(known_values: KnownValues, day: int) -> list[Outsta
 
 
 def outstanding_values_html(
-    known_values: KnownValues, day: int, verdicts: Sequence[RowVerdict], *, may_report: bool
+    known_values: KnownValues,
+    day: int,
+    verdicts: Sequence[RowVerdict],
+    *,
+    reported_columns: Collection[int] = (),
+    may_report: bool,
 ) -> str:
     """Return the list of a day's outstanding values, each with a button that drafts a row.
 
@@ -109,6 +114,7 @@ def outstanding_values_html(
         known_values: values that may be shown.
         day: index of the day.
         verdicts: verdicts about the report; empty until the episode ends.
+        reported_columns: columns of the series that the visitor's report has a row about.
         may_report: whether rows can be drafted.
     """
     date = known_values.dates[day]
@@ -117,9 +123,7 @@ def outstanding_values_html(
     for value in list_outstanding_values(known_values, day):
         button = ""
         if may_report:
-            hint = f"Report {value.label} on {format_short_date(date)}"
-            event_value = f"{value.column}/{date}"
-            button = button_html("draft", event_value, "Report this", hint=hint)
+            button = _draft_button_html(value, date, is_reported=value.column in reported_columns)
         verdict = outcomes.get(value.column)
         if verdict:
             button = (
@@ -139,6 +143,23 @@ def outstanding_values_html(
     if any(known == day for known, _ in known_values.values):
         return '<p class="mt-hint">All values read for this day are in their normal range.</p>'
     return '<p class="mt-hint">No values of this day have been read yet.</p>'
+
+
+def _draft_button_html(value: OutstandingValue, date: str, *, is_reported: bool) -> str:
+    """Return the button that drafts a row; without effect if the report has such a row."""
+    event_value, day = f"{value.column}/{date}", format_short_date(date)
+    hint, label, css_class = f"Report {value.label} on {day}", "Report this", ""
+    if is_reported:
+        hint = f"{value.label} on {day} is in the report"
+        label, css_class = "Reported", "off"
+    return button_html(
+        "draft",
+        event_value,
+        label,
+        css_class=css_class,
+        hint=hint,
+        focus_key=f"draft {event_value}",
+    )
 
 
 def hours_html(known_values: KnownValues, selection: Selection) -> str:

@@ -22,12 +22,13 @@ from metric_tracker_rl.engine.definitions.entity_types import (
     Entity,
 )
 from metric_tracker_rl.engine.definitions.report_row import NUMBER_FIELDS, ROW_FIELDS, RowKey
-from metric_tracker_rl.engine.definitions.severity import SEVERITIES, find_highest_severity_reached
+from metric_tracker_rl.engine.definitions.severity import SEVERITIES
 from metric_tracker_rl.page.day_panel import parse_selection
 from metric_tracker_rl.page.format_values import format_field_with_unit
 from metric_tracker_rl.page.known_values import KnownValues
 from metric_tracker_rl.page.visible_state import collect_known_values_from_replies
 from metric_tracker_rl.page.words import format_entity_name
+from metric_tracker_rl.policies.policy_numbers import PolicyNumbers
 from openenv_kit.page.components.elements import format_short_date, humanize
 from openenv_kit.page.components.row_editor import EditorColumn, EditorRow
 from openenv_kit.page.environment_view import ReportEditor, dropdown_choices
@@ -120,15 +121,21 @@ class FunnelReport(ReportEditor):
         baseline = 0.0 if kind == DATA_QUALITY else known_values.find_baseline(day, column)
         deviation = value if kind == DATA_QUALITY else known_values.compute_deviation(day, column)
         if value is not None and baseline is not None and deviation is not None:
-            bands = self.visitor.playback_steps[0].observation["config"]["severity_bands"][kind]
             known_fields |= {
                 "observed_value": value,
                 "baseline_value": baseline,
                 "delta_value": subtract_baseline_and_round_for_display(value, baseline, kind),
-                "severity": find_highest_severity_reached(abs(deviation), bands),
+                "severity": self._find_severity(kind, column, abs(deviation)),
                 "anomaly_type": find_anomaly_type_of_deviation(kind, deviation) or "",
             }
         return {**known_fields, **{name: value for name, value in row.items() if value != ""}}
+
+    def _find_severity(self, entity_type: str, column: int, deviation_size: float) -> str:
+        """Return the severity by the bounds in the reset observation."""
+        numbers = PolicyNumbers(self.visitor.playback_steps[0].observation["config"])
+        names = self.known_values.funnel.daily_series_names
+        series_name = names[column] if column < len(names) else ""
+        return numbers.find_severity(entity_type, series_name, deviation_size)
 
     def explain_why_row_cannot_be_submitted(self, row: EditorRow) -> str:
         for column in self.columns:
@@ -206,6 +213,19 @@ def find_reported_entity(known_values: KnownValues, day: int, column: int) -> En
         if (entity.entity_type == FUNNEL_STEP) == is_break:
             return entity
     return entities[0]
+
+
+def list_reported_columns(
+    rows: Sequence[EditorRow], known_values: KnownValues, date: str
+) -> set[int]:
+    """Return the columns of the series that the visitor's report has a row about on a date."""
+    find = known_values.funnel.columns.find_column_of_entity
+    columns = (
+        find(str(row.get("entity_type")), str(row.get("entity_name")))
+        for row in rows
+        if row.get("date") == date
+    )
+    return {column for column in columns if column is not None}
 
 
 def _iter_mappings_with_enclosing_fields(

@@ -15,6 +15,7 @@ from metric_tracker_rl.engine.definitions.report_row import (
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
 from metric_tracker_rl.engine.grading.grader import is_within_value_tolerance
 from metric_tracker_rl.engine.report.parse_report import parse_report
+from metric_tracker_rl.page.format_values import format_field_with_unit
 from metric_tracker_rl.page.known_values import DayAndColumn
 from metric_tracker_rl.page.words import format_entity_name
 from openenv_kit.errors import ReportError
@@ -118,11 +119,25 @@ def _judge_submitted_row(
         return _create_verdict(
             CellVerdict.MATCHED, submitted_row, "Expected, and every field is right.", episode
         )
-    names = " and ".join(humanize(name) for name in wrong)
-    verb = "is" if len(wrong) == 1 else "are"
-    return _create_verdict(
-        CellVerdict.WRONG_FIELD, submitted_row, f"Expected, but its {names} {verb} wrong.", episode
+    fields = "; ".join(
+        f"{humanize(name)}: reported {_format_field(submitted_row, name)}, "
+        f"expected {_format_field(expected_row, name)}"
+        for name in wrong
     )
+    return _create_verdict(
+        CellVerdict.WRONG_FIELD,
+        submitted_row,
+        f"Expected, but with other values. {fields}.",
+        episode,
+    )
+
+
+def _format_field(row: ReportRow, name: str) -> str:
+    """Return a field of a row as text, with the unit of a number."""
+    value = getattr(row, name)
+    if isinstance(value, str):
+        return humanize(value)
+    return format_field_with_unit(name, value, row.as_dict())
 
 
 def _judge_unexpected_row(row: ReportRow, episode: FunnelEpisode) -> RowVerdict:

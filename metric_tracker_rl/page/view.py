@@ -31,7 +31,7 @@ from metric_tracker_rl.page.day_panel import (
 )
 from metric_tracker_rl.page.format_values import format_field_with_unit
 from metric_tracker_rl.page.known_values import KnownValues
-from metric_tracker_rl.page.report import FunnelReport
+from metric_tracker_rl.page.report import FunnelReport, list_reported_columns
 from metric_tracker_rl.page.row_outcomes import list_row_outcomes
 from metric_tracker_rl.page.score import score_waterfall_html
 from metric_tracker_rl.page.shown_funnel import read_funnel
@@ -177,6 +177,14 @@ class FunnelView(EnvironmentView):
         day = known_values.largest_deviation_day
         return "" if day is None else f"0/{known_values.dates[day]}"
 
+    def selection_after_call(self, visitor: Visitor, arguments: Mapping[str, Any]) -> str:
+        known_values = KnownValues(visitor.playback_steps[0].observation["config"])
+        day = known_values.find_day_index(arguments.get("date"))
+        at = parse_selection(known_values, visitor.selection)
+        if day is None or (at is not None and at.day == day):
+            return visitor.selection
+        return f"{at.column if at else 0}/{known_values.dates[day]}"
+
     def anomaly_count_text(self, reset_observation: Mapping[str, Any]) -> str:
         count = reset_observation.get("expected_row_count")
         if not isinstance(count, int) or isinstance(count, bool) or not count:
@@ -247,7 +255,11 @@ class FunnelView(EnvironmentView):
             dates = [date, *dates]
             title = f"{format_short_date(date)}: what stands out"
             known = outstanding_values_html(
-                known_values, at.day, verdicts, may_report=not visitor.is_done
+                known_values,
+                at.day,
+                verdicts,
+                reported_columns=list_reported_columns(visitor.report_rows, known_values, date),
+                may_report=not visitor.is_done,
             )
             groups["Ask about this day"] = [
                 SuggestedCall(label, tool, {"date": date}) for tool, label in DAY_CALLS.items()

@@ -285,6 +285,15 @@ class EnvironmentView:
         """Return the rows of the suggested report; None if a call is suggested instead."""
         return None
 
+    def selection_after_call(self, visitor: Visitor, arguments: Mapping[str, Any]) -> str:
+        """Return the selection after a tool call, such as the day that the call was about.
+
+        Args:
+            visitor: the visitor, after the call.
+            arguments: arguments of the call.
+        """
+        return visitor.selection
+
     def anomaly_count_text(self, reset_observation: Mapping[str, Any]) -> str:
         """Return the number of anomalies as text if the reset observation has it; otherwise ""."""
         return ""

@@ -233,6 +233,7 @@ DOWNLOAD_JS = """([name, text]) => {
   link.download = name;
   link.click();
   URL.revokeObjectURL(link.href);
+  document.dispatchEvent(new CustomEvent('mt-file-saved', { detail: name }));
 }"""
 
 

@@ -127,6 +127,19 @@ def build_reset_of_named_task(environment: Environment, task_name: str) -> Mappi
     return environment.reset_arguments_by_task_id.get(task_name, {"task_id": task_name})
 
 
+def choose_next_reset(environment_view: EnvironmentView, visitor: Visitor) -> Mapping[str, Any]:
+    """Return the reset arguments of the episode that follows the visitor's.
+
+    An episode with settings of its own, such as a product's, is followed by its next seed.
+    Otherwise an unseen task follows.
+    """
+    reset = visitor.reset
+    is_task = any(reset.get(name) is not None for name in ("task_id", "split"))
+    if isinstance(reset.get("seed"), int) and not is_task and not visitor.is_private:
+        return {**reset, "seed": reset["seed"] + 1}
+    return choose_unseen_task_reset(environment_view, visitor)
+
+
 def choose_unseen_task_reset(
     environment_view: EnvironmentView, visitor: Visitor
 ) -> Mapping[str, Any]:

@@ -64,6 +64,7 @@ class Visitor:
 
     Attributes:
         lock: lock that makes the visitor's event handlers run one after the other.
+        episode_connect: creates another client like that of the running episode.
         is_disconnected: whether the visitor's last connection was closed.
         is_page_loaded: whether the page was loaded for this visitor.
         reset: reset arguments of the running episode.
@@ -92,7 +93,7 @@ class Visitor:
         self.connect = connect or (lambda: create_limited_in_process_client(self.environment))
         self.lock = asyncio.Lock()
         self._client: EpisodeClient | None = None
-        self._connect_again = self.connect
+        self.episode_connect = self.connect
         self.close_episode_and_clear()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Visitor:
@@ -173,7 +174,7 @@ class Visitor:
         if self._client is not None:
             self._client.close()
         self._client, self.reset = link, dict(reset_arguments)
-        self._connect_again = connect
+        self.episode_connect = connect
         self.episode_state = link.state()
         self.playback_steps = [PlaybackStep({}, reply)]
         self.selection, self.report_rows, self.pending_confirmation, self.problem = "", [], None, ""
@@ -207,7 +208,7 @@ class Visitor:
             answer = self._client.step(action)
         except ServerError:  # The server closed the idle session: repeat its steps.
             self._client.close()
-            self._client = self._connect_again()
+            self._client = self.episode_connect()
             self._client.reset(self.reset)
             for frame in self.playback_steps[1:]:
                 self._client.step(frame.action)

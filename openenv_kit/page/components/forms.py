@@ -32,7 +32,8 @@ def form_html(
         submit_event: page event that the button sends. Its value is a JSON list of the form's name
             and an object with the value of each field.
         button_label: label of the button.
-        parameters: JSON Schema of an object.
+        parameters: JSON Schema of an object. Beside its `enum`, a property can have `labels`: a
+            label by option.
         initial_values: initial values by field name.
         suggestions: suggested values by field name.
     """
@@ -72,6 +73,7 @@ def _form_field_html(
 ) -> str:
     value = initial_value if initial_value is not None else schema.get("default")
     options = [str(each) for each in schema.get("enum", ())]
+    labels = schema.get("labels", {})
     shared = f'data-arg="{escape(name)}" data-key="{escape(f"arg {name}")}"'
     if schema.get("type") == "boolean":
         options = ["yes", "no"]
@@ -79,7 +81,7 @@ def _form_field_html(
     if options:
         made = "".join(
             f'<option value="{escape(each)}"{" selected" if each == str(value) else ""}>'
-            f"{escape(humanize(each))}</option>"
+            f"{escape(labels.get(each) or humanize(each))}</option>"
             for each in [*([] if is_required else [""]), *options]
         )
         field = f"<select {shared}>{made}</select>"

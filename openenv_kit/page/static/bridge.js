@@ -13,14 +13,25 @@ const HERE = {
   open_tab: (name) => openTab(name),
 };
 
+// A new row changes the suggestion above the button. Its height is kept until another button is
+// clicked, so that the next "Report this" does not move under the pointer.
+const KEEPS_PLACE = ['draft', 'add_row'];
+function keepPlaceOf(button) {
+  const guide = document.getElementById('mt-guide');
+  if (!guide) return;
+  const isKept = KEEPS_PLACE.includes(button.dataset.mt);
+  guide.style.minHeight = isKept && guide.offsetHeight ? `${guide.offsetHeight}px` : '';
+}
+
 // Calls a function after every change of the page.
 function whenever(look) {
   new MutationObserver(look).observe(document.body, { childList: true, subtree: true });
 }
 document.addEventListener('click', (event) => {
   const button = event.target.closest('[data-mt]');
-  if (!button) return;
+  if (!button || button.getAttribute('aria-disabled')) return;
   const { mt, value } = button.dataset;
+  keepPlaceOf(button);
   if (['next_episode', 'yes', 'play_product', 'investigate_table'].includes(mt)) openTab('play');
   if (['play_product', 'investigate_table'].includes(mt)) scrollTo(0, 0);
   if (mt === 'submit' || mt === 'yes') ended = false;
@@ -308,6 +319,19 @@ whenever(() => {
   listed = list;
   const now = list.querySelector('.now');
   if (now) list.scrollTop += now.getBoundingClientRect().bottom - list.getBoundingClientRect().bottom;
+});
+
+// Says where a saved rollout is. The line disappears with the next change of the status line.
+document.addEventListener('mt-file-saved', ({ detail }) => {
+  const status = document.querySelector('.mt-status');
+  if (!status) return;
+  status.querySelector('.mt-filenote')?.remove();
+  const line = Object.assign(document.createElement('p'), { className: 'mt-filenote', textContent: `Saved as ${detail} in your downloads. To open it, choose “Open files” on the tab ` });
+  const button = Object.assign(document.createElement('button'), { type: 'button', className: 'mt-btn link', textContent: 'Runs' });
+  Object.assign(button.dataset, { mt: 'open_tab', value: 'runs' });
+  line.append(button, '.');
+  status.append(line);
+  document.getElementById('mt-announcement').textContent = line.textContent;
 });
 
 // Screen readers hear each step.

@@ -83,7 +83,7 @@ document.addEventListener('keydown', (event) => {
 whenever(() => {
   const saved = document.querySelector('.mt-saved');
   if (!saved) return;
-  const place = JSON.parse(saved.dataset.address || '{}').place || '';
+  const { place } = saved.dataset;
   const date = place.slice(place.lastIndexOf('/') + 1);
   if (date && date !== selectedDay && saved !== whenever.saved) {
     whenever.saved = saved;

@@ -15,12 +15,15 @@ from openenv_kit.page.events import unstyled_html_component
 from openenv_kit.recordings.rollout_catalogue import list_levels_in_order
 from openenv_kit.results.board_file import PACKAGED_BOARD, Board, BoardEntry, read_board_file
 
+SCRIPT = Path(__file__).parents[1] / "static" / "leaderboard.js"
 SUBTITLE = "Every score was computed by replaying the submitted rollouts."
 ENTRY_COMMANDS = (
-    "uv run python inference.py --environment {name} --tasks {split}:0-{last} --record my-model\n"
+    "uv run python inference.py --environment {name} --tasks {split}:{first}-{last} "
+    "--record my-model\n"
     "uv run metric-tracker submit my-model --environment {name} --out submissions/my-model"
 )
-TASKS_OF_AN_ENTRY = 24
+TASKS_OF_FIRST_ENTRY = 24
+"""Number of tasks in the commands of an environment that has no leaderboard."""
 EXPLANATION = (
     "Attested: the server of a sealed split signed a record of every rollout that the player "
     "started. Self-reported: the player may have omitted rollouts, so pass^k is shown only for "
@@ -44,7 +47,11 @@ def build_leaderboard_tab(environment: Environment, board_path: str) -> None:
     except ConfigurationError as refusal:
         logger.warning("failed to read leaderboard", extra={"reason": str(refusal)})
         problem = "The leaderboard file cannot be read. The server log contains the reason."
-    unstyled_html_component(leaderboard_html(environment, boards, problem), elem_id="mt-board")
+    unstyled_html_component(
+        leaderboard_html(environment, boards, problem),
+        js_on_load=SCRIPT.read_text(encoding="utf-8"),
+        elem_id="mt-board",
+    )
 
 
 def leaderboard_html(environment: Environment, boards: list[Board], problem: str = "") -> str:
@@ -69,9 +76,9 @@ def leaderboard_html(environment: Environment, boards: list[Board], problem: str
             if entries
             else "There are no entries yet."
         )
-        html += _invitation_html(environment, state)
+        html += _invitation_html(environment, boards, state)
     else:
-        html += _invitation_html(environment, "Add your model.")
+        html += _invitation_html(environment, boards, "Add your model.")
     return html
 
 
@@ -104,11 +111,15 @@ def _board_html(board: Board, level_order: Sequence[str]) -> str:
 
 
 def _entry_html(entry: BoardEntry, rank: int, levels: list[str], k_values: list[int]) -> str:
+    """Return the row of an entry.
+
+    The page's script turns the player's name into a link if the Runs tab lists its rollouts.
+    """
     href = "?" + urlencode({"tab": "runs", "player": entry.recorded_player})
     about = f"by {entry.by}. {entry.notes}" if entry.by else entry.notes
     scripted = ' <span class="mt-label">policy</span>' if entry.is_scripted else ""
     player = (
-        f'<a href="{escape(href)}">{escape(entry.recorded_player)}</a>{scripted}'
+        f'<span data-runs="{escape(href)}">{escape(entry.recorded_player)}</span>{scripted}'
         f"{f'<br><small>{escape(about)}</small>' if about else ''}"
     )
     cells = [_score_text(entry.levels.get(level)) for level in levels]
@@ -145,11 +156,17 @@ def _interval_bar(entry: BoardEntry) -> str:
     )
 
 
-def _invitation_html(environment: Environment, state: str) -> str:
-    split = environment.splits.list_playable_split_names()[0]
-    if "validation" in environment.splits.list_playable_split_names():
-        split = "validation"
-    commands = ENTRY_COMMANDS.format(name=environment.name, split=split, last=TASKS_OF_AN_ENTRY - 1)
+def _invitation_html(environment: Environment, boards: Sequence[Board], state: str) -> str:
+    """Return the commands that create an entry with the tasks of the first leaderboard."""
+    if boards:
+        split, first, count = boards[0].split, boards[0].first, boards[0].count
+    else:
+        splits = environment.splits.list_playable_split_names()
+        split = "validation" if "validation" in splits else splits[0]
+        first, count = 0, TASKS_OF_FIRST_ENTRY
+    commands = ENTRY_COMMANDS.format(
+        name=environment.name, split=split, first=first, last=first + count - 1
+    )
     return (
         f'<div class="mt-runs-empty"><h3>{escape(state)}</h3>'
         "<p>Create an entry with two commands:</p>"

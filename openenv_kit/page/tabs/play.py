@@ -5,8 +5,9 @@ For an episode, the tab shows its charts, the selected item, the report, the too
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import gradio as gr
 
@@ -26,7 +27,7 @@ from openenv_kit.page.events import (
     add_download,
     run_or_ask_before_ending_episode,
 )
-from openenv_kit.page.page_address import choose_unseen_task_reset
+from openenv_kit.page.page_address import choose_next_reset
 from openenv_kit.page.playback import Playback
 from openenv_kit.page.tabs import play_views
 from openenv_kit.page.tabs.start_form import (
@@ -35,6 +36,7 @@ from openenv_kit.page.tabs.start_form import (
     switch_opening_calls,
 )
 from openenv_kit.page.visitor import ConfirmationRequired, Visitor
+from openenv_kit.reset_arguments import PRODUCT
 
 VIEWS_OF_STEP = (
     *("saved", "status", "guide", "result", "picture", "below"),
@@ -46,7 +48,7 @@ VIEWS_OF_SELECTION = ("saved", "guide", "below", "ask", "tools")
 
 The overview itself is not rendered again: the page's script moves the cursor.
 """
-VIEWS_OF_REPORT = ("saved", "status", "guide", "report", "evidence")
+VIEWS_OF_REPORT = ("saved", "status", "guide", "ask", "report", "evidence")
 """Names of the views that are rendered after a change of the report."""
 
 
@@ -80,7 +82,7 @@ def _add_events(page: Page) -> None:
     every_click = {"trigger_mode": "multiple"}
     on = page.add_page_event_handler
     on(bridge.start, partial(start_episode_from_form_or_ask, view), page.views)
-    on(bridge.next_episode, partial(start_unseen_episode_or_ask, view), page.views)
+    on(bridge.next_episode, partial(start_next_episode_or_ask, view), page.views)
     on(bridge.read_data, switch_opening_calls, ["saved"])
     on(bridge.make_opening_calls, partial(_make_opening_calls, view), VIEWS_OF_STEP)
     on(bridge.pick, _set_overview_selection, VIEWS_OF_SELECTION)
@@ -102,13 +104,15 @@ def _add_events(page: Page) -> None:
     add_download(bridge.save_play, page.state, _create_recording)
 
 
-def start_unseen_episode_or_ask(
+def start_next_episode_or_ask(
     environment_view: EnvironmentView, visitor: Visitor, _: object = None
 ) -> None:
     """Start an episode that the visitor has not seen, after confirmation if one is running."""
-    reset = choose_unseen_task_reset(environment_view, visitor)
+    reset = choose_next_reset(environment_view, visitor)
+    # Only the client that started an episode of a product may send the product again.
+    connect = visitor.episode_connect if PRODUCT.name in reset else None
     run_or_ask_before_ending_episode(
-        visitor, "Another episode", lambda v: begin_episode(environment_view, v, reset)
+        visitor, "Another episode", lambda v: begin_episode(environment_view, v, reset, connect)
     )
 
 
@@ -147,7 +151,16 @@ def _call_suggested_tool_or_ask_before_end(
     ):
         text = f"{humanize(name).capitalize()}: this ends the episode."
         raise ConfirmationRequired(text, "End it", lambda who: who.call_tool(name, arguments))
-    visitor.call_tool(name, arguments)
+    _call_tool_and_select(environment_view, visitor, name, arguments)
+
+
+def _call_tool_and_select(
+    environment_view: EnvironmentView, visitor: Visitor, tool: str, arguments: Mapping[str, Any]
+) -> None:
+    """Call a tool, then select the item that the call was about, such as its day."""
+    visitor.call_tool(tool, arguments)
+    if not visitor.problem:
+        visitor.selection = environment_view.selection_after_call(visitor, arguments)
 
 
 def _call_tool_from_form(
@@ -157,9 +170,8 @@ def _call_tool_from_form(
     name, values = parse_form_event(form_event_json)
     tools = play_views.list_tools_with_form(environment_view, visitor)
     tool = next((tool for tool in tools if tool.name == name), None)
-    visitor.call_tool(
-        name, convert_filled_fields_to_arguments(tool.parameters, values) if tool else values
-    )
+    arguments = convert_filled_fields_to_arguments(tool.parameters, values) if tool else values
+    _call_tool_and_select(environment_view, visitor, name, arguments)
 
 
 def _require_open_report_editor(

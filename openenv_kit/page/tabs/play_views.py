@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from html import escape
 from typing import Any
 
@@ -11,6 +10,7 @@ from openenv_kit.page.components.elements import (
     button_html,
     collapsed_truncated_json_html,
     hint_html,
+    humanize,
     message_box_html,
 )
 from openenv_kit.page.components.playback_html import episode_result_html_if_finished
@@ -23,10 +23,11 @@ from openenv_kit.page.environment_view import (
     ReportEditor,
     tool_result_from_observation,
 )
+from openenv_kit.page.episode_title import format_title_of_reset, format_title_of_running_episode
+from openenv_kit.page.page_address import choose_next_reset
 from openenv_kit.page.tabs.start_form import opening_calls_button_html
 from openenv_kit.page.visitor import Visitor
 from openenv_kit.reply import ReplyStatus
-from openenv_kit.reset_arguments import PRODUCT
 from openenv_kit.tool import Tool
 
 EDIT_ROWS_EVENT = "edit_rows"
@@ -45,7 +46,7 @@ def status_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
     facts = [f"{visitor.step_count} of {most} steps"]
     if count := environment_view.anomaly_count_text(opening):
         facts.append(count)
-    name = _episode_title(visitor)
+    name = format_title_of_running_episode(visitor)
     seed = visitor.reset.get("seed")
     if seed is not None:
         name += f" · seed {seed}"
@@ -58,22 +59,12 @@ def status_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
     )
 
 
-def _episode_title(visitor: Visitor) -> str:
-    """Return the name of the task, or of the visitor's own data."""
-    if visitor.is_private:
-        return "Your table"
-    product = visitor.reset.get(PRODUCT.name)
-    if product is None or visitor.reset.get("task_id"):
-        return visitor.task_id or "episode"
-    name = product.get("name") if isinstance(product, Mapping) else product
-    return " · ".join(str(part) for part in (name, visitor.reset.get("difficulty")) if part)
-
-
 def _status_buttons_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
     if visitor.is_done:
         # A recording of the visitor's own table would contain its numbers.
         save = "" if visitor.is_private else button_html("save_play", "", "Save this rollout")
-        return save + button_html("next_episode", "", "Next episode", css_class="primary")
+        title = humanize(format_title_of_reset(choose_next_reset(environment_view, visitor)))
+        return save + button_html("next_episode", "", f"Next episode: {title}", css_class="primary")
     buttons = button_html("suggest", "", "Suggest a next step", focus_key="suggest")
     if environment_view.report_editor(visitor) is not None:
         label = f"Submit ({len(visitor.report_rows)})"
@@ -121,7 +112,7 @@ def saved_state_html(address_json: str, visitor: Visitor) -> str:
     return (
         f'<div class="mt-saved" hidden data-kept="{escape(kept)}" '
         f'data-private="{"yes" if visitor.is_private else ""}" '
-        f'data-address="{escape(address_json)}"></div>'
+        f'data-address="{escape(address_json)}" data-place="{escape(visitor.selection)}"></div>'
     )
 
 

@@ -15,6 +15,7 @@ from openenv_kit.page.components.forms import (
     parse_form_event,
 )
 from openenv_kit.page.environment_view import EnvironmentView
+from openenv_kit.page.episode_title import format_title_of_running_episode
 from openenv_kit.page.events import run_or_ask_before_ending_episode
 from openenv_kit.page.page_address import build_reset_of_named_task
 from openenv_kit.page.visitor import Visitor
@@ -70,7 +71,10 @@ def start_form_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
     values = {"task": reset.get("task_id"), "seed": reset.get("seed")}
     if visitor.has_episode and values["task"] not in tasks:
         values["task"] = SAME_SETTINGS
-        schemas["named"]["properties"]["task"] = {"enum": [SAME_SETTINGS, *tasks]}
+        schemas["named"]["properties"]["task"] = {
+            "enum": [SAME_SETTINGS, *tasks],
+            "labels": {SAME_SETTINGS: format_title_of_running_episode(visitor)},
+        }
     primary = "" if visitor.has_episode else "quiet"
     named = form_html("named", "start", "Start", schemas["named"], values)
     other = form_html("other", "start", "Start with these settings", schemas["other"])

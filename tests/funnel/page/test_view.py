@@ -32,6 +32,7 @@ from openenv_kit.page.begin_episode import begin_episode, make_opening_calls
 from openenv_kit.page.components.grid import GLYPHS, CellVerdict
 from openenv_kit.page.environment_view import get_environment_view_or_default
 from openenv_kit.page.playback import PlaybackStep, create_playback_of_policy
+from openenv_kit.page.tabs import play
 from openenv_kit.page.visitor import Visitor
 
 TASK = "hard_mixed_multi"
@@ -301,7 +302,10 @@ def test_each_row_is_matched_wrong_a_consequence_extra_or_missing() -> None:
         CellVerdict.MISSING: len(ROWS) - 2,
     }
     said = {each.kind: each.sentence for each in found}
-    assert said[CellVerdict.WRONG_FIELD] == "Expected, but its severity is wrong."
+    given, expected = wrong["severity"], ROWS[1]["severity"]
+    assert said[CellVerdict.WRONG_FIELD] == (
+        f"Expected, but with other values. severity: reported {given}, expected {expected}."
+    )
     assert "within its threshold" in said[CellVerdict.EXTRA]
     for each in found:
         if each.kind == CellVerdict.CONSEQUENCE:
@@ -355,7 +359,7 @@ def test_charts_after_grading_have_verdicts_and_missed_rows_name_the_call_that_s
     story = unescape(SCENES.score_explanation_html(visitor.playback_steps, visitor.reset))
     assert f'{ROWS[1]["detection_method"]}(date="{ROWS[1]["date"]}"' in story
     assert NEVER_READ in story
-    assert "its severity is wrong" in story
+    assert "severity: reported " in story
 
 
 def test_missed_row_whose_value_was_read_is_not_called_unread() -> None:
@@ -428,6 +432,35 @@ def test_selected_day_lists_what_is_outside_its_range_with_a_draft_of_its_row() 
     row = editor.build_draft_row(drafts[0])
     assert row in [each.row.as_dict() for each in list_flagged_series_by_id(episode_of(visitor))]
     assert editor.build_draft_row("99/never") is None
+
+
+def test_series_with_a_row_in_the_report_is_shown_as_reported() -> None:
+    visitor = Visitor(ENVIRONMENT)
+    begin_episode(SCENES, visitor, GUIDED)
+    day = next(iter(episode_of(visitor).series.days_past_threshold_by_column[0]))
+    visitor.selection = f"0/{episode_of(visitor).dates[day]}"
+    before = SCENES.question_panel(visitor)
+    assert before is not None
+    assert "Reported" not in before.known_html
+    play._draft_row(SCENES, visitor, visitor.selection)
+    after = SCENES.question_panel(visitor)
+    assert after is not None
+    assert re.findall(
+        'data-value="([^"]*)"[^>]*aria-disabled="true">Reported', after.known_html
+    ) == [visitor.selection]
+
+
+def test_day_of_a_suggested_call_is_selected_and_the_column_is_kept() -> None:
+    visitor = Visitor(ENVIRONMENT)
+    begin_episode(SCENES, visitor, GUIDED)
+    dates = episode_of(visitor).dates
+    visitor.selection = f"3/{dates[0]}"
+    call = json.dumps(["rows_for_date", {"date": dates[5]}])
+    play._call_suggested_tool_or_ask_before_end(SCENES, visitor, call)
+    assert visitor.selection == f"3/{dates[5]}"
+    call = json.dumps(["list_suspicious_dates", {}])
+    play._call_suggested_tool_or_ask_before_end(SCENES, visitor, call)
+    assert visitor.selection == f"3/{dates[5]}"
 
 
 def test_example_on_the_first_screen_is_a_drop_between_a_normal_count_and_a_consequence() -> None:

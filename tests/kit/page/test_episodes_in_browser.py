@@ -137,6 +137,7 @@ def test_a_reported_day_becomes_a_row_that_can_be_edited_previewed_and_submitted
     (open_sessions,) = re.findall(r"^openenv_kit_sessions(?:{[^}]*})? (\S+)", figures, re.MULTILINE)
     assert float(open_sessions) >= 1, "the page does not play over the server's own WebSocket"
     page.click("#mt-ask [data-mt=draft] >> nth=2")
+    mine.sees("#mt-ask [data-mt=draft] >> nth=2", "Reported")
     mine.sees(SUBMIT, "Submit (1)")
     mine.sees("#mt-report", "Thu 2 Jun")
     page.click("text=Add a row")
@@ -157,6 +158,7 @@ def test_a_reported_day_becomes_a_row_that_can_be_edited_previewed_and_submitted
     with page.expect_download() as download:
         page.click("[data-mt=save_play]")
     assert download.value.suggested_filename == f"{EASY}.jsonl"
+    mine.sees(".mt-status", f"Saved as {EASY}.jsonl")
 
 
 def test_address_of_a_play_opens_it_in_another_browser_at_its_step(

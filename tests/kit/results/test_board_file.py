@@ -115,6 +115,12 @@ def test_board_without_models_shows_the_commands_that_make_an_entry(
     assert "--environment metric_tracker_rl" in html
 
 
+def test_commands_that_make_an_entry_play_the_tasks_of_the_board() -> None:
+    board = board_of(MODEL).model_copy(update={"split": "validation", "first": 8, "count": 40})
+    html = leaderboard_html(FUNNEL, [board])
+    assert "--tasks validation:8-47 " in html
+
+
 def test_unreadable_board_is_reported_without_its_path() -> None:
     html = leaderboard_html(FUNNEL, [], "The leaderboard's file cannot be read.")
     assert "cannot be read" in html

@@ -12,6 +12,7 @@ import gradio as gr
 import pytest
 
 from metric_tracker_rl.environment import ENVIRONMENT
+from metric_tracker_rl.page.shown_funnel import read_funnel
 from metric_tracker_rl.products.parse_product import parse_product
 from metric_tracker_rl.products.product_file import format_product
 from openenv_kit.environment import get_environment
@@ -23,11 +24,13 @@ from openenv_kit.own_data.table_json import convert_json_to_table, convert_table
 from openenv_kit.page.environment_view import EnvironmentView, get_environment_view_or_default
 from openenv_kit.page.layout import _saved_episode_and_address_html
 from openenv_kit.page.tabs import play, play_views, your_data
+from openenv_kit.page.tabs.start_form import start_form_html
 from openenv_kit.page.tabs.your_data import OwnDataOptions, read_example_product, your_data_html
 from openenv_kit.page.visitor import Visitor
 from openenv_kit.page.your_data.uploaded_table import ImportedProduct, UploadedTable
 from support.own_tables import FORMS, build_daily_csv
 from support.products import build_level_mapping, build_product_mapping
+from support.visitors import expected_rows_of
 
 STAGES = ("visits", "carts", "orders")
 Handler = Callable[[EnvironmentView, OwnDataOptions, Visitor, Any], None]
@@ -105,6 +108,20 @@ def test_episode_of_a_product_is_saved_but_not_in_the_address(
     assert again.restore_saved_episode(visitor.to_saved_json())
     assert again.last_observation == visitor.last_observation
     assert '"reset": ""' in unescape(_saved_episode_and_address_html(view, visitor))
+
+
+def test_episode_of_a_product_is_named_in_the_list_and_followed_by_its_next_seed(
+    view: EnvironmentView, options: OwnDataOptions, visitor: Visitor
+) -> None:
+    play_product(view, options, visitor, {"key": "", "level": "easy"})
+    assert ">flights · easy</option>" in start_form_html(view, visitor)
+    follow_suggestions_to_the_end(view, visitor)
+    assert "Next episode: flights · easy<" in play_views.status_html(view, visitor)
+    seed = visitor.reset["seed"]
+    play.start_next_episode_or_ask(view, visitor)
+    assert visitor.reset["difficulty"] == "easy"
+    assert visitor.reset["seed"] == seed + 1
+    assert not visitor.is_done
 
 
 def test_product_is_played_where_the_server_takes_none_in_resets(
@@ -190,3 +207,17 @@ def test_table_survives_the_conversion_to_json(uploaded: UploadedTable) -> None:
     again = convert_json_to_table(json.loads(json.dumps(content)))
     assert convert_table_to_json(again) == content
     assert again.stage_counts.counts.tolist() == uploaded.table.stage_counts.counts.tolist()
+
+
+@pytest.mark.parametrize("level", ["easy", "expert"])
+def test_draft_rows_of_a_product_equal_its_expected_rows(
+    view: EnvironmentView, options: OwnDataOptions, visitor: Visitor, level: str
+) -> None:
+    play_product(view, options, visitor, {"key": "", "level": level})
+    columns = read_funnel(visitor.playback_steps[0].observation["config"]).columns
+    expected = expected_rows_of(visitor)
+    for row in expected:
+        visitor.call_tool("rows_for_date", {"date": row["date"]})
+        column = columns.get_column_of_entity(row["entity_type"], row["entity_name"])
+        play._draft_row(view, visitor, f"{column}/{row['date']}")
+    assert visitor.report_rows == expected
