@@ -1,7 +1,7 @@
 """Metric Tracker RL: an environment in which a model finds anomalies in product funnels.
 
 Public names are imported on first use, so the engine can be imported without the client, and the
-client without the engine. The engine does not need the framework.
+client without the engine. The engine does not depend on the framework.
 """
 
 from __future__ import annotations

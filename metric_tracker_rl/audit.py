@@ -109,7 +109,7 @@ class MetricTrackerAudit(Audit):
     def count_planned_episodes(self, policy_name: str, setting: str, max_episodes: int) -> int:
         """Return how many episodes a policy plays.
 
-        A policy whose tools belong to another play mode plays no episode.
+        The number is 0 if the policy uses tools that the setting's play mode does not have.
         """
         players = PLAYERS_BY_MODE.get(read_play_mode(MODE_SETTINGS.get(setting, {})))
         if players is None:
@@ -164,7 +164,7 @@ class MetricTrackerAudit(Audit):
         return line
 
     def list_training_episodes(self, setting: str, level: str) -> Sequence[EpisodeView]:
-        """Return the training episodes of exploits that are fitted. The audit never plays them.
+        """Return the episodes to which exploits may be fitted; they are not audited.
 
         The training episodes of every split setting come from the train split.
         """

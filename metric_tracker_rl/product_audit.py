@@ -1,7 +1,7 @@
-"""Exploit audit of a product: the same exploits as on the built-in funnel, without ceilings.
+"""Exploit audit of a product, with the exploits of the built-in funnel but without score limits.
 
-The ceilings of the built-in funnel were measured on its own episodes. On a product, only the
-reference policy has a limit: it must score 1.0.
+The score limits of the built-in funnel's exploits were measured on its own episodes. The only
+requirement for a product is that the reference policy scores 1.0.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ PRODUCT_MODE_SETTINGS = tuple(
 
 @lru_cache(maxsize=CACHED_AUDITS)
 def build_product_audit(product: Product) -> ProductAudit:
-    """Return the audit of a product; the same one every time, which keeps its fitted exploits.
+    """Return the audit of a product from a cache, so that fitted exploits can be reused.
 
     Raises:
-        InvalidValueError: every level of the product is off.
+        InvalidValueError: no level is enabled for the product.
     """
     return ProductAudit(get_environment(ENVIRONMENT_NAME), product)
 

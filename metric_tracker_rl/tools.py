@@ -87,8 +87,8 @@ def build_first_user_message(reset_observation: Mapping[str, Any]) -> str:
     """Return the first user message, which contains the instruction and some configuration fields.
 
     The play mode is included if it is not the default. The lean profile omits the thresholds, which
-    `overview` returns. The number of expected rows is omitted on rungs, because a model could
-    find the report of an easy rung from it.
+    `overview` returns. The number of expected rows is omitted on the ten curriculum levels, because
+    on an easy one a model could infer the report from it.
     """
     config = reset_observation["config"]
     fields = {name: config[name] for name in _FIRST_MESSAGE_FIELDS}
@@ -228,7 +228,7 @@ def build_all_tools_for_product(mode: PlayMode, funnel: Funnel) -> tuple[Tool, .
 
 
 def find_product_funnel(episode: Mapping[str, Any]) -> Funnel | None:
-    """Return the funnel of an episode's product; None without a product that can be used.
+    """Return the funnel of an episode's product; None if there is no valid product.
 
     Args:
         episode: the reset observation, the reset arguments or the state.
@@ -255,7 +255,7 @@ def convert_tool_call_to_action(name: str, arguments: Mapping[str, Any]) -> Acti
 
 
 def select_tools_of_episode(episode: Mapping[str, Any]) -> Sequence[Tool]:
-    """Return the tools that an episode offers.
+    """Return the tools that are available in an episode.
 
     Args:
         episode: the reset observation, the reset arguments or the state.

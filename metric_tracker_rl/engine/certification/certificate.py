@@ -19,9 +19,10 @@ class RowMargin:
 
     Attributes:
         row: key of the row, such as `2024-03-02|event_count|app_opens`.
-        effect: size of the deviation: relative for counts and rates, absolute for the daytime
-            share, and a number of events for impossible counts.
-        threshold: reporting threshold; 0 for impossible counts.
+        effect: size of the deviation. It is relative for counts and rates, and absolute for the
+            daytime share. For a count that exceeds the previous stage's, it is the number of excess
+            events.
+        threshold: reporting threshold; 0 for a count that exceeds the previous stage's.
         margin: effect divided by threshold; None if the threshold is 0.
     """
 
@@ -40,13 +41,13 @@ class FunnelCertificate:
         score: lowest score of the reference policy in any mode.
         steps: largest number of steps that the reference policy took in any mode.
         draws: number of attempts that the generator needed.
-        guard_violations: number of deviations inside the guard band of their threshold, plus the
-            number of expected rows too close to a severity bound.
+        guard_violations: number of deviations that are too close to their threshold, plus the
+            number of expected rows that are too close to a severity bound.
         unique: whether the reporting policy finds each planned root exactly once, and whether every
             report with a missing row, an additional row or a wrong field scores less than 1.0.
-        counterfactual: number of planned anomalies whose report row disappears if only that anomaly
-            is removed. If the day has no other anomaly, removing it must also bring all deviations
-            of the day below their thresholds.
+        counterfactual: number of planned anomalies for which removing only that anomaly also
+            removes its report row. If the day has no other anomaly, removing it must also bring all
+            deviations of the day below their thresholds.
         rows: margin of each expected row.
     """
 
@@ -76,7 +77,8 @@ class FunnelCertificate:
     def as_dict(self) -> dict[str, Any]:
         """Return the certificate as a JSON-serializable dictionary.
 
-        The configuration contains `product` only if there is one, as the mapping of its file.
+        If the episode has a product, the configuration contains `product`, a mapping with the
+        structure of the product's file.
         """
         product = self.config.product
         # `asdict` would copy the product's fields instead of the structure of its file.
@@ -124,7 +126,7 @@ def certificate_from_dict(certificate_fields: dict[str, Any]) -> FunnelCertifica
 
 
 def tabulate_certificates(certificates: Sequence[FunnelCertificate]) -> CertificateTable:
-    """Return the certificates' totals as a table with one row for each level and family."""
+    """Return a table of the certificates' totals, with a row for each level and family."""
     groups: dict[_LevelAndFamily, list[FunnelCertificate]] = defaultdict(list)
     for certificate in certificates:
         config = certificate.config
@@ -166,7 +168,7 @@ def summarize_certificates(certificates: Sequence[FunnelCertificate]) -> str:
 def count_distinct_drawn_policies_ignoring_wording(
     certificates: Sequence[FunnelCertificate],
 ) -> int:
-    """Return the number of drawn reporting policies that differ in more than their wording."""
+    """Count the distinct drawn reporting policies, ignoring differences in wording."""
     configs = [
         each.config
         for each in certificates

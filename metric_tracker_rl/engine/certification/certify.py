@@ -92,8 +92,9 @@ def iter_configurations(
         levels: names of levels.
         counts: numbers of planned anomalies to certify.
         extra_reset_arguments: further reset arguments; only `policy` and `product` are allowed.
-            Others are rejected because a certificate covers all play modes. With a product, only
-            what it has is certified: its families, levels and anomaly counts.
+            Arguments that select a play mode are rejected because a certificate covers all play
+            modes. For a product, families, levels and anomaly counts that it does not support are
+            skipped.
 
     Raises:
         UnknownNameError: `extra_reset_arguments` contains another argument.
@@ -195,7 +196,8 @@ def _does_undoing_anomaly_remove_its_row(
 ) -> bool:
     """Return whether a planned anomaly's row disappears if only that anomaly is removed.
 
-    If the day has no other anomaly, all of its deviations must then be below their thresholds.
+    If the day has no other anomaly, removing it must also bring all deviations of the day below
+    their thresholds.
     """
     others = [each for each in generated.planned_anomalies if each is not anomaly]
     hourly = apply_planned_anomalies(generated.clean, others)

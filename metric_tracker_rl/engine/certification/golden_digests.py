@@ -1,8 +1,8 @@
 """Golden digests of the funnel's episodes.
 
 Each episode has two SHA-256 digests: one of its dates and hourly counts, one of its expected rows.
-The module depends only on the generator and NumPy. This command compares a golden file with newly
-computed digests, or rewrites it with `--write`:
+The module depends only on the generator and NumPy. The following command compares a golden file
+with newly computed digests. With `--write`, it replaces the file instead:
 
     python -m metric_tracker_rl.engine.certification.golden_digests FILE [--write]
 """
@@ -46,7 +46,8 @@ DIGEST_VERSIONS = {"generator_version": GENERATOR_VERSION, "policy_version": POL
 def iter_golden_configurations() -> Iterator[EpisodeConfig]:
     """Yield the golden file's configurations: all families, levels and counts, plus edge cases.
 
-    The seed of a configuration depends on its position, so new configurations must be appended.
+    The seed of a configuration depends on its position, so new configurations must be added at the
+    end.
     """
     number = 0
     for family in SCENARIO_FAMILIES:
@@ -84,8 +85,8 @@ def compute_data_and_label_digests(config: EpisodeConfig) -> dict[str, str]:
     """Return the SHA-256 digests of an episode's data and of its expected rows.
 
     The data digest covers the dates, followed by the hourly counts as little-endian 64-bit integers
-    in the order day, hour, stage. The row digest covers the rows as canonical JSON, in which every
-    float has its shortest exact form.
+    in the order day, hour, stage. The row digest covers the rows as canonical JSON, with every
+    float in its shortest exact form.
     """
     generated = generate_episode(config)
     counts = np.ascontiguousarray(generated.hourly).astype("<i8").tobytes()

@@ -1,7 +1,8 @@
-"""Finds the anomaly families that can be planned on a product, by planning them on clean windows.
+"""Determines the anomaly families of a product by planning anomalies in simulated data.
 
-It is not enough that a series can move past its threshold. On products with few events a day, every
-such change can also bring another series so close to its own threshold that the label is unclear.
+Checking that a series can exceed its threshold is not sufficient. If a product has few events per
+day, any change that is large enough can also bring another series close to its threshold. It is
+then unclear whether that series must be reported.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ def list_plannable_families(product: Product, level_name: str) -> tuple[str, ...
     """Return the families of a level that can be planned in nearly every episode.
 
     Args:
-        product: product whose entry of the level lists the families with room.
-        level_name: name of a level or rung that is on.
+        product: product whose entry for the level lists the candidate families.
+        level_name: name of a level that is enabled for the product.
     """
     return tuple(
         family
@@ -37,7 +38,10 @@ def list_plannable_families(product: Product, level_name: str) -> tuple[str, ...
 
 
 def measure_plannable_share(product: Product, level_name: str, family: str) -> float:
-    """Return the share of clean windows in which a family can be planned on one of three days."""
+    """Return the share of simulated windows in which an anomaly of a family can be planned.
+
+    An anomaly can be planned in a window if this succeeds on one of `DAYS_PER_WINDOW` days.
+    """
     planned = sum(
         _can_be_planned(EpisodeConfig(seed, family, level_name, "low", 1, product=product))
         for seed in range(WINDOWS)

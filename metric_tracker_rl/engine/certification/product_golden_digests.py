@@ -1,6 +1,6 @@
 """Golden digests of episodes of products. The golden file contains the products themselves.
 
-The module depends only on the generator and NumPy:
+The module depends only on the generator and NumPy. The following command checks a golden file:
 
     python -m metric_tracker_rl.engine.certification.product_golden_digests FILE [--write]
 """
@@ -36,7 +36,10 @@ EpisodeFields = dict[str, Any]
 
 
 def iter_golden_configurations(product: Product) -> Iterator[EpisodeConfig]:
-    """Yield a configuration for every level and family of a product, and for some rungs."""
+    """Yield a configuration for each enabled named level and each of its families.
+
+    If all named levels are enabled, the curriculum levels are added with the `mixed` family.
+    """
     number = 0
     levels = [name for name, level in product.levels.items() if level.is_on]
     for level in (*levels, *(RUNGS if len(levels) == len(product.levels) else ())):

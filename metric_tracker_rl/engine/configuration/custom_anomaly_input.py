@@ -74,7 +74,7 @@ def _parse_custom_anomaly(raw_anomaly: object) -> CustomAnomaly:
 def _merge_distinct_names_of_single_and_list_field(
     raw_anomaly: Mapping[str, Any], single_field: str, list_field: str
 ) -> tuple[str, ...]:
-    """Return the distinct names in a field with a single name and in a field with a list.
+    """Return the distinct names in two fields, one with a single name and one with a list.
 
     Raises:
         InvalidValueError: both fields are empty, a name is not a string, or the second field is not

@@ -68,15 +68,15 @@ class EpisodeConfig:
         anomalies: custom anomalies, applied after the data have been generated.
         only_custom: whether to leave out the planned anomalies. The dates and the clean data stay
             the same.
-        funnel: name of a built-in funnel, which is not used if there is a product.
+        funnel: name of a built-in funnel; ignored if there is a product.
         policy: "standard" for the level's reporting policy, or "varied" for a policy drawn at
             random for this episode.
-        product: product of a user's table that the data are generated from; None for the built-in
-            funnel.
+        product: description of a user's table, from which the data are generated; None for the
+            built-in funnel.
 
     Raises:
-        UnknownNameError, InvalidValueError: a field has a value that is not allowed, or that the
-            product lacks.
+        UnknownNameError, InvalidValueError: a field has a value that is not allowed or that the
+            product does not support.
     """
 
     seed: int

@@ -1,7 +1,8 @@
 """Play modes, which determine an episode's tools and how much the tools reveal.
 
-An episode's public configuration contains the play mode if it is not the default. The packages of
-tools and reference policies register their own entries by mode; this module must not import them.
+An episode's public configuration contains the play mode only if it is not the default. The packages
+with the tools and the reference policies register what they provide for each mode, so this module
+must not import them.
 """
 
 from __future__ import annotations
@@ -167,7 +168,7 @@ episode. The public configuration contains them if they differ from the default.
 
 
 def read_play_mode(episode_fields: Mapping[str, Any]) -> PlayMode:
-    """Return the play mode of an episode, with the default for missing or unknown values.
+    """Return the play mode of an episode, using defaults for missing or unknown values.
 
     Args:
         episode_fields: reset observation, reset arguments or state.
@@ -180,7 +181,7 @@ def read_play_mode(episode_fields: Mapping[str, Any]) -> PlayMode:
 
 
 def has_drawn_policy(episode_fields: Mapping[str, Any]) -> bool:
-    """Return whether the reporting policy of an episode, a reset or a state is drawn at random."""
+    """Return whether an episode's reporting policy is drawn at random."""
     return bool(
         _get_nested_config_or_same_fields(episode_fields).get("policy") == PolicySource.VARIED
     )

@@ -37,10 +37,11 @@ class PlayRules:
 
     Attributes:
         max_steps: step limit, 1 to 500; exceeding it ends the episode with score 0.
-        max_submissions: submission limit, 1 to 5. The last submission is scored, or an earlier one
-            if it is perfect.
-        feedback: "full", or "score" for a final reply that contains only the score. "score" allows
-            a single submission, because replies to practice submissions reveal row counts.
+        max_submissions: submission limit, 1 to 5. The last submission is scored. A perfect
+            submission ends the episode early.
+        feedback: "full", or "score" for a final reply that contains only the score. "score"
+            requires a submission limit of 1, because replies to practice submissions reveal row
+            counts.
         profile: set of tools that the episode offers, "standard" or "lean".
         disclosure: "guided", or "raw" for tools that return only values, medians and hourly counts.
             "raw" also hides the family, density and number of anomalies.
@@ -86,7 +87,7 @@ class PlayRules:
 
     @cached_property
     def rules_by_name_without_default_modes(self) -> dict[str, Any]:
-        """All rules by name, except for a default profile, disclosure or reward."""
+        """All rules by name, without profile, disclosure and reward if they are the default."""
         rules = {name: getattr(self, name) for name in PLAY_RULE_ARGUMENTS}
         return {name: rule for name, rule in rules.items() if MODE_DEFAULTS.get(name) != rule}
 

@@ -45,7 +45,7 @@ def build_product_level(product: Product, level_name: str) -> FunnelLevel:
 
     Args:
         product: product with the thresholds.
-        level_name: name of the level or rung with all other parameters.
+        level_name: name of the level that provides all other parameters.
     """
     level = EVERY_LEVEL[level_name]
     return replace(
@@ -68,9 +68,9 @@ def compute_series_thresholds(product: Product, factor: float) -> SeriesThreshol
 
 
 def list_product_levels(product: Product) -> tuple[str, ...]:
-    """Return the names of the levels and rungs that are on.
+    """Return the names of the levels that are enabled for a product.
 
-    A rung is on if the levels on both sides of it are on.
+    One of the ten curriculum levels is enabled if both named levels next to it are.
     """
     named = [name for name, level in product.levels.items() if level.is_on]
     rungs = [
@@ -80,9 +80,9 @@ def list_product_levels(product: Product) -> tuple[str, ...]:
 
 
 def list_product_families(product: Product, level_name: str) -> tuple[str, ...]:
-    """Return the scenario families of a product on a level that is on.
+    """Return the scenario families of a product at an enabled level.
 
-    A rung has the families that both adjacent levels have.
+    One of the ten curriculum levels has the families that both named levels next to it have.
     """
     sides = NAMED_LEVELS_BESIDE_RUNG.get(level_name, (level_name,))
     first, *others = (product.levels[side].families for side in sides)
@@ -92,7 +92,7 @@ def list_product_families(product: Product, level_name: str) -> tuple[str, ...]:
 def has_product_episode(product: Product, level_name: str, family: str, anomaly_count: int) -> bool:
     """Return whether a product has episodes with this level, family and number of anomalies.
 
-    Every level that is on has the family `mixed`.
+    Every enabled level has the family `mixed`.
     """
     return (
         level_name in list_product_levels(product)
@@ -102,11 +102,11 @@ def has_product_episode(product: Product, level_name: str, family: str, anomaly_
 
 
 def require_product_level(product: Product, level_name: str) -> None:
-    """Check that a level of a product is on.
+    """Raise an error if a level is not enabled for a product.
 
     Raises:
-        InvalidValueError: the level is off. The message contains the reason and the levels that
-            are on.
+        InvalidValueError: the level is not enabled. The message contains the reason and the enabled
+            levels.
     """
     is_on = list_product_levels(product)
     if level_name in is_on:
@@ -122,7 +122,7 @@ def require_product_level(product: Product, level_name: str) -> None:
 def _compute_max_anomalies(product: Product, level: FunnelLevel) -> int:
     """Return the largest number of anomalies that leaves weekday medians usable as baselines.
 
-    Each weekday with data allows one anomaly per four of its days in the window.
+    A weekday with data allows one anomaly for every four of its days in the window.
     """
     open_weekdays = DAYS_PER_WEEK - len(product.closed_weekdays)
     return open_weekdays * (level.days // DAYS_PER_WEEK // WEEKS_PER_ANOMALY)

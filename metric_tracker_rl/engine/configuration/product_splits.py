@@ -1,4 +1,4 @@
-"""Builds the splits of a product. The tasks of different products differ."""
+"""Builds the task splits of a product. Each product has its own tasks."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ CACHED_PRODUCTS = 16
 
 @lru_cache(maxsize=CACHED_PRODUCTS)
 def build_product_splits(product: Product) -> PerLevelSplits[EpisodeConfig, Stratum]:
-    """Return the splits of a product. They contain the levels that are on and their families.
+    """Return the splits of a product, which contain its enabled levels and their families.
 
-    The number of anomalies is 0 to 5. Each rung that is on has its own splits, as in the built-in
-    funnel.
+    The number of anomalies is 0 to 5. Each enabled curriculum level has its own splits, as in the
+    built-in funnel.
 
     Raises:
-        InvalidValueError: every level of the product is off.
+        InvalidValueError: no level is enabled for the product.
     """
     levels_on = list_product_levels(product)
     named_levels = [name for name in levels_on if name in LEVELS]
@@ -73,10 +73,10 @@ def build_product_splits(product: Product) -> PerLevelSplits[EpisodeConfig, Stra
 
 
 def _list_strata(product: Product, level: str, anomaly_counts: Sequence[int]) -> list[Stratum]:
-    """Return the strata of a product on a level that is on.
+    """Return the strata of a product at an enabled level.
 
-    Anomaly counts above the maximum of the product are omitted. For example, a table without
-    weekends has fewer days that can have an anomaly.
+    Anomaly counts above the product's maximum are omitted. For example, a table without weekends
+    has fewer days that can have an anomaly.
     """
     max_anomalies = build_product_level(product, level).max_anomalies
     counts = [count for count in anomaly_counts if count <= max_anomalies]

@@ -53,7 +53,7 @@ def resolve_task_of_reset_arguments(reset_arguments: Mapping[str, Any]) -> TaskC
 def _find_splits(product: object, split: object) -> HashedSplits[EpisodeConfig, Stratum]:
     """Return the built-in splits or the splits of a product.
 
-    For a sealed split, the product must be available on the server by its name. Otherwise,
+    For a sealed split, the product must be registered on the server under its name. Otherwise,
     participants could pass a product that makes the tasks easy.
     """
     if product is None:

@@ -61,7 +61,7 @@ def _find_lowest_density_with_anomaly_count(anomaly_count: int) -> str:
 
 
 def _build_strata_around_default_count(rung: str) -> tuple[Stratum, ...]:
-    """Return the strata of a rung: each family with anomaly counts close to the rung's default."""
+    """Return a curriculum level's strata: each family with the counts around the default."""
     return tuple(
         Stratum(family, rung, count)
         for family, count in product(SCENARIO_FAMILIES, list_counts_around_default(rung))
@@ -69,7 +69,7 @@ def _build_strata_around_default_count(rung: str) -> tuple[Stratum, ...]:
 
 
 def list_counts_around_default(rung: str) -> tuple[int, ...]:
-    """Return a rung's default anomaly count and the counts next to it."""
+    """Return a curriculum level's default anomaly count and the counts next to it."""
     default_count = DEFAULT_ANOMALY_COUNTS[rung]
     return (default_count - 1, default_count, default_count + 1)
 

@@ -28,12 +28,12 @@ On both, the factor of the thresholds is 1.
 class TableWindowConfig(EpisodeConfig):
     """Configuration of an episode of real counts.
 
-    The levels of the product may be off, because nothing has to be planned.
+    The product's levels do not have to be enabled, because no anomalies are planned.
 
     Attributes:
         start_date: ISO date of the first day.
-        has_calendar: whether the window has calendar entries, so that the reporting policy has a
-            rule about them.
+        has_calendar: whether the window has calendar entries. If so, the reporting policy contains
+            a rule about them.
     """
 
     start_date: str = ""
@@ -56,7 +56,7 @@ class TableWindowConfig(EpisodeConfig):
 
     @cached_property
     def random_stream_key_json(self) -> str:
-        """Canonical JSON that identifies the window, but not its counts."""
+        """Canonical JSON of the window's parameters, without its counts."""
         parts = json.loads(super().random_stream_key_json)
         return canonical_json({**parts, "window": self.start_date})
 

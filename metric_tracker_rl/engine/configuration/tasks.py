@@ -93,7 +93,7 @@ def resolve_named_or_custom_task(
     policy: str | None = None,
     product: object = None,
 ) -> TaskConfig:
-    """Return the task id and configuration of a reset that gives no split.
+    """Return the task id and configuration of a reset without a split.
 
     The arguments override values of the named task, or of the default task if none is named. If no
     task is named and the configuration differs from the default task's in more than the seed, the
@@ -104,15 +104,15 @@ def resolve_named_or_custom_task(
         task_id: name of a task.
         seed: 0 to 2**64 - 1.
         scenario_family: an anomaly type, or `mixed`.
-        difficulty: name of a level, or a number from 0 to 1 for the nearest rung. A rung has its
-            own default number of anomalies.
+        difficulty: name of a level, or a number from 0 to 1 for the nearest of the ten curriculum
+            levels, which have their own default numbers of anomalies.
         anomaly_density: "low", "medium" or "high".
         anomaly_count: number of planned anomalies; takes precedence over the density.
         anomalies: custom anomalies, which replace the planned ones unless `anomaly_count` is given.
-            They change neither the dates nor the clean data.
+            They change neither the dates nor the data to which they are applied.
         policy: "standard" or "varied".
-        product: see `find_product`. The family is then `mixed` by default, and the
-            level the easiest that is on. A named task cannot be played with a product.
+        product: see `find_product`. The default family is then `mixed`, and the default level is
+            the easiest enabled one. A named task cannot be played with a product.
 
     Raises:
         UnknownNameError, InvalidValueError: a value violates the limits of `EpisodeConfig`.

@@ -1,8 +1,9 @@
 """Column layout of the daily series, which assigns a position to each metric.
 
 The columns are the event counts in funnel order, the step rates, the composite rates and, if the
-funnel has one, the daytime share. Some arrays also contain a column for the excess of each pair of
-adjacent stages. Other modules get all positions from a `ColumnLayout`.
+funnel has one, the daytime share. Some arrays also contain an excess column for each pair of
+adjacent stages, with the number of events by which the second stage exceeds the first. Other
+modules get all positions from a `ColumnLayout`.
 """
 
 from __future__ import annotations

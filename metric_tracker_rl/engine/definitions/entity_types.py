@@ -32,8 +32,8 @@ class EntityType(NamedTuple):
 
     Attributes:
         name: value of `entity_type` in report rows.
-        detection_method: name of the analysis method that shows the entity, which a report row must
-            contain.
+        detection_method: name of the analysis method that shows the entity. Report rows must
+            contain this name.
         threshold_name: name of the reporting threshold in an episode's public configuration; None
             if every deviation is reported.
         unit: unit of the displayed values.

@@ -115,7 +115,7 @@ class Funnel:
     clean_counts: CleanCountsModel | None = None
 
     def __hash__(self) -> int:
-        """Return the hash of the name, because caches are looked up often."""
+        """Return the hash of the name, because hashing all fields slows down cache look-ups."""
         return self.name.__hash__()
 
     @cached_property

@@ -65,10 +65,10 @@ class FunnelLevel:
         baseline: kind of the baseline that values are compared with.
         leak_reports: which of the flagged composite rates is reported for a slow leak.
         wording: number that selects a wording of the policy's text; 0 is the default wording.
-        has_drawn_policy: whether the reporting policy was drawn for an episode.
+        has_drawn_policy: whether the reporting policy was drawn at random for an episode.
         product_threshold_factor: factor by which the thresholds of a user's product are multiplied.
-        series_thresholds: thresholds of every series, which then replace the thresholds by kind;
-            None if series of one kind share a threshold.
+        series_thresholds: threshold of each series, which replaces the threshold of its kind; None
+            if all series of a kind share a threshold.
     """
 
     name: str
@@ -95,7 +95,7 @@ class FunnelLevel:
     series_thresholds: SeriesThresholds | None = None
 
     def __hash__(self) -> int:
-        """Return the hash of the name, because caches are looked up often."""
+        """Return the hash of the name, because hashing all fields slows down cache look-ups."""
         return self.name.__hash__()
 
     @cached_property

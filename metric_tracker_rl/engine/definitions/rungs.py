@@ -1,4 +1,4 @@
-"""Ten levels in small steps from easy to expert, for training with a curriculum.
+"""Ten levels, called rungs, in small steps from easy to expert, for training with a curriculum.
 
 Rungs 1, 4, 7 and 10 have the thresholds and the noise of easy, medium, hard and expert; the rungs
 between them are interpolated linearly. Days, decoys and the default number of anomalies grow from

@@ -39,7 +39,8 @@ class SeverityBoundsByKind(NamedTuple):
     Attributes:
         counts, rates: bounds of the relative deviations of event counts and of conversion rates.
         share: bounds of the absolute deviation of the daytime share.
-        excess: bounds of the number of events in excess of a stage pair, summed over the day.
+        excess: bounds of the number of events by which a stage exceeds the previous one, summed
+            over the day.
     """
 
     counts: SeverityBounds = SeverityBounds(0.25, 0.35, 0.50)
@@ -68,12 +69,15 @@ def find_highest_severity_reached(unsigned_deviation: float, bounds: Sequence[fl
 
 
 def is_clear_of_severity_bounds(unsigned_deviation: float, bounds: Sequence[float]) -> bool:
-    """Return whether a deviation is further than `SEVERITY_GUARD` from every severity bound."""
+    """Return whether a deviation is not too close to any severity bound.
+
+    Its relative distance from every bound must be greater than `SEVERITY_GUARD`.
+    """
     return all(abs(unsigned_deviation / bound - 1.0) > SEVERITY_GUARD for bound in bounds)
 
 
 def is_row_clear_of_severity_bounds(row: ReportRow, bounds: SeverityBounds) -> bool:
-    """Return whether a row's deviation is further than `SEVERITY_GUARD` from every bound."""
+    """Return whether a row's deviation is not too close to any severity bound."""
     return is_clear_of_severity_bounds(compute_deviation_size_for_threshold_comparison(row), bounds)
 
 

@@ -65,7 +65,7 @@ class PolicyLimits:
         return self.bounds[self.columns.get_column_of_entity(row.entity_type, row.entity_name)]
 
     def is_row_clear_of_bounds(self, row: ReportRow) -> bool:
-        """Return whether a row's deviation is clear of all of its severity bounds."""
+        """Return whether a row's deviation is not too close to any of its severity bounds."""
         return is_row_clear_of_severity_bounds(row, self.get_bounds_of_row(row))
 
 

@@ -79,7 +79,7 @@ class EpisodeView:
 
     @property
     def names_and_thresholds_of_product(self) -> dict[str, Any]:
-        """Parameters of a product's policy that the lean overview adds; otherwise empty."""
+        """Parameters of a product's policy for the overview of the lean profile, if any."""
         if self.episode.config.product is None:
             return {}
         numbers = dict(self.policy_numbers)

@@ -1,4 +1,4 @@
-"""Flagged series, which are the daily series past their thresholds on a date.
+"""Flagged series, which are the daily series that are past their thresholds on a date.
 
 They include roots and consequences, which this module does not distinguish. The lean profile lists
 the flagged series, and the `key_f1` reward compares a report with them.
@@ -28,8 +28,9 @@ class FlaggedSeries(NamedTuple):
 
     Attributes:
         row: the report row to submit if the series is a root.
-        deviation: deviation from the baseline, which is relative for counts and rates, absolute for
-            the daytime share, and the events in excess for impossible counts.
+        deviation: deviation from the baseline. It is relative for counts and rates, and absolute
+            for the daytime share. For a count that exceeds the previous stage's, it is the number
+            of excess events.
         is_explained: whether the calendar explains the deviation.
     """
 
@@ -52,8 +53,8 @@ FLAGGED_SERIES_CACHE: WeakKeyDictionary[FunnelEpisode, tuple[FlaggedSeries, ...]
 def list_flagged_series_by_id(episode: FunnelEpisode) -> tuple[FlaggedSeries, ...]:
     """Return the flagged series of all days, sorted by date. Ids are positions counted from 1.
 
-    Within a date, the series are sorted by a hash. In funnel order or alphabetical order, the first
-    or the last series of a date would be the root too often.
+    Within a date, the series are sorted by a hash, because in funnel order or alphabetical order
+    the root would too often be the first or the last series of its date.
 
     A step rate that fell by at least the break threshold is listed as a funnel step, because the
     policy never reports it as a rate. Series that the calendar explains are included.

@@ -23,7 +23,8 @@ class MetricFrames:
 
     The columns are the event counts, the conversion rates (percent), the funnel steps (percent, the
     same values as their step rates), the daytime share (a fraction) and the data-quality pairs
-    (events in excess). All frames are shared and read-only.
+    (number of events by which a stage exceeds the previous one). All frames are shared and
+    read-only.
 
     Args:
         series: daily series of the episode.
@@ -32,8 +33,9 @@ class MetricFrames:
     Attributes:
         value: displayed values.
         baseline: baselines of the values; 0 for data-quality pairs.
-        deviation: deviations from the baseline, which are relative for counts and rates, absolute
-            for the daytime share, and events in excess for data-quality pairs.
+        deviation: deviations from the baseline. They are relative for counts and rates, and
+            absolute for the daytime share. For data-quality pairs, they are the same numbers of
+            events as the values.
         flagged: whether a deviation reaches the entity's reporting threshold. A funnel step is
             flagged only if its rate fell.
     """

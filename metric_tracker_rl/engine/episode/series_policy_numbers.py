@@ -27,7 +27,7 @@ def build_series_policy_numbers(series: DailySeries, first_date: str) -> dict[st
         `stages`, `step_rates`, `funnel_steps`, `quality_checks`: entity names in funnel order.
         `composite_rates`: index of the last stage of each composite rate, by name, shortest first.
         `daytime_share`: name of the daytime share; missing if the funnel has none.
-        `daytime_hours`: first and last daytime hour, both included; missing without a share.
+        `daytime_hours`: first and last daytime hour, both included; missing without that share.
         `hours_per_day`: number of counts of each stage on a day, 24 or 1.
         `compares_daily_totals`: whether impossible counts are found in the day's totals.
         `thresholds`: thresholds by name of series.

@@ -46,7 +46,8 @@ def create_table_window_episode(product: Product, window: TableWindow) -> Funnel
     """Create an episode of real counts, with the rows that the reporting policy finds in them.
 
     Args:
-        product: product with the table's stages and grain, which provides the thresholds.
+        product: product that provides the thresholds. Its stages and its counts per day (hourly or
+            daily) must match the table's.
         window: days of the table.
 
     Raises:

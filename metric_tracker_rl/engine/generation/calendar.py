@@ -157,7 +157,7 @@ def _draw_promotion_that_raises_traffic_and_step_rate(
 def _draw_release_that_lowers_step_rate(
     stream: BitStream, funnel: Funnel, level: FunnelLevel, day: int
 ) -> CalendarEntry:
-    """Draw a release note for the trial of a new page, which lowers the rate of one step."""
+    """Draw a release note about a trial of a new page that lowers the rate of one step."""
     stage = 1 + stream.integer_below(len(funnel.step_rate_names) - 1)
     loss = level.rate_threshold * stream.uniform(*DECOY_THRESHOLD_MULTIPLES)
     return CalendarEntry(

@@ -95,7 +95,7 @@ class HourExcess(NamedTuple):
 
 
 class AddImpossibleCounts(NamedTuple):
-    """Effect of an instrumentation fault: a stage records more events than the stage before it.
+    """Effect of a fault that makes a stage record more events than the previous stage.
 
     Attributes:
         stage: index of the stage that records too many events.

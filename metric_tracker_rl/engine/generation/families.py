@@ -179,7 +179,7 @@ def plan_traffic_or_stage_count_spike(stream: BitStream, day: CleanDay) -> Plann
 
 @register_planner(FUNNEL_BREAK)
 def plan_funnel_break(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
-    """Plan a step that almost stops working.
+    """Plan a funnel break, in which one step almost stops working.
 
     Effect: the rate of one step falls by at least the break threshold.
 
@@ -217,7 +217,7 @@ def plan_traffic_mix_shift(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
 
 @register_planner(QUALITY_ISSUE)
 def plan_impossible_counts(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
-    """Plan a stage that records more events than the stage before it.
+    """Plan impossible counts, in which a stage records more events than the stage before it.
 
     Effect: during several hours, an instrumentation fault makes a stage record more events than the
     previous stage. The stage's count and adjacent step rates usually also pass their thresholds.

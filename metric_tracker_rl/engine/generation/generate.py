@@ -2,8 +2,8 @@
 
 Each attempt generates clean hourly counts, plans and applies the anomalies, and applies the
 reporting policy to the result. The result is accepted if the policy finds exactly the planned roots
-and no deviation is inside the guard band of its threshold. Otherwise another attempt is made. The
-labels are always the rows that the policy finds, never the plan.
+and no deviation is too close to its threshold. Otherwise another attempt is made. The labels are
+always the rows that the policy finds, never the plan.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ class PlanningBudget:
     """Limit of the work that goes into an episode, over all of its attempts.
 
     Attributes:
-        unplanned_days_left: number of days for which no plan may still be found.
+        unplanned_days_left: number of further days for which planning may fail before the generator
+            gives up.
     """
 
     unplanned_days_left: float = float("inf")
@@ -98,8 +99,9 @@ def generate_episode(config: EpisodeConfig) -> GeneratedEpisode:
     """Generate the data of an episode.
 
     Raises:
-        GenerationError: none of `MAX_ATTEMPTS` attempts was accepted, or none of
-            `MAX_PRODUCT_ATTEMPTS` for a product, which may also have too little room.
+        GenerationError: no attempt was accepted. The limit is `MAX_ATTEMPTS`, or
+            `MAX_PRODUCT_ATTEMPTS` for a product. Generation for a product also ends after planning
+            has failed on `MAX_UNPLANNED_DAYS` days.
         ConfigurationError: the date of a custom anomaly is outside the episode.
     """
     max_attempts, budget = MAX_ATTEMPTS, PlanningBudget()
@@ -129,7 +131,7 @@ def _try_to_generate_planned_episode(
         config: configuration of the episode.
         attempt_index: number of the attempt, counted from 0, which is part of the random stream's
             key.
-        budget: limit of the work, which is reduced.
+        budget: remaining planning budget, which this function reduces.
     """
     stream = BitStream(config.random_stream_key_json, attempt_index)
     level, funnel = config.level_with_policy_parameters, config.funnel_with_policy_daytime
@@ -213,9 +215,9 @@ def _find_days_to_replan(
     planned: Mapping[int, Sequence[PlannedAnomaly]],
     labels: Sequence[ReportRow],
 ) -> set[int]:
-    """Return the days with labels that differ from the plan or values too close to a limit.
+    """Return the days on which labels do not match the plan or values are too close to a limit.
 
-    Limits are reporting thresholds and severity bounds.
+    The limits are the reporting thresholds and the severity bounds.
 
     Args:
         series: daily series of the data with anomalies.
@@ -272,7 +274,7 @@ def apply_planned_anomalies(clean: IntArray, anomalies: Sequence[PlannedAnomaly]
 
 
 def count_unexplained_deviations_near_threshold(series: DailySeries) -> int:
-    """Return the number of deviations inside the guard band of their threshold."""
+    """Return the number of unexplained deviations that are too close to their threshold."""
     is_near = build_near_threshold_mask(
         series.unexplained_deviations, series.funnel, series.level, GUARD_BAND
     )
@@ -284,8 +286,8 @@ def _add_or_substitute_custom_anomalies(
 ) -> GeneratedEpisode:
     """Apply custom anomalies in addition to the planned ones, or instead of them.
 
-    The labels are recomputed. Unlike
-    planned anomalies, custom ones may bring a deviation close to a threshold.
+    The labels are recomputed. Unlike planned anomalies, custom anomalies may bring a deviation
+    close to a threshold.
     """
     level, funnel = config.level_with_policy_parameters, config.funnel_with_policy_daytime
     before = generated.clean if config.only_custom else generated.hourly

@@ -134,8 +134,8 @@ def plan_anomalies_of_day(
 ) -> DayPlan | None:
     """Plan one anomaly of each given family so that the policy finds exactly the planned roots.
 
-    Return None if `MAX_PLAN_ATTEMPTS` proposals have been rejected, or if a product has no room
-    for an anomaly on the day.
+    Return None if `MAX_PLAN_ATTEMPTS` proposals have been rejected, or if a product's data do not
+    allow a large enough change on the day.
     """
     funnel, level = clean_day.funnel, clean_day.level
     baselines = np.array(clean_day.baselines)
@@ -171,7 +171,10 @@ def plan_anomalies_of_day(
 def _propose_anomalies(
     stream: BitStream, families: Sequence[str], clean_day: CleanDay
 ) -> list[PlannedAnomaly | None]:
-    """Propose one anomaly of each family; None for an anomaly that a product has no room for."""
+    """Propose one anomaly of each family.
+
+    The result contains None for a family if a product's data do not allow a large enough change.
+    """
     if clean_day.level.series_thresholds is None:
         return [PLANNERS_BY_ANOMALY_TYPE[name](stream, clean_day) for name in families]
     return [PRODUCT_PLANNERS[name](stream, clean_day) for name in families]

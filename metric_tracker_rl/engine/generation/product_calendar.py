@@ -117,7 +117,7 @@ def _draw_promotion(
 def _draw_release(
     stream: BitStream, funnel: Funnel, level: FunnelLevel, day: int, totals: Sequence[int]
 ) -> CalendarEntry:
-    """Draw a release (the trial of a new page), which lowers the rate of one step."""
+    """Draw a release note about a trial of a new page that lowers the rate of one step."""
     stage = stream.choose(funnel.step_stage_indices)
     column = funnel.columns.column_of_step_rate_into(stage)
     threshold = get_policy_limits(funnel, level).thresholds[column]
@@ -139,7 +139,7 @@ def _draw_release(
 def _draw_late_data(stream: BitStream, funnel: Funnel, day: int) -> CalendarEntry:
     """Draw a late-data entry: some events of the last day have not arrived yet.
 
-    The entry explains all series, because rates of few events are uncertain.
+    The entry explains all series, because rates computed from few events are uncertain.
     """
     if funnel.daytime is None:
         share = stream.uniform(*DAILY_LATE_DATA_SHARE_RANGE)

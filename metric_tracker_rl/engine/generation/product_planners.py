@@ -1,4 +1,4 @@
-"""Plans anomalies in data of a product, if the data has room for them (can move far enough).
+"""Plans anomalies in data of a product, if the data allow changes that are large enough.
 
 The types of anomalies are the same as in the built-in funnel. Sizes depend on the threshold of each
 series, and the effects set the totals of the day.
@@ -78,17 +78,17 @@ def plan_rate_spike(stream: BitStream, day: CleanDay) -> PlannedAnomaly | None:
 
 
 def plan_count_drop(stream: BitStream, day: CleanDay) -> PlannedAnomaly | None:
-    """Plan a drop of traffic or lost events of an inner stage; return None if not possible."""
+    """Plan a drop of traffic or lost events of an inner stage; return None if it is impossible."""
     return _plan_count_change(stream, day, -1.0, COUNT_DROP)
 
 
 def plan_count_spike(stream: BitStream, day: CleanDay) -> PlannedAnomaly | None:
-    """Plan a rise of traffic or doubled events of an inner stage; return None if not possible."""
+    """Plan a rise of traffic or duplicated events of a stage; return None if it is impossible."""
     return _plan_count_change(stream, day, 1.0, COUNT_SPIKE)
 
 
 def plan_funnel_break(stream: BitStream, day: CleanDay) -> PlannedAnomaly | None:
-    """Plan a break of one step, which almost stops working; return None if not possible."""
+    """Plan a break, in which one step almost stops working; return None if it is impossible."""
     room = RoomOfDay(day)
     stages = [s for s in day.funnel.step_stage_indices if room.get_break_sizes(s).is_possible]
     if not stages:
@@ -100,7 +100,7 @@ def plan_funnel_break(stream: BitStream, day: CleanDay) -> PlannedAnomaly | None
 
 
 def plan_mix_shift(stream: BitStream, day: CleanDay) -> PlannedAnomaly | None:
-    """Plan a shift of traffic between daytime and night; return None if not possible."""
+    """Plan a shift of traffic between daytime and night; return None if it is impossible."""
     if day.funnel.daytime is None:
         return None
     column = day.funnel.columns.daytime_share
@@ -121,7 +121,7 @@ def plan_mix_shift(stream: BitStream, day: CleanDay) -> PlannedAnomaly | None:
 
 
 def plan_impossible_counts(stream: BitStream, day: CleanDay) -> PlannedAnomaly | None:
-    """Plan a stage that records more events than the previous stage.
+    """Plan impossible counts, in which a stage records more events than the previous stage.
 
     Return None on a day without events.
     """
@@ -148,7 +148,7 @@ PRODUCT_PLANNERS: dict[str, ProductPlanFunction] = {
 
 @lru_cache
 def _list_excess_totals(bounds: SeverityBounds) -> tuple[int, ...]:
-    """Return the possible numbers of excess events that are not close to a severity bound."""
+    """Return the numbers of excess events that are not close to a severity bound."""
     totals = range(1, int(MAX_FAULT_MULTIPLE * bounds.critical) + 1)
     return tuple(events for events in totals if is_clear_of_severity_bounds(events, bounds))
 
@@ -217,10 +217,10 @@ def _plan_rate_change(
 def _plan_leak(
     stream: BitStream, room: RoomOfDay, direction: float, end_stage: int, anomaly_type: str
 ) -> PlannedAnomaly:
-    """Plan small deviations of all step rates up to a stage that together flag a composite rate.
+    """Plan small deviations of all step rates up to a stage so that a composite rate is flagged.
 
-    For the shortest composite rate, all steps have the same strength. For a longer one, the last
-    step deviates most, so that no shorter composite rate is flagged.
+    For the shortest composite rate, all step rates deviate equally. For a longer one, the last step
+    rate deviates most, so that no shorter composite rate is flagged.
     """
     day = room.day
     position = day.funnel.composite_ends.index(end_stage)

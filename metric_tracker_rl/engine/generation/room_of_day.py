@@ -1,4 +1,4 @@
-"""Computes the room of a day: whether and how far the data can move beyond the thresholds.
+"""Computes how far the data of one day can be changed, and whether this exceeds the thresholds.
 
 A change must reach `MIN_PLANNED_MULTIPLE` times the threshold of every series that the reporting
 policy must flag. A count can fall by at most 90 %, a broken step by at most 95 %, and a rate can
@@ -50,24 +50,24 @@ class RoomOfDay:
         self.step_thresholds = [self.limits.thresholds[each] for each in columns.step_rate_columns]
 
     def get_rate_drop_sizes(self, stage: int) -> SizeRange:
-        """Return the possible sizes of a drop of the rate into a stage that is not yet a break."""
+        """Return the sizes by which the rate into a stage can drop without counting as a break."""
         threshold = self.step_thresholds[stage - 1]
         below_break = _BELOW_GUARD_BAND * self.limits.break_thresholds[stage - 1]
         return SizeRange(MIN_PLANNED_MULTIPLE * threshold, min(MAX_DROP, below_break))
 
     def get_rate_rise_sizes(self, stage: int) -> SizeRange:
-        """Return the possible sizes of a rise of the rate into a stage."""
+        """Return the sizes by which the rate into a stage can rise."""
         threshold, rate = self.step_thresholds[stage - 1], self.rates[stage - 1]
         largest = MAX_RATE_FRACTION / rate - 1.0 if rate else 0.0
         return SizeRange(MIN_PLANNED_MULTIPLE * threshold, largest)
 
     def get_break_sizes(self, stage: int) -> SizeRange:
-        """Return the possible sizes of a drop of the rate into a stage that counts as a break."""
+        """Return the sizes by which the rate into a stage can drop so that it counts as a break."""
         threshold = self.limits.break_thresholds[stage - 1]
         return SizeRange(MIN_PLANNED_MULTIPLE * threshold, min(MAX_BREAK, 2.0 * threshold))
 
     def get_count_drop_sizes(self, stage: int) -> SizeRange:
-        """Return the possible sizes of a drop of a stage's count.
+        """Return the sizes by which a stage's count can drop.
 
         For the first stage, the drop affects all stages (less traffic). For an inner stage, it
         affects only its own count (lost events).
@@ -83,10 +83,10 @@ class RoomOfDay:
         return SizeRange(MIN_PLANNED_MULTIPLE * threshold, min(MAX_DROP, largest))
 
     def get_count_rise_sizes(self, stage: int) -> SizeRange:
-        """Return the possible sizes of a rise of a stage's count.
+        """Return the sizes by which a stage's count can rise.
 
         For the first stage, the rise affects all stages (more traffic). For an inner stage, it
-        affects only its own count (doubled events).
+        affects only its own count (duplicated events).
         """
         smallest = MIN_PLANNED_MULTIPLE * self.limits.thresholds[stage]
         if stage == 0:
@@ -115,10 +115,10 @@ class RoomOfDay:
         ]
 
     def get_leak_shares(self, position: int, direction: float) -> SizeRange:
-        """Return the possible strengths of a leak that flags a composite rate but no shorter one.
+        """Return the strengths of a leak at which a composite rate is flagged but no shorter one.
 
-        The strength is the deviation of the steps before the last one, as a share of the largest
-        deviation that a step can have in a leak.
+        The strength is the deviation of the step rates before the last one, as a share of the
+        largest deviation that a step rate can have in a leak.
 
         Args:
             position: position of the composite rate, 0 for the shortest.
@@ -162,7 +162,7 @@ class RoomOfDay:
 
 
 def _find_smallest_share(is_reached: Callable[[float], bool]) -> float:
-    """Return the smallest share from 0 to 1 that meets a condition; 2 if no share does."""
+    """Return the smallest share from 0 to 1 that meets a condition, or 2 if none does."""
     if not is_reached(1.0):
         return 2.0
     low, high = 0.0, 1.0

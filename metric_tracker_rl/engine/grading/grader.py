@@ -191,7 +191,7 @@ def _compute_score_breakdown(
         matched_accuracies: for each expected row that was reported, its accuracies by name in
             `SCORE_WEIGHTS`.
         expected_count: number of expected rows.
-        unique_count: number of different keys among the valid rows.
+        unique_count: number of distinct keys among the valid rows.
     """
     matched_count = len(matched_accuracies)
     extra_count = unique_count - matched_count

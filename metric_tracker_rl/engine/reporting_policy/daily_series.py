@@ -33,8 +33,9 @@ IntArray = NDArray[np.int64]
 class MetricValue(NamedTuple):
     """Value, baseline and deviation of one metric on one day.
 
-    The deviation is relative for counts and rates, absolute for the daytime share. For impossible
-    counts the value and the deviation are the events in excess, and the baseline is 0.
+    The deviation is relative for counts and rates, and absolute for the daytime share. For
+    impossible counts, the value and the deviation are the number of events by which a stage exceeds
+    the previous one, and the baseline is 0.
     """
 
     value: float
@@ -56,8 +57,8 @@ class DailySeries:
         values: rounded values, shape (days, columns with a baseline).
         baselines: rounded baselines: medians over all days, shape (1, columns), or medians of the
             same weekday, shape (days, columns).
-        deviations: deviations from the baselines, relative except for the daytime share; same
-            shape as `values`.
+        deviations: deviations from the baselines, which are absolute for the daytime share and
+            relative for all other columns; same shape as `values`.
         unexplained_deviations: the deviations, replaced by 0 where the calendar explains them.
         limits: thresholds and severity bounds of the columns.
         thresholds: reporting threshold of each column.
@@ -178,7 +179,7 @@ def compute_deviations(
     has_daytime_share: bool = True,
     is_zero_baseline_flagged: bool = True,
 ) -> FloatArray:
-    """Return deviations from baselines, which are relative except for the daytime share.
+    """Return deviations from baselines: absolute for the daytime share, otherwise relative.
 
     Args:
         values: shape (…, columns).
@@ -226,7 +227,7 @@ def sum_excess_over_previous_stage(
     """Return each stage's excess events over the previous stage, summed over the hours.
 
     The result has the shape (…, stages - 1) for hourly counts of shape (…, hours, stages). If
-    `compares_daily_totals`, it is the excess of the day's totals.
+    `compares_daily_totals` is True, it contains the excess of the day's totals instead.
     """
     if compares_daily_totals:
         hourly = hourly.sum(axis=-2, keepdims=True)

@@ -2,8 +2,8 @@
 
 With a drawn policy, a player has to apply the given policy instead of a memorized one. The random
 stream of the parameters is seeded with the episode's configuration and independent of the stream of
-the data. The possible values are limited so that generation succeeds: clean days stay below the
-smallest thresholds, and every anomaly family can exceed the largest ones.
+the data. The possible values are limited so that generation succeeds: days without anomalies stay
+below the smallest thresholds, and every anomaly family can exceed the largest ones.
 """
 
 from __future__ import annotations

@@ -40,8 +40,8 @@ def format_policy_text(
         funnel: funnel that provides names and the daytime hours.
         level: level that provides thresholds, severity bounds, baseline and wording.
         calendar_tool: name of the tool that returns the calendar.
-        is_for_report_of_ids: whether players submit ids that `scan` has listed. The text then
-            contains neither thresholds nor formulas, which `scan` has applied, nor the fields of a
+        is_for_report_of_ids: whether players submit ids that `scan` has listed. The text then omits
+            thresholds and formulas, because `scan` has already applied them, and the fields of a
             row.
     """
     if level.series_thresholds is not None:

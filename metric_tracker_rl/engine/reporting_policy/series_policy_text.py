@@ -1,6 +1,6 @@
 """Text of a reporting policy in which every series has its own threshold, as for products.
 
-Rules that cannot apply to the funnel are left out; the others keep their numbers.
+Rules that cannot apply to the funnel are omitted, but the remaining rules keep their numbers.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ def format_series_policy_text(
     """Return the policy's text with the threshold of every series.
 
     Args:
-        funnel: funnel that provides names, and decides which rules apply.
+        funnel: funnel that provides names and determines which rules apply.
         level: level that provides thresholds, severity bounds and baseline.
         calendar_tool: name of the tool that returns the calendar.
-        is_for_report_of_ids: whether players submit ids that `scan` has listed. The text then
-            contains neither deviations nor thresholds, which `scan` has applied, nor the fields of
-            a row.
+        is_for_report_of_ids: whether players submit ids that `scan` has listed. The text then omits
+            deviations and thresholds, because `scan` has already applied them, and the fields of a
+            row.
     """
     limits = get_policy_limits(funnel, level)
     clauses = ["Report the root of each anomaly, not its consequences.", *_list_definitions(funnel)]

@@ -68,8 +68,8 @@ class EpisodeSession(Session):
     """A session that plays funnel episodes, one at a time.
 
     Args:
-        debug: whether replies contain the expected rows and the planned anomalies. Use
-            it only to find bugs in tasks, never when a model is trained or evaluated.
+        debug: whether replies contain the expected rows and the planned anomalies. Use it only to
+            find bugs in tasks, never when a model is trained or evaluated.
 
     Attributes:
         view: the current episode, running or finished, with its play rules; None before the first
