@@ -90,6 +90,7 @@ class YourData {
     // The progress is shown below the button that was pressed.
     this.step(path === 'check' ? 'upload' : 'check').append(this.find('.mt-own-running'));
     this.setBusy(text);
+    this.find('.mt-own-running').scrollIntoView({ block: 'nearest' });
     this.hideAfter(path === 'check' ? 'upload' : 'check');
     let result = { refused: '' };
     try {
