@@ -150,6 +150,11 @@ class HashedSplits(Generic[Config, Stratum]):
         )
         require_integer("number of strata", len(self.strata), 1, 2**32)
 
+    def list_levels(self) -> list[str]:
+        """Return the names of the levels of the tasks, in the order of the strata."""
+        levels = (self.level_of(self.make_config(0, stratum)) for stratum in self.strata)
+        return list(dict.fromkeys(level for level in levels if level is not None))
+
     def list_playable_split_names(self) -> list[str]:
         """Return the names of the splits that can be played; `sealed` only if its salt is set."""
         return [

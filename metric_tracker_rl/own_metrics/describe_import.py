@@ -140,7 +140,7 @@ def describe_impossible_families(product: Product) -> str:
     A product has no room for a family if no series can move far enough.
     """
     rooms = list_series_room(product, HARDEST_FACTOR)
-    return "; ".join(_iter_missing_families(rooms))
+    return "; ".join(_iter_missing_families(product, rooms))
 
 
 def format_threshold(product: Product, series_name: str) -> str:
@@ -165,8 +165,10 @@ def format_count(count: int, plural: str) -> str:
     return f"{count} {' '.join(words)}"
 
 
-def _iter_missing_families(rooms: tuple[SeriesRoom, ...]) -> Iterator[str]:
+def _iter_missing_families(product: Product, rooms: tuple[SeriesRoom, ...]) -> Iterator[str]:
     for family, text in _FAMILY_TEXTS.items():
+        if family == MIX_SHIFT and not product.is_hourly:
+            continue  # A daily table has no daytime share.
         of_family = [room for room in rooms if room.family == family]
         if of_family and not any(room.has_room for room in of_family):
             yield f"{text} {', '.join(dict.fromkeys(room.series for room in of_family))}"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from metric_tracker_rl.engine.configuration.play_rules import DEFAULT_PLAY_RULES
+from metric_tracker_rl.engine.definitions.entity_types import CONVERSION_RATE, FUNNEL_STEP
 from metric_tracker_rl.engine.definitions.report_row import ReportRow
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
@@ -25,6 +26,8 @@ from openenv_kit.own_data.support import (
 from openenv_kit.rollouts.run_policy import StartedSession
 from openenv_kit.session import Session
 
+PERCENT_ENTITY_TYPES = (CONVERSION_RATE, FUNNEL_STEP)
+"""Entity types whose values are rates in percent."""
 TASK_ID = "own_table"
 """Task id of an episode of a user's table."""
 
@@ -66,7 +69,11 @@ class TableInvestigation(Investigation):
         expected = self.episode.expected_rows
         if report is None:
             return Agreement(
-                both=(), only_player=(), only_policy=_convert_rows(expected), score=None
+                both=(),
+                only_player=(),
+                only_policy=_convert_rows(expected),
+                score=None,
+                percent_entity_types=PERCENT_ENTITY_TYPES,
             )
         expected_keys = {row.key for row in expected}
         submitted = list({row.key: row for row in report.valid_rows}.values())
@@ -76,6 +83,7 @@ class TableInvestigation(Investigation):
             only_player=_convert_rows([row for row in submitted if row.key not in expected_keys]),
             only_policy=_convert_rows([row for row in expected if row.key not in submitted_keys]),
             score=grade_report(report, expected).score,
+            percent_entity_types=PERCENT_ENTITY_TYPES,
         )
 
 

@@ -53,8 +53,11 @@ def read_product(path: Path) -> Product:
         text = content.decode()
     except UnicodeDecodeError:
         require_product_size(len(content))
-        raise ProductRefused("The product is not UTF-8 text.") from None
-    return parse_product_text(text)
+        raise ProductRefused(f"{path.name}: The product is not UTF-8 text.") from None
+    try:
+        return parse_product_text(text)
+    except ProductRefused as problem:
+        raise ProductRefused(f"{path.name}: {problem}") from None
 
 
 def parse_product_text(text: str) -> Product:

@@ -101,7 +101,7 @@ def import_table(
         _confirm_unless_skipped(product_path, report_path, skip=yes)
         _write_product_and_report(result, product_path, report_path)
     contains = "aggregates" if report_aggregates else "your numbers"
-    written = f"{product_path} (only aggregates), {report_path} (contains {contains})"
+    written = f"{product_path} (aggregates only), {report_path} (contains {contains})"
     print_lines([SummaryLine("Wrote", written)])
     raise typer.Exit(TableExitCode.DONE if result.has_level else TableExitCode.NEEDS_ATTENTION)
 
@@ -131,7 +131,13 @@ def _confirm_unless_skipped(product_path: Path, report_path: Path, *, skip: bool
         typer.Abort: the answer is no.
     """
     if not skip and is_person_present():
-        typer.confirm(f"Write {product_path} and {report_path}?", default=True, abort=True)
+        # A terminal does not always echo the answer, so the next output needs its own line.
+        typer.confirm(
+            f"Write {product_path} and {report_path}?",
+            default=True,
+            abort=True,
+            prompt_suffix=":\n",
+        )
 
 
 def _write_product_and_report(result: ImportResult, product_path: Path, report_path: Path) -> None:

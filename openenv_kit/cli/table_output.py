@@ -97,7 +97,7 @@ def describe_stages(counts: StageCounts) -> str:
     is_counted = [status == DayStatus.COUNTED for status in counts.day_status]
     by_day = counts.daily_counts[is_counted]
     sums = by_day.sum(axis=0).tolist()
-    parts = [f"{counts.stages[0]} {median(by_day[:, 0].tolist()):,.0f} a day"]
+    parts = [f"{counts.stages[0]} median {median(by_day[:, 0].tolist()):,.0f} a day"]
     for stage in range(1, len(counts.stages)):
         rate = sums[stage] / sums[stage - 1] if sums[stage - 1] else 0.0
         parts.append(f"{counts.stages[stage]} {100.0 * rate:.1f} %")

@@ -23,7 +23,7 @@ from openenv_kit.own_data.product_argument import (
     get_splits_of_reset,
 )
 from openenv_kit.rollouts.run_policy import start_session
-from openenv_kit.splits import PerLevelSplits, Splits
+from openenv_kit.splits import HashedSplits, PerLevelSplits, Splits
 
 TaskRow = dict[str, Any]
 """A task as a dataset row: its names, level and reset arguments, by column."""
@@ -129,8 +129,12 @@ def find_task_indices(splits: Splits, split: str, level: str | None = None) -> T
     indices: Sequence[int] = range(splits.size(split))
     if level is not None:
         task_levels = [splits.task(split, index).level for index in indices]
-        known_levels = dict.fromkeys((*filter(None, task_levels), *levels_with_splits))
-        require_name("level", level, known_levels)
+        in_order = splits.list_levels() if isinstance(splits, HashedSplits) else []
+        found_levels = sorted(
+            dict.fromkeys(filter(None, task_levels)),
+            key=lambda name: in_order.index(name) if name in in_order else len(in_order),
+        )
+        require_name("level", level, dict.fromkeys((*found_levels, *levels_with_splits)))
         indices = [index for index, task_level in enumerate(task_levels) if task_level == level]
     return TaskIndices(split, indices)
 

@@ -41,7 +41,9 @@ def list_stage_texts(
         return tuple(names)
     for stage in options.stages:
         if stage not in names:
-            nearest = find_nearest_name(stage, names)
+            nearest = find_nearest_name(
+                stage, [name for name in names if name not in options.stages]
+            )
             hint = f" Did you mean {nearest!r}?" if nearest else ""
             raise TableRefused(f"--stages {stage}: not in the column {column}.{hint}")
     return options.stages

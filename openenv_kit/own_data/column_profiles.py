@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -121,8 +122,16 @@ def profile_columns(source: TableSource, date_format: str | None) -> tuple[Colum
     return profiles
 
 
-def find_column(profiles: tuple[ColumnProfile, ...], option: str, name: str) -> ColumnProfile:
+def find_column(
+    profiles: tuple[ColumnProfile, ...], option: str, name: str, given: Collection[str] = ()
+) -> ColumnProfile:
     """Return the column with a name that was given by an option.
+
+    Args:
+        profiles: the columns.
+        option: the option, for the error message.
+        name: name of the column.
+        given: other names that the option has, which the error message does not suggest.
 
     Raises:
         TableRefused: no column or several columns have the name.
@@ -135,7 +144,7 @@ def find_column(profiles: tuple[ColumnProfile, ...], option: str, name: str) -> 
             f"{option} {name}: {len(found)} columns have this name; rename one in the file."
         )
     names = [profile.name for profile in profiles if profile.name]
-    nearest = find_nearest_name(name, names)
+    nearest = find_nearest_name(name, [other for other in names if other not in given])
     hint = f" Did you mean {nearest!r}?" if nearest else ""
     raise TableRefused(f"{option} {name}: no column has this name.{hint} {describe_columns(names)}")
 

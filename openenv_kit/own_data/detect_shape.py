@@ -230,7 +230,7 @@ class _RoleFinder:
     def _find_wide_roles(self, shape: TableShape) -> ColumnRoles:
         stages = self._options.stages
         if stages:
-            found = [find_column(self._others, "--stages", stage) for stage in stages]
+            found = [find_column(self._others, "--stages", stage, stages) for stage in stages]
             return ColumnRoles(shape=shape, stages=tuple(profile.position for profile in found))
         columns = self._list_count_columns()
         if len(columns) < 2:

@@ -15,8 +15,7 @@ OPTIONS_BY_FIELD = {"sum_rows": "--sum", "from_date": "--from", "until_date": "-
 
 
 def list_command_words(options: ImportOptions) -> tuple[str, ...]:
-    """Return the name of the table's file, if there is one, and the options that differ from their
-    defaults, such as `--country`, `US`.
+    """Return the table's file, if there is one, and options that differ from their defaults.
 
     Of files, only the name is returned, because paths can be confidential. The words must be quoted
     before they are used in a shell.

@@ -119,12 +119,14 @@ class Agreement:
         only_player: rows that only the player reported.
         only_policy: rows that only the reporting policy reports.
         score: score of the player's report, in [0, 1]; None if no report was submitted.
+        percent_entity_types: entity types whose values are in percent.
     """
 
     both: tuple[InvestigatedRow, ...]
     only_player: tuple[InvestigatedRow, ...]
     only_policy: tuple[InvestigatedRow, ...]
     score: float | None
+    percent_entity_types: tuple[str, ...] = ()
 
 
 class Investigation(Protocol):

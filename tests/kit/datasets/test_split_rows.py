@@ -56,6 +56,7 @@ def test_rows_of_a_rung_play_that_rung(name: str, rung: str) -> None:
     ("split", "level", "message"),
     [
         ("train", "rung_11", "Unknown level 'rung_11'. Did you mean 'rung_1'"),
+        ("train", "x", "Allowed: easy, medium, hard, expert, rung_1, rung_2"),
         ("trian", "rung_1", "Unknown split 'trian'. Did you mean 'train'"),
         ("sealed", "rung_1", "Unknown split 'sealed'"),
         ("train_rung_11", None, "Unknown split 'train_rung_11'. Did you mean 'train_rung_1'"),
