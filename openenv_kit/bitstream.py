@@ -32,7 +32,7 @@ class BitStream:
     Args:
         key_text: string that identifies the purpose of the stream. Different strings give
             independent streams, because the generator's key is 128 bits of the string's SHA-256.
-        attempt: number that selects one of many non-overlapping streams of the same string.
+        attempt: number that selects one of many non-overlapping streams for the same string.
     """
 
     def __init__(self, key_text: str, attempt: int = 0) -> None:

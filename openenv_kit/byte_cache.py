@@ -21,7 +21,8 @@ class ByteCache(Generic[K, V]):
 
     Args:
         max_bytes: largest total size of the cached values; a larger value is not cached.
-        size_of: returns the size in bytes of a value. Values must support weak references.
+        size_of: function that returns the size of a value in bytes. Values must support weak
+            references.
 
     Attributes:
         cached_bytes: total size of the cached values.

@@ -36,8 +36,8 @@ class TypedClient(EnvClient[ActionT, ObservationT, StateT], Generic[ActionT, Obs
     healthy connection.
 
     Args:
-        base_url: http(s) or ws(s) URL of the server, or of an environment on the server. Optional
-            with a provider.
+        base_url: http(s) or ws(s) URL of the server, or of an environment on the server. Not needed
+            if `provider` is given.
         options: options of the framework's client, such as `headers` or `mode`.
             `connect_timeout_s` is the longest wait for a connection, 10 seconds by default. While a
             server starts (connection refused, or HTTP status 502, 503 or 504), the client retries

@@ -82,7 +82,7 @@ class EpisodeLimits:
 class Environment(Protocol):
     """A family of tasks with tools, sessions and a grader.
 
-    A subclass inherits the members that have a default.
+    A subclass only has to override the members that have no default implementation.
 
     Attributes:
         name: name in `--environment`, the entry point, START lines and results.
@@ -103,12 +103,12 @@ class Environment(Protocol):
     def versions(self) -> Mapping[str, str]:
         """Versions of the components that determine episodes, labels and scores, by name.
 
-        Results of different versions cannot be compared.
+        Results that were obtained with different versions cannot be compared.
         """
 
     @property
     def wire_models(self) -> WireModels:
-        """Models of actions, observations and states, imported only by players that need them."""
+        """Models of actions, observations and states. Their modules are imported on first use."""
 
     @property
     def tools(self) -> Catalogue:
@@ -155,12 +155,12 @@ class Environment(Protocol):
 
     @property
     def own_data(self) -> OwnDataSupport | None:
-        """Support for tasks from users' own tables; None (the default) if there are none."""
+        """Support for tasks built from users' own tables; None (the default) if not supported."""
         return None
 
     @property
     def debugger_view(self) -> EnvironmentView | None:
-        """The environment's views in the debugger at `/web`; None (the default): generic views."""
+        """Views for the debugger at `/web`; None (the default) to use the generic views."""
         return None
 
     def build_system_prompt(self, reset_fields: Mapping[str, Any] | None = None) -> str:
@@ -190,8 +190,8 @@ class Environment(Protocol):
         """Return the components of the score in an observation: shares (float) and counts (int).
 
         Returns:
-            The components by name; None if nothing was graded. By default, an episode is graded at
-            its end and its score has no components.
+            The components by name; None if nothing was graded. The default implementation returns
+            an empty dictionary for the last observation of an episode and None for all others.
         """
         return {} if observation.get("done") else None
 
@@ -238,7 +238,7 @@ def find_environment_entry_points() -> dict[str, EntryPoint]:
 def list_environments_in_same_distribution(name: str) -> Sequence[str]:
     """Return the names of the other environments in the same Python distribution.
 
-    The result is empty if no environment has the name.
+    The result is empty if no environment has this name.
     """
     by_name = find_environment_entry_points()
     distribution = by_name[name].dist if name in by_name else None

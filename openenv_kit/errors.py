@@ -11,12 +11,12 @@ KitError
 ├── ReportError (a ValueError)         a report that cannot be read row by row
 ├── TableRefused                       a user's table cannot be used (own_data.cleaned_table)
 ├── ServerError                        the environment server cannot be reached or used
-│   ├── ServerFullError                the server starts no further episode at the moment
-│   └── RejectedMessageError           the server replied with an error (agent.episode_connection)
+│   ├── ServerFullError                the server is at capacity and starts no new episode
+│   └── RejectedMessageError           the server replied with an error (episode_clients)
 └── ModelError                         the model's endpoint cannot be used, or failed
 
-Messages contain the value given, what is allowed and the nearest match, and are shown to the player
-that caused them. They never contain a label, a seed, a path or a stack trace.
+A message contains the rejected value, the allowed values and the nearest match. It is shown to the
+player that caused the error. It never contains a label, a seed, a path or a stack trace.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class UnencodableTextError(ConfigurationError):
 
 
 class GenerationError(ConfigurationError):
-    """No episode that satisfies the reporting policy could be generated for a configuration."""
+    """No valid episode could be generated for a configuration."""
 
 
 class ToolArgumentError(KitError, ValueError):
@@ -94,7 +94,7 @@ class ServerError(KitError):
 
 
 class ServerFullError(ServerError):
-    """The server has no room for another episode at the moment, so the request may be repeated.
+    """The server is at capacity and starts no further episode now; a later retry can succeed.
 
     Attributes:
         retry_after_s: seconds after which the server asks the client to try again.
@@ -130,7 +130,7 @@ def _rebuild_error(
 def truncated_repr(value: Any) -> str:
     """Return `repr(value)`, truncated to `MAX_REPR_CHARACTERS` characters.
 
-    If the value has no repr, the name of its type is returned.
+    If `repr` fails, the name of the value's type is returned instead.
     """
     try:
         text = repr(value)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 def sum_left_to_right(values: Iterable[float]) -> float:
     """Return the sum of the values, added from left to right; 0 if there are no values.
 
-    Use it for everything that becomes part of an episode or of a score. From Python 3.12 on, the
+    Use it for all values that become part of an episode or a score. From Python 3.12 on, the
     built-in `sum` compensates rounding errors, so its last digits differ from earlier versions.
     """
     result: float = 0

@@ -31,7 +31,8 @@ class Reply:
     Attributes:
         status: a `ReplyStatus` or a status of the environment.
         message: one or two sentences for the player.
-        reward: reward of this step; the last step pays the score. None if a reset has no reward.
+        reward: reward of this step; the reward of the last step is the score of the episode. None
+            if a reset has no reward.
         done: whether the episode is over.
         observation_fields: values of the environment's own observation fields. A field that is
             left out keeps its default.

@@ -52,7 +52,7 @@ def reset_within_server_limits(
 
     Returns:
         The reply to the reset. Its status is `error` if an argument is unknown, wrong or above a
-        limit; in this case, the session's episode continues.
+        limit; in this case, the session's current episode continues unchanged.
     """
     known_arguments, defaults = environment.reset_arguments, environment.episode_limits
     try:

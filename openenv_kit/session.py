@@ -36,13 +36,13 @@ class Session:
     `reset` and `step` return an error reply for bad input; they do not raise. A subclass provides
     `start_episode`, `execute_action` and `build_episode_identity`. This class counts and limits
     steps and rejects steps after the end. In every subclass, a step after the end has reward 0, and
-    the end of a sealed episode shows only the score.
+    the last reply of a sealed episode contains no result except the score.
 
     Attributes:
         is_sealed: whether the episode belongs to a sealed split.
         task_id: id of the episode's task; empty before the first episode.
         steps: number of steps since the reset.
-        max_steps: largest number of steps; a further step ends the episode ungraded.
+        max_steps: maximum number of steps; one more step ends the episode without a grade.
         done: whether an episode was started and is over.
         last_slow_result: result of the last step's slow computation; None if there was none. A
             server stores it with the action; see `compute_or_reuse_slow_result`.
@@ -79,7 +79,7 @@ class Session:
         raise NotImplementedError
 
     def build_episode_identity(self) -> Mapping[str, Any]:
-        """Return the configuration and rules of play that determine the episode, as JSON values.
+        """Return the configuration and the rules that determine the episode, as JSON values.
 
         They are not shown to players.
         """
@@ -127,7 +127,7 @@ class Session:
     def build_sealed_end_info(
         self, score: float | None, error: str | None
     ) -> dict[str, Any] | None:
-        """Return `info` of the replies at and after the end of a sealed episode.
+        """Return the `info` of replies at and after the end of a sealed episode.
 
         Args:
             score: see `build_sealed_end_fields`.
@@ -193,8 +193,8 @@ class Session:
         again.
 
         Args:
-            compute: computes the result, as JSON values. Include an error in the result if it must
-                recur when the episode is rebuilt.
+            compute: computes the result, as JSON values. An error that must be reproduced when the
+                episode is rebuilt has to be part of the result.
         """
         stored = self._stored_slow_result
         self.last_slow_result = compute() if stored is None else stored

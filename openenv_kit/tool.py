@@ -121,7 +121,7 @@ class Tool:
 
     @property
     def not_executed_note(self) -> str:
-        """Error sentence that a rejected call had no effect; empty for read-only tools."""
+        """Sentence that states that a rejected call had no effect; empty for read-only tools."""
         if self.is_read_only:
             return ""
         return " Nothing was submitted." if self.is_final else " Nothing was done."

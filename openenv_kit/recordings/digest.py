@@ -34,7 +34,7 @@ def compute_reply_digest(observation: Mapping[str, Any], prose_fields: Collectio
 
 
 def compute_private_digest(text: str) -> str:
-    """Return a digest of a text in hexadecimal that differs from those of other processes."""
+    """Return a hexadecimal digest of a text, keyed with a random secret of this process."""
     return hmac.new(_PRIVATE_KEY, text.encode(), hashlib.sha256).hexdigest()
 
 

@@ -11,20 +11,20 @@ A recording is a JSON Lines file with one line per event. It contains one or mor
 ```
 
 The start and the end contain everything that a list of rollouts shows, so listing needs no replay.
-`errors` is the number of rejected tool calls, and `tokens` the number of tokens that a model read
-and wrote, if its endpoint counted them. Recordings from before these fields are read too. A start
-with `private: true` marks a recording whose data must not be shown or exported.
+`errors` is the number of rejected tool calls, and `tokens` is the number of tokens that a model
+read and wrote, if its endpoint counted them. Older recordings, which lack these fields, can also be
+read. A start with `private: true` marks a recording whose data must not be shown or exported.
 
 `reset` contains the arguments that start the same episode again. Episodes are deterministic, so a
 replay gives the same replies. If the episode was generated from a product of a user's own table,
 `reset` contains the product's name, and the start has `product` and `product_digest`; a replay
 needs the file of that product. Replies are not stored. Each `digest` is the digest of a reply (see
-`openenv_kit.recordings.digest`), which a replay is compared with.
+`openenv_kit.recordings.digest`). A replay compares the digests of its own replies with them.
 
-If a model played, `messages` of a step contains the messages that it received and sent since the
-previous step, in the chat-completions format, with the token usage of each response. `messages` of
-the end contains the remaining messages. The score of a failed episode is null. `error` of the end
-is the reason why an episode ended early.
+If a model played, the field `messages` of a step contains the messages that the model received and
+sent since the previous step, in the chat-completions format, with the token usage of each response.
+The same field of the end contains the remaining messages. The score of a failed episode is null.
+The field `error` of the end is the reason why an episode ended early.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class RecordedRun:
         score: final score in [0, 1]; None if the episode failed or has no recorded end.
         evidence_share: share of correct rows whose data the player had requested; None if it is
             not recorded.
-        product: product that the episode was generated from; None if there is none.
+        product: product that the episode was generated from; None if it was generated without one.
         environment: name of the environment; empty in older recordings.
         error_count: number of rejected tool calls; None if it is not recorded.
         token_count: number of tokens that a model read and wrote; None if it is not recorded.

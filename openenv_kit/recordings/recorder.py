@@ -25,8 +25,9 @@ class RunRecorder:
     Args:
         stream: text stream to write to.
         player_name: name of the policy or model. It must not contain an API key.
-        reset_arguments: arguments of the reset. A product in them is recorded by its name. With a
-            table of a user, the recording is private and only the user may read its file.
+        reset_arguments: arguments of the reset. A product in them is recorded by its name. If they
+            contain a user's table, the recording is marked as private, and only the user can read
+            its file.
         reset_observation: observation of the reset.
         environment: the environment; None for the default one.
 
@@ -116,7 +117,7 @@ class RunRecorder:
 
         Args:
             score: final score in [0, 1]; None if the episode failed.
-            last_observation: observation of the last step; its evidence share is written.
+            last_observation: observation of the last step, whose evidence share is written.
             messages: messages that a model received and sent since the last step.
             error: reason why the episode failed, or a note about how it ended.
         """
@@ -151,7 +152,7 @@ class RunRecorder:
 
 
 def make_file_private(stream: IO[str]) -> None:
-    """Let only the user read and write the file of a stream; do nothing for other streams."""
+    """Restrict a stream's file to the current user; do nothing if the stream has no file."""
     with suppress(OSError):
         os.fchmod(stream.fileno(), PRIVATE_FILE_MODE)
 

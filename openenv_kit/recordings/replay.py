@@ -76,10 +76,11 @@ def replay_and_compare_run(
 
 
 def require_recorded_versions(run: RecordedRun, environment: Environment) -> None:
-    """Check that a run was recorded with the versions of this release.
+    """Check that a run was recorded with the installed versions.
 
     Raises:
-        RecordingError: a version differs. The message contains its name and both versions.
+        RecordingError: a version differs. The message contains the name of the version and both
+            values.
     """
     for name, version in environment.versions.items():
         recorded = run.versions.get(name, _VERSIONS_IF_MISSING.get(name))
@@ -100,8 +101,8 @@ def iter_replayed_steps(
         environment: the environment that it was recorded in; None for the default one.
 
     Raises:
-        RecordingError: the run is private, or this process does not know its product, or another
-            one under its name.
+        RecordingError: the run is private, or its product is not loaded in this process, or a
+            different product is loaded under the same name.
     """
     environment = environment or get_environment()
     require_replayable_run(run, environment)
@@ -127,8 +128,8 @@ def require_replayable_run(run: RecordedRun, environment: Environment) -> None:
     """Check that the episode of a run can be generated in this process.
 
     Raises:
-        RecordingError: the run is private, or this process does not know its product, or another
-            one under its name.
+        RecordingError: the run is private, or its product is not loaded in this process, or a
+            different product is loaded under the same name.
     """
     if run.is_private:
         raise RecordingError(
@@ -140,7 +141,7 @@ def require_replayable_run(run: RecordedRun, environment: Environment) -> None:
 
 
 def _require_recorded_product(recorded: LoadedProduct, environment: Environment) -> None:
-    """Raise a RecordingError if the product of a run's name is not the recorded one."""
+    """Raise a RecordingError unless the recorded product is loaded under its name."""
     own_data = require_own_data(environment)
     if recorded.name not in own_data.list_product_names():
         raise RecordingError(

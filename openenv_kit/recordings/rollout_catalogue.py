@@ -33,7 +33,7 @@ logger = logging.getLogger("openenv_kit.recordings")
 
 @dataclass(frozen=True)
 class RolloutSummary:
-    """What a list of rollouts shows of one of them. None is a value that is not recorded.
+    """One entry of a list of rollouts. None means that a value was not recorded.
 
     Attributes:
         id: identifier, see `compute_rollout_id`.
@@ -41,12 +41,14 @@ class RolloutSummary:
         environment: name of the environment; empty in older recordings.
         task: name of the task.
         level: level of the task; empty if the environment has no levels or the task is unknown.
-        episode: identifies the episode, so that players can be compared on the same ones.
+        episode: digest that identifies the episode, so that players can be compared on the same
+            episodes.
         score: score in [0, 1].
         steps: number of steps.
         errors: number of rejected tool calls.
         tokens: number of tokens that a model read and wrote.
-        outcome: a `RolloutOutcome`, `running` without an end line, or empty if not recorded.
+        outcome: a `RolloutOutcome`; `running` if there is no end line; empty if it was not
+            recorded.
         source: file that contains the rollout, relative to its folder.
     """
 
@@ -69,10 +71,10 @@ class RolloutSummary:
 
 
 class RolloutList(NamedTuple):
-    """Rollouts in folders.
+    """Result of listing the rollouts in folders.
 
     Attributes:
-        rollouts: the summaries; of several rollouts with the same lines, the first one.
+        rollouts: the summaries. Of several identical rollouts, only the first is included.
         problems: messages about lines and files that cannot be read.
         omitted_count: number of rollouts beyond `MAX_LISTED_ROLLOUTS`.
         private_count: number of private rollouts, which are not listed.
@@ -86,7 +88,7 @@ class RolloutList(NamedTuple):
 
 @dataclass(frozen=True)
 class _ScannedRecording:
-    """Result of the last scan of a file; a longer file is scanned on from its last rollout."""
+    """Result of the last scan of a file. When the file grows, its last rollout is read again."""
 
     size_bytes: int
     modified_ns: int
@@ -105,7 +107,7 @@ class RolloutCatalogue:
 
     Args:
         folders: folders that are searched with their subfolders for `*.jsonl` and `*.jsonl.gz`.
-        environment_name: environment of recordings that do not name theirs.
+        environment_name: environment that is assumed for recordings that do not state one.
     """
 
     def __init__(self, folders: Sequence[Path], environment_name: str) -> None:
@@ -136,7 +138,7 @@ class RolloutCatalogue:
         return RolloutList(list(summaries.values()), shown, omitted_count, private_count)
 
     def read_rollout(self, rollout_id: str) -> bytes | None:
-        """Return the lines of a rollout; None if it is unknown, private or too large."""
+        """Return the lines of a rollout; None if it does not exist, is private or is too large."""
         for _, path, recording in self._iter_scanned_recordings([]):
             for lines in recording.rollouts:
                 if lines.rollout_id != rollout_id or lines.start.get("private"):
@@ -188,9 +190,10 @@ class RolloutCatalogue:
 def _scan_appended_lines(
     path: Path, previous: _ScannedRecording, status: os.stat_result
 ) -> _ScannedRecording | None:
-    """Scan a longer file from its last rollout on, which may have been incomplete.
+    """Scan a file that has grown, starting at its last rollout.
 
-    Return None if the file was not appended to, but written anew.
+    The last rollout is scanned again because it may have been incomplete. Returns None if the file
+    was rewritten instead of appended to.
     """
     if not previous.rollouts:
         return None
@@ -238,7 +241,7 @@ def summarize_rollout(
 
 
 def list_levels_in_order(environment: Environment) -> list[str]:
-    """Return the levels of the named tasks, which stand in order of difficulty."""
+    """Return the levels of the named tasks, which are defined in order of difficulty."""
     resets = environment.reset_arguments_by_task_id.values()
     levels = (environment.build_result_labels(reset).get("level", "") for reset in resets)
     return list(dict.fromkeys(level for level in levels if level))
@@ -259,7 +262,7 @@ def _format_task_name(reset: Mapping[str, Any]) -> str:
 
 @lru_cache(maxsize=20_000)
 def _find_level(environment_name: str, reset_json: str) -> str:
-    """Return the level of an episode; empty if the environment or its task is not known here."""
+    """Return the level of an episode; empty if the environment is not installed or lacks the task."""
     if environment_name not in find_environment_entry_points():
         return ""
     reset = json.loads(reset_json)

@@ -1,7 +1,8 @@
 """Splits recordings into the lines of single rollouts, and identifies a rollout by its lines.
 
-The lines are not parsed completely, so that large folders are listed quickly. Blank lines and
-spaces around a line do not belong to it. The page's script `files.js` does the same in the browser.
+The lines are not parsed completely, so that large folders are listed quickly. Blank lines, and
+spaces at the start or end of a line, are ignored. The debugger's script `files.js` does the same in
+the browser.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _LINE_SPACES = b" \t\r\n"
 
 
 class UnreadableLine(NamedTuple):
-    """A line of a file that is not part of a rollout: its number, and the reason."""
+    """Number of a line that cannot be read, and the reason."""
 
     number: int
     reason: str
@@ -52,14 +53,14 @@ class RolloutLines:
 
 
 class ScannedFile(NamedTuple):
-    """The rollouts of a file, and its lines that belong to no rollout."""
+    """The rollouts of a file, and the unreadable lines before its first rollout."""
 
     rollouts: list[RolloutLines]
     unreadable_lines: list[UnreadableLine]
 
 
 def compute_rollout_id(lines: Iterable[bytes]) -> str:
-    """Return the identifier of a rollout: the start of the SHA-256 of its lines, in hexadecimal.
+    """Return the identifier of a rollout: a prefix of the SHA-256 of its lines, in hexadecimal.
 
     Each line is hashed without surrounding spaces and with a line feed at its end. Blank lines are
     skipped. Moving or copying a file therefore does not change the identifiers.
@@ -136,7 +137,7 @@ class _ParsedEvent(NamedTuple):
 
 
 def _parse_event_unless_step(line: bytes) -> _ParsedEvent:
-    """Parse an event line. Of a step, which can be long, only the kind is returned."""
+    """Parse an event line. For a step, whose line can be long, return only the kind."""
     kind = _EVENT_PATTERN.match(line)
     if kind is not None and kind[1] == b"step" and line.endswith(b"}"):
         return _ParsedEvent({"event": "step"}, "")

@@ -1,7 +1,7 @@
 """Records the rollouts of a trainer in a folder, together with the conversation of each rollout.
 
-The debugger lists the folder if `OPENENV_KIT_RUNS` names it. A rollout is written when it ends, in
-one piece, because several processes may append to the same folder while it is read.
+The debugger lists the folder if `OPENENV_KIT_RUNS` names it. Each rollout is written in a single
+operation when it ends, because other processes may read the folder or write to it at the same time.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class RolloutRecorder:
         self._is_written = False
 
     def start_call(self, tool_name: str, arguments: Any, model_text: str = "") -> None:
-        """Note a tool call of the model, before it is executed.
+        """Register a tool call of the model before it is executed.
 
         Args:
             tool_name: name of the tool.
@@ -96,7 +96,7 @@ class RolloutRecorder:
         """Append the rollout to its file. Further calls do nothing.
 
         Args:
-            score: final score in [0, 1]; None if the server was lost.
+            score: final score in [0, 1]; None if the connection to the server was lost.
             error: reason why the rollout ended early; may be empty.
         """
         if self._is_written:

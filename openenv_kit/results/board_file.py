@@ -1,4 +1,4 @@
-"""The leaderboard as a file, `board.json`, from which the debugger's Leaderboard tab is drawn.
+"""Reads and writes `board.json`, the file that the debugger's Leaderboard tab shows.
 
 ```
 {"format": "leaderboard/1", "boards": [{"environment": …, "split": …, "entries": […]}]}
@@ -38,13 +38,13 @@ class BoardEntry(BaseModel):
         player: name of the player.
         by: person or group that submitted it; may be empty.
         notes: remarks; may be empty.
-        is_scripted: whether the player is a policy of the environment.
+        is_scripted: whether the player is a scripted policy of the environment.
         evidence: `attested` or `self-reported`.
-        mean, ci_low, ci_high: mean score and its 95 % interval; the ends are None for a single
-            episode.
+        mean, ci_low, ci_high: mean score and its 95 % confidence interval; the bounds are None for
+            a single episode.
         levels: mean score by level.
-        pass_rates: pass^k by k, as far as it is known.
-        episodes: number of different episodes.
+        pass_rates: pass^k by k; values of k without a known rate are missing.
+        episodes: number of distinct episodes.
         tokens: mean number of tokens per rollout; None if unknown.
         date: ISO date of the submission; empty if it has none.
     """

@@ -42,12 +42,12 @@ class Comparison:
     Attributes:
         title: title of the environment.
         split: name of the split.
-        versions: versions of the environment that the rollouts were played with.
+        versions: versions of the environment in which the rollouts were played.
         players: the players and their rollouts.
         summaries: scores and costs of each player, in the order of the players.
         summaries_by_label: scores and costs of each player on each level or other group of tasks.
         paired: difference between each pair of players on the episodes that both have played.
-        group_size: number of rollouts in a group, for the signal.
+        group_size: number of rollouts in a group, used to compute the signal.
     """
 
     title: str
@@ -91,14 +91,14 @@ def compare_players(
 ) -> Comparison:
     """Compute each player's scores and costs, and the differences between players, on one split.
 
-    Rollouts of another environment version are not grouped by level, because the same task may have
-    had another level in that version.
+    Rollouts that were played with an older environment version are not grouped by level, because
+    the same task may have had a different level in that version.
 
     Args:
         players: at least one player. All must have played the same version of the environment.
         split_name: name of the split that was played, for the title.
         environment: environment that was played; provides the labels of each episode.
-        group_size: number of rollouts in a group, for the signal.
+        group_size: number of rollouts in a group, used to compute the signal.
     """
     versions = dict(players[0].versions)
     is_current = versions == dict(environment.versions)

@@ -71,9 +71,9 @@ def build_submission_card(
         date: ISO date of the submission; empty for no date.
 
     Raises:
-        SubmissionError: a run has a product of a user's own table, the runs differ in player,
-            split, reset arguments or versions, or the tasks do not all have the same number of
-            runs.
+        SubmissionError: a run was played on a product of a user's own table, the runs differ in
+            player, split, reset arguments or versions, or the tasks do not all have the same number
+            of runs.
     """
     if not runs:
         raise SubmissionError("The recordings contain no run.")

@@ -35,7 +35,7 @@ class PlayerSummary:
     Attributes:
         rollout_count: number of rollouts that ended with a score.
         error_count: number of rollouts that ended with an error.
-        task_count: number of different episodes with a score.
+        task_count: number of distinct episodes with a score.
         mean: mean score, averaged per episode first and then over episodes; None if no rollout has
             a score.
         standard_error: standard error of the mean, over episodes; None for fewer than two episodes.
@@ -91,7 +91,7 @@ def summarize_player(player: PlayerResults, group_size: int = ROLLOUTS_PER_GROUP
 
     Args:
         player: the player's rollouts.
-        group_size: number of rollouts in a group, for the signal.
+        group_size: number of rollouts in a group, used to compute the signal.
     """
     scored = player.scored_rollouts
     by_episode = group_scores_by_episode(scored)

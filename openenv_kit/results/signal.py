@@ -77,7 +77,7 @@ class LevelSignal:
     """Signal of one player's rollouts on one level in one mode of play.
 
     Attributes:
-        level: level of the episodes; empty if the environment does not name one.
+        level: level of the episodes; empty if the environment has no levels.
         mode: reset arguments that select a mode of play, such as `reward`.
         task_count: number of tasks with at least `group_size` rollouts.
         mean_reward: mean reward of a rollout.
@@ -118,8 +118,8 @@ def measure_signal_by_level_and_mode(
 ) -> Iterator[LevelSignal]:
     """Yield the signal of each player for each combination of level and mode of play.
 
-    If a player's rollouts have another environment version, the level is empty, because the same
-    task may have had another level in that version.
+    If a player's rollouts were played with an older environment version, the level is empty,
+    because the same task may have had a different level in that version.
     """
     for player in players:
         is_current = dict(player.versions) == dict(environment.versions)

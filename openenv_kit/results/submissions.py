@@ -185,7 +185,7 @@ def _find_player_name_problems(card: SubmissionCard, environment: Environment) -
 
 
 def _find_try_count_problems(submission: Submission) -> Iterator[str]:
-    """Yield a problem for each task that has another number of rollouts than the card states."""
+    """Yield a problem for each task whose number of rollouts is not the number on the card."""
     card = submission.card
     tasks = [f"{card.split}-{card.first + number}" for number in range(card.count)]
     run_counts = Counter(run.task_name for run in submission.runs)

@@ -192,7 +192,7 @@ def _build_environment_app(
 def _add_episode_and_ready_routes(
     app: FastAPI, settings: Settings, environment: Environment, shared: SharedServerState
 ) -> None:
-    """Add the HTTP, WebSocket and MCP routes that play episodes, and /ready."""
+    """Add the HTTP, WebSocket and MCP routes that play episodes, and the route /ready."""
     from fastapi.routing import APIRoute
     from starlette.routing import WebSocketRoute
 

@@ -37,7 +37,7 @@ class ServerDrain:
         self._is_forced = threading.Event()
 
     def require_not_draining(self) -> None:
-        """Raise a StoppingError if the server is draining, so that no new episode may start."""
+        """Raise a StoppingError if the server is draining and must not start new episodes."""
         if self.is_draining:
             raise StoppingError(
                 "The server is stopping and starts no new episodes; running ones may continue "
@@ -53,7 +53,8 @@ class ServerDrain:
         """Start draining at the first SIGTERM that arrives while the block runs.
 
         When draining ends, SIGTERM is passed to the previous handler, which is uvicorn's and stops
-        the server. Outside the main thread, where no signals arrive, nothing is changed.
+        the server. Outside the main thread, signals cannot be handled, so the block runs without a
+        handler.
 
         Args:
             max_drain_s: longest time for which running episodes may continue; 0 to stop

@@ -1,4 +1,4 @@
-"""Limits on a single message: size, JSON complexity, number of WebSocket frames and time to arrive.
+"""Limits on a single message: size, JSON complexity, number of WebSocket frames and transfer time.
 
 The uvicorn protocols, the middleware, the WebSocket endpoint and the JSON parser check these limits
 when a message arrives.
@@ -50,8 +50,9 @@ class MessageLimits(NamedTuple):
 
     Attributes:
         max_bytes: maximum size of a WebSocket message or a request body.
-        timeout_s: time for a request's headers, for its body, and for a WebSocket message after its
-            first frame; also how long a client may leave replies unread.
+        timeout_s: maximum time to receive the headers of a request, its body, or the rest of a
+            WebSocket message after its first frame; also how long a client may leave replies
+            unread, in seconds.
     """
 
     max_bytes: int
@@ -63,11 +64,11 @@ class MessageLimits(NamedTuple):
         return cls(settings.max_message_bytes, settings.request_timeout_s)
 
     def for_path(self, path: str, *, may_upload: bool) -> MessageLimits:
-        """Return the limits of requests to a path, which are higher for a table.
+        """Return the limits for requests to a path; uploads of tables have higher limits.
 
         Args:
             path: path of the request.
-            may_upload: whether the server takes tables.
+            may_upload: whether the server accepts uploads of tables.
         """
         if not (may_upload and path.endswith(TABLE_UPLOAD_PATH)):
             return self

@@ -1,9 +1,9 @@
 """Server for a single episode, which serves its tools at `/mcp` and writes its result to a file.
 
 Task folders written by `metric-tracker export --layout harbor` run this server next to an agent's
-container. The server offers no reset, no second episode and no token. All clients of `/mcp` play
-the same episode, even after they reconnect. The result file contains the record that GET /state of
-a normal server returns to a trainer. No route serves the file.
+container. The server has no reset, plays no second episode and requires no token. All clients of
+`/mcp` play the same episode, even after they reconnect. The result file contains the record that
+GET /state of a normal server returns to a trainer. No route serves the file.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class SingleTaskServer(McpEndpoint):
         settings: settings of the server.
 
     Raises:
-        InvalidValueError: the task was written with other versions of the environment.
+        InvalidValueError: the task was written for versions of the environment that differ from the
+            installed ones.
         RefusedResetError: the reset was rejected.
     """
 

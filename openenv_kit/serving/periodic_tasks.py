@@ -22,7 +22,7 @@ PERIODIC_TASK_INTERVAL_S = 5.0
 async def end_expired_and_update_metrics(
     store: EpisodeStore, settings: Settings, environments: Iterable[Environment]
 ) -> None:
-    """End expired episodes, and update the metrics that no other code updates.
+    """End expired episodes, and update the metrics that are not updated anywhere else.
 
     Args:
         store: store of the episodes.

@@ -227,7 +227,7 @@ class Settings(BaseModel):
 
 
 def may_import_tables(settings: Settings) -> bool:
-    """Return whether visitors of the debugger may import tables, which stay in one worker."""
+    """Return whether visitors of the debugger may import tables; this requires a single worker."""
     return (bool(settings.token) or settings.own_data) and settings.workers == 1
 
 

@@ -21,7 +21,8 @@ MAX_CACHED_BYTES = 256 << 20
 class CachedEpisode:
     """The live copy of a stored episode.
 
-    The copy can be out of date. The store rejects an action whose index is already taken.
+    The copy can be out of date. This is safe, because the store rejects an action if another action
+    is already stored under its index.
 
     Attributes:
         lock: lock that a request holds while it reads or changes the copy.
@@ -91,7 +92,7 @@ class EpisodeCache:
         return cached_episode
 
     def update_size_and_enforce_memory_limit(self, episode_id: str) -> None:
-        """Update the size of a rebuilt episode, and drop other episodes to keep the size limit."""
+        """Update the size of a rebuilt episode, and drop others if the limit is exceeded."""
         cached_episode = self._episodes.get(episode_id)
         if cached_episode is None or cached_episode.live_episode is None:
             return

@@ -74,7 +74,7 @@ class EpisodeLoader:
         self.cache = EpisodeCache()
 
     def build_store_key_with_environment_name(self, episode_id: str) -> str:
-        """Return the store's id of an episode: `ENVIRONMENT/EPISODE_ID`."""
+        """Return the id under which the store keeps an episode: `ENVIRONMENT/EPISODE_ID`."""
         return f"{self._environment.name}/{episode_id}"
 
     def create_live_episode_without_reset(
@@ -187,8 +187,8 @@ class EpisodeLoader:
     ) -> RebuiltEpisode:
         """Rebuild an episode from its record, and cache it.
 
-        If the last action fails, it is removed from the store. A failed action remains stored if
-        the server stops before it can remove the action.
+        If the last action fails, it is removed from the store. The store can contain such an action
+        because it is stored before it is executed, and the server may stop in between.
 
         Raises:
             UnreadableEpisodeError: the reset or an earlier action fails.
@@ -266,7 +266,8 @@ class EpisodeLoader:
         """Append an action to the stored episode, unless the cached copy is out of date.
 
         Returns:
-            False if nothing was appended because another worker has stored an action or new lease.
+            False if nothing was appended because another worker has stored another action or a new
+            lease.
         """
         was_appended = await self._store.append_action_if_index_is_next(
             self.build_store_key_with_environment_name(episode_id),

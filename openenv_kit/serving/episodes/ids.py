@@ -1,7 +1,7 @@
 """Ids of episodes, and the errors for episodes that cannot be found or played.
 
-With an `episode_id`, a trainer starts, resumes and reads an episode. With a `player_id`, a player
-can only play the episode. Neither id can be derived from the other.
+A trainer uses an `episode_id` to start, resume and read an episode. A player uses a `player_id`,
+which only allows playing the episode. Neither id can be derived from the other.
 """
 
 from __future__ import annotations

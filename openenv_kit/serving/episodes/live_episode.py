@@ -67,7 +67,7 @@ class LiveEpisode:
         player_id: id for a player of the episode.
         reset_arguments: arguments of the reset, except the episode id.
         record: the actions since the reset.
-        final_reply: the reply that ended the episode, except its observation; None until then.
+        final_reply: the reply that ended the episode, without its observation; None until then.
         score_components: components of the final score; None if nothing was graded.
         recorder: writes a recording into the data folder; None if the episode is not recorded.
         running_entry: entry of the episode in `RUNNING_EPISODES`; None before it is registered.
@@ -178,9 +178,11 @@ class LiveEpisode:
         return {"episode_id": self.episode_id, **progress}
 
     def get_tool_selection_fields(self) -> JsonObject:
-        """Return what the tools of the episode depend on: its progress and, if any, its product.
+        """Return the episode fields that determine which tools are available.
 
-        The product is not a part of the progress, because a reset may contain a whole product.
+        These are the progress and, if the episode was generated from one, the product. The progress
+        does not include the product, because a reset may contain the complete product instead of
+        its name.
         """
         product = self.reset_arguments.get(PRODUCT.name)
         progress = self.get_progress_with_episode_id()
@@ -275,8 +277,8 @@ class LiveEpisode:
         """Register the stored episode as running on this worker, if it has not ended.
 
         Args:
-            is_client_request: whether a client asked to resume the episode. The log line then has
-                the level INFO.
+            is_client_request: whether a client asked to resume the episode, in which case the log
+                line has the level INFO.
         """
         if self.final_reply is not None or RUNNING_EPISODES.is_current_entry(self.running_entry):
             return
@@ -325,7 +327,7 @@ class LiveEpisode:
         self.final_reply = replace(reply, observation_fields={})
 
     def _rebuild_session_from_record(self) -> None:
-        """Replay the record in a new session, because an error can corrupt the old session."""
+        """Replay the record in a new session, because an error may have corrupted the old one."""
         if not self.is_resumable:
             return
         self.session = self.environment.create_session(debug=self.settings.debug)

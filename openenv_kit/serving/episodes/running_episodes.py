@@ -1,7 +1,7 @@
 """Registry of the episodes that this worker plays, which logs and counts their starts and ends.
 
-Each start and each end is one log line, the same for every transport. A line contains no seed, task
-or label of the episode, and no level if the task is sealed.
+Each start and each end is logged as one line, in the same format for every transport. A line
+contains no seed, task or label of the episode, and no level if the task is sealed.
 """
 
 from __future__ import annotations
@@ -102,11 +102,11 @@ class RunningEpisodes:
         return iter(tuple(self._by_key.values()))
 
     def find(self, key: EpisodeKey) -> RunningEpisode | None:
-        """Return the episode with a key; None if this worker does not play it."""
+        """Return the episode with a key; None if it is not running on this worker."""
         return self._by_key.get(key)
 
     def is_current_entry(self, episode: RunningEpisode | None) -> bool:
-        """Return whether this entry is registered for its episode."""
+        """Return whether this entry is the one that is registered under its key."""
         return episode is not None and self.find(episode.key) is episode
 
     def register_start_and_end_previous(self, episode: RunningEpisode) -> None:
@@ -141,7 +141,7 @@ class RunningEpisodes:
 
         Args:
             episode: the episode; None is ignored.
-            reason: an `EndReason`, or a reason of the environment.
+            reason: an `EndReason`, or a reason that the environment defines.
             score: final score; None if the episode has no score.
         """
         if episode is None or not self.is_current_entry(episode):
@@ -163,7 +163,7 @@ class RunningEpisodes:
             del self._by_key[episode.key]
 
     def count_unstored_or_recently_used(self, max_idle_s: float) -> int:
-        """Count episodes on open connections, and episodes used in the last `within_s` seconds."""
+        """Count episodes on open connections and episodes used in the last `max_idle_s` seconds."""
         earliest_use_s = time.monotonic() - max_idle_s
         return sum(
             not episode.is_stored or episode.last_used_s >= earliest_use_s for episode in self

@@ -165,7 +165,7 @@ class EpisodeService:
         )
 
     async def find_access_by_player_id(self, player_id: str) -> EpisodeAccess:
-        """Return the access to the episode that a player id belongs to.
+        """Return an `EpisodeAccess` for the episode that has a player id.
 
         Raises:
             UnknownEpisodeError: no episode of this environment has this player id.
@@ -213,7 +213,7 @@ class EpisodeService:
         return {**state, "episode_id": None} if access.player_id else state
 
     async def get_tool_selection_fields(self, access: EpisodeAccess) -> JsonObject:
-        """Return what the tools of an episode depend on; see `LiveEpisode`."""
+        """Return the episode fields that determine which tools are available."""
         live_episode = await self.get_live_episode_updated_from_store(access)
         return live_episode.get_tool_selection_fields()
 

@@ -1,4 +1,4 @@
-"""Queue that runs slow tool calls in a few threads, in a fair order among episodes.
+"""Queue that runs slow tool calls in a few threads and shares them fairly among episodes.
 
 Calls are ordered by start-time fair queueing. The virtual start time of a call is the virtual end
 time of its episode's previous call, or the current virtual time if that is later. The call with the

@@ -1,7 +1,7 @@
-"""Service for stored episodes and for episodes of served tables, which stay in memory.
+"""Service for stored episodes and for the episodes of tables that the operator provides.
 
-Episodes of tables have a service and a store of their own. The store is in the memory of this
-process, so a restart ends them.
+Episodes of tables (setting OPENENV_KIT_TABLES) are kept in a separate store in the memory of this
+process, so a restart of the server ends them.
 """
 
 from __future__ import annotations
@@ -36,15 +36,16 @@ MAX_TABLE_EPISODES = 256
 
 
 class TableEpisodeService(EpisodeService):
-    """Episodes of one environment, with those of its served tables.
+    """Service for an environment's episodes, including those of its served tables.
 
-    Only holders of the trainer's token can start an episode of a table. For everybody else, and on
-    the debugger's page, the reset argument `table` is unknown, as on a server without tables.
+    Only holders of the trainer's token can start an episode of a table. For all other callers, and
+    on the debugger's page, a reset with the argument `table` is rejected as on a server without
+    tables.
 
     Args:
         settings: settings of the server.
         environment: the environment.
-        store: store of the other episodes.
+        store: store of the episodes that are not played on a table.
     """
 
     def __init__(self, settings: Settings, environment: Environment, store: EpisodeStore) -> None:
@@ -135,14 +136,14 @@ class TableEpisodeService(EpisodeService):
 def create_episode_service(
     settings: Settings, environment: Environment, store: EpisodeStore
 ) -> EpisodeService:
-    """Return the service for an environment's episodes; with tables only if some are served."""
+    """Return the service for an environment's episodes, including tables if any are served."""
     if settings.tables and load_served_tables(settings.tables, environment.name):
         return TableEpisodeService(settings, environment, store)
     return EpisodeService(settings, environment, store)
 
 
 def may_play_tables(transport: str) -> bool:
-    """Return whether the current caller holds the trainer's token and does not use the page."""
+    """Return whether the caller holds the trainer's token and does not use the debugger."""
     is_trainer = CURRENT_PARTICIPANT.get() == ReservedParticipant.TRAINER
     return is_trainer and transport != Transport.PAGE
 

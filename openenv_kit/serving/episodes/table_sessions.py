@@ -17,18 +17,18 @@ from openenv_kit.session import Session
 class PrivateDataError(RuntimeError):
     """An unexpected error in an episode of a table.
 
-    Its text names only the type of the original error, whose message may contain the table's
-    numbers.
+    The message contains only the type of the original error, because the original message may
+    contain values from the table.
     """
 
 
 class TableSession(Session):
     """Plays episodes of the served tables of an environment.
 
-    The investigation's own session executes the actions; this class counts them.
+    A session of the environment executes the actions. This class counts and limits the steps.
 
     Args:
-        environment: environment of the tables.
+        environment: environment to which the tables belong.
         tables: the tables, by name.
     """
 
@@ -62,7 +62,7 @@ class TableSession(Session):
             raise PrivateDataError(type(error).__name__) from None
 
     def build_episode_identity(self) -> Mapping[str, Any]:
-        """Return an identity from which nobody outside of this process can derive anything."""
+        """Return a digest of the table's name, keyed with a secret of this process."""
         if not self._table_name:
             return {}
         return {TABLE.name: compute_private_digest(self._table_name)}
@@ -83,10 +83,10 @@ class TableSession(Session):
 
 
 class TableEnvironment:
-    """An environment whose sessions play tables; everything else is that of the environment.
+    """Wraps an environment so that its sessions play tables; other members are unchanged.
 
     Args:
-        environment: environment of the tables.
+        environment: environment to which the tables belong.
         tables: the tables, by name.
     """
 
@@ -103,16 +103,16 @@ class TableEnvironment:
         return getattr(self._environment, name)
 
     def create_session(self, *, debug: bool = False) -> TableSession:
-        """Create a session; the server's debug mode shows nothing more of a table."""
+        """Create a session. `debug` is ignored, so that no answers of a table are shown."""
         return TableSession(self._environment, self._tables)
 
     def build_result_labels(self, reset_arguments: Mapping[str, Any]) -> Mapping[str, str]:
-        """Return no labels: a table has no level."""
+        """Return an empty dictionary, because a table has no level."""
         return {}
 
 
 def create_table_environment(
     environment: Environment, tables: Mapping[str, ServedTable]
 ) -> Environment:
-    """Return the environment in which a server plays the tables of an environment."""
+    """Wrap an environment so that its sessions play the given tables."""
     return cast(Environment, TableEnvironment(environment, tables))

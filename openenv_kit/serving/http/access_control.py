@@ -1,4 +1,4 @@
-"""Access control: checks the web page, the token and the role of each request.
+"""Access control: checks the origin, the token and the role of each request.
 
 A browser sends the origin of the calling page in the Origin header, and the address that it
 connects to in the Host header. Two attacks are prevented:
@@ -241,7 +241,7 @@ class AccessControl:
 
 
 def _is_cross_site_write(scope: Scope, headers: Mapping[str, str]) -> bool:
-    """Return whether a page of another site makes a request that may change something.
+    """Return whether a request comes from a page of another site and may change something.
 
     Some browsers send the Sec-Fetch-Site header in requests that have no Origin header.
     """

@@ -1,6 +1,6 @@
 """Episodes of HTTP clients that send no episode id: one episode for each caller.
 
-Existing clients of some environments post `/reset` and then `/step` but send no id. Such an
+Some environments have existing clients that post `/reset` and then `/step` without an id. Such an
 environment sets `EpisodeLimits.may_omit_episode_id`, and the server keeps one episode for each
 client address. Several clients on one host can prefix the path with names that they choose:
 `/as/NAME/reset`.
@@ -22,7 +22,7 @@ NAMED_CALLER_PATHS = ("/health", "/reset", "/step", "/state")
 
 
 def add_routes_below_caller_names(app: FastAPI) -> None:
-    """Serve the routes of `NAMED_CALLER_PATHS` also below `/as/NAME`."""
+    """Also serve the routes of `NAMED_CALLER_PATHS` under `/as/NAME`."""
     routes = [
         route
         for route in app.routes

@@ -32,7 +32,8 @@ class LimitedHttpProtocol(H11Protocol):
     """An HTTP connection with limits, which also apply after its upgrade to a WebSocket.
 
     Args:
-        timeout_s: time for a client to send the headers of a request, or to read unsent replies.
+        timeout_s: time in which a client must send the headers of a request or read pending
+            replies, in seconds.
         config: configuration of uvicorn.
         server_state: uvicorn's state of the server.
         app_state: state that the app's lifespan returned.
@@ -112,7 +113,7 @@ class LimitedHttpProtocol(H11Protocol):
         self.restart_or_stop_client_timeout()
 
     def restart_or_stop_client_timeout(self) -> None:
-        """Restart the timeout if the client has to send a request or to read replies.
+        """Restart the timeout if the client has to send a request or read replies, else stop it.
 
         There is no timeout between two requests, because uvicorn closes idle connections itself.
         """

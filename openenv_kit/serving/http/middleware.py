@@ -169,7 +169,7 @@ class RequestMiddleware:
     async def _forward_or_send_error_response(
         self, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """Forward a request to the app, or send the error response of access control or limits."""
+        """Forward a request to the app; send an error response if it fails or is not allowed."""
         headers, path = Headers(scope=scope), get_route_path(scope)
         denial = await self._access.identify_caller_and_find_denial(scope, path, headers)
         client_identity.CURRENT_PARTICIPANT.set(

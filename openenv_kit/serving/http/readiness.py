@@ -32,8 +32,8 @@ respond within two seconds."""
 class Ready(BaseModel):
     """Status of the worker (`ready`, `unavailable` or `stopping`), and why it is not ready.
 
-    `max_sessions` is how many sessions all workers of the server are set up for, which clients use
-    as a limit for their own episodes.
+    `max_sessions` is the total number of sessions that the server's workers are configured for.
+    Clients use it to limit the number of their own episodes.
     """
 
     status: str
@@ -93,7 +93,7 @@ def add_ready_route(app: FastAPI, episodes: EpisodeService, max_sessions: int) -
     Args:
         app: app of one environment.
         episodes: service for its episodes.
-        max_sessions: number of sessions that all workers are set up for.
+        max_sessions: total number of sessions that the workers are configured for.
 
     A worker is ready while its episode store accepts writes. It stays ready when the store is full
     of running episodes, because these episodes continue and only resets are rejected.

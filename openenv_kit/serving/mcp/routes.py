@@ -118,7 +118,7 @@ class McpEndpoint:
         params: JsonObject,
         log_fields: dict[str, Any],
     ) -> JsonObject:
-        """Execute a request in the session of its header or parameters, and return the result.
+        """Execute a request in the session that its header or parameters name; return the result.
 
         Args:
             header_session_id: session id in the header; None if the header is missing.

@@ -24,7 +24,7 @@ MEMORY_STORE = "memory"
 
 
 class EndStatus(StrEnum):
-    """How a stored episode ended. Only a closed episode accepts no further actions."""
+    """How a stored episode ended. A completed episode accepts further actions; a closed one rejects them."""
 
     NOT_ENDED = ""
     COMPLETED = "completed"

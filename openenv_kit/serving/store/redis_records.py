@@ -47,7 +47,7 @@ def build_episode_key(episode_id: str) -> str:
 
 
 def build_episode_key_of_version(episode_id: str, version: int) -> str:
-    """Return the key of an episode in the format of another release."""
+    """Return the key of an episode under another version of the record format."""
     return f"{KEY_NAMESPACE}:{version}:episode:{episode_id}"
 
 

@@ -43,7 +43,7 @@ class ImmediateStep(Protocol):
 
 
 class EpisodeConnection(ConnectionHandler):
-    """Base class of connections, which parses messages, calls the methods and formats replies.
+    """Base class of connections. It parses messages, calls the subclass and formats replies.
 
     Args:
         episodes: episodes of the environment.
@@ -134,7 +134,7 @@ class EpisodeConnection(ConnectionHandler):
         raise NotImplementedError
 
     async def get_tool_selection_fields(self) -> JsonObject:
-        """Return what the tools of the episode depend on; see `LiveEpisode`."""
+        """Return the episode fields that determine which tools are available."""
         raise NotImplementedError
 
 

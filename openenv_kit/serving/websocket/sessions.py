@@ -83,7 +83,7 @@ class SessionSlots:
 
     Args:
         max_sessions: maximum number of open sessions.
-        idle_timeout_s: time without a message after which a session is ended; 0 for no limit.
+        idle_timeout_s: seconds without a message after which a session is ended; 0 for no limit.
     """
 
     def __init__(self, max_sessions: int, idle_timeout_s: float) -> None:

@@ -160,7 +160,7 @@ class TrainerConnection(EpisodeConnection):
         return started.wire_reply
 
     async def _end_other_connections_to_episode(self, episode_id: str, reason: EndReason) -> None:
-        """End this worker's other connections to an episode, and wait until they stored it."""
+        """End this worker's other connections to an episode, and wait until they have stored it."""
         environment = self._episodes.environment.name
         ending_tasks = []
         for session in self._slots:
