@@ -82,7 +82,7 @@ PLAYERS_BY_MODE = {
     RAW_MODE: (*RAW_BASELINES, *RAW_COMPATIBLE_EXPLOITS, *RAW_EXPLOITS),
     LEAN_RAW_MODE: (*LEAN_BASELINES, *RAW_EXPLOITS),
 }
-"""Names of the policies that play in each mode that does not have the default tools."""
+"""Names of the policies that play in each mode whose tools differ from the default tools."""
 
 
 class MetricTrackerAudit(Audit):

@@ -34,7 +34,7 @@ PRODUCT_MODE_SETTINGS = tuple(
     for name, arguments in MODE_SETTINGS.items()
     if arguments.get("policy") != PolicySource.VARIED
 )
-"""Settings of play modes that products have. They have no drawn policies."""
+"""Settings of the play modes that are available for products, which have no drawn policies."""
 
 
 @lru_cache(maxsize=CACHED_AUDITS)

@@ -52,7 +52,7 @@ _PRODUCT_MESSAGE_FIELDS = (
     *("product", "stages", "composite_rates", "daytime_share", "hours_per_day"),
     "compares_daily_totals",
 )
-"""Fields of a product's episode from which names of series follow."""
+"""Fields of a product's configuration that determine the names of its series."""
 _GRADE_FIELDS = ("reward_breakdown", "submission_issues")
 PROSE_FIELDS = frozenset(
     {
@@ -94,7 +94,7 @@ def build_first_user_message(reset_observation: Mapping[str, Any]) -> str:
     fields = {name: config[name] for name in _FIRST_MESSAGE_FIELDS}
     if read_play_mode(reset_observation) == LEAN_MODE:
         del fields["days"]
-        if config["max_submissions"] == 1:  # the system prompt says so
+        if config["max_submissions"] == 1:  # The system prompt states it.
             del fields["max_submissions"]
     fields |= {name: config[name] for name in MODE_ARGUMENTS if name in config}
     fields |= {name: config[name] for name in _PRODUCT_MESSAGE_FIELDS if name in config}
@@ -102,7 +102,7 @@ def build_first_user_message(reset_observation: Mapping[str, Any]) -> str:
     count = reset_observation.get("expected_row_count")
     if count and config["difficulty"] not in RUNG_LEVELS:
         message += f" The right report has {count} rows."
-    states_thresholds = "stages" in config  # of a product, in the policy's text
+    states_thresholds = "stages" in config  # A product's policy text contains them.
     if not states_thresholds and not read_play_mode(reset_observation).has_lean_profile:
         message += f" Thresholds: {compact_json(config['thresholds'])}."
     return message
@@ -217,7 +217,7 @@ SESSION_TOOLS = (SUBMIT_SOLUTION_TOOL, SUBMIT_GENERATORS_TOOL)
 DEFAULT_TOOLS = TOOLS_BY_MODE[GUIDED_MODE]
 """Tools of an episode reset without arguments: all analysis methods and two submission tools."""
 DEFAULT_VARIED_TOOLS = (*DRAWN_POLICY_TOOLS.values(), SUBMIT_SOLUTION_TOOL, SUBMIT_GENERATORS_TOOL)
-"""The same tools for an episode whose reporting policy is drawn."""
+"""The default tools of an episode whose reporting policy is drawn at random."""
 
 
 @lru_cache(maxsize=PRODUCT_TOOLS_CACHE_SIZE)

@@ -1,1 +1,1 @@
-"""Certification of generated episodes, and golden digests that detect changes of the generator."""
+"""Certification of generated episodes, and golden digests that detect changes in generated data."""

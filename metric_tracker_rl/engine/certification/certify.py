@@ -1,4 +1,4 @@
-"""Certification of funnel episodes: each is solvable and has exactly one perfect report.
+"""Certification that a funnel episode is solvable and has exactly one perfect report.
 
 The result of `certify_episode` depends only on the episode's configuration, so episodes can be
 certified in any order and on any machine.
@@ -69,7 +69,7 @@ __all__ = [
 levels = tuple(EVERY_LEVEL)
 """Levels that can be certified."""
 default_levels = tuple(LEVELS)
-"""Levels that are certified by default: all levels except the rungs."""
+"""Levels that are certified by default: the named levels, without the curriculum levels."""
 CERTIFIED_ANOMALY_COUNTS = (1, 3, 5)
 ZERO_ANOMALY_FAMILY = "mixed"
 """Family used to certify episodes with no anomalies. Such episodes are the same in all families."""

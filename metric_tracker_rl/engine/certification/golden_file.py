@@ -68,7 +68,11 @@ class GoldenDigests(Generic[Config]):
         path.write_text(f"{text}\n", encoding="utf-8")
 
     def check_file_and_print_differences(self, path: Path) -> ExitStatus:
-        """Print the differences between a golden file and new digests; return the exit status."""
+        """Print the differences between a golden file and new digests.
+
+        Returns:
+            The exit status of the process.
+        """
         stored_content = json.loads(path.read_text(encoding="utf-8"))
         differences = self.list_differences(stored_content)
         count = len(stored_content["episodes"])

@@ -18,9 +18,9 @@ from openenv_kit.bitstream import BitStream
 
 WINDOWS = 20
 DAYS_PER_WINDOW = 3
-"""Number of days of a window on which a family is tried until it can be planned."""
+"""Maximum number of days of a window on which planning an anomaly is tried."""
 MIN_PLANNED_SHARE = 0.9
-"""Smallest share of the windows in which a family must be planned on one of the days."""
+"""Smallest share of windows in which planning must succeed for the family to be used."""
 
 
 def list_plannable_families(product: Product, level_name: str) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ from metric_tracker_rl.products.twin import TWIN_VERSION
 
 VERSIONS = {**DIGEST_VERSIONS, "product_format": PRODUCT_FORMAT, "twin_version": TWIN_VERSION}
 RUNGS = ("rung_3", "rung_8")
-"""Rungs of which each product gets an episode, if they are on."""
+"""Curriculum levels that are covered for a product if all of its named levels are enabled."""
 EpisodeFields = dict[str, Any]
 """Product, seed, family, level and anomaly count of an episode, and its two digests."""
 
@@ -85,7 +85,7 @@ def list_product_differences(stored_content: Mapping[str, Any]) -> list[str]:
 
 
 def main(path: Path, *, should_write: bool) -> int:
-    """Print the differences from the golden file, after rewriting it if asked to.
+    """Rewrite the golden file if requested, then print the differences from it.
 
     Return the exit status: 0 if there is no difference.
     """

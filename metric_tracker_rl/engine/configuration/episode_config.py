@@ -66,7 +66,7 @@ class EpisodeConfig:
         anomaly_density: "low", "medium" or "high".
         anomaly_count: number of planned anomalies. If it is 0, the expected report is empty.
         anomalies: custom anomalies, applied after the data have been generated.
-        only_custom: whether to leave out the planned anomalies. The dates and the clean data stay
+        only_custom: whether to leave out the planned anomalies. The dates and all other data stay
             the same.
         funnel: name of a built-in funnel; ignored if there is a product.
         policy: "standard" for the level's reporting policy, or "varied" for a policy drawn at

@@ -77,7 +77,7 @@ def list_counts_around_default(rung: str) -> tuple[int, ...]:
 SPLIT_BLOCKS = {"train": 100, "validation": 12, "test": 12, SEALED_SPLIT: 12, SESSIONS_SPLIT: 20}
 """Number of blocks of each split."""
 RUNG_SPLIT_BLOCKS = {"train": 100, "validation": 6, "test": 12}
-"""Number of blocks of each split of a rung."""
+"""Number of blocks of each split of a curriculum level."""
 
 SPLITS: PerLevelSplits[EpisodeConfig, Stratum] = PerLevelSplits(
     domain="metric-tracker-split/1",

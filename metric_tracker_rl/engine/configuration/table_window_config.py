@@ -18,9 +18,9 @@ from openenv_kit.errors import InvalidValueError
 from openenv_kit.json_text import canonical_json
 
 LEVEL_BY_WEEKS = {4: "hard", 8: "expert"}
-"""Level whose number of days and thresholds a window has, by its number of weeks.
+"""Level that provides the number of days and the thresholds of a window, by number of weeks.
 
-On both, the factor of the thresholds is 1.
+Both levels use the product's thresholds unchanged.
 """
 
 

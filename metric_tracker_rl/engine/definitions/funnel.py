@@ -166,7 +166,7 @@ class Funnel:
 
     @cached_property
     def daytime_share_names(self) -> tuple[str, ...]:
-        """Name of the daytime share; empty if the funnel has no daytime share."""
+        """Tuple that contains the name of the daytime share, if the funnel has one."""
         return () if self.daytime is None else (f"{self.event_count_names[0]}:daytime_share",)
 
     @cached_property

@@ -40,7 +40,8 @@ class FunnelEpisode:
         expected_rows: report rows that the reporting policy requires for these data.
         applied_anomalies: effect of each custom anomaly, with the fields of
             `AppliedSyntheticGenerator`.
-        generated: output of the generator. Its plan and clean data are never shown to players.
+        generated: output of the generator. Its plan and its data without anomalies are never shown
+            to players.
     """
 
     config: EpisodeConfig
@@ -102,7 +103,7 @@ class FunnelEpisode:
 
     @cached_property
     def cached_results(self) -> dict[Hashable, bytes]:
-        """Cached results of analysis methods. The methods add entries and clear the cache."""
+        """Cached results of analysis methods, which add entries and limit the size of the cache."""
         return {}
 
     def hourly_counts_of_day(self, day: int) -> IntArray:

@@ -15,8 +15,8 @@ from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
 def build_series_policy_numbers(series: DailySeries, first_date: str) -> dict[str, Any]:
     """Return names in funnel order, thresholds by series and the other parameters of the policy.
 
-    A client needs no other source to apply the policy. In particular, it does not have to split
-    names, which may contain `_to_`.
+    A client can apply the policy with these fields alone. It does not have to split names at
+    `_to_`, which would be ambiguous because names of stages may contain it.
 
     Args:
         series: daily series of the episode, which provide funnel, level and limits.

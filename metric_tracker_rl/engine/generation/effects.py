@@ -19,7 +19,7 @@ class CountEffect(Protocol):
 
 
 class ScaleTraffic(NamedTuple):
-    """Effect of a traffic change, which multiplies the counts of all stages by the same factor."""
+    """Effect that multiplies the counts of all stages by the same factor (a traffic change)."""
 
     factor: float
 
@@ -51,7 +51,7 @@ class ScaleStepRates(NamedTuple):
 
 
 class ScaleStageCount(NamedTuple):
-    """Effect of lost or duplicated events, which multiplies the count of one stage.
+    """Effect that multiplies the count of one stage (lost or duplicated events).
 
     The result is clipped so that no stage has more events than the stage before it.
     """

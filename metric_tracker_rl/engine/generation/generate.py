@@ -48,10 +48,10 @@ MAX_PRODUCT_ATTEMPTS = 40
 MAX_REPLANS = 6
 """Maximum number of planning rounds. Each round uses the medians of the previous round's data."""
 MAX_MOVED_DAYS = 8
-"""Maximum number of days to try in an attempt instead of days on which a product has no room."""
+"""Maximum number of times that an attempt moves anomalies to a day on which they are possible."""
 MAX_UNPLANNED_DAYS = 100
-"""Maximum number of days of a product, over all attempts, for which no plan may be found. It limits
-the time that a product without room can take.
+"""Maximum number of days of a product, over all attempts, on which planning may fail. It limits the
+generation time for a product whose data allow few anomalies.
 """
 
 
@@ -165,7 +165,7 @@ def _try_to_generate_planned_episode(
         for day in sorted(days_to_plan):
             planned_day, plan = day, plan_day(day)
             while plan is None and moves_left and free_days and budget.unplanned_days_left > 0:
-                # A product may have room for an anomaly on another day.
+                # The anomaly may be possible on another day of the product.
                 moves_left -= 1
                 planned_day = free_days.pop()
                 families_by_day[planned_day] = families_by_day.pop(day)
@@ -244,7 +244,7 @@ def _is_planned_day_near_threshold_without_anomalies(
     """Return whether a day would be near or past a threshold without its planned anomalies.
 
     Args:
-        clean: daily series of the clean data.
+        clean: daily series of the data without anomalies.
         finished: daily series of the data with anomalies, which provides the baselines.
         planned_days: indices of the days with planned anomalies.
     """

@@ -154,7 +154,12 @@ class RoomOfDay:
         return SizeRange(smallest, largest)
 
     def measure_composite_deviation(self, shares: list[float], direction: float) -> float:
-        """Return the absolute deviation of a composite rate for given strengths of its steps."""
+        """Return the absolute deviation of a composite rate that a leak or gain causes.
+
+        Args:
+            shares: deviation of each step rate, as a share of the largest deviation in a leak.
+            direction: -1.0 for a leak, 1.0 for a gain.
+        """
         product = 1.0
         for share, threshold in zip(shares, self.step_thresholds, strict=False):
             product *= 1.0 + direction * share * LEAK_STEP_MULTIPLE * threshold

@@ -101,7 +101,7 @@ def _spread_totals(
     daytime: HourRange | None,
     daytime_total: int | None,
 ) -> IntArray:
-    """Return hourly counts that have the given totals and the pattern of the given hourly counts.
+    """Return hourly counts with new totals that are distributed like the given hourly counts.
 
     Args:
         hourly_counts: counts, shape (hours, stages).

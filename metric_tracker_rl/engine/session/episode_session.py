@@ -1,4 +1,4 @@
-"""Session that plays funnel episodes: reset, steps and grading of reports.
+"""Session that runs funnel episodes: it executes resets and steps and grades reports.
 
 The reply to an invalid reset or step has the status `error` and states the allowed values. A
 rejected step counts towards the step limit but does not change the episode otherwise.
@@ -65,7 +65,7 @@ ACTION_FIELDS = ("analysis_method", "classifications", "payload_generators")
 
 
 class EpisodeSession(Session):
-    """A session that plays funnel episodes, one at a time.
+    """A session that runs funnel episodes, one at a time.
 
     Args:
         debug: whether replies contain the expected rows and the planned anomalies. Use it only to
@@ -161,7 +161,10 @@ class EpisodeSession(Session):
         }
 
     def build_episode_identity(self) -> dict[str, Any]:
-        """Return the configuration with its seed, and the play rules; empty before a reset."""
+        """Return the configuration (including the seed) and the play rules.
+
+        The result is empty before the first reset.
+        """
         if self.view is None:
             return {}
         config = self.view.episode.config
