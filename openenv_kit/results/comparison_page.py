@@ -91,7 +91,7 @@ def compare_players(
 ) -> Comparison:
     """Compute each player's scores and costs, and the differences between players, on one split.
 
-    Rollouts that were played with an older environment version are not grouped by level, because
+    Rollouts that were played with a different environment version are not grouped by level, because
     the same task may have had a different level in that version.
 
     Args:

@@ -71,10 +71,10 @@ class ToolEpisode:
         default_reset_arguments: reset arguments for rows that name no task, such as `split`.
         record: folder in which every episode is recorded with its messages when it ends; None to
             record nothing.
-        player_name: name of the player in the recordings, such as the checkpoint that plays.
-        is_bound_to_product: whether the player is offered its tools before the reset. Rows of
-            another product than that of the default reset arguments are then refused.
-        should_wait_when_full: whether `reset` waits while the server has no room. Otherwise it
+        player_name: name of the player in the recordings, such as the name of a checkpoint.
+        is_bound_to_product: whether the player is offered its tools before the reset. Rows whose
+            product differs from the one in the default reset arguments are then rejected.
+        should_wait_when_full: whether `reset` waits while the server is at capacity. Otherwise it
             raises a ServerFullError, and the next `reset` of a row that names no task tries the
             same task again.
 
@@ -129,8 +129,9 @@ class ToolEpisode:
         """Score of the episode in [0, 1]; 0.0 until it is over.
 
         Raises:
-            ServerError: the server was lost before the end, so there is no score. Some trainers
-                pass a tool's error to the model and continue; reading the reward still fails.
+            ServerError: the connection to the server was lost before the end, so there is no score.
+                Some trainers pass a tool's error to the model and continue; reading the reward
+                still raises the error.
         """
         if self._server_error and not self.is_done:
             raise self._server_error
@@ -141,8 +142,8 @@ class ToolEpisode:
         """Metrics that trainers log in addition to the reward.
 
         They are `tool_calls`, `submitted`, the final reward under each reward mode, the score
-        components, and the evidence share (`grounded`). All except `tool_calls` are 0 without a
-        report.
+        components, and the evidence share (`grounded`). If no report was submitted, all of them
+        except `tool_calls` are 0.
         """
         end_info = EndInfo.from_info(self.info)
         return {
@@ -168,7 +169,7 @@ class ToolEpisode:
 
         Raises:
             InvalidValueError: the reset was rejected, the row belongs to another environment or
-                product, or the player was offered different tools than the episode has.
+                product, or the tools that the player was offered are not the tools of the episode.
             ServerError: the server cannot be reached, or serves another environment.
         """
         environment_name = self.environment.name
@@ -206,7 +207,7 @@ class ToolEpisode:
         return first_user_message
 
     def _require_bound_product(self, row_arguments: Mapping[str, Any]) -> None:
-        """Raise an InvalidValueError if the row has another product than the offered tools."""
+        """Raise an InvalidValueError if the row's product does not match the offered tools."""
         if not self._is_bound_to_product:
             return
         offered = self._default_reset_arguments.get(PRODUCT.name)
@@ -241,7 +242,7 @@ class ToolEpisode:
         return _StartedEpisode(arguments, observation)
 
     def _draw_task(self, requested: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the reset arguments of a new task, or of one for which the server was full."""
+        """Return the reset arguments of a new task, or of the task that a full server rejected."""
         if self._drawn_task is None or self._drawn_task.requested != requested:
             self._drawn_task = _DrawnTask(
                 requested, sample_task_reset_arguments(self.environment, requested)
@@ -268,7 +269,7 @@ class ToolEpisode:
             model_text: text that the model wrote with the call, for the recording.
 
         Raises:
-            ServerError: the server was lost.
+            ServerError: the connection to the server was lost.
         """
         with self._lock:
             self.tool_call_count += 1
@@ -326,7 +327,7 @@ class ToolEpisode:
         )
 
     def _write_unfinished_recording(self) -> None:
-        """Write the recording of an episode that the player left before its end."""
+        """Write the recording of an episode that the player abandoned before its end."""
         if self._recorder is None or self.is_done:
             return
         if self._server_error is not None:
