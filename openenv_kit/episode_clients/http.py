@@ -179,7 +179,7 @@ class HttpEpisode:
         return max_sessions if isinstance(max_sessions, int) else None
 
     def close(self) -> None:
-        """Close the connection; the next request opens another one."""
+        """Close the connection; the next request opens a new one."""
         self._connection.close()
 
     def _require_server_to_serve_environment(self) -> None:
@@ -202,8 +202,8 @@ class HttpEpisode:
     ) -> JsonReply:
         """Send a POST request or, without a body, a GET request, and return the response.
 
-        While the server cannot be reached or is full, the request is repeated. The first
-        repetition after a pause is logged.
+        While the server cannot be reached or is at capacity, the request is retried. The first
+        retry after a pause is logged.
         """
         data = None if body is None else json.dumps(body).encode()
         # Servers often close idle connections, so the first retry opens a new one immediately.

@@ -37,7 +37,7 @@ has no rollout with that label.
 
 @dataclass(frozen=True)
 class Comparison:
-    """Players compared on the tasks of one split.
+    """Result of comparing players on the tasks of one split.
 
     Attributes:
         title: title of the environment.
@@ -97,7 +97,7 @@ def compare_players(
     Args:
         players: at least one player. All must have played the same version of the environment.
         split_name: name of the split that was played, for the title.
-        environment: environment that was played; provides the labels of each episode.
+        environment: environment that was played, which provides the labels of each episode.
         group_size: number of rollouts in a group, used to compute the signal.
     """
     versions = dict(players[0].versions)

@@ -52,7 +52,8 @@ class GroupCounts:
 
     Attributes:
         played: number of groups that were played.
-        with_signal: number of played groups whose rewards are not all equal.
+        with_signal: number of played groups whose rewards differ by more than
+            `MIN_REWARD_DIFFERENCE`.
     """
 
     played: int = 0
@@ -126,7 +127,7 @@ class Curriculum:
         Args:
             reward: final reward of the episode.
             stage_index: stage of the episode; None for the current stage. Late results that belong
-                to an earlier stage are ignored.
+                to a different stage are ignored.
         """
         if stage_index is not None and stage_index != self.stage_index:
             return

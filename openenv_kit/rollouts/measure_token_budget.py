@@ -70,7 +70,7 @@ class EpisodeConversation(NamedTuple):
 
 
 class EpisodeTokenCounts(NamedTuple):
-    """Numbers of tokens of one episode: before the model's first response, after it, and in total."""
+    """Token counts of one episode: prompt, completion (all later messages), and total."""
 
     prompt: int
     completion: int

@@ -52,7 +52,7 @@ class _StartedEpisode(NamedTuple):
 
 
 class _DrawnTask(NamedTuple):
-    """A task that was drawn for a row, and the reset arguments that it was drawn with."""
+    """A task that was sampled for a row, and the reset arguments from which it was sampled."""
 
     requested: Mapping[str, Any]
     arguments: Mapping[str, Any]
@@ -68,14 +68,14 @@ class ToolEpisode:
     Args:
         base_url: URL of the server to play on; None to play in this process.
         environment: name of the environment; None for the name in the variable ENVIRONMENT.
-        default_reset_arguments: reset arguments for rows that name no task, such as `split`.
+        default_reset_arguments: reset arguments for rows that select no task, such as `split`.
         record: folder in which every episode is recorded with its messages when it ends; None to
             record nothing.
         player_name: name of the player in the recordings, such as the name of a checkpoint.
         is_bound_to_product: whether the player is offered its tools before the reset. Rows whose
             product differs from the one in the default reset arguments are then rejected.
         should_wait_when_full: whether `reset` waits while the server is at capacity. Otherwise it
-            raises a ServerFullError, and the next `reset` of a row that names no task tries the
+            raises a ServerFullError, and the next `reset` with a row that selects no task tries the
             same task again.
 
     Attributes:
@@ -159,8 +159,8 @@ class ToolEpisode:
     ) -> str:
         """Start the episode of a dataset row and return its first user message.
 
-        Empty columns and columns that are not reset arguments are ignored. A row that names no task
-        starts a different task of the split each time; see `sample_task_reset_arguments`.
+        Empty columns and columns that are not reset arguments are ignored. A row that selects no
+        task starts a different task of the split each time; see `sample_task_reset_arguments`.
 
         Args:
             row: dataset row; None for a row without columns.
@@ -168,9 +168,9 @@ class ToolEpisode:
                 empty if the player gets the tools of this episode.
 
         Raises:
-            InvalidValueError: the reset was rejected, the row belongs to another environment or
+            InvalidValueError: the reset was rejected, the row belongs to a different environment or
                 product, or the tools that the player was offered are not the tools of the episode.
-            ServerError: the server cannot be reached, or serves another environment.
+            ServerError: the server cannot be reached, or serves a different environment.
         """
         environment_name = self.environment.name
         row = convert_row_to_mapping(row)
@@ -220,7 +220,7 @@ class ToolEpisode:
         )
 
     def _start_given_or_drawn_episode(self, row_arguments: Mapping[str, Any]) -> _StartedEpisode:
-        """Start an episode with the arguments of a row; draw a task if they name no task."""
+        """Start an episode with the arguments of a row; sample a task if they select none."""
         is_drawn = False
         arguments = row_arguments
         if not has_task_selector(arguments):
@@ -302,7 +302,7 @@ class ToolEpisode:
             return result
 
     def record_text_without_call(self, text: str) -> None:
-        """Add a response of the model without a tool call to the recording, if there is one."""
+        """Record a response of the model that has no tool call, if recording is enabled."""
         if self._recorder is not None and not self.is_done:
             self._recorder.add_model_text(text)
 

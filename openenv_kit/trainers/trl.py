@@ -67,7 +67,7 @@ class ToolEnvironment(metaclass=EnvironmentType):
     _offered_tool_names: Sequence[str]
     """Names of the tools, which are the methods of the class."""
     _default_reset_arguments: Mapping[str, Any]
-    """Reset arguments for a row that names no task."""
+    """Reset arguments for a row that selects no task."""
     _base_url: str | None = None
     """URL of the server to play on; None for the variable `OPENENV_KIT_BASE_URL`."""
     _record: str | None = None
@@ -88,12 +88,12 @@ class ToolEnvironment(metaclass=EnvironmentType):
         """Start the episode of a dataset row and return the text that TRL appends to its prompt.
 
         The text is the first user message, preceded by the system prompt if the row's prompt lacks
-        it. A row that names no task, which TRL passes without a dataset, starts a different task of
-        the class's split each time.
+        it. TRL passes an empty row if there is no dataset. A row that selects no task starts a
+        different task of the class's split each time.
 
         Raises:
-            InvalidValueError: the row's episode does not exist, belongs to another environment, or
-                its tools are not the tools of the class.
+            InvalidValueError: the row's episode does not exist, belongs to a different environment,
+                or its tools are not the tools of the class.
         """
         arguments = reset_arguments_from_row(row, self.environment)
         return self._start_episode_and_build_prompt_end(
@@ -158,8 +158,8 @@ def environment_class(
 
     Args:
         environment: name of the environment.
-        split: split from which the dataset, or each task if there is no dataset, is taken; by
-            default train.
+        split: split of the dataset or, if there is no dataset, the split from which tasks are
+            sampled; by default `train`.
         reset: additional reset arguments of the dataset.
         level: level of the dataset; None for all levels.
         product: product of the dataset: path of its file, or its name if the variable PRODUCTS

@@ -105,7 +105,7 @@ class CurriculumCallback(TrainerCallback):
     def environment_class(self) -> type[ToolEnvironment]:
         """Return the class for `environment_factory`, which plays tasks of the current stage.
 
-        Without a dataset, each reset draws a task of that stage. In another process, such as a
+        Without a dataset, each reset samples a task of that stage. In another process, such as a
         worker of TRL's asynchronous trainer, the class keeps the stage at which it was pickled.
         """
         if self._environment_class is None:

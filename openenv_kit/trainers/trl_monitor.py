@@ -101,7 +101,7 @@ class RolloutMonitor(TrainerCallback):
         processing_class: PreTrainedTokenizerBase | ProcessorMixin | None = None,
         **kwargs: Any,
     ) -> None:
-        """Check the settings that determine tasks and lengths of rollouts.
+        """Check the trainer's settings for the length of rollouts and the size of groups.
 
         Raises:
             ConfigurationError: a group would be split between ranks.

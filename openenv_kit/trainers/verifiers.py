@@ -50,11 +50,11 @@ class EpisodeState(vf.State):
     info: dict[str, Any] = Field(default_factory=dict)
     """Additional values of the last reply, such as score components."""
     lost: str = ""
-    """Reason why the episode could not start or the connection to its server was lost; else empty."""
+    """Reason why the episode could not start or its connection was lost; otherwise empty."""
 
 
 class EpisodeData(vf.TaskData):
-    """A task that is determined by its reset arguments. Without them, a task is drawn."""
+    """A task that is determined by its reset arguments. Without them, a task is sampled."""
 
     reset: dict[str, Any] = Field(default_factory=dict)
 
