@@ -143,7 +143,7 @@ def compute_difficulty(baseline_scores: Mapping[str, float]) -> float:
 def compute_result_labels_digest(
     environment: Environment, reset_arguments: Mapping[str, Any]
 ) -> str:
-    """Return a digest of an episode's result labels, which groups similar episodes in a dataset.
+    """Return a digest of an episode's result labels, which is equal for similar episodes.
 
     The labels are hashed because some of them, such as the family, reveal part of the answer.
     """

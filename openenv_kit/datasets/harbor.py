@@ -200,5 +200,5 @@ def _format_toml_lines(table: Mapping[str, Any]) -> str:
 
 
 def _format_toml_value(value: Any) -> str:
-    """Format a string, a number or a list of strings as TOML, whose strings are like JSON's."""
+    """Format a string, a number or a list of strings as TOML."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -45,7 +45,7 @@ def convert_to_python_value(value: Any) -> Any:
 
 
 def convert_whole_number_to_int(value: Any, column_name: str = "number") -> Any:
-    """Convert a value of a row to a plain Python value, and a float without a fraction to int.
+    """Convert a value of a row to a plain Python value, and a whole-number float to int.
 
     Args:
         value: the value.

@@ -31,7 +31,7 @@ class _TaskSource(NamedTuple):
 
     Attributes:
         environment: name of the environment.
-        product: product whose splits are used; None for those of the environment.
+        product: product whose splits are used; None for the environment's own splits.
         split: name of the split.
         level: name of the level; None for all levels.
     """

@@ -53,9 +53,10 @@ class HttpEpisode:
 
     Args:
         base_url: http(s) or ws(s) URL of the server.
-        environment: environment that the server must serve, according to its metadata if available.
+        environment: environment that the server must serve. It is checked if the server has
+            metadata.
         should_wait_when_full: whether to wait, for up to `retry.CAPACITY_TIMEOUT_S`, while the
-            server has no room for another episode. Otherwise, a ServerFullError is raised.
+            server is at capacity. Otherwise, a ServerFullError is raised.
 
     Raises:
         InvalidValueError: `base_url` is not an http(s) or ws(s) URL.
@@ -114,9 +115,9 @@ class HttpEpisode:
         """Start an episode and return its first observation.
 
         Raises:
-            ServerError: there is no server, it serves another environment, it requires a token, or
-                it had no room for too long.
-            ServerFullError: the server has no room, and this client does not wait.
+            ServerError: there is no server, it serves a different environment, it requires a token,
+                or it stayed at capacity for too long.
+            ServerFullError: the server is at capacity, and this client does not wait.
         """
         self._require_server_to_serve_environment()
         if self._environment.episode_limits.may_omit_episode_id:
@@ -169,7 +170,7 @@ class HttpEpisode:
         return reply.body
 
     def read_max_sessions(self) -> int | None:
-        """Return how many sessions the server is set up for; None if it does not report it.
+        """Return how many sessions the server is configured for; None if it does not report it.
 
         Raises:
             ServerError: the server stayed unreachable.
@@ -178,11 +179,11 @@ class HttpEpisode:
         return max_sessions if isinstance(max_sessions, int) else None
 
     def close(self) -> None:
-        """Close the connection; the next request opens another one."""
+        """Close the connection; the next request opens a new one."""
         self._connection.close()
 
     def _require_server_to_serve_environment(self) -> None:
-        """Raise a ServerError if the server serves another environment; send only one request."""
+        """Raise a ServerError if the server serves a different environment."""
         if self._has_checked_environment:
             return
         reply = self._send_request_with_retry("/metadata")
@@ -201,8 +202,8 @@ class HttpEpisode:
     ) -> JsonReply:
         """Send a POST request or, without a body, a GET request, and return the response.
 
-        While the server cannot be reached or is full, the request is repeated. The first
-        repetition after a pause is logged.
+        While the server cannot be reached or is at capacity, the request is retried. The first
+        retry after a pause is logged.
         """
         data = None if body is None else json.dumps(body).encode()
         # Servers often close idle connections, so the first retry opens a new one immediately.
@@ -245,16 +246,16 @@ class HttpEpisode:
     def _wait_until_retry(
         self, reply: RawReply, capacity_timer: retry.RetryTimer, *, is_logged: bool
     ) -> None:
-        """Wait until a full server may be asked again.
+        """Wait before the next request to a server that is at capacity.
 
         Args:
             reply: the server's response, which has the header `Retry-After`.
-            capacity_timer: limits the waiting time of the request.
-            is_logged: whether this request's waiting is in the log already.
+            capacity_timer: timer that limits the total waiting time of the request.
+            is_logged: whether it was already logged that this request waits.
 
         Raises:
             ServerFullError: this client does not wait.
-            ServerError: the server had no room until the timer expired.
+            ServerError: the server was still at capacity when the timer expired.
         """
         detail = extract_error_detail(parse_json_object(reply.body))
         retry_after_s = reply.retry_after_s or 0.0
@@ -297,7 +298,7 @@ class HttpEpisode:
         return RawReply(response.status, response.read(), seconds)
 
     def _parse_observation(self, path: str, reply: JsonReply) -> ObservationJson:
-        """Return the observation in a response, with `reward`, `done` and any `metadata`."""
+        """Return the observation in a response, with `reward`, `done` and, if any, `metadata`."""
         if reply.status != 200 or "observation" not in reply.body:
             raise self._close_and_build_error(path, reply)
         observation = {

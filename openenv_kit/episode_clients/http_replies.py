@@ -8,19 +8,20 @@ from typing import Any, NamedTuple
 
 
 class JsonReply(NamedTuple):
-    """HTTP status and JSON object of a response; the object is empty if the body has none."""
+    """HTTP status and JSON object of a response; empty if the body is not a JSON object."""
 
     status: int
     body: dict[str, Any]
 
 
 class RawReply(NamedTuple):
-    """A response.
+    """An HTTP response whose body has not been parsed.
 
     Attributes:
         status: HTTP status.
         body: body as it was received.
-        retry_after_s: seconds of the header `Retry-After`; None if it is missing or is a date.
+        retry_after_s: number of seconds in the header `Retry-After`; None if the header is missing
+            or contains a date.
     """
 
     status: int
@@ -29,7 +30,7 @@ class RawReply(NamedTuple):
 
 
 def parse_json_object(body: bytes) -> dict[str, Any]:
-    """Return the JSON object of a body; an empty one if the body has none."""
+    """Return the JSON object in a body; an empty dictionary if there is none."""
     try:
         value = json.loads(body)
     except ValueError:

@@ -16,7 +16,7 @@ ResetSession = Callable[[Session, Mapping[str, Any]], Reply]
 
 
 def reset_session(session: Session, arguments: Mapping[str, Any]) -> Reply:
-    """Reset a session without the limits that a server may set."""
+    """Reset a session without applying a server's limits."""
     return session.reset(**arguments)
 
 
@@ -75,7 +75,7 @@ class InProcessEpisode:
         return self._session.state().model_dump()
 
     def close(self) -> None:
-        """Do nothing: there is no connection."""
+        """Do nothing, because there is no connection to close."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {

@@ -1,8 +1,8 @@
 """Plays an episode over a server's WebSocket, and replays it after the connection was lost.
 
-Episodes are deterministic: the same reset and the same actions lead to the same state. So when a
-connection, a proxy or the server itself fails, the episode is replayed over a new connection, and
-the player continues as if nothing had happened.
+Episodes are deterministic: the same reset and the same actions lead to the same state. Therefore,
+when a connection, a proxy or the server itself fails, the episode is replayed over a new connection
+and the player can continue.
 
 The framework's own client is not used here: importing it takes seconds, and after a lost connection
 it continues in a new session without an episode.
@@ -63,13 +63,13 @@ class ReplayingWebSocketEpisode:
     It provides the methods of `EpisodeClient`, except `state`, as coroutines.
 
     Args:
-        server: server to connect to. If this run started it and it has died, it is restarted.
+        server: server to connect to. If this run started the server, it is restarted after a crash.
         settings: settings of the run, with its timeouts and its number of reconnections.
         print_status: prints a status message for the user.
         prose_fields: see `Catalogue`. A replayed episode may differ in these fields.
 
     Attributes:
-        reconnects: how often the connection was lost and restored.
+        reconnects: number of times that the connection was lost and restored.
     """
 
     def __init__(
@@ -158,7 +158,7 @@ class ReplayingWebSocketEpisode:
         return reset_observation
 
     async def _connect_and_reset_when_server_has_room(self) -> ResetObservationJson:
-        """Connect and reset; wait for a free session if the server is full."""
+        """Connect and reset; wait for a free session if the server is at capacity."""
         timer = RetryTimer(CAPACITY_TIMEOUT_S)
         has_printed_wait = False
         while True:

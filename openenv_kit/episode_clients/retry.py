@@ -14,27 +14,26 @@ FIRST_RETRY_PAUSE_S = 0.2
 MAX_RETRY_PAUSE_S = 5.0
 """Bounds of the pause between attempts, in seconds. The pause doubles with each attempt."""
 CAPACITY_TIMEOUT_S = 1800.0
-"""Longest wait for a free session on a full server, in seconds.
+"""Longest wait for a free session on a server that is at capacity, in seconds.
 
 Most sessions are used by other episodes of the same run, which end only after minutes.
 """
 CAPACITY_RETRY_PAUSE_S = 0.5
-"""Pause between two attempts to get a session on a full server, in seconds."""
+"""Pause between two attempts to get a session on a server at capacity, in seconds."""
 UNAVAILABLE_STATUSES = (502, 503, 504)
 """HTTP statuses that a proxy returns while the server behind it is down or starting."""
 FULL_STATUSES = (429, 503)
-"""HTTP statuses with which a server that has no room returns the header `Retry-After`."""
+"""HTTP statuses of a server at capacity, whose response has the header `Retry-After`."""
 
 
 def compute_capacity_pause_s(retry_after_s: float) -> float:
-    """Return the pause before a full server is asked again, in seconds.
+    """Return how many seconds to wait before retrying a server that is at capacity.
 
-    A server names the time at which it can discard an unused episode, which may be minutes away.
-    Room is usually free earlier, because other episodes of the same run end, so the pause is at
-    most `MAX_RETRY_PAUSE_S`.
+    The server asks clients to wait until it can evict an idle episode, which may take minutes.
+    Other episodes of the same run usually end sooner, so the result is at most `MAX_RETRY_PAUSE_S`.
 
     Args:
-        retry_after_s: time that the server named.
+        retry_after_s: number of seconds in the server's header `Retry-After`.
     """
     return min(max(retry_after_s, CAPACITY_RETRY_PAUSE_S), MAX_RETRY_PAUSE_S)
 
@@ -44,7 +43,7 @@ class RetryTimer:
 
     Args:
         timeout_s: how long to retry, in seconds.
-        retry_at_once: whether the first retry follows without a pause, for connections that the
+        retry_at_once: whether to start the first retry without a pause, for connections that the
             server may have closed.
     """
 
@@ -64,5 +63,5 @@ class RetryTimer:
         return self.pause_s >= self.remaining_s
 
     def increase_next_pause(self) -> None:
-        """Double the pause, within `FIRST_RETRY_PAUSE_S` and `MAX_RETRY_PAUSE_S`."""
+        """Double the pause, starting at `FIRST_RETRY_PAUSE_S` and up to `MAX_RETRY_PAUSE_S`."""
         self.pause_s = min(max(FIRST_RETRY_PAUSE_S, 2 * self.pause_s), MAX_RETRY_PAUSE_S)

@@ -27,8 +27,8 @@ def build_atif_trajectory(run: RecordedRun, environment: Environment) -> JsonObj
     """Replay a run and convert it to an ATIF document.
 
     Raises:
-        RecordingError: the run was recorded with another version, or a reply differs from the
-            recorded one. The message names the version or the step.
+        RecordingError: the run was recorded with a version that differs from the installed one, or
+            a reply differs from the recorded one. The message contains the version or the step.
     """
     require_recorded_versions(run, environment)
     is_scripted = run.player.startswith("scripted:")

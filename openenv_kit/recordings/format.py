@@ -158,8 +158,8 @@ def read_runs(path: Path | str, max_bytes: int = MAX_RECORDING_BYTES) -> list[Re
     """Read all runs of a recording file, which may be compressed with gzip.
 
     Raises:
-        RecordingError: the file is not a recording, has another format, or is larger than
-            `max_bytes`. The message names the line.
+        RecordingError: the file is not a recording, has a different format, or is larger than
+            `max_bytes`. The message contains the line number.
     """
     runs, error = parse_runs_until_error(read_recording_text(Path(path), max_bytes))
     if error is not None:

@@ -62,8 +62,8 @@ def replay_and_compare_run(
         environment: the environment; None for the default one.
 
     Raises:
-        RecordingError: the run was recorded with another version of the environment or another
-            product, so its episode or its score may differ.
+        RecordingError: the run was recorded with a different version of the environment or a
+            different product, so its episode or its score may differ.
     """
     environment = environment or get_environment()
     require_recorded_versions(run, environment)

@@ -262,7 +262,7 @@ def _format_task_name(reset: Mapping[str, Any]) -> str:
 
 @lru_cache(maxsize=20_000)
 def _find_level(environment_name: str, reset_json: str) -> str:
-    """Return the level of an episode; empty if the environment is not installed or lacks the task."""
+    """Return the level of an episode; empty if the environment or the task is unknown."""
     if environment_name not in find_environment_entry_points():
         return ""
     reset = json.loads(reset_json)

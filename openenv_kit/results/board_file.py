@@ -105,7 +105,7 @@ def read_board_file(path: Path) -> BoardFile:
     """Read leaderboards from a file.
 
     Raises:
-        ConfigurationError: the file cannot be read, is too large, or has another format.
+        ConfigurationError: the file cannot be read, is too large, or has a different format.
     """
     try:
         content = path.read_bytes()

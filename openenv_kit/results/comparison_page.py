@@ -37,7 +37,7 @@ has no rollout with that label.
 
 @dataclass(frozen=True)
 class Comparison:
-    """Players compared on the tasks of one split.
+    """Result of comparing players on the tasks of one split.
 
     Attributes:
         title: title of the environment.
@@ -91,13 +91,13 @@ def compare_players(
 ) -> Comparison:
     """Compute each player's scores and costs, and the differences between players, on one split.
 
-    Rollouts that were played with an older environment version are not grouped by level, because
+    Rollouts that were played with a different environment version are not grouped by level, because
     the same task may have had a different level in that version.
 
     Args:
         players: at least one player. All must have played the same version of the environment.
         split_name: name of the split that was played, for the title.
-        environment: environment that was played; provides the labels of each episode.
+        environment: environment that was played, which provides the labels of each episode.
         group_size: number of rollouts in a group, used to compute the signal.
     """
     versions = dict(players[0].versions)

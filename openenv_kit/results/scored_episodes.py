@@ -152,7 +152,8 @@ def read_and_merge_player_results(
         The players, in order of first occurrence.
 
     Raises:
-        MixedResultsError: a file belongs to another environment, or the versions differ.
+        MixedResultsError: a file belongs to a different environment, or the versions in the files
+            differ.
         RecordingError: a file contains neither results of `inference.py` nor a recording.
     """
     players: dict[str, PlayerResults] = {}

@@ -118,7 +118,7 @@ def measure_signal_by_level_and_mode(
 ) -> Iterator[LevelSignal]:
     """Yield the signal of each player for each combination of level and mode of play.
 
-    If a player's rollouts were played with an older environment version, the level is empty,
+    If a player's rollouts were played with a different environment version, the level is empty,
     because the same task may have had a different level in that version.
     """
     for player in players:

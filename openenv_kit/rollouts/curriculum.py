@@ -52,7 +52,8 @@ class GroupCounts:
 
     Attributes:
         played: number of groups that were played.
-        with_signal: number of played groups whose rewards differ.
+        with_signal: number of played groups whose rewards differ by more than
+            `MIN_REWARD_DIFFERENCE`.
     """
 
     played: int = 0
@@ -125,8 +126,8 @@ class Curriculum:
 
         Args:
             reward: final reward of the episode.
-            stage_index: stage of the episode; None for the current stage. Results of other stages
-                than the current one, which may arrive late, are ignored.
+            stage_index: stage of the episode; None for the current stage. Late results that belong
+                to a different stage are ignored.
         """
         if stage_index is not None and stage_index != self.stage_index:
             return
@@ -170,7 +171,7 @@ class Curriculum:
         """Restore a state that `state_dict` returned.
 
         Raises:
-            InvalidValueError: the state belongs to a curriculum with another number of stages.
+            InvalidValueError: the state belongs to a curriculum with a different number of stages.
         """
         if len(state["groups"]) != len(self.stages):
             allowed = f"the state of a curriculum with {len(self.stages)} stages"

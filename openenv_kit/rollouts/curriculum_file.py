@@ -1,7 +1,7 @@
 """Saves the state of a curriculum beside a checkpoint, and restores it.
 
-A training loop of your own calls `write_curriculum_file` when it writes a checkpoint and
-`read_curriculum_file` when it continues from one. TRL's `CurriculumCallback` does both.
+A custom training loop calls `write_curriculum_file` when it writes a checkpoint, and
+`read_curriculum_file` when it resumes from a checkpoint. With TRL, `CurriculumCallback` does both.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CURRICULUM_FILENAME = "curriculum.json"
 def write_curriculum_file(curriculum: Curriculum, checkpoint_folder: Path | str) -> Path:
     """Write the state of a curriculum to a checkpoint's folder and return the path of the file.
 
-    The file is complete or missing, also if the process is killed while it writes.
+    The file is replaced atomically, so it is never incomplete, even if the process is killed.
 
     Args:
         curriculum: curriculum whose state is written.
@@ -46,8 +46,8 @@ def read_curriculum_file(curriculum: Curriculum, checkpoint_folder: Path | str) 
         Whether the folder contains a state.
 
     Raises:
-        InvalidValueError: the state belongs to a curriculum with another number of stages.
-        ConfigurationError: the file contains no state of a curriculum.
+        InvalidValueError: the state belongs to a curriculum with a different number of stages.
+        ConfigurationError: the file does not contain the state of a curriculum.
     """
     path = Path(checkpoint_folder) / CURRICULUM_FILENAME
     if not path.is_file():

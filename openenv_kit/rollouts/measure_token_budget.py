@@ -5,8 +5,8 @@ budget = measure_token_budget(environment, "rung_1", tokenizer, {"profile": "lea
 GRPOConfig(max_completion_length=budget.completion.p95, …)
 ```
 
-The measured files of `token_budgets` give the same figures for two common kinds of tokenizers
-without playing.
+For two common kinds of tokenizers, `token_budgets` reads the same figures from a file, so that no
+episodes have to be played.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ ChatMessage = dict[str, Any]
 
 
 class ChatTokenizer(Protocol):
-    """The part of a tokenizer of transformers that is used here."""
+    """The methods of a transformers tokenizer that this module uses."""
 
     def apply_chat_template(
         self,
@@ -56,7 +56,7 @@ class ChatTokenizer(Protocol):
 
 
 class EpisodeConversation(NamedTuple):
-    """An episode of the reference policy as a chat.
+    """An episode that the reference policy played, as a chat.
 
     Attributes:
         tools: tools as JSON schemas, in the format of chat templates.
@@ -70,7 +70,7 @@ class EpisodeConversation(NamedTuple):
 
 
 class EpisodeTokenCounts(NamedTuple):
-    """Tokens of one episode: before the first answer, after it, and all of them."""
+    """Token counts of one episode: prompt, completion (all later messages), and total."""
 
     prompt: int
     completion: int
@@ -86,7 +86,7 @@ def measure_token_budget(
     split: str = DEFAULT_SPLIT,
     task_count: int = DEFAULT_TASK_COUNT,
 ) -> TokenBudget:
-    """Return the tokens that the reference policy needs on a level, with the tool schemas.
+    """Return how many tokens the reference policy needs on a level, including tool schemas.
 
     Args:
         environment: the environment.
@@ -94,7 +94,7 @@ def measure_token_budget(
         tokenizer: tokenizer with a chat template that writes tools into the prompt.
         reset_arguments: additional arguments of every reset, such as `profile`.
         split: name of the split whose tasks are played.
-        task_count: number of tasks, from the first of the level.
+        task_count: number of tasks, starting with the first task of the level.
 
     Returns:
         Median and 95th percentile of prompt, completion and total.
@@ -102,7 +102,8 @@ def measure_token_budget(
     Raises:
         UnknownNameError: there is no such level, split or reset argument.
         InvalidValueError: `task_count` is out of range.
-        ConfigurationError: the chat template is missing, or leaves out the tools.
+        ConfigurationError: the chat template is missing, or does not write the tools into the
+            prompt.
     """
     require_integer("task_count", task_count, 1, MAX_TASK_COUNT)
     arguments = dict(reset_arguments or {})
@@ -130,7 +131,7 @@ def measure_token_budget(
 def play_reference_conversation(
     environment: Environment, reset_arguments: Mapping[str, Any]
 ) -> EpisodeConversation:
-    """Play an episode with the reference policy, and return it as a model would read it.
+    """Play an episode with the reference policy, and return it as a chat with a model.
 
     Raises:
         RefusedResetError: the reset was rejected.
@@ -169,7 +170,8 @@ def count_conversation_tokens(
     """Count the tokens of an episode in the format of a tokenizer's chat template.
 
     Raises:
-        ConfigurationError: the chat template is missing, or leaves out the tools.
+        ConfigurationError: the chat template is missing, or does not write the tools into the
+            prompt.
     """
     tools, first_messages, later_messages = conversation
     if not getattr(tokenizer, "chat_template", True):

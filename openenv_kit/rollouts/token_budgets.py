@@ -1,9 +1,9 @@
 """Token budgets: measured token counts of the reference policy's episodes, by level.
 
-The budgets are lower bounds for the token limits of a training run. An environment stores them in
-a file `token_budgets.json` next to the module of its class; `python -m research.token_budgets`
-measures them and writes the file. Tool schemas and the chat template are counted. A model that
-thinks before it calls a tool needs more tokens.
+The budgets are lower bounds for the token limits of a training run. An environment stores them in a
+file `token_budgets.json` next to the module of its class; `python -m research.token_budgets`
+measures them and writes the file. The counts include the tool schemas and the chat template. A
+model that thinks before it calls a tool needs more tokens.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class DigitTokens(StrEnum):
 
 
 class TextTokenizer(Protocol):
-    """The part of a tokenizer of transformers that is used here."""
+    """The method of a transformers tokenizer that this module uses."""
 
     def encode(self, text: str, *, add_special_tokens: bool) -> Sequence[int]:
         """Return the tokens of a text."""
@@ -61,7 +61,7 @@ class TokenBudget:
     Attributes:
         level: name of the level.
         digits: how the tokenizer splits numbers.
-        tasks: number of episodes measured.
+        tasks: number of episodes that were measured.
         prompt: tokens of the system prompt, the tool schemas and the first user message.
         completion: tokens of the tool calls and their results, which a trainer's completion limit
             must allow.
@@ -94,7 +94,7 @@ def read_token_budgets(path: Path) -> tuple[TokenBudget, ...]:
 def write_token_budgets(
     path: Path, budgets: Iterable[TokenBudget], measurement_settings: Mapping[str, Any]
 ) -> None:
-    """Write the settings of a measurement and its token budgets to a file, one per line."""
+    """Write the settings of a measurement and its token budgets to a file, one budget per line."""
     head = "".join(
         f'"{name}": {json.dumps(value)},\n' for name, value in measurement_settings.items()
     )
@@ -115,7 +115,8 @@ def find_token_budget(
     Args:
         environment: the environment.
         level: name of the level.
-        reset_arguments: arguments of the reset. A budget matches if it has no other arguments.
+        reset_arguments: arguments of the reset. A budget matches if they contain all of its own
+            reset arguments.
         digits: how the tokenizer splits numbers.
     """
     arguments = dict(reset_arguments or {})

@@ -45,9 +45,9 @@ class TokenLimit:
     """A token limit of a rollout.
 
     Attributes:
-        name: name of the setting, as the user knows it.
+        name: name of the setting in the trainer's configuration.
         tokens: largest number of tokens.
-        limited: what is counted.
+        limited: part of the episode to which the limit applies.
     """
 
     name: str
@@ -64,7 +64,7 @@ def warn_if_token_limit_too_small(
 
     Args:
         levels: levels of a run. Levels without a measured budget are skipped.
-        limit: limit of a rollout.
+        limit: token limit of a rollout.
         digit_tokens: how the tokenizer splits numbers.
     """
     warnings = []
@@ -92,14 +92,15 @@ def warn_if_token_limit_too_small(
 def warn_if_context_too_small(
     rows: Iterable[Mapping[str, Any]], environment: str, context_tokens: int | None
 ) -> list[str]:
-    """Log and return a warning for each level of dataset rows that a context is too small for.
+    """Log and return a warning for each level whose episodes do not fit into a context.
 
-    Numbers are counted as one token for each digit, which is the larger of the two counts.
+    Each digit of a number is counted as one token, so that the count is an upper estimate.
 
     Args:
         rows: dataset rows with a column `level`.
         environment: name of the environment of the rows.
-        context_tokens: largest number of tokens of a rollout with its prompt; None for no check.
+        context_tokens: largest number of tokens of a rollout, including its prompt; None to skip
+            the check.
     """
     if context_tokens is None:
         return []
@@ -114,8 +115,8 @@ def list_levels_of_rows(
 
     Args:
         rows: dataset rows. Rows without a level are skipped.
-        environment: name of the environment; None for the column `environment` of each row, whose
-            rows without one are skipped.
+        environment: name of the environment; None to read it from the column `environment`, in
+            which case rows without this column are skipped.
     """
     distinct: dict[str, TrainedLevel] = {}
     for row in rows:

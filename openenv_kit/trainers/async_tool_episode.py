@@ -1,4 +1,4 @@
-"""Plays many episodes of one process at the same time on a server, with asyncio.
+"""Plays many episodes concurrently on a server, with asyncio.
 
 ```python
 slots = ServerSlots("http://127.0.0.1:8000")
@@ -10,7 +10,7 @@ async with AsyncToolEpisode(slots) as episode:
     print(episode.reward)
 ```
 
-Start as many tasks as you like: `reset` waits until the server has room.
+Any number of tasks can be started, because `reset` waits until the server has capacity.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from openenv_kit.trainers.tool_episode import ToolEpisode
 from openenv_kit.variables import WORLD_SIZE_VARIABLE
 
 DEFAULT_MAX_OPEN_EPISODES = 64
-"""Limit of open episodes on a server that does not report how many sessions it is set up for."""
+"""Limit of open episodes on a server that does not report its number of sessions."""
 MAX_OPEN_EPISODES = 100_000
 MAX_CONCURRENT_REQUESTS = 64
 """Largest number of requests of one process that wait for a reply at the same time.
@@ -55,8 +55,8 @@ class ServerSlots:
     Args:
         base_url: URL of the server.
         environment: name of the environment; None for the name in the variable ENVIRONMENT.
-        max_open_episodes: largest number of open episodes; None for the number of sessions that
-            the server is set up for, divided by the number of ranks (`WORLD_SIZE`).
+        max_open_episodes: largest number of open episodes; None for the number of sessions that the
+            server is configured for, divided by the number of ranks (`WORLD_SIZE`).
 
     Raises:
         InvalidValueError: an argument is out of its range, or `base_url` is not an http(s) URL.
@@ -84,7 +84,7 @@ class ServerSlots:
         return self._open_count
 
     async def find_max_open_episodes(self) -> int:
-        """Return the largest number of open episodes; the first call may ask the server.
+        """Return the largest number of open episodes; the first call may query the server.
 
         Raises:
             ServerError: the server cannot be reached.
@@ -115,7 +115,7 @@ class ServerSlots:
         self._open_count += 1
 
     def release_slot(self) -> None:
-        """Count an episode as closed, so that a waiting one may start."""
+        """Count an episode as closed, so that a waiting episode may start."""
         if self._semaphore is not None:
             self._open_count -= 1
             self._semaphore.release()
@@ -127,20 +127,20 @@ class ServerSlots:
             self._client.close()
 
     async def run_in_thread(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        """Run a function that waits for the server, without blocking the event loop."""
+        """Run a function that sends requests to the server, without blocking the event loop."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, function, *arguments)
 
 
 class AsyncToolEpisode:
-    """An episode on a server that is played through tool calls, as a coroutine.
+    """An episode on a server that is played through tool calls, with coroutines.
 
-    It corresponds to `ToolEpisode`, whose arguments and results it shares. An open episode occupies
-    a slot from `reset` until its end or `close`. A server that is full delays `reset`; it is never
-    a score of 0.
+    This class is the asynchronous version of `ToolEpisode`. An open episode occupies a slot from
+    `reset` until its end or `close`. If the server is at capacity, `reset` waits; the episode does
+    not fail.
 
     Args:
-        slots: server to play on, with its limit of open episodes.
+        slots: server to play on, with the limit on its open episodes.
         default_reset_arguments, record, player_name, is_bound_to_product: see `ToolEpisode`.
     """
 
@@ -195,16 +195,16 @@ class AsyncToolEpisode:
         """Score of the episode in [0, 1]; 0.0 until it is over.
 
         Raises:
-            ServerError: the server was lost before the end, so there is no score.
+            ServerError: the connection to the server was lost before the end, so there is no score.
         """
         return self._episode.reward
 
     async def reset(
         self, row: Mapping[str, Any] | None = None, offered_tool_names: Sequence[str] = ()
     ) -> str:
-        """Wait for room, start the episode of a dataset row and return its first user message.
+        """Wait for a free slot, start the episode of a dataset row and return its first message.
 
-        Args and errors are those of `ToolEpisode.reset`.
+        The arguments and errors are those of `ToolEpisode.reset`.
         """
         if not self._has_slot:
             await self._slots.acquire_slot()
@@ -243,10 +243,10 @@ class AsyncToolEpisode:
     async def _reset_when_server_has_room(
         self, row: Mapping[str, Any] | None, offered_tool_names: Sequence[str]
     ) -> str:
-        """Reset, and try again for as long as the server is full.
+        """Reset the episode, and retry while the server is at capacity.
 
-        The waiting happens here and not in the HTTP client, where it would occupy a thread that
-        running episodes need to make room.
+        This method waits, and not the HTTP client, whose wait would block a thread. Running
+        episodes need these threads in order to end and free capacity.
         """
         timer = retry.RetryTimer(retry.CAPACITY_TIMEOUT_S)
         is_logged = False

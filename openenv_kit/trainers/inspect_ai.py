@@ -69,8 +69,8 @@ def episodes(
         reset: additional arguments of every reset, such as `-T 'reset={"profile": "lean"}'`.
         level: level of the tasks; None for all levels.
         record: folder in which every episode is recorded; None to record nothing.
-        context_tokens: largest number of tokens of a sample, which the model's context limits. If
-            it is too small for a level, a warning is logged.
+        context_tokens: largest number of tokens of a sample, usually the context length of the
+            model. If it is too small for a level, a warning is logged.
     """
     resolved_environment = get_environment(environment)
     split = DEFAULT_EVALUATION_SPLIT if split is None else split
@@ -158,7 +158,7 @@ class ReportScorer:
 def report_score() -> Scorer:
     """Return a scorer for the environment's score, which is 0 if nothing was submitted.
 
-    If the server was lost, there is no score, so the scorer raises a ServerError.
+    If the connection to the server was lost, there is no score and the scorer raises a ServerError.
     """
     return ReportScorer()
 
@@ -184,8 +184,8 @@ class RewardsScorer:
 def rewards() -> Scorer:
     """Return a scorer for the reward under each reward mode, the evidence share and `truncated`.
 
-    Rewards are 0 if no report was graded. The mean of `truncated` is the share of samples that a
-    limit ended before their episode was over.
+    Rewards are 0 if no report was graded. `truncated` is 1 if a limit ended the sample before its
+    episode was over, else 0.
     """
     return RewardsScorer()
 

@@ -45,7 +45,7 @@ class EpisodeServerConfig(BaseResourcesServerConfig):
 
 
 class SeedRequest(BaseSeedSessionRequest):
-    """A data row. `reset` contains the reset arguments; without it, a task is drawn."""
+    """A data row. `reset` contains the reset arguments; if it is missing, a task is sampled."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -92,7 +92,7 @@ class EpisodeServer(SimpleResourcesServer):
     async def seed_session(self, request: Request, body: SeedRequest) -> SeedResponse:
         """Start the episode of a data row, and close an earlier episode of the session.
 
-        A row without reset arguments starts another task of the train split each time.
+        A row without reset arguments starts a different task of the train split each time.
         """
         session_id = request.session[SESSION_ID_KEY]
         self._pop_and_close_episode(session_id)

@@ -1,4 +1,4 @@
-"""Checks that a player was offered the tools of the episode that it plays."""
+"""Checks that the tools that a player was offered match the episode that it plays."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def require_offered_tools_to_match_episode(
         tools: tools of the episode.
 
     Raises:
-        InvalidValueError: the offered tools do not fit the episode.
+        InvalidValueError: the offered tools are not the tools of the episode.
     """
     acceptable = _list_possibly_offered_catalogues(environment, reset_arguments, tools)
     if set(offered_tool_names) in [set(catalogue.tool_names) for catalogue in acceptable]:

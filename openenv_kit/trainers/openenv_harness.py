@@ -92,7 +92,7 @@ class ToolSession(ResourceSession):
         """Return the environment's reward, which is 0 for an unfinished episode.
 
         Raises:
-            ServerError: the server was lost, so there is no reward.
+            ServerError: the connection to the server was lost, so there is no reward.
         """
         return VerifyResult(
             env_reward=self._episode.reward,
@@ -113,11 +113,11 @@ class ToolSession(ResourceSession):
 class ToolSessionFactory(ResourceSessionFactory[ToolSession]):
     """Creates a session for each task.
 
-    A task is a row of reset arguments, such a row as a JSON string, a task id, or a chat whose last
-    message contains one of these. If the task is None, a different task of the train split is drawn
-    each time; a seed makes the draw repeatable. `record` names a folder in which every episode is
-    recorded. If `context_tokens`, the largest number of tokens of a rollout, is too small for the
-    level of a task, a warning is logged.
+    A task is one of the following: a row of reset arguments, a JSON string of such a row, a task
+    id, or a chat whose last message contains one of these. If the task is None, a different task of
+    the train split is sampled each time, or always the same one for a given seed. `record` names a
+    folder in which every episode is recorded. If `context_tokens`, the largest number of tokens of
+    a rollout, is too small for the level of a task, a warning is logged.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class ToolSessionFactory(ResourceSessionFactory[ToolSession]):
         return ToolSession(row, self._base_url, self._environment, self._record)
 
     def _warn_if_context_too_small(self, environment: Environment, row: Mapping[str, Any]) -> None:
-        """Warn once for each level whose episodes need more tokens than the context has."""
+        """Warn once for each level whose episodes need more than `context_tokens` tokens."""
         arguments = reset_arguments_from_row(row, environment.name)
         if self._context_tokens is None or not has_task_selector(arguments):
             return
@@ -228,8 +228,8 @@ def collect_episodes(
 
     Args:
         output_folder: folder for `results.jsonl` and `metadata.json`.
-        rows: rows with the reset arguments of one episode each. For a row that names no task, a
-            task is drawn with the row's position as the seed.
+        rows: rows with the reset arguments of one episode each. For a row that selects no task, a
+            task is sampled with the row's position as the seed.
         policy: scripted policy that plays.
         base_url: URL of the server to play on; None to play in this process.
         environment: name of the environment.
@@ -268,7 +268,7 @@ def collect_episodes(
 def _draw_task_if_row_names_none(
     environment: Environment, row: Any, row_number: int
 ) -> Mapping[str, Any]:
-    """Return the row; if it names no task, return reset arguments of a repeatable draw."""
+    """Return the row; if it selects no task, return the reset arguments of a sampled task."""
     arguments = reset_arguments_from_row(parse_task_row(row), environment.name)
     if has_task_selector(arguments):
         return parse_task_row(row)
@@ -278,10 +278,10 @@ def _draw_task_if_row_names_none(
 def _require_and_merge_stored_metadata(
     serializer: RolloutSerializer, metadata: dict[str, Any]
 ) -> None:
-    """Check that the stored metadata are equal; append stored resets of later episodes.
+    """Check the stored metadata against `metadata`, and add further stored resets to it.
 
     Raises:
-        InvalidValueError: a stored value differs from the new value.
+        InvalidValueError: a stored value differs from the value in `metadata`.
     """
     if not serializer.collected_episode_ids():
         return

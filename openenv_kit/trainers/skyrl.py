@@ -86,11 +86,11 @@ class TextEpisode(BaseTextEnv):
         """Start the episode; return the row's prompt with the first user message appended.
 
         A row without reset arguments starts a different task of the train split each time. If the
-        prompt lacks the system prompt and the tools, they are inserted at its start.
+        prompt does not contain the system prompt and the tools, they are inserted at its start.
 
         Raises:
-            InvalidValueError: the reset was rejected, or the prompt lists different tools than the
-                episode has.
+            InvalidValueError: the reset was rejected, or the tools in the prompt are not the tools
+                of the episode.
         """
         messages = [dict(message) for message in prompt or ()]
         prompt_text = "\n".join(list_message_texts(messages))
@@ -155,7 +155,7 @@ class TextEpisode(BaseTextEnv):
     def get_metrics(self) -> dict[str, Any]:
         """Return the score and the metrics of the episode.
 
-        `truncated` is 1 if the last turn, or the generator's limit of tokens, ended the episode.
+        `truncated` is 1 if the turn limit or the generator's token limit ended the episode.
         """
         is_truncated = not self._episode.is_done and not self._has_stopped
         return {

@@ -52,7 +52,7 @@ class _StartedEpisode(NamedTuple):
 
 
 class _DrawnTask(NamedTuple):
-    """A task that was drawn for a row, and the reset arguments that it was drawn with."""
+    """A task that was sampled for a row, and the reset arguments from which it was sampled."""
 
     requested: Mapping[str, Any]
     arguments: Mapping[str, Any]
@@ -68,14 +68,14 @@ class ToolEpisode:
     Args:
         base_url: URL of the server to play on; None to play in this process.
         environment: name of the environment; None for the name in the variable ENVIRONMENT.
-        default_reset_arguments: reset arguments for rows that name no task, such as `split`.
+        default_reset_arguments: reset arguments for rows that select no task, such as `split`.
         record: folder in which every episode is recorded with its messages when it ends; None to
             record nothing.
-        player_name: name of the player in the recordings, such as the checkpoint that plays.
-        is_bound_to_product: whether the player is offered its tools before the reset. Rows of
-            another product than that of the default reset arguments are then refused.
-        should_wait_when_full: whether `reset` waits while the server has no room. Otherwise it
-            raises a ServerFullError, and the next `reset` of a row that names no task tries the
+        player_name: name of the player in the recordings, such as the name of a checkpoint.
+        is_bound_to_product: whether the player is offered its tools before the reset. Rows whose
+            product differs from the one in the default reset arguments are then rejected.
+        should_wait_when_full: whether `reset` waits while the server is at capacity. Otherwise it
+            raises a ServerFullError, and the next `reset` with a row that selects no task tries the
             same task again.
 
     Attributes:
@@ -129,8 +129,9 @@ class ToolEpisode:
         """Score of the episode in [0, 1]; 0.0 until it is over.
 
         Raises:
-            ServerError: the server was lost before the end, so there is no score. Some trainers
-                pass a tool's error to the model and continue; reading the reward still fails.
+            ServerError: the connection to the server was lost before the end, so there is no score.
+                Some trainers pass a tool's error to the model and continue; reading the reward
+                still raises the error.
         """
         if self._server_error and not self.is_done:
             raise self._server_error
@@ -141,8 +142,8 @@ class ToolEpisode:
         """Metrics that trainers log in addition to the reward.
 
         They are `tool_calls`, `submitted`, the final reward under each reward mode, the score
-        components, and the evidence share (`grounded`). All except `tool_calls` are 0 without a
-        report.
+        components, and the evidence share (`grounded`). If no report was submitted, all of them
+        except `tool_calls` are 0.
         """
         end_info = EndInfo.from_info(self.info)
         return {
@@ -158,8 +159,8 @@ class ToolEpisode:
     ) -> str:
         """Start the episode of a dataset row and return its first user message.
 
-        Empty columns and columns that are not reset arguments are ignored. A row that names no task
-        starts a different task of the split each time; see `sample_task_reset_arguments`.
+        Empty columns and columns that are not reset arguments are ignored. A row that selects no
+        task starts a different task of the split each time; see `sample_task_reset_arguments`.
 
         Args:
             row: dataset row; None for a row without columns.
@@ -167,9 +168,9 @@ class ToolEpisode:
                 empty if the player gets the tools of this episode.
 
         Raises:
-            InvalidValueError: the reset was rejected, the row belongs to another environment or
-                product, or the player was offered different tools than the episode has.
-            ServerError: the server cannot be reached, or serves another environment.
+            InvalidValueError: the reset was rejected, the row belongs to a different environment or
+                product, or the tools that the player was offered are not the tools of the episode.
+            ServerError: the server cannot be reached, or serves a different environment.
         """
         environment_name = self.environment.name
         row = convert_row_to_mapping(row)
@@ -206,7 +207,7 @@ class ToolEpisode:
         return first_user_message
 
     def _require_bound_product(self, row_arguments: Mapping[str, Any]) -> None:
-        """Raise an InvalidValueError if the row has another product than the offered tools."""
+        """Raise an InvalidValueError if the row's product does not match the offered tools."""
         if not self._is_bound_to_product:
             return
         offered = self._default_reset_arguments.get(PRODUCT.name)
@@ -219,7 +220,7 @@ class ToolEpisode:
         )
 
     def _start_given_or_drawn_episode(self, row_arguments: Mapping[str, Any]) -> _StartedEpisode:
-        """Start an episode with the arguments of a row; draw a task if they name no task."""
+        """Start an episode with the arguments of a row; sample a task if they select none."""
         is_drawn = False
         arguments = row_arguments
         if not has_task_selector(arguments):
@@ -241,7 +242,7 @@ class ToolEpisode:
         return _StartedEpisode(arguments, observation)
 
     def _draw_task(self, requested: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the reset arguments of a new task, or of one for which the server was full."""
+        """Return the reset arguments of a new task, or of the task that a full server rejected."""
         if self._drawn_task is None or self._drawn_task.requested != requested:
             self._drawn_task = _DrawnTask(
                 requested, sample_task_reset_arguments(self.environment, requested)
@@ -268,7 +269,7 @@ class ToolEpisode:
             model_text: text that the model wrote with the call, for the recording.
 
         Raises:
-            ServerError: the server was lost.
+            ServerError: the connection to the server was lost.
         """
         with self._lock:
             self.tool_call_count += 1
@@ -301,7 +302,7 @@ class ToolEpisode:
             return result
 
     def record_text_without_call(self, text: str) -> None:
-        """Add a response of the model without a tool call to the recording, if there is one."""
+        """Record a response of the model that has no tool call, if recording is enabled."""
         if self._recorder is not None and not self.is_done:
             self._recorder.add_model_text(text)
 
@@ -326,7 +327,7 @@ class ToolEpisode:
         )
 
     def _write_unfinished_recording(self) -> None:
-        """Write the recording of an episode that the player left before its end."""
+        """Write the recording of an episode that the player abandoned before its end."""
         if self._recorder is None or self.is_done:
             return
         if self._server_error is not None:

@@ -67,7 +67,7 @@ class ToolEnvironment(metaclass=EnvironmentType):
     _offered_tool_names: Sequence[str]
     """Names of the tools, which are the methods of the class."""
     _default_reset_arguments: Mapping[str, Any]
-    """Reset arguments for a row that names no task."""
+    """Reset arguments for a row that selects no task."""
     _base_url: str | None = None
     """URL of the server to play on; None for the variable `OPENENV_KIT_BASE_URL`."""
     _record: str | None = None
@@ -88,12 +88,12 @@ class ToolEnvironment(metaclass=EnvironmentType):
         """Start the episode of a dataset row and return the text that TRL appends to its prompt.
 
         The text is the first user message, preceded by the system prompt if the row's prompt lacks
-        it. A row that names no task, which TRL passes without a dataset, starts a different task of
-        the class's split each time.
+        it. TRL passes an empty row if there is no dataset. A row that selects no task starts a
+        different task of the class's split each time.
 
         Raises:
-            InvalidValueError: the row's episode does not exist, belongs to another environment, or
-                has different tools than the class.
+            InvalidValueError: the row's episode does not exist, belongs to a different environment,
+                or its tools are not the tools of the class.
         """
         arguments = reset_arguments_from_row(row, self.environment)
         return self._start_episode_and_build_prompt_end(
@@ -135,8 +135,8 @@ class ToolEnvironment(metaclass=EnvironmentType):
         """Return the score in [0, 1], which is 0 if nothing was submitted.
 
         Raises:
-            ServerError: the server was lost, so there is no score. The error is raised here
-                again, because TRL passes errors of tools to the model and continues.
+            ServerError: the connection to the server was lost, so there is no score. The error is
+                raised again here, because TRL passes errors of tools to the model and continues.
         """
         return self._episode.reward
 
@@ -153,18 +153,19 @@ def environment_class(
 ) -> type[ToolEnvironment]:
     """Return a class whose public methods, except `reset` and `get_reward`, are the tools.
 
-    The class can be pickled and loaded in another process. A class is made for one product, because
-    its tools name the product's stages; rows of another product are refused.
+    The class can be pickled and loaded in another process. A class belongs to one product, because
+    its tools contain the names of the product's stages. Rows of a different product are rejected.
 
     Args:
         environment: name of the environment.
-        split: split of the dataset, or of the drawn tasks if there is no dataset; by default train.
+        split: split of the dataset or, if there is no dataset, the split from which tasks are
+            sampled; by default `train`.
         reset: additional reset arguments of the dataset.
         level: level of the dataset; None for all levels.
         product: product of the dataset: path of its file, or its name if the variable PRODUCTS
             lists the file; None for the environment's own episodes.
-        base_url: URL of the server to play on; None for the variable `OPENENV_KIT_BASE_URL` or,
-            if it is not set, for this process.
+        base_url: URL of the server to play on; None for the value of the variable
+            `OPENENV_KIT_BASE_URL`. If neither is set, episodes are played in this process.
         record: folder in which every episode is recorded with its messages; None to record
             nothing.
 
@@ -207,8 +208,8 @@ def _build_environment_class(
     the original class.
 
     Raises:
-        InvalidValueError: the product of this process has another digest, for example because the
-            class was pickled in a process with another file.
+        InvalidValueError: the product in this process has a different digest, for example because
+            the class was pickled in a process that had loaded a different file.
     """
     resolved_environment, defaults = (
         get_environment(environment),
@@ -282,8 +283,8 @@ class RewardComponent:
 def build_reward_components(*names: str) -> list[RewardComponent]:
     """Return reward functions that log components, such as `exact` or `grounded`.
 
-    Set their `reward_weights` to 0, so that they are logged without changing the reward. Components
-    are 0 without a report.
+    Set their `reward_weights` to 0, so that they are logged without changing the reward. If no
+    report was submitted, components are 0.
     """
     return [RewardComponent(name) for name in names]
 

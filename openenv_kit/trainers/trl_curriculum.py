@@ -73,8 +73,9 @@ class CurriculumCallback(TrainerCallback):
     stage; otherwise the copy in `trainer_state.json` is read.
 
     Args:
-        curriculum: curriculum whose stages are reset arguments, all with the same tools. If a stage
-            has a `split`, the number is an index in this split; otherwise it is a seed.
+        curriculum: curriculum whose stages are reset arguments. All stages must have the same
+            tools. If a stage has a `split`, the number is an index in this split; otherwise it is a
+            seed.
         environment: name of the environment.
         base_url, record: see `openenv_kit.trainers.trl.environment_class`.
     """
@@ -95,7 +96,7 @@ class CurriculumCallback(TrainerCallback):
         self._is_copy = False  # True in another process, in which `on_step_end` is not called
 
     def build_dataset(self, task_count: int) -> datasets.Dataset:
-        """Build a dataset of task numbers, which resets map to tasks of the current stage."""
+        """Build a dataset of task numbers. A reset maps a number to a task of the current stage."""
         require_integer("task_count", task_count, 1, 2**31)
         name = self._environment.name
         rows = [{"environment": name, "task_number": number} for number in range(task_count)]
@@ -104,7 +105,7 @@ class CurriculumCallback(TrainerCallback):
     def environment_class(self) -> type[ToolEnvironment]:
         """Return the class for `environment_factory`, which plays tasks of the current stage.
 
-        Without a dataset, each reset draws a task of that stage. In another process, such as a
+        Without a dataset, each reset samples a task of that stage. In another process, such as a
         worker of TRL's asynchronous trainer, the class keeps the stage at which it was pickled.
         """
         if self._environment_class is None:
@@ -156,8 +157,8 @@ class CurriculumCallback(TrainerCallback):
         """Restore the curriculum from a checkpoint, and check the settings.
 
         Raises:
-            ConfigurationError: the checkpoint's curriculum cannot be read, or ranks would share
-                groups.
+            ConfigurationError: the checkpoint's curriculum cannot be read, or a group would be
+                split between ranks.
         """
         require_whole_groups_on_each_rank(args)
         if state.is_world_process_zero:
@@ -202,7 +203,7 @@ class CurriculumCallback(TrainerCallback):
         )
 
     def _broadcast_from_first_rank(self, state: TrainerState) -> None:
-        """Replace the curriculum of every rank by that of the first one."""
+        """Replace the curriculum of every rank with the curriculum of the first rank."""
         (broadcast_state,) = broadcast_object_list([self.curriculum.state_dict()])
         if not state.is_world_process_zero:
             self.curriculum.load_state_dict(broadcast_state)

@@ -1,4 +1,4 @@
-"""Checks that every rank of a TRL training plays whole groups, and so tasks of its own."""
+"""Checks that each rank of a TRL training run plays whole groups of rollouts."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ class GroupArguments(Protocol):
 
     Attributes:
         world_size: number of ranks.
-        per_device_train_batch_size: rollouts in one forward and backward pass of a rank.
-        steps_per_generation: passes for which rollouts are generated together; TRL sets it to
+        per_device_train_batch_size: number of rollouts in one forward and backward pass of a rank.
+        steps_per_generation: number of passes whose rollouts are generated together; TRL sets it to
             `gradient_accumulation_steps` if it is not given.
-        num_generations: rollouts of a group.
+        num_generations: number of rollouts in a group.
     """
 
     world_size: int
@@ -27,16 +27,16 @@ class GroupArguments(Protocol):
 def require_whole_groups_on_each_rank(args: GroupArguments) -> None:
     """Check that no group of rollouts is split between ranks.
 
-    TRL draws one order of tasks for all ranks and gives each rank the next
-    `per_device_train_batch_size * steps_per_generation` rollouts of it. If this number is not a
-    multiple of `num_generations`, two ranks play the same task, and each of them has to generate
+    TRL shuffles the tasks once for all ranks. The number of consecutive rollouts that it assigns to
+    each rank is `per_device_train_batch_size * steps_per_generation`. If this number is not a
+    multiple of `num_generations`, two ranks play the same task, and both of them have to generate
     its episode.
 
     Args:
-        args: arguments of the training.
+        args: TRL's training arguments.
 
     Raises:
-        ConfigurationError: groups would be split.
+        ConfigurationError: a group would be split between ranks.
     """
     passes = args.steps_per_generation or 1
     rollouts = args.per_device_train_batch_size * passes

@@ -63,12 +63,12 @@ logger = logging.getLogger(__name__)
 
 
 class RolloutMonitor(TrainerCallback):
-    """Logs how many rollouts are truncated and how many groups have no signal.
+    """Logs how many rollouts are truncated and in how many groups all rewards are equal.
 
     Pass one instance to `GRPOTrainer` twice: in `reward_funcs` and in `callbacks`. As a reward
     function it returns 0.0, so its weight does not matter. When training starts, it warns if
-    `max_completion_length` is below the 95th percentile of the reference policy's token counts,
-    and raises a ConfigurationError if several ranks would share a group.
+    `max_completion_length` is below the 95th percentile of the reference policy's token counts, and
+    raises a ConfigurationError if a group would be split between ranks.
     """
 
     __name__ = "rollout_monitor"  # TRL logs reward functions under this name
@@ -101,10 +101,10 @@ class RolloutMonitor(TrainerCallback):
         processing_class: PreTrainedTokenizerBase | ProcessorMixin | None = None,
         **kwargs: Any,
     ) -> None:
-        """Check the settings that determine tasks and lengths of rollouts.
+        """Check the trainer's settings for the length of rollouts and the size of groups.
 
         Raises:
-            ConfigurationError: ranks would share groups.
+            ConfigurationError: a group would be split between ranks.
         """
         require_whole_groups_on_each_rank(args)
         dataset = getattr(kwargs.get("train_dataloader"), "dataset", None)
@@ -218,7 +218,8 @@ def warn_if_completion_limit_too_small(
     Args:
         levels: levels of a run. Levels without a measured budget are skipped.
         max_completion_length: limit of a rollout, in completion tokens.
-        processing_class: tokenizer of the trainer, which determines how many tokens a number has.
+        processing_class: tokenizer of the trainer, which determines how numbers are split into
+            tokens.
     """
     tokenizer = None if processing_class is None else _get_tokenizer_of_processor(processing_class)
     limit = TokenLimit("max_completion_length", max_completion_length, LimitedTokens.COMPLETION)

@@ -1,4 +1,4 @@
-"""Whether a rollout was cut off by a limit of the trainer, or ended by itself."""
+"""Detects whether a rollout was cut off by a limit of the trainer."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ CALL_TYPES = ("function_call", "function_call_output")
 
 
 def ends_before_turn_of_model(messages: Sequence[Mapping[str, Any]]) -> bool:
-    """Return whether a chat ends where the model would write next.
+    """Return whether a chat ends at a point where the model has to respond next.
 
     This is the case after a tool result, and after a tool call without a result.
 
     Args:
-        messages: messages of the rollout; no messages count as cut off.
+        messages: messages of the rollout; an empty chat counts as cut off.
     """
     if not messages:
         return True
@@ -32,7 +32,7 @@ def is_response_cut_off(response: Mapping[str, Any]) -> bool:
     """Return whether a response of OpenAI's Responses API was ended by a limit.
 
     Args:
-        response: the response as JSON, with `output` and perhaps `incomplete_details`.
+        response: the response as JSON, with `output` and optionally `incomplete_details`.
     """
     output = response.get("output") or ()
     if response.get("incomplete_details") or not output:

@@ -42,7 +42,7 @@ __all__ = ["EpisodeTaskset"]
 
 
 class EpisodeState(vf.State):
-    """State of a rollout, written by its tool server. The player has seen all of its data."""
+    """State of a rollout, written by its tool server. It contains no data hidden from players."""
 
     score: float = 0.0
     submitted: bool = False
@@ -50,11 +50,11 @@ class EpisodeState(vf.State):
     info: dict[str, Any] = Field(default_factory=dict)
     """Additional values of the last reply, such as score components."""
     lost: str = ""
-    """Reason why the episode could not start or its server was lost; otherwise empty."""
+    """Reason why the episode could not start or its connection was lost; otherwise empty."""
 
 
 class EpisodeData(vf.TaskData):
-    """A task that is determined by its reset arguments. Without them, a task is drawn."""
+    """A task that is determined by its reset arguments. Without them, a task is sampled."""
 
     reset: dict[str, Any] = Field(default_factory=dict)
 
@@ -171,7 +171,7 @@ class EpisodeTask(vf.Task[EpisodeData, EpisodeState, EpisodeTaskConfig]):
 
     @vf.stop
     async def report_submitted(self, trace: vf.Trace) -> bool:
-        """Return whether the rollout is over: the episode has ended, or its server was lost."""
+        """Return whether the episode has ended or the connection to its server was lost."""
         return bool(trace.state.submitted or trace.state.lost)
 
     @vf.reward(weight=1.0)
@@ -179,7 +179,8 @@ class EpisodeTask(vf.Task[EpisodeData, EpisodeState, EpisodeTaskConfig]):
         """Return the environment's score, which is 0 if nothing was submitted.
 
         Raises:
-            ToolsetError: the episode could not start or its server was lost, so there is no score.
+            ToolsetError: there is no score, because the episode could not start or the connection
+                to its server was lost.
         """
         if trace.state.lost:
             raise vf.ToolsetError(trace.state.lost)

@@ -102,8 +102,8 @@ class Attestation(BaseModel):
         player: the player's name on the server; not the name of a model.
         environment, split, versions: name of the environment, its split and its versions.
         commitment: commitment to the sealed split; see `HashedSplits.compute_sealed_commitment`.
-        task_count: number of tasks that the server offers, 0 to `task_count` - 1.
-        plays_per_task: how often the server allows each task to be started.
+        task_count: number of tasks that the server offers; their indices are 0 to `task_count` - 1.
+        plays_per_task: number of times that the server allows each task to be started.
         issued_at_s: Unix time of the signature, in seconds.
         plays: every episode that the player started, in the order of `number`, without gaps.
     """

@@ -3,7 +3,7 @@
 A setting is a source of episodes, such as a split or a scenario family. By default, the settings
 are the splits of the environment; a subclass of `Audit` can define others. In the first setting,
 every policy plays all episodes. The scripted policies of the environment also play the splits in
-`ALWAYS_AUDITED_SPLITS`, even if the subclass does not name them.
+`ALWAYS_AUDITED_SPLITS`, even if the subclass does not list them.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ class AuditJob:
         stop_episode: end of the range (exclusive).
         setting: name of the setting.
         environment_name: name of the environment; None for the default one.
-        product: name of the product whose audit the job belongs to; None for the environment's own.
+        product: name of the product whose audit the job belongs to; None for the audit of the
+            environment's own episodes.
     """
 
     policy: str
@@ -339,7 +340,7 @@ def run_job(job: AuditJob) -> AuditJobResult:
 
 
 def find_audit(environment: Environment, product: str | None) -> Audit:
-    """Return the audit of a product, or that of the environment's own episodes.
+    """Return the audit of a product; if it is None, of the environment's own episodes.
 
     Raises:
         ConfigurationError: the product is unknown, or the environment has no products.

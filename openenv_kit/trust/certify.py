@@ -34,7 +34,7 @@ class EpisodeCertificate(Protocol):
 
     @property
     def holds(self) -> bool:
-        """Whether the episode is proven fair."""
+        """Whether the certificate proves that the episode is fair."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the certificate as JSON values."""
@@ -48,7 +48,7 @@ class CertificateTable(NamedTuple):
 
 
 class Certifier(Protocol):
-    """Certifies an environment's episodes. A module with these functions is a certifier."""
+    """Certifies an environment's episodes. A module with these functions can be used as well."""
 
     @property
     def levels(self) -> Sequence[str]:

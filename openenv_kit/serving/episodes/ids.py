@@ -100,7 +100,7 @@ class EpisodeGoneError(LookupError):
 
 
 class UnknownEpisodeError(EpisodeGoneError):
-    """No episode with the id is stored."""
+    """No episode is stored under this id."""
 
     def __init__(self, requested_id: str, ttl_s: float, *, is_player_id: bool = False) -> None:
         shown_id = requested_id if len(requested_id) <= 80 else f"{requested_id[:79]}…"

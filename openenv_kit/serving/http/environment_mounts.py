@@ -70,7 +70,7 @@ def load_and_validate_other_environments(
     """Load and check the environments in `also_serve`, except the one at the root.
 
     Args:
-        root_environment: environment at the root, which `also_serve` may name as well.
+        root_environment: environment at the root, which `also_serve` may also contain.
         settings: settings of the server.
 
     Raises:

@@ -183,7 +183,7 @@ async def _find_access_to_requested_episode(
     """Return the access to the requested episode; None if the request contains no id.
 
     Raises:
-        HTTPException: a player named an episode by its episode_id.
+        HTTPException: a player sent an episode_id instead of a player_id.
         UnknownEpisodeError: no episode has that player_id.
     """
     if body.player_id is not None:
@@ -197,7 +197,7 @@ async def _find_access_to_requested_episode(
 
 
 def _build_missing_episode_id_reply(episodes: EpisodeService, action: JsonObject) -> WireReply:
-    """Return the error reply to a step that names no episode. It explains how to get an id."""
+    """Return the error reply to a step without an episode id. It explains how to get one."""
     require_json_within_complexity_limits(action)
     live_episode = episodes.create_live_episode_without_reset(Transport.HTTP)
     reply = live_episode.session.step(action)

@@ -31,7 +31,7 @@ class StoreError(Exception):
 
 
 class StoreFullError(StoreError):
-    """A limit is reached, and only running episodes could be evicted.
+    """A limit is reached, and no episode can be evicted because all of them are running.
 
     Attributes:
         is_client_limit: whether the client's own limit is reached instead of the store's limit.

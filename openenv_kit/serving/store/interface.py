@@ -24,7 +24,7 @@ MEMORY_STORE = "memory"
 
 
 class EndStatus(StrEnum):
-    """How a stored episode ended. A completed episode accepts further actions; a closed one rejects them."""
+    """How a stored episode ended. Only a CLOSED episode rejects further actions."""
 
     NOT_ENDED = ""
     COMPLETED = "completed"

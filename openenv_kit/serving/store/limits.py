@@ -77,7 +77,7 @@ class StoreLimits:
         is_client_limit: bool,
         limit_bytes: int | None = None,
     ) -> StoreFullError:
-        """Build the error for a store or a client's share that is full of running episodes.
+        """Build the error for a limit that is reached while all stored episodes are running.
 
         Args:
             first_expiry_s: time at which the first running episode expires; None if unknown.
