@@ -18,9 +18,11 @@ from openenv_kit.page.components.line_chart import (
     LineChart,
     ValueRange,
     chart_group_html,
+    chart_legend_html,
 )
 
 COUNTS_TITLE, STEPS_TITLE = "Daily counts", "Step rates"
+FLAG_MEANING = "planned event, impossible counts, or a row without a chart"
 COMPOSITES_TITLE = "Rates of the whole funnel"
 
 
@@ -85,18 +87,19 @@ def episode_charts_html(
         STEPS_TITLE: rates[:step_count],
         COMPOSITES_TITLE: rates[step_count:],
     }
-    html = [
-        chart_group_html(
-            title,
-            [build_chart(known_values, series, verdicts) for series in group],
-            known_values.dates,
-            selected_day,
-            flags=build_flags(known_values, verdicts),
-        )
+    flags = build_flags(known_values, verdicts)
+    charts = {
+        title: [build_chart(known_values, series, verdicts) for series in group]
         for title, group in groups.items()
+    }
+    html = [
+        chart_group_html(title, group, known_values.dates, selected_day, flags=flags)
+        for title, group in charts.items()
     ]
+    drawn = [chart for group in charts.values() for chart in group]
     return (
-        f'<div class="mt-episode-charts" data-charts>{html[0]}'
+        chart_legend_html(drawn, FLAG_MEANING if flags else "")
+        + f'<div class="mt-episode-charts" data-charts>{html[0]}'
         f'<div class="mt-rates">{"".join(html[1:])}</div></div>'
     )
 

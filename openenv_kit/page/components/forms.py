@@ -7,6 +7,7 @@ same schema, so a new tool or argument needs no additional code.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
@@ -15,6 +16,8 @@ from openenv_kit.errors import InvalidValueError, ToolArgumentError, truncated_r
 from openenv_kit.page.components.elements import humanize
 
 Schema = Mapping[str, Any]
+_CODE = re.compile("`([^`]+)`")
+"""Code in a description, between backticks."""
 
 
 def form_html(
@@ -106,7 +109,8 @@ def _form_field_html(
     notes = [str(schema["description"])] if schema.get("description") else []
     notes += [f"{end} {bound:g}" for end, bound in ends.items() if isinstance(bound, int | float)]
     label = humanize(name) + ("" if is_required else " (optional)")
-    hint = f"<small>{escape('; '.join(notes))}</small>" if notes else ""
+    note = _CODE.sub(r"<code>\1</code>", escape("; ".join(notes)))
+    hint = f"<small>{note}</small>" if notes else ""
     return f"<label><span>{escape(label)}</span>{field}{hint}</label>"
 
 

@@ -123,6 +123,31 @@ def chart_group_html(
     )
 
 
+def chart_legend_html(charts: Sequence[LineChart], flag_meaning: str = "") -> str:
+    """Return a line that explains what is drawn in some charts; empty if they are empty.
+
+    Args:
+        charts: the charts.
+        flag_meaning: what a flag on the axis of dates means; empty if there are no flags.
+    """
+    entries = []
+    if any(limits for chart in charts for limits in chart.ranges):
+        entries.append(('<i class="legend-range"></i>', "normal range"))
+    if any(usual is not None for chart in charts for usual in chart.usual):
+        entries.append(('<i class="legend-usual"></i>', "usual value"))
+    marks = dict.fromkeys(mark for chart in charts for mark in chart.marks.values())
+    entries += [
+        (f'<i class="{mark.css_class}">{mark.sign}</i>', mark.meaning)
+        for mark in sorted(marks, key=lambda mark: (mark not in (ABOVE, BELOW), mark.meaning))
+    ]
+    if flag_meaning:
+        entries.append(('<i class="out">⚑</i>', flag_meaning))
+    if any(chart.unread_days for chart in charts):
+        entries.append(('<i class="legend-unread"></i>', "not read by the player"))
+    items = "".join(f"<li>{sign} {escape(meaning)}</li>" for sign, meaning in entries)
+    return f'<ul class="mt-legend" aria-label="Legend">{items}</ul>' if items else ""
+
+
 def line_chart_html(chart: LineChart, dates: Sequence[str], selected_day: int | None = None) -> str:
     """Return one chart: title, value of the selected day, normal range, line and marks."""
     y_of = _build_scale(chart)

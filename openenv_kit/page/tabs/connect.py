@@ -29,6 +29,13 @@ EXAMPLE_TASK = "easy_single_spike"
 EXAMPLE_PYTHON_CALL, EXAMPLE_ACTION = '"task_overview", {}', '{"analysis_method": "task_overview"}'
 
 
+INSTALLATION_HTML = (
+    "Start with the Python client. Install it with "
+    "<code>pip install openenv-metric-tracker-rl</code>, or run the snippets in a clone of the "
+    "repository with <code>uv run python</code>. curl needs no installation."
+)
+
+
 class Snippet(NamedTuple):
     """A code snippet.
 
@@ -80,7 +87,7 @@ def connect_html(environment: Environment, *, has_token: bool) -> str:
     )
     return (
         f"{heading_html('Connect', 'The same episodes, played by your agent or trainer.')}"
-        f'<p class="mt-hint">{token}</p><div class="mt-snippets">{items}</div>'
+        f'<p class="mt-hint">{INSTALLATION_HTML} {token}</p><div class="mt-snippets">{items}</div>'
     )
 
 

@@ -46,7 +46,10 @@ def build_start_form_schemas_by_name(
     other = {
         **(drawn if sizes else {}),
         **{name: {"enum": list(some)} for name, some in environment_view.reset_choices.items()},
-        "seed": {**seed, "description": "another seed generates other data"},
+        "seed": {
+            **seed,
+            "description": "seed of these settings; the field above belongs to the task",
+        },
     }
     other |= {
         name: {"type": argument.json_type, "description": argument.description}

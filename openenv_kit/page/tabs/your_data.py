@@ -148,7 +148,8 @@ def _imports_off_html() -> str:
     return (
         '<section class="mt-own-step"><h3>Import on your own machine</h3><p>This server takes no '
         "tables. Your numbers stay with you: the commands run locally. A server that has a token "
-        "(<code>OPENENV_KIT_TOKEN</code>) takes tables on this page.</p></section>"
+        "takes tables on this page: start it with <code>OPENENV_KIT_TOKEN=TOKEN uv run server"
+        "</code>, then open <code>/web?token=TOKEN</code>.</p></section>"
     )
 
 

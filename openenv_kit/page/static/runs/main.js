@@ -176,7 +176,8 @@ class RunsTab {
 
   drawSteps(step, last) {
     this.shownStep = step;
-    this.find('.mt-runs-at').textContent = `step ${step} of ${last}`;
+    const ofLonger = this.panes.length === 2 ? ' (of the longer one)' : '';
+    this.find('.mt-runs-at').textContent = `step ${step} of ${last}${ofLonger}`;
     const slider = this.find('[name=step]');
     Object.assign(slider, { max: last, value: step });
     slider.setAttribute('aria-valuetext', `step ${step} of ${last}`);

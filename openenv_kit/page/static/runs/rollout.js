@@ -47,6 +47,7 @@ export class RolloutPane {
 
   async show(step) {
     this.step = Math.max(0, Math.min(step, this.lastStep));
+    this.isAtEnd = step > this.lastStep;  // the other player took more steps
     this.talk.querySelectorAll('.now').forEach((each) => { each.classList.remove('now'); each.removeAttribute('aria-current'); });
     const now = this.talk.querySelector(`li[data-step="${this.step}"]`);
     if (now) {
@@ -63,7 +64,7 @@ export class RolloutPane {
     this.wanted += 1;
     const mine = this.wanted;
     const isAllShown = this.unread && this.step === this.lastStep;
-    this.chartsTitle.textContent = isAllShown ? 'All values; hatched: not read by the player' : this.step ? `What the player had read by step ${this.step}` : 'What the player had read at the start';
+    this.chartsTitle.textContent = isAllShown ? 'All values; hatched: not read by the player' : this.step ? `What the player had read by step ${this.step}${this.isAtEnd ? ', its last' : ''}` : 'What the player had read at the start';
     this.replyTitle.textContent = this.step ? `Reply to step ${this.step}` : 'Reply to the reset';
     const found = await fetchStep(this.id, this.lines, this.step, isAllShown);
     if (mine !== this.wanted) return;

@@ -78,3 +78,9 @@ def test_a_text_that_is_no_number_is_refused_by_name() -> None:
     assert "at most 9" in form_html("act", "run", "Run", parameters)
     with pytest.raises(InvalidValueError, match="most is 'all'; allowed: a number, or nothing"):
         convert_filled_fields_to_arguments(parameters, {"most": "all"})
+
+
+def test_code_in_a_description_is_shown_without_backticks() -> None:
+    schema = {"properties": {"split": {"type": "string", "description": "name; `index` & more"}}}
+    html = form_html("other", "start", "Start", schema)
+    assert "<small>name; <code>index</code> &amp; more</small>" in html

@@ -12,6 +12,7 @@ from openenv_kit.page.components.line_chart import (
     LineChart,
     ValueRange,
     chart_group_html,
+    chart_legend_html,
     describe_chart,
     line_chart_html,
 )
@@ -32,6 +33,17 @@ CHART = LineChart(
 def path_of(html: str, name: str) -> str:
     found = re.search(f'class="{name}" d="([^"]*)"', html)
     return found[1] if found else ""
+
+
+def test_legend_explains_only_what_is_drawn() -> None:
+    plain = replace(CHART, usual=(), ranges=(), marks={})
+    assert chart_legend_html([plain]) == ""
+    html = chart_legend_html([plain, replace(CHART, usual=())], "planned event")
+    assert re.findall("</i> ([^<]*)", html) == [
+        "normal range",
+        "above the normal range",
+        "planned event",
+    ]
 
 
 def test_sentence_names_known_days_extremes_and_marked_days() -> None:
