@@ -82,7 +82,7 @@ def create_playback_of_policy(
     environment: Environment | None = None,
     max_duration_s: float = MAX_POLICY_S,
 ) -> Playback:
-    """Play an episode with a scripted policy, until it ends or the time limit is reached.
+    """Play an episode with a scripted policy until the episode ends or time runs out.
 
     Raises:
         ConfigurationError: the reset is rejected.

@@ -55,7 +55,7 @@ class VisitorSlot:
 
 
 class PageRequestError(HTTPException):
-    """A request was rejected. The client can retry it if the status is 429 or 503."""
+    """Raised if a request is rejected. The client can retry it if the status is 429 or 503."""
 
     def __init__(self, status: int, detail: str) -> None:
         later = {"retry-after": "10"} if status in (429, 503) else None

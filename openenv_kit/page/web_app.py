@@ -153,7 +153,8 @@ def mount_debugger(
             own_data=OwnDataOptions(
                 tables,
                 may_import,
-                # A server that takes no products in resets still plays those of this page.
+                # Products that were imported on this page can be played even if the server rejects
+                # products in resets.
                 None if settings.inline_products else create_client_for_products,
             ),
         )
@@ -334,7 +335,7 @@ def build_page_tags(environment_view: EnvironmentView) -> PageTags:
 
 
 def replace_page_tags(page: bytes, tags: PageTags, script_nonce: str) -> bytes:
-    """Return Gradio's page with other head tags and an additional style sheet.
+    """Return Gradio's page with replaced head tags and an additional style sheet.
 
     Every script gets the nonce that the response's content security policy allows.
     """

@@ -56,7 +56,7 @@ def button_html(
 
     Args:
         event: page event that a click sends.
-        event_value: value of the event.
+        event_value: value that is sent with the event.
         label: text on the button.
         css_class: `primary`, `link`, `off` for a button that currently has no effect, or empty.
         hint: tooltip and accessible name, if the label alone is not clear; may be empty.
