@@ -145,14 +145,14 @@ def _serve_page(environment: Environment, title: str, investigation: Investigati
 
     page = build_local_page(environment, OfferedInvestigation(title, investigation))
     print_lines([SummaryLine("Page", "only this machine can open it; Ctrl+C ends it")])
-    typer.echo(page.address)  # not wrapped, so that it can be copied
+    typer.echo(page.address)  # not wrapped, so that the address can be copied
     page.serve()
 
 
 def iter_agreement_lines(
     agreement: Agreement, player_name: str, stop_reason: str = ""
 ) -> Iterator[SummaryLine]:
-    """Yield a line for each row of the player or the policy, and a line with the totals."""
+    """Yield a line for each row that the player or the policy reported, and a line of totals."""
     for title, rows in (
         ("Both", agreement.both),
         ("Only player", agreement.only_player),

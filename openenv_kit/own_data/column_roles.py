@@ -17,7 +17,7 @@ class TableShape(StrEnum):
 
     @property
     def is_counted(self) -> bool:
-        """Whether rows are counted; the rows of other shapes contain counts."""
+        """Whether rows are counted. In tables of other shapes, the cells contain the counts."""
         return self in (TableShape.EVENTS, TableShape.CASES)
 
 

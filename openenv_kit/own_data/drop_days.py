@@ -21,11 +21,11 @@ def drop_first_day(
 ) -> None:
     """Drop the first day if hours are missing at its start.
 
-    This is the case if an export starts at midnight in UTC, for example.
+    Hours are missing if an export starts at midnight in UTC, for example.
 
     Args:
         grid: the counts. The first day must have rows.
-        options: `--from`; the day that it names is kept.
+        options: the user's options. The day that `--from` names is always kept.
         is_counted: whether each row is an event. Hours without rows are then ordinary.
         actions: list to which a line is appended if the day is dropped.
     """
@@ -50,13 +50,13 @@ def drop_last_days(
     is_counted: bool,
     actions: list[str],
 ) -> None:
-    """Drop the last day if it looks incomplete, then the number of days of `--late-days`.
+    """Drop the last day if it looks incomplete, then as many days as `--late-days` specifies.
 
     Args:
         grid: the counts. The last day must have rows.
         has_last_day: whether the grid ends with the last day of the table. Only that day can be
             incomplete.
-        options: `--keep-last` and `--late-days`.
+        options: the user's options; `keep_last` and `late_days` are used.
         is_counted: whether each row is an event. Hours without rows are then ordinary.
         actions: list to which a line for each kind of dropped days is appended.
     """

@@ -40,7 +40,7 @@ class StageCounts:
         stages: names of the stages in funnel order: slugs of at most 40 characters.
         grain: time span of a count: `day` (one entry per day) or `hour` (24 entries per day).
         start: date of the first day.
-        counts: whole numbers of at least 0, shape (days, hours, stages). Days with another status
+        counts: whole numbers of at least 0, shape (days, hours, stages). Days with a status other
             than `counted` have the table's counts, or zeros if there are none.
         day_status: status of each day, in order.
         holidays: name of the public holiday or calendar entry by date, within the table's days.
