@@ -1,4 +1,4 @@
-"""Players of episodes: a scripted policy or a model."""
+"""Defines the players of episodes: scripted policies and models."""
 
 from __future__ import annotations
 

@@ -195,7 +195,7 @@ def format_rows_csv(agreement: Agreement) -> str:
 
 
 async def _play(environment: Environment, player: Player, started: StartedSession) -> str:
-    """Let the player play the episode and return why it stopped early; empty if it did not."""
+    """Play the episode and return the reason why the player stopped early; empty if it did not."""
     try:
         episode = await play_session(environment, player, started)
         return episode.stop_reason

@@ -80,8 +80,8 @@ def collect_counts(
     """Return the counts of the view `unique_rows` by time and stage.
 
     Raises:
-        TableRefused: there are no counts or too many different times, or a flag of a table with one
-            row per case is neither 0 nor 1.
+        TableRefused: the table has no counts or too many distinct times, or it has one row per case
+            and a flag that is neither 0 nor 1.
     """
     moment = "moment"
     if roles.shape.is_counted:

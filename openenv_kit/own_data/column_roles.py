@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class TableShape(StrEnum):
-    """The meaning of a row of a table."""
+    """What each row of a table represents."""
 
     WIDE = "wide"
     LONG = "long"

@@ -26,7 +26,7 @@ def drop_first_day(
     Args:
         grid: the counts. The first day must have rows.
         options: the user's options. The day that `--from` names is always kept.
-        is_counted: whether each row is an event. Hours without rows are then ordinary.
+        is_counted: whether each row is an event, so that hours without rows are normal.
         actions: list to which a line is appended if the day is dropped.
     """
     is_named = options.from_date is not None and options.from_date >= grid.start
@@ -57,7 +57,7 @@ def drop_last_days(
         has_last_day: whether the grid ends with the last day of the table. Only that day can be
             incomplete.
         options: the user's options; `keep_last` and `late_days` are used.
-        is_counted: whether each row is an event. Hours without rows are then ordinary.
+        is_counted: whether each row is an event, so that hours without rows are normal.
         actions: list to which a line for each kind of dropped days is appended.
     """
     dropped = 0
@@ -101,7 +101,7 @@ def _find_incomplete_reason(grid: DayGrid, *, is_counted: bool) -> str:
 
 
 def _find_used_hours(grid: DayGrid, *, is_counted: bool) -> npt.NDArray[np.bool_]:
-    """Return whether each hour has rows, shape (days with rows, hours)."""
+    """Return which hours have rows, as a boolean array of shape (days with rows, hours)."""
     is_used = grid.counts > 0 if is_counted else grid.is_present
     has_rows = np.asarray(is_used.any(axis=2))
     return has_rows[has_rows.any(axis=1)]

@@ -83,7 +83,7 @@ class NumberDecision:
 
 
 def classify_number(form: NumberForm, reading: NumberReading) -> NumberKind:
-    """Return what kind of number a format is if it is parsed with the marks of `reading`."""
+    """Return the kind of number that results from parsing a format with the marks of `reading`."""
     shape = form.shape.removeprefix("+")
     is_negative = shape.startswith(("-", "−")) or (shape.startswith("(") and shape.endswith(")"))
     shape = shape.strip("-−()")

@@ -223,7 +223,7 @@ def _open_query(options: ImportOptions, folder: Path) -> Iterator[TableSource]:
 
 
 def _require_one_select(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
-    """Return the text of the only statement, without its semicolon.
+    """Return the text of a query's only statement, without its semicolon.
 
     Raises:
         TableRefused: the text is not exactly one SELECT.

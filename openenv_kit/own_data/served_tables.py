@@ -60,7 +60,7 @@ class TableOption:
 
 @dataclass(frozen=True, eq=False)
 class ServedTable:
-    """A table in memory from which a server starts episodes.
+    """A table that a server keeps in memory and makes episodes from.
 
     Attributes:
         own_data: interface of the table's environment for users' tables.

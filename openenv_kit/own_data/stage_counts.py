@@ -1,4 +1,4 @@
-"""The cleaned counts of a user's table, from which products and investigations are made."""
+"""The cleaned counts of a user's table, which are the input for products and investigations."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ class InvestigationRequest:
     Attributes:
         start: first day; None to use the last weeks of the table.
         weeks: number of weeks.
-        profile: name of the set of tools; None for the default.
+        profile: name of the set of tools that the player gets; None for the default set.
     """
 
     start: date | None = None
@@ -169,7 +169,7 @@ class OwnDataSupport(ProductSupport, Protocol):
     def start_investigation(
         self, table: CleanedTable, product_file: Path, request: InvestigationRequest
     ) -> Investigation:
-        """Make an episode of a window of a table.
+        """Make an episode from a window of a table.
 
         Raises:
             ConfigurationError: the product cannot be read, the table has other stages, or the

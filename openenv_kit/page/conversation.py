@@ -46,7 +46,7 @@ class CallEntry:
 
 @dataclass
 class StepConversation:
-    """Messages of one step, in order. Step 0 has the messages before the first response."""
+    """Messages of one step, in order. Step 0 contains those before the model's first response."""
 
     entries: list[TextEntry | CallEntry] = field(default_factory=list)
 

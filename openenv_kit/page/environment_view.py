@@ -76,7 +76,7 @@ class NextStepHint:
 
     Attributes:
         text: the suggestion, with its reason.
-        label: label of the button that carries it out; empty if there is no button.
+        label: label of the button that performs the step; empty if there is no button.
         event: page event that the button sends. `go` moves the focus to another element.
         value: value of the event; for `go`, a CSS selector of the element.
         details_html: HTML below the text, such as a list of changes; may be empty.
@@ -125,7 +125,7 @@ class ReportEditor:
         return ", ".join(str(value) for value in row.values())
 
     def fill_row_from_known_values(self, row: EditorRow) -> EditorRow:
-        """Return a row with its derived fields filled in, from its other fields and the replies."""
+        """Fill in the fields that follow from the row's other fields and from the replies."""
         return row
 
     def explain_why_row_cannot_be_submitted(self, row: EditorRow) -> str:

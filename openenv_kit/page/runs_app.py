@@ -203,11 +203,11 @@ class RolloutRoutes:
 def step_json(
     rollout: OpenedRollout, view: EnvironmentView, step: int, *, shows_unread: bool
 ) -> dict[str, Any]:
-    """Return the charts after a step and the reply to the step, as HTML.
+    """Return the charts as of a step, and the reply to the step, as HTML.
 
     Args:
         rollout: the rollout.
-        view: view of its environment.
+        view: view of the rollout's environment.
         step: number of the step; 0 is the reset. A number that is out of range is clamped.
         shows_unread: whether the charts also show values that the player had not read.
     """

@@ -160,7 +160,7 @@ def _key_of_row(row: ReportRow, key_fields: Sequence[str]) -> tuple[str, ...]:
 
 
 def _are_equal_values(value: object, suggested: object) -> bool:
-    """Return whether two values are equal. A number equals its text, which the editor stores."""
+    """Return whether two values are equal. Numbers are compared by value, even if given as text."""
     if value == suggested:
         return True
     try:

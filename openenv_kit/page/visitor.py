@@ -60,13 +60,13 @@ class Visitor:
 
     Args:
         environment: the environment; None to use the variable ENVIRONMENT.
-        connect: creates a client for an episode; None to play in this process.
+        connect: function that creates a client for an episode; None to play in this process.
 
     Attributes:
-        lock: lock that makes the visitor's event handlers run one after the other.
+        lock: lock that prevents the visitor's event handlers from running concurrently.
         is_disconnected: whether the visitor's last connection was closed.
         is_page_loaded: whether the page was loaded for this visitor.
-        reset: reset arguments of the running episode.
+        reset: arguments with which the running episode was reset.
         playback_steps: reset and steps of the running episode, each with its reply.
         episode_state: `task_id` and `max_steps`, as reported by the server.
         selection: key of the item that is selected in the overview; empty if no item is selected.
@@ -249,7 +249,7 @@ class Visitor:
         """Restore an episode from the JSON that the browser has stored.
 
         Args:
-            saved_json: result of `to_saved_json`. Any other value is rejected.
+            saved_json: result of `to_saved_json`. Invalid JSON is rejected.
             may_submit: whether to repeat actions that end the episode; False for JSON from a URL,
                 because opening a URL must never submit a report.
 

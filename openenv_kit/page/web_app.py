@@ -237,7 +237,7 @@ class OwnServerAddress:
     url = ""
 
     def set_from_first_request(self, scope: Scope) -> None:
-        """Set the address from a request, unless it is already set."""
+        """Set the URL to that of the server that received a request, unless it is already set."""
         host, port = scope.get("server") or ("", None)
         if not self.url and port and scope.get("client") is not None:
             self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
@@ -249,7 +249,7 @@ class PageRouteFilter:
     Args:
         app: Gradio's app.
         tags: tags to insert into the page.
-        server_address: object to store the server's address in when the first request arrives.
+        server_address: object that stores the server's address when the first request arrives.
     """
 
     def __init__(self, app: ASGIApp, tags: PageTags, server_address: OwnServerAddress) -> None:

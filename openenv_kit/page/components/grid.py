@@ -39,7 +39,7 @@ class GridCell:
 
     Attributes:
         style: CSS class of the colour, from `deviation_css_class`; `k` for a known value without a
-            colour; empty for an unknown value.
+            colour, or empty for an unknown value.
         shown: text in the cell.
         known: description of the value; empty if it is unknown.
         say: additional description; may be empty.

@@ -221,7 +221,7 @@ def _line_path(points: Sequence[tuple[int, float, float]]) -> str:
 
 
 def _isolated_points_path(points: Sequence[tuple[int, float, float]]) -> str:
-    """Return a path with a dot for each day whose value is known but whose neighbours' are not."""
+    """Return a path with a dot for each day whose value is known between days without a value."""
     known = {day for day, _, _ in points}
     return "".join(f"M{x:.1f} {y:.1f}h0" for day, x, y in points if not {day - 1, day + 1} & known)
 

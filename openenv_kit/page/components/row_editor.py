@@ -47,7 +47,7 @@ class RowFormatter(Protocol):
     columns: Sequence[EditorColumn]
 
     def format_row_title(self, row: EditorRow) -> str:
-        """Return the title of a row, which may be incomplete."""
+        """Return the title of a row. Fields of the row may be missing."""
 
     def explain_why_row_cannot_be_submitted(self, row: EditorRow) -> str:
         """Return why a row cannot be submitted; empty if it can be submitted."""

@@ -106,7 +106,7 @@ def _add_events(page: Page) -> None:
 def start_unseen_episode_or_ask(
     environment_view: EnvironmentView, visitor: Visitor, _: object = None
 ) -> None:
-    """Start an episode that the visitor has not seen, after confirmation if one is running."""
+    """Start an unseen episode; if an episode is running, request confirmation first."""
     reset = choose_unseen_task_reset(environment_view, visitor)
     run_or_ask_before_ending_episode(
         visitor, "Another episode", lambda v: begin_episode(environment_view, v, reset)

@@ -136,7 +136,7 @@ def build_reset_from_form(
 def start_episode_from_form_or_ask(
     environment_view: EnvironmentView, visitor: Visitor, form_event_json: object
 ) -> None:
-    """Start the episode that a form describes, after confirmation if another one is running."""
+    """Start the episode that a form describes; if one is running, request confirmation first."""
     name, values = parse_form_event(form_event_json)
     if values.get("task") == SAME_SETTINGS:
         seed = build_reset_from_form(environment_view, name, {"seed": values.get("seed", "")})

@@ -208,7 +208,7 @@ def _require_table(options: OwnDataOptions, key: str) -> UploadedTable:
 def _play_product_or_ask(
     view: EnvironmentView, options: OwnDataOptions, visitor: Visitor, choice: _Choice
 ) -> None:
-    """Start an episode of a product with a random seed, after confirmation if one is running."""
+    """Start a product's episode with a random seed, or request confirmation if one is running."""
     if choice.key:
         uploaded = _require_table(options, choice.key)
         content = uploaded.product.content if uploaded.product else None
@@ -245,7 +245,7 @@ def _find_investigation(view: EnvironmentView, options: OwnDataOptions, key: str
 def _investigate_table_or_ask(
     view: EnvironmentView, options: OwnDataOptions, visitor: Visitor, choice: _Choice
 ) -> None:
-    """Start the episode of a table's last four weeks, after confirmation if one is running."""
+    """Start an episode of a table's last four weeks, or request confirmation if one is running."""
     investigation = _find_investigation(view, options, choice.key)
 
     def start(who: Visitor) -> None:

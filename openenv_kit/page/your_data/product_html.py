@@ -1,4 +1,4 @@
-"""HTML of an imported product: its levels, its summary, and the buttons that use or download it."""
+"""HTML of an imported product: its levels, its summary, and buttons to play and download it."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def table_check_html(file_name: str, table: CleanedTable) -> str:
     """Return a description of a table that was read, and charts of its series.
 
     Args:
-        file_name: name of the file in the visitor's browser.
+        file_name: name of the file on the visitor's computer.
         table: the cleaned table.
     """
     counts = table.stage_counts

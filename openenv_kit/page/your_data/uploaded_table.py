@@ -55,7 +55,7 @@ class UploadedTable:
     """A visitor's table.
 
     Attributes:
-        shown_name: name of the file in the visitor's browser.
+        shown_name: name of the file on the visitor's computer.
         key: secret that identifies the table in requests.
         folder: private folder of the file and of the child process's temporary files.
         table: cleaned counts; None if the table was not checked yet or was rejected.
@@ -136,7 +136,7 @@ class UploadedTables:
 
 
 def delete_old_folders() -> None:
-    """Delete old upload folders, which remain if a server is killed."""
+    """Delete old upload folders that servers left behind because they were killed."""
     oldest = time.time() - FILE_LIFETIME_S
     for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
         try:
