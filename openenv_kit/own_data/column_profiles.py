@@ -123,10 +123,10 @@ def profile_columns(source: TableSource, date_format: str | None) -> tuple[Colum
 
 
 def find_column(profiles: tuple[ColumnProfile, ...], option: str, name: str) -> ColumnProfile:
-    """Return the column with a name that was given by an option.
+    """Return the column that an option selects by its name.
 
     Raises:
-        TableRefused: no column or several columns have the name.
+        TableRefused: no column has this name, or several columns have it.
     """
     found = [profile for profile in profiles if profile.name == name]
     if len(found) == 1:

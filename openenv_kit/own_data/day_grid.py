@@ -57,7 +57,7 @@ class DayGrid:
         return (self.start.weekday() + np.arange(self.days, dtype=np.int64)) % 7
 
     def get_date(self, day: int) -> date:
-        """Return the date of the day with this index."""
+        """Return the date of the day at an index."""
         return self.start + timedelta(days=day)
 
     def keep_days(self, first: int, end: int) -> None:

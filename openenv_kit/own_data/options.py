@@ -71,11 +71,11 @@ class ImportOptions:
         keep_last: whether the last day is kept even if it looks incomplete.
         late_days: number of days to drop at the end because their counts may still change.
         running_total: whether counts are totals since the start; their differences are then used.
-        rename: stages to rename.
+        rename: stages to rename, with their new names.
         name: name of the product; None to derive it from the name of the file.
         out: file to write; None to derive its name from the product.
         force: whether an existing file is overwritten.
-        max_parquet_rows: largest number of rows of a Parquet file, taken from its footer.
+        max_parquet_rows: largest allowed number of rows of a Parquet file, according to its footer.
     """
 
     table: Path | None = None

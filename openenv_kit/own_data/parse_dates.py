@@ -40,7 +40,7 @@ class DateShape(NamedTuple):
 
 
 def count_rows_without_date(source: TableSource) -> int:
-    """Return the number of rows that have no date, or a word such as `total` in its place.
+    """Return the number of rows without a date, including rows with a word such as `total` instead.
 
     Raises:
         TableRefused: no row has a date.

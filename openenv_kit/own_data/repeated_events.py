@@ -1,4 +1,4 @@
-"""Finds repeated events, and an id column that does not identify the rows of a table."""
+"""Finds repeated events, and rejects an id column whose values do not identify events."""
 
 from __future__ import annotations
 

@@ -68,5 +68,5 @@ class StageCounts:
         return totals
 
     def get_date(self, day: int) -> date:
-        """Return the date of the day with this index."""
+        """Return the date of the day at an index."""
         return self.start + timedelta(days=day)

@@ -188,7 +188,7 @@ class EnvironmentView:
     def example_html(self) -> str:
         """Finished example on the first screen; empty if there is none.
 
-        It must not show the episode that the first screen's button starts.
+        The example must not be the episode that the button on the first screen starts.
         """
         example = self.example_episode
         if example is None:
@@ -202,7 +202,7 @@ class EnvironmentView:
         return str(example.reset.get("task_id") or "") if example else ""
 
     def next_opening_call(self, steps: PlaybackSteps) -> SuggestedCall | None:
-        """Return the next call that the page makes automatically after a reset; None if done.
+        """Return the next automatic call after a reset; None if there are no more calls.
 
         Args:
             steps: steps so far; the opening calls are the first ones.
@@ -287,7 +287,7 @@ class EnvironmentView:
         return None
 
     def anomaly_count_text(self, reset_observation: Mapping[str, Any]) -> str:
-        """Return the number of anomalies as text if the reset observation has it; otherwise ""."""
+        """Return the number of anomalies as text; empty if it is not in the reset observation."""
         return ""
 
     def report_editor(self, visitor: Visitor) -> ReportEditor | None:

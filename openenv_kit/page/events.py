@@ -211,7 +211,7 @@ async def run_in_thread_one_at_a_time(
 
 
 def require_unexpired_visitor_state(visitor: Visitor) -> None:
-    """Reject an event from a page whose session has expired.
+    """Raise an error if the session of the page that sent an event has expired.
 
     Raises:
         gr.Error: the visitor's state was discarded.

@@ -46,7 +46,8 @@ class VisitorSlot:
     Attributes:
         stream_count: number of open connections that stream replies.
         connection_count: number of all open connections, including heartbeats.
-        forget_timer: timer that removes the session after its last connection was closed.
+        forget_timer: timer that removes the session some time after its last connection was
+            closed; None if it was never started.
     """
 
     stream_count: int = 0

@@ -22,8 +22,9 @@ from openenv_kit.page.visitor import Visitor
 SAME_SETTINGS = "same_settings"
 """Name in the list of tasks for the running episode, if it is not a named task."""
 EPISODE_ARGUMENTS = ("task_id", "episode_id", "split", "index")
-"""Reset arguments without a field: the forms have another field for them, or only programs use
-them."""
+"""Reset arguments that have no field of their own, because the forms set them in another way or
+only programs use them.
+"""
 
 
 def build_start_form_schemas_by_name(

@@ -59,7 +59,7 @@ class InvestigationClient:
 def investigate_last_weeks(
     own_data: OwnDataSupport, table: CleanedTable, product_text: str
 ) -> Investigation:
-    """Return an episode of the last four weeks of a table.
+    """Return an investigation of the last four weeks of a table.
 
     Raises:
         ConfigurationError: a day of the window is missing.
