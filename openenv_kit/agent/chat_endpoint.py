@@ -42,7 +42,7 @@ FIRST_RETRY_PAUSE_S = 0.5
 MAX_RETRY_PAUSE_S = 8.0
 """Bounds of the pause between attempts, in seconds. The pause doubles with each attempt.
 
-If the endpoint requests another pause, for example with `Retry-After`, its value is used.
+If the endpoint requests a pause, for example with `Retry-After`, the requested value is used.
 """
 MIN_PAUSE_SHARE = 0.75
 """Minimum of the random factor for pauses, so that parallel episodes do not all retry at once."""
@@ -190,7 +190,7 @@ class OpenAIEndpoint:
 
 
 def _compute_retry_pause_s(failure: EndpointFailure, attempt_number: int) -> float:
-    """Return the pause before the next attempt, in seconds."""
+    """Return how long to wait before the next attempt, in seconds."""
     if failure.retry_after_s is not None:
         return failure.retry_after_s
     if failure.kind is FailureKind.TIMED_OUT:  # the endpoint has already had enough time

@@ -54,7 +54,7 @@ class CommandLineOptions:
 
     Attributes:
         environment: environment to play.
-        tasks: value of `--tasks`. The other attributes are also named after their options.
+        tasks: value of `--tasks`. Each of the other attributes is named after its option, too.
     """
 
     environment: Environment
@@ -99,7 +99,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> CommandLineOptions:
 
 
 def _parse_environment_option(arguments: Sequence[str] | None) -> Environment:
-    """Return the environment of `--environment`, on which the help of other options depends."""
+    """Return the environment that `--environment` names, which affects other options' help."""
     parser = argparse.ArgumentParser(prog="inference.py", add_help=False)
     parser.add_argument("--environment", metavar="NAME")
     name: str | None = parser.parse_known_args(arguments)[0].environment

@@ -22,7 +22,7 @@ CONTEXT_SIZE_PATTERNS = (
 """Patterns for the context size in an error message; the first match is used."""
 EXCLUSIVE_LIMIT_PATTERN = re.compile(r"exclusive|(less|lower|smaller) than `?\d", re.IGNORECASE)
 MIN_LIMIT_TOKENS = 16
-"""Smaller numbers in an error message are not limits, but for example message positions."""
+"""Numbers below this value are not limits, but for example positions in the list of messages."""
 FALLBACK_ANSWER_TOKENS = 1024
 """Limit that is tried if an error message does not contain one."""
 

@@ -24,12 +24,12 @@ _SPLIT_RANGE_PATTERN = re.compile(r"(?P<split>[A-Za-z0-9_.-]+):(?P<start>\d*)-(?
 
 @dataclass(frozen=True)
 class PlannedEpisode:
-    """An episode to play.
+    """An episode of the run, which was played or will be played.
 
     Attributes:
         task_id: id of the task.
         episode: 0 for the first episode of the task in this run, 1 for the second, and so on.
-        reset: reset arguments.
+        reset: arguments of the episode's reset.
     """
 
     task_id: str
@@ -173,7 +173,7 @@ def _plan_episodes_of_named_task(
 
 
 def derive_seed_of_repetition(task_id: str, first_seed: int, repetition: int) -> int:
-    """Derive the seed for a repetition of a task, independent of the machine."""
+    """Derive the seed for a repetition of a task. The result is the same on every machine."""
     digest = hashlib.sha256(f"{task_id}/{first_seed}/{repetition}".encode()).digest()
     return int.from_bytes(digest[:4], "big")
 

@@ -81,7 +81,7 @@ class ContextFullError(ModelError):
 
 @dataclass(frozen=True)
 class FailedRequest:
-    """Details of a failed request that its error message mentions.
+    """Details of a failed request that are used in its error message.
 
     Attributes:
         settings: settings of the run.

@@ -32,7 +32,7 @@ async def play_session(
 ) -> PlayerEpisode:
     """Play a started session until the player or the episode ends.
 
-    START, STEP and END lines are not printed, because they could contain real numbers.
+    START, STEP and END lines are not printed, because they could contain numbers of a table.
 
     Args:
         environment: environment of the session.

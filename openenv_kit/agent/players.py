@@ -1,4 +1,4 @@
-"""Players of episodes: a scripted policy or a model."""
+"""Defines the players of episodes: scripted policies and models."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def choose_player(
 ) -> Player:
     """Choose the player of a run.
 
-    A scripted policy plays if one is named or if no model is available, otherwise the model. A
+    Choose a scripted policy if one is named or if no model is available, and the model otherwise. A
     model is available if a key is set or if its endpoint has a loopback address.
 
     Args:

@@ -36,7 +36,7 @@ def build_last_answer_notice(tools: Catalogue) -> str:
 def format_truncated_json(
     tool_result: Mapping[str, Any], max_characters: int = MAX_TOOL_RESULT_CHARACTERS
 ) -> str:
-    """Return a tool result as JSON, truncated to a number of characters.
+    """Return a tool result as JSON that is at most the given number of characters long.
 
     If it is too long, entries are removed from the end of the longest list in its `result`. If that
     is not enough, the end of the JSON string is cut off.

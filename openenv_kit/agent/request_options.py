@@ -37,7 +37,7 @@ class ChatRequest:
         messages: messages of the conversation.
         tools: tools of the episode, in the format of chat completions.
         max_tokens: completion limit, in tokens.
-        has_lowered_limit: whether the limit was lowered after the endpoint refused it.
+        has_lowered_limit: whether the limit was lowered because the endpoint rejected it.
     """
 
     messages: Sequence[ChatMessage]

@@ -18,7 +18,7 @@ MAX_TABLE_ROWS = 40
 
 
 def print_results_and_errors(result: RunResult, console: Console, redact: Redact) -> None:
-    """Print score, steps, seconds and tokens per task, the averages, the cost and the errors."""
+    """Print a table with the results of each task and their means, then the cost and the errors."""
     titles = ["task", "plays", "status", "score", "steps", "seconds"]
     if result.total_tokens:
         titles.append("tokens")

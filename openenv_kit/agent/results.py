@@ -45,7 +45,8 @@ class EpisodeResult:
         score: score in [0, 1]; 0 if no report was graded, None if the episode was not finished.
         seconds: wall time, in seconds.
         breakdown: score components, if a report was graded.
-        grounded: evidence share; None if unknown.
+        grounded: evidence share, which is the share of correct rows whose data the player had
+            requested; None if unknown.
         error: reason why the episode failed, or a note about how it ended.
         reconnects: how often the connection was lost and restored.
         usage: tokens and cost of the requests to the model.

@@ -45,7 +45,7 @@ PrintStatus = Callable[[str], None]
 
 @dataclass
 class Server:
-    """An environment server that was already running; base class of servers that the run starts.
+    """An environment server that was already running; base class of the servers that a run starts.
 
     Attributes:
         url: URL of the server.

@@ -108,7 +108,7 @@ class AgentSettings(BaseModel):
 
     @property
     def answer_timeout_s(self) -> float:
-        """Longest wait for one response of the model, including retries and pauses, in seconds."""
+        """Longest wait for one response of the model, with all retries and pauses, in seconds."""
         return self.model_answer_timeout_s or 2 * self.model_timeout_s
 
     @property

@@ -89,7 +89,7 @@ class EvaluationLog:
 
         Args:
             unwritten_lines: lines of one task that were not written yet.
-            is_last: whether the last of them is the task's END line.
+            is_last: whether the last of these lines is the task's END line.
         """
         if not (self.is_live or is_last):
             return unwritten_lines

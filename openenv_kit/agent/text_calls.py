@@ -23,7 +23,7 @@ MAX_MARKER_CHARACTERS = 40
 
 
 def find_tool_call_written_as_text(answer_text: str, tool_names: Collection[str]) -> str:
-    """Return the part of a response that looks like a tool call; empty if there is no such part.
+    """Return the part of a response that looks like a tool call; empty if there is none.
 
     Args:
         answer_text: text content of the response.

@@ -26,7 +26,7 @@ def parse_tool_arguments(
         raw_arguments: an object, or an object as a JSON string (possibly encoded more than once).
             None, an empty string and `null` mean that there are no arguments.
         schema: schema of the tool's arguments. Strings are decoded as JSON where the schema
-            declares another type than a string.
+            declares a type other than string.
 
     Raises:
         ToolArgumentError: the arguments are not a JSON object. The message contains the position of
@@ -55,7 +55,7 @@ def parse_tool_arguments(
 
 
 def decode_json_strings_by_schema(value: Any, schema: JsonSchema) -> Any:
-    """Decode strings as JSON where the schema declares another type than a string."""
+    """Decode strings as JSON where the schema declares a type other than string."""
     alternatives = _list_schema_alternatives(schema)
     types = {json_type for each in alternatives for json_type in _list_declared_types(each)}
     if isinstance(value, str) and types and "string" not in types:

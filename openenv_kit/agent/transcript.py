@@ -22,7 +22,7 @@ from openenv_kit.errors import ToolArgumentError
 from openenv_kit.json_text import compact_json
 
 KEPT_TOOL_RESULT_COUNTS = (4, 1)
-"""Number of newest tool results that a too long conversation keeps: first four, then one."""
+"""Number of newest tool results to keep if a conversation is too long: first four, then one."""
 
 
 class Transcript:

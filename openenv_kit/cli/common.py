@@ -97,7 +97,7 @@ class Column(Generic[RowT]):
     Attributes:
         title: heading of the column.
         format_cell: returns the text of a cell, given the item of the row.
-        is_text: whether the column is left-aligned; columns of numbers are right-aligned.
+        is_text: whether the column contains text and is left-aligned instead of right-aligned.
     """
 
     title: str

@@ -146,14 +146,14 @@ def _serve_page(environment: Environment, title: str, investigation: Investigati
 
     page = build_local_page(environment, OfferedInvestigation(title, investigation))
     print_lines([SummaryLine("Page", "only this machine can open it; Ctrl+C ends it")])
-    typer.echo(page.address)  # not wrapped, so that it can be copied
+    typer.echo(page.address)  # not wrapped, so that the address can be copied
     page.serve()
 
 
 def iter_agreement_lines(
     agreement: Agreement, player_name: str, stop_reason: str = ""
 ) -> Iterator[SummaryLine]:
-    """Yield a line for each row of the player or the policy, and a line with the totals."""
+    """Yield a line for each row that the player or the policy reported, and a line of totals."""
     for title, rows in (
         ("Both", agreement.both),
         ("Only player", agreement.only_player),
@@ -197,7 +197,7 @@ def format_rows_csv(agreement: Agreement) -> str:
 
 
 async def _play(environment: Environment, player: Player, started: StartedSession) -> str:
-    """Let the player play the episode and return why it stopped early; empty if it did not."""
+    """Play the episode and return the reason why the player stopped early; empty if it did not."""
     try:
         episode = await play_session(environment, player, started)
         return episode.stop_reason

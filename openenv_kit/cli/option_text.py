@@ -1,4 +1,4 @@
-"""Reads the options of a table that a visitor of the debugger typed as on a command line."""
+"""Parses the table options that a debugger visitor has typed in command-line syntax."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def parse_option_text(text: str, table: Path, max_parquet_rows: int) -> ImportOp
     """Return the options of an uploaded table.
 
     Args:
-        text: such as `--stages visits,orders --country US`.
+        text: options in command-line syntax, such as `--stages visits,orders --country US`.
         table: uploaded file.
         max_parquet_rows: largest number of rows of a Parquet file.
 
     Raises:
-        ConfigurationError: an option is unknown, has a wrong value, or would read another file.
+        ConfigurationError: an option is unknown, has an invalid value, or refers to a file.
     """
     try:
         words = shlex.split(text)

@@ -1,4 +1,4 @@
-"""`metric-tracker signal`: prints the share of rollout groups whose rewards differ."""
+"""`metric-tracker signal`: prints the share of rollout groups with unequal rewards."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from openenv_kit.own_data.options import (
 )
 
 OPTIONS_PARAMETER = "options"
-"""Name of the parameter that `with_table_options` replaces by command-line options."""
+"""Name of the parameter that `with_table_options` replaces with command-line options."""
 _FILE, _COLUMNS, _DAYS = "File", "Columns", "Days"
 """Groups of options in the help."""
 
@@ -234,7 +234,7 @@ def build_import_options(
 
 
 def with_table_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Decorate a command: replace its parameter `options` by the options for reading a table.
+    """Replace the parameter `options` of a command with command-line options for reading a table.
 
     Typer reads options from the signature of a command, so the signature is replaced.
     """

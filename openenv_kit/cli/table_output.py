@@ -27,12 +27,12 @@ class TableExitCode(IntEnum):
     DONE = 0
     REFUSED = 2
     NEEDS_ATTENTION = 3
-    """No level of an import is on, a table no longer fits its product, or a report is missing."""
+    """No level can be played, a table no longer fits its product, or no report was submitted."""
 
 
 @contextmanager
 def report_refusals(first_line: str = "") -> Iterator[None]:
-    """Print the error if a table or an option is rejected, without a traceback, and exit with 2.
+    """If a table or an option is rejected, print the error without a traceback and exit with 2.
 
     Args:
         first_line: line to print before the error.
@@ -42,7 +42,7 @@ def report_refusals(first_line: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except BrokenPipeError:  # A closed output pipe is not an error of the table.
+    except BrokenPipeError:  # A closed output pipe is not a problem with the table.
         raise
     except (KitError, OSError, ModuleNotFoundError) as problem:
         if first_line:
@@ -93,7 +93,7 @@ def print_table_description(table: CleanedTable) -> None:
 
 
 def describe_stages(counts: StageCounts) -> str:
-    """Return the daily median of the first stage, and the step rates over all counted days."""
+    """Return a text with the first stage's daily median and the rates from stage to stage."""
     is_counted = [status == DayStatus.COUNTED for status in counts.day_status]
     by_day = counts.daily_counts[is_counted]
     sums = by_day.sum(axis=0).tolist()

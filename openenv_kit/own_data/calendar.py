@@ -44,7 +44,7 @@ def list_public_holidays(country: str, first: date, last: date) -> dict[date, st
         raise TableRefused(
             f"--country {country}: {code} has no subdivision {subdivision}; allowed: {allowed}."
         )
-    # Names in English where they exist, so that messages do not mix languages.
+    # Names are in English where possible, so that messages do not mix languages.
     language = holidays.list_localized_countries(include_aliases=False).get(code, [])
     days = holidays.country_holidays(
         code,

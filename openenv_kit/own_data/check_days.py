@@ -1,4 +1,4 @@
-"""Checks the days of a table. The functions stand in the order in which they are called."""
+"""Checks the days of a table. The functions are defined in the order in which they are called."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", 
 
 @dataclass(frozen=True)
 class TableLimits:
-    """Limits for tables that an environment accepts; the defaults are those of the funnel.
+    """Limits for tables that an environment accepts; the defaults are those of the Funnel.
 
     Attributes:
         min_days: smallest number of days.
@@ -65,10 +65,10 @@ def keep_selected_days(grid: DayGrid, options: ImportOptions) -> bool:
 
 
 def refuse_weekly_data(grid: DayGrid) -> None:
-    """Refuse a table with one row per week, month or longer.
+    """Raise an error if each row of a table covers a week, a month or a longer period.
 
     Raises:
-        TableRefused: the table is not daily.
+        TableRefused: the rows cover more than a day.
     """
     days = np.flatnonzero(grid.has_rows)
     if len(days) < 3:
@@ -83,7 +83,7 @@ def refuse_weekly_data(grid: DayGrid) -> None:
 
 
 def replace_running_totals(grid: DayGrid, options: ImportOptions, actions: list[str]) -> None:
-    """Replace running totals by their differences if `--running-total` was passed.
+    """Replace running totals with their differences if `--running-total` was passed.
 
     Raises:
         TableRefused: the counts never decrease although the option was not passed, or a count
@@ -178,7 +178,7 @@ def has_impossible_hours(grid: DayGrid, status: npt.NDArray[np.object_]) -> bool
 def check_limits(
     grid: DayGrid, status: npt.NDArray[np.object_], first_stage: str, limits: TableLimits
 ) -> None:
-    """Refuse a table that is too short or has too few events.
+    """Raise an error if a table has too few days or too few events.
 
     Raises:
         TableRefused: the table is below a limit. The message contains the limit.
@@ -198,7 +198,7 @@ def check_limits(
 def find_level_shifts(
     grid: DayGrid, status: npt.NDArray[np.object_], stages: Sequence[str]
 ) -> list[str]:
-    """Return a warning for each stage whose median changes much between blocks of 28 days."""
+    """Return a warning for each stage whose median changes strongly between 28-day blocks."""
     warnings = []
     is_counted = status == DayStatus.COUNTED
     blocks = np.arange(grid.days) // LEVEL_BLOCK_DAYS

@@ -20,8 +20,8 @@ def list_stage_texts(
     the alphabetical order of the texts in the metric column.
 
     Raises:
-        TableRefused: a stage does not occur in the table, or the metric column has more different
-            texts than `max_stages`.
+        TableRefused: a stage does not occur in the table, or the metric column has more than
+            `max_stages` distinct texts.
     """
     if roles.metric is None:
         return tuple(source.columns[position] for position in roles.stages)

@@ -1,4 +1,4 @@
-"""Reads a table and cleans it: checks all conditions in order and lists what was changed."""
+"""Reads and cleans a table: runs all checks in order and lists the changes that were made."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DEFAULT_LIMITS = TableLimits()
 
 
 def load_table(options: ImportOptions, limits: TableLimits = DEFAULT_LIMITS) -> CleanedTable:
-    """Read the table that the options name and return its cleaned counts.
+    """Read the table that the options select and return its cleaned counts.
 
     Args:
         options: the user's options.

@@ -16,7 +16,7 @@ WHAT_FITS = (
 
 
 class TableRefused(KitError):
-    """Raised if a table cannot be used. The message has the place, the problem and a remedy.
+    """Raised if a table cannot be used. The message states the place, the problem and a remedy.
 
     The message quotes at most one cell, and only from a date or count column, because other cells
     may be confidential.
@@ -67,7 +67,7 @@ class CleanedTable:
 
     Attributes:
         stage_counts: the cleaned counts.
-        actions: changes made while cleaning, one line with a count each, in order.
+        actions: changes made while cleaning, in order. Each is one line that contains a count.
         warnings: problems that the user should check before using the table.
         description: format and shape of the table.
         renamed_stages: original name in the table by new stage name, for renamed stages.

@@ -21,7 +21,7 @@ SLOT_MINUTES = 15
 """Length of the slots in which events are counted. The UTC offset of every time zone is a multiple
 of 15 minutes, so that each slot lies within one local hour."""
 MAX_MOMENTS = 2_000_000
-"""Largest number of different combinations of time and stage in a table."""
+"""Largest number of combinations of time and stage in a table."""
 SECONDS_PER_DAY = 86_400
 
 
@@ -33,7 +33,7 @@ class MomentCounts:
         moment: time, to the second; in UTC if the date format is absolute, otherwise local.
         metric: index of the stage.
         row_count: number of rows.
-        value_count: number of different counts in these rows.
+        value_count: number of distinct counts in these rows.
         smallest: smallest of these counts.
         total: sum of these counts.
         last_row: number of the last of these rows, from 1.
@@ -80,8 +80,8 @@ def collect_counts(
     """Return the counts of the view `unique_rows` by time and stage.
 
     Raises:
-        TableRefused: there are no counts or too many different times, or a flag of a table with one
-            row per case is neither 0 nor 1.
+        TableRefused: the table has no counts or too many distinct times, or it has one row per case
+            and a flag that is neither 0 nor 1.
     """
     moment = "moment"
     if roles.shape.is_counted:
@@ -149,7 +149,7 @@ def convert_to_local_time(
 def find_clock_changes(
     hours: npt.NDArray[np.datetime64], timezone: str, *, repeated: bool
 ) -> npt.NDArray[np.bool_]:
-    """Return whether the clock change repeats or skips each local hour, as an array.
+    """Return an array that says for each local hour whether a clock change repeats or skips it.
 
     Args:
         hours: local times.
@@ -224,10 +224,10 @@ def merge_repeated_rows(
 
 
 def _find_repeated_hours(counts: MomentCounts, timezone: str | None) -> npt.NDArray[np.bool_]:
-    """Return whether each time lies in an hour that the clock change repeats.
+    """Return an array that says for each time whether a clock change repeats its hour.
 
-    Without a time zone, an hour from 0 to 3 counts as repeated if it is the only one of its year
-    that has two rows.
+    If no time zone is given, an hour from 0 to 3 o'clock counts as repeated if it has two rows and
+    no other such hour of the same year has two rows.
     """
     if timezone is not None:
         return find_clock_changes(counts.moment, timezone, repeated=True)

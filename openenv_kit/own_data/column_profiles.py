@@ -19,7 +19,7 @@ MIN_DATE_SHARE = 0.8
 """Smallest share of cells that must be dates (or numbers) in a column of dates (or numbers). It is
 below 1 because rows with totals, for example, have no date."""
 MAX_METRICS = 50
-"""Largest number of different texts in a column that names metrics."""
+"""Largest number of distinct texts in a column that names metrics."""
 MAX_LISTED_NAMES = 12
 
 _NUMBER = re.compile(r"[-−+(]?\d[\d.,'’ \u00a0\u202f_]*\)?")
@@ -47,7 +47,8 @@ class ColumnProfile:
     def date_format(self) -> DateFormat | None:
         """Most frequent date format of the cells; None if the column has no dates.
 
-        Cells of digits only count as dates if the column's name contains a word such as `date`.
+        Cells that consist of digits are treated as dates only if the column's name contains a word
+        such as `date`.
         """
         formats: dict[DateFormat, int] = {}
         for cell in self.cells:
@@ -60,12 +61,12 @@ class ColumnProfile:
 
     @cached_property
     def is_number(self) -> bool:
-        """Whether the cells are numbers, decimals included."""
+        """Whether the cells can be read as numbers, including decimals."""
         return self._compute_matching_share(_NUMBER) >= MIN_DATE_SHARE and not self.is_percent
 
     @cached_property
     def is_count(self) -> bool:
-        """Whether the cells can be whole numbers of at least 0."""
+        """Whether the cells can be read as whole numbers of at least 0."""
         return self.is_number and self._compute_matching_share(_WHOLE_NUMBER) >= MIN_DATE_SHARE
 
     @cached_property
@@ -134,7 +135,7 @@ def find_column(
         given: other names that the option has, which the error message does not suggest.
 
     Raises:
-        TableRefused: no column or several columns have the name.
+        TableRefused: no column has this name, or several columns have it.
     """
     found = [profile for profile in profiles if profile.name == name]
     if len(found) == 1:
@@ -150,7 +151,7 @@ def find_column(
 
 
 def describe_columns(names: list[str]) -> str:
-    """Return a sentence that lists the first columns and the number of the others."""
+    """Return a sentence that lists the first columns and the number of remaining columns."""
     shown = ", ".join(name[:40] for name in names[:MAX_LISTED_NAMES])
     rest = len(names) - MAX_LISTED_NAMES
     return f"Columns: {shown}{f' and {rest} more' if rest > 0 else ''}."

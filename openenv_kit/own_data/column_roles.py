@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class TableShape(StrEnum):
-    """The meaning of a row of a table."""
+    """What each row of a table represents."""
 
     WIDE = "wide"
     LONG = "long"
@@ -17,7 +17,7 @@ class TableShape(StrEnum):
 
     @property
     def is_counted(self) -> bool:
-        """Whether rows are counted; the rows of other shapes contain counts."""
+        """Whether rows are counted. In tables of other shapes, the cells contain the counts."""
         return self in (TableShape.EVENTS, TableShape.CASES)
 
 

@@ -92,7 +92,7 @@ class DateFormat:
 
     @property
     def is_absolute(self) -> bool:
-        """Whether the times do not depend on a time zone: UTC, an offset, or Unix time."""
+        """Whether the times are Unix times, have a UTC offset, or are declared to be in UTC."""
         return self.is_utc or "z" in self.groups or "u" in self.groups
 
     def matches(self, text: str) -> bool:
@@ -158,14 +158,14 @@ def find_date_format(text: str) -> DateFormat | None:
 
 
 def has_no_day(text: str) -> bool:
-    """Return whether a text is only a month, quarter, week or weekday."""
+    """Return whether a text names only a month, quarter, week or weekday."""
     return _WITHOUT_DAY.fullmatch(text) is not None
 
 
 def build_moment_sql(date_format: DateFormat, column: str) -> str:
     """Return the SQL expression that parses a text column to a timestamp; null if it is invalid.
 
-    Timestamps of a format that `is_absolute` are in UTC, others are in the time of the table.
+    If the format `is_absolute`, the timestamps are in UTC, otherwise in the table's local time.
     """
     names = ", ".join(quote_text(_FIELDS[name]) for name in date_format.groups)
     parts = f"regexp_extract({column}, {quote_text(f'^(?:{date_format.pattern})$')}, [{names}])"

@@ -38,7 +38,7 @@ class DayGrid:
 
     @property
     def grain(self) -> Grain:
-        """Smallest time span."""
+        """Time span of each count."""
         return Grain.DAY if self.counts.shape[1] == 1 else Grain.HOUR
 
     @property
@@ -57,11 +57,11 @@ class DayGrid:
         return (self.start.weekday() + np.arange(self.days, dtype=np.int64)) % 7
 
     def get_date(self, day: int) -> date:
-        """Return the date of the day with this index."""
+        """Return the date of the day at an index."""
         return self.start + timedelta(days=day)
 
     def keep_days(self, first: int, end: int) -> None:
-        """Remove the days before index `first` and from index `end` on."""
+        """Keep only the days from index `first` to index `end` - 1."""
         self.start = self.get_date(first)
         self.counts = self.counts[first:end]
         self.is_present = self.is_present[first:end]
@@ -108,7 +108,7 @@ def fill_uncounted_hours(grid: DayGrid) -> None:
 
 
 def fill_closed_hours(grid: DayGrid, actions: list[str]) -> None:
-    """Set hours of the day that are missing on most days to zero."""
+    """Count an hour of the day as zero wherever it is missing, if it is missing on most days."""
     if grid.grain is Grain.DAY:
         return
     days = grid.has_rows
@@ -127,8 +127,8 @@ def fill_closed_hours(grid: DayGrid, actions: list[str]) -> None:
 def fill_skipped_hours(grid: DayGrid, timezone: str | None, actions: list[str]) -> None:
     """Set the hour that the clock change skips in spring to zero.
 
-    Without a time zone, this is done for days on which only one hour is missing, from 0 to 3, if
-    the year has exactly one such day.
+    If no time zone is given, the hour is filled on a day with exactly one missing hour, from 0 to 3
+    o'clock, unless the same year has another such day.
     """
     if grid.grain is Grain.DAY:
         return

@@ -32,7 +32,7 @@ def detect_shape(source: TableSource, options: ImportOptions) -> ColumnRoles:
     """Detect the shape of a table and the roles of its columns from the options and first rows.
 
     Raises:
-        TableRefused: the table has no known shape, or the column of an option does not exist.
+        TableRefused: the table has no known shape, or a column that an option names does not exist.
     """
     profiles = profile_columns(source, options.date_format)
     date_headers = _find_date_headers(profiles, options)
@@ -82,7 +82,7 @@ def _find_date_headers(
 
 
 def _refuse_missing_header(source: TableSource, date_headers: tuple[int, ...]) -> None:
-    """Refuse a text file without a header. Error messages would quote its first row as names.
+    """Reject a text file without a header, because errors would quote its first row as names.
 
     Raises:
         TableRefused: a name of a column is a date or a number.
@@ -183,7 +183,7 @@ class _RoleFinder:
         self._time = time
 
     def choose_shape(self) -> TableShape:
-        """Return the shape that follows from the options, or else from the cells."""
+        """Return the shape that the options imply, or else the shape that the cells suggest."""
         options = self._options
         if options.event_column:
             return TableShape.EVENTS
@@ -208,7 +208,7 @@ class _RoleFinder:
         return TableShape.EVENTS
 
     def find_roles(self, shape: TableShape) -> ColumnRoles:
-        """Return the columns of a shape. Only `metric`, `value`, `stages` and `notes` are set."""
+        """Return the columns for a shape. Only `metric`, `value`, `stages` and `notes` are set."""
         if shape in (TableShape.WIDE, TableShape.CASES):
             return self._find_wide_roles(shape)
         metric_option, name = "--metric-column", self._options.metric_column
@@ -299,7 +299,7 @@ class _RoleFinder:
         return odd > len(self._date.cells) / 2
 
     def _is_repeated(self, rows_per_date: int) -> bool:
-        """Return whether the table has more rows for each date than `rows_per_date` explains."""
+        """Return whether each date has many more rows than `rows_per_date`, as in event logs."""
         if self._has_event_times():
             return True
         dates = f"concat_ws(' ', c{self._date.position}"

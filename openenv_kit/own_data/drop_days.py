@@ -21,12 +21,12 @@ def drop_first_day(
 ) -> None:
     """Drop the first day if hours are missing at its start.
 
-    This is the case if an export starts at midnight in UTC, for example.
+    Hours are missing if an export starts at midnight in UTC, for example.
 
     Args:
         grid: the counts. The first day must have rows.
-        options: `--from`; the day that it names is kept.
-        is_counted: whether each row is an event. Hours without rows are then ordinary.
+        options: the user's options. The day that `--from` names is always kept.
+        is_counted: whether each row is an event, so that hours without rows are normal.
         actions: list to which a line is appended if the day is dropped.
     """
     is_named = options.from_date is not None and options.from_date >= grid.start
@@ -50,14 +50,14 @@ def drop_last_days(
     is_counted: bool,
     actions: list[str],
 ) -> None:
-    """Drop the last day if it looks incomplete, then the number of days of `--late-days`.
+    """Drop the last day if it looks incomplete, then as many days as `--late-days` specifies.
 
     Args:
         grid: the counts. The last day must have rows.
         has_last_day: whether the grid ends with the last day of the table. Only that day can be
             incomplete.
-        options: `--keep-last` and `--late-days`.
-        is_counted: whether each row is an event. Hours without rows are then ordinary.
+        options: the user's options; `keep_last` and `late_days` are used.
+        is_counted: whether each row is an event, so that hours without rows are normal.
         actions: list to which a line for each kind of dropped days is appended.
     """
     dropped = 0
@@ -101,7 +101,7 @@ def _find_incomplete_reason(grid: DayGrid, *, is_counted: bool) -> str:
 
 
 def _find_used_hours(grid: DayGrid, *, is_counted: bool) -> npt.NDArray[np.bool_]:
-    """Return whether each hour has rows, shape (days with rows, hours)."""
+    """Return which hours have rows, as a boolean array of shape (days with rows, hours)."""
     is_used = grid.counts > 0 if is_counted else grid.is_present
     has_rows = np.asarray(is_used.any(axis=2))
     return has_rows[has_rows.any(axis=1)]

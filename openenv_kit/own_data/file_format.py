@@ -109,7 +109,7 @@ def detect_file_kind(path: Path) -> FileKind:
 
 
 def refuse_large_table(size_bytes: int) -> None:
-    """Refuse a table of more than 2 GB.
+    """Raise an error if a table has more than 2 GB.
 
     Raises:
         TableRefused: the table is too large.
@@ -130,7 +130,7 @@ def iter_chunks(file: BinaryIO) -> Iterator[bytes]:
     """Yield the bytes of a file in chunks.
 
     Raises:
-        TableRefused: the file is compressed and damaged.
+        TableRefused: the compressed file is damaged.
     """
     while True:
         try:
@@ -189,7 +189,7 @@ def detect_text_format(path: Path, options: ImportOptions) -> TextFormat:
 
 
 def count_lines_before_header(lines: list[str]) -> int:
-    """Return the number of blank lines and lines with `#` before the first other line."""
+    """Return the number of blank lines and comment lines (starting with `#`) before the header."""
     for number, line in enumerate(lines):
         if line.strip(' \t\r\n,;|"') and not line.lstrip().startswith("#"):
             return number
@@ -223,7 +223,7 @@ def _detect_encoding(sample: bytes, given: str | None, *, is_whole_file: bool) -
 
 
 def _detect_separator(lines: list[str], path: Path) -> str:
-    """Return the separator that gives most sampled rows as many cells as the header has.
+    """Return the separator that splits most sampled rows into as many cells as the header.
 
     Raises:
         TableRefused: no separator gives two columns.

@@ -2,8 +2,8 @@
 
 The server starts `python -m openenv_kit.own_data.import_process` and writes one line of JSON, the
 request, to its standard input. The process writes lines of JSON to its standard output: progress,
-then one result or one refusal. It limits its own memory and CPU time, and it ends with everything
-that it started when its standard input is closed.
+then a result or the reason why the table was rejected. It limits its own memory and CPU time. When
+its standard input is closed, it ends and stops every process that it started.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from openenv_kit.own_data.product_argument import require_own_data
 from openenv_kit.own_data.support import ImportRequest
 
 MAX_MEMORY_BYTES = 3 << 30
-"""Address space of the process. DuckDB itself is limited to 512 MB."""
+"""Limit on the address space of the process. DuckDB itself is limited to 512 MB."""
 MAX_CPU_S = 300
 MAX_FILE_BYTES = 1 << 30
 """Largest file that the process may write, such as a copy of the table in UTF-8."""
@@ -34,7 +34,7 @@ MAX_UPLOADED_ROWS = 5_000_000
 
 
 class ImportStage(StrEnum):
-    """What the process is asked to do."""
+    """Task that the process performs."""
 
     CHECK = "check"
     IMPORT = "import"

@@ -83,7 +83,7 @@ class NumberDecision:
 
 
 def classify_number(form: NumberForm, reading: NumberReading) -> NumberKind:
-    """Return what kind of number a format is if it is parsed with the marks of `reading`."""
+    """Return the kind of number that results from parsing a format with the marks of `reading`."""
     shape = form.shape.removeprefix("+")
     is_negative = shape.startswith(("-", "−")) or (shape.startswith("(") and shape.endswith(")"))
     shape = shape.strip("-−()")
@@ -147,7 +147,7 @@ def _find_first_form(forms: Sequence[NumberForm]) -> NumberForm:
 def build_trimmed_sql(column: str) -> str:
     """Return the SQL expression for a trimmed cell; null if the cell is empty.
 
-    Typographic spaces and apostrophes are replaced by plain ones.
+    Typographic spaces and apostrophes are replaced with plain ones.
     """
     text = f"trim(translate({column}, '’\u00a0\u202f', '''  '))"
     missing = ", ".join(quote_text(missing) for missing in ("", *MISSING_TEXTS))
@@ -184,7 +184,7 @@ def _list_readings(
 
 
 def _can_parse_all(forms: Sequence[NumberForm], reading: NumberReading) -> bool:
-    """Return whether all numbers can be parsed and thousands marks are used in all or in none."""
+    """Return whether all numbers can be parsed, and all or none of them have thousands marks."""
     kinds = [classify_number(form, reading) for form in forms]
     if any(kind is NumberKind.TEXT for kind in kinds):
         return False

@@ -1,4 +1,4 @@
-"""Converts the options for reading a table to words of a command line, for printed commands."""
+"""Converts the options for reading a table to command-line words, for commands that are printed."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ OPTIONS_BY_FIELD = {"sum_rows": "--sum", "from_date": "--from", "until_date": "-
 def list_command_words(options: ImportOptions) -> tuple[str, ...]:
     """Return the table's file, if there is one, and options that differ from their defaults.
 
-    Of files, only the name is returned, because paths can be confidential. The words must be quoted
-    before they are used in a shell.
+    An option is returned as words such as `--country` and `US`. Files are named without their
+    folders, because paths can be confidential. The words must be quoted before they are used in a
+    shell.
     """
     words = [] if options.table is None else [options.table.name]
     for field in fields(options):

@@ -27,7 +27,7 @@ DATE_DIRECTIVES = "YymdHIMSfpbBz"
 
 
 class ColumnFilter(NamedTuple):
-    """Condition that a row must have `value` in the column `column`."""
+    """Condition that a row contains `value` in the column `column`."""
 
     column: str
     value: str
@@ -56,7 +56,7 @@ class ImportOptions:
         sql: SELECT statement to read instead of a whole file.
         database: DuckDB database for the query, opened read-only.
         where: conditions that a row must meet to be kept.
-        sum_rows: whether rows with the same date and stage are added.
+        sum_rows: whether the counts of rows with the same date and stage are added.
         separator: character between the cells of a text file; None to detect it.
         decimal: decimal mark of the counts; None to detect it.
         thousands: mark between groups of three digits; None to detect it.
@@ -71,11 +71,11 @@ class ImportOptions:
         keep_last: whether the last day is kept even if it looks incomplete.
         late_days: number of days to drop at the end because their counts may still change.
         running_total: whether counts are totals since the start; their differences are then used.
-        rename: stages to rename.
+        rename: stages to rename, with their new names.
         name: name of the product; None to derive it from the name of the file.
         out: file to write; None to derive its name from the product.
         force: whether an existing file is overwritten.
-        max_parquet_rows: largest number of rows of a Parquet file, taken from its footer.
+        max_parquet_rows: largest allowed number of rows of a Parquet file, according to its footer.
     """
 
     table: Path | None = None
@@ -112,7 +112,7 @@ class ImportOptions:
 
     @property
     def input_files(self) -> tuple[Path, ...]:
-        """Files that are read."""
+        """Files that the command reads."""
         files = (self.table, self.database, self.calendar)
         return tuple(path for path in files if path is not None)
 

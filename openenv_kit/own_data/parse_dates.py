@@ -40,7 +40,7 @@ class DateShape(NamedTuple):
 
 
 def count_rows_without_date(source: TableSource) -> int:
-    """Return the number of rows that have no date, or a word such as `total` in its place.
+    """Return the number of rows without a date, including rows with a word such as `total` instead.
 
     Raises:
         TableRefused: no row has a date.
@@ -96,7 +96,7 @@ def decide_date_format(
 def refuse_missing_timezone(
     source: TableSource, roles: ColumnRoles, options: ImportOptions, date_format: DateFormat
 ) -> None:
-    """Refuse a table with UTC offsets or Unix times if `--timezone` was not passed.
+    """Raise an error if a table has UTC offsets or Unix times but `--timezone` was not passed.
 
     Raises:
         TableRefused: the time zone is missing.
@@ -155,7 +155,7 @@ def _find_first_date(source: TableSource) -> DateShape:
 
 
 def _list_date_shapes(source: TableSource, own_format: DateFormat | None) -> list[DateShape]:
-    """Return the first date and an example of each pattern that does not have the same format."""
+    """Return the first date, and an example of each pattern that does not match its format."""
     first = _find_first_date(source)
     date_format = own_format or find_date_format(first.example)
     if date_format is None:
@@ -172,7 +172,7 @@ def _list_date_shapes(source: TableSource, own_format: DateFormat | None) -> lis
 
 
 def _decide_order(source: TableSource, roles: ColumnRoles, date_format: DateFormat) -> DateFormat:
-    """Return the format with the day first or the month first, depending on which fits all rows."""
+    """Return the day-first or the month-first format, whichever fits all rows."""
     pattern = quote_text(r"^(\d{1,2})[-/.](\d{1,2})")
     found = fetch_row(
         source.connection,

@@ -105,8 +105,8 @@ def require_product_of_episode(
     Args:
         environment: environment of the episode.
         reset_arguments: arguments of the reset, with a product.
-        reset_observation: observation of the reset, which contains the product. If it does not,
-            as in a sealed episode, the product of the arguments is returned.
+        reset_observation: observation of the reset. If it does not contain the product, as in a
+            sealed episode, the product is taken from the arguments.
 
     Raises:
         ConfigurationError: the product is unknown.

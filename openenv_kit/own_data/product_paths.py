@@ -13,11 +13,11 @@ from openenv_kit.variables import PRODUCTS_VARIABLE
 PRODUCT_FILE_PATTERN = "*.toml"
 """Pattern of product files, for folders in PRODUCTS."""
 MAX_PRODUCT_FILE_BYTES = 1 << 20
-"""Number of bytes of a file that are read to find the name of its environment."""
+"""Maximum number of bytes that are read from a file to find the name of its environment."""
 
 
 def iter_product_paths(variable: str) -> Iterator[Path]:
-    """Yield the distinct files that PRODUCTS lists; a folder yields its `*.toml` files."""
+    """Yield the distinct files that PRODUCTS lists, and the `*.toml` files of listed folders."""
     seen = set()
     for part in filter(None, variable.split(os.pathsep)):
         path = Path(part)
@@ -47,8 +47,8 @@ def add_path_to_variable(variable: str, path: Path) -> str:
 def read_environment_name(path: Path) -> str | None:
     """Return the name of the environment that a product file belongs to; None if it is unreadable.
 
-    A folder may contain products of several environments. Only this name has the same place in all
-    of them.
+    A folder may contain products of several environments. Apart from this name, the structure of a
+    product file depends on its environment.
     """
     try:
         with path.open("rb") as file:

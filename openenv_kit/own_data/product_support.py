@@ -22,7 +22,7 @@ PRODUCT_DIGEST_COLUMN = "product_digest"
 
 
 class LoadedProduct(NamedTuple):
-    """Name and digest of a product. Episodes of products with different digests differ.
+    """Name and digest of a product. Products with different digests generate different episodes.
 
     Attributes:
         name: name of the product, the value of the reset argument `product`.
@@ -43,8 +43,8 @@ class ProductLevelState(NamedTuple):
 
     Attributes:
         name: name of the level.
-        is_on: whether it can be played.
-        reason: why it is off; empty if it is on.
+        is_on: whether the level can be played.
+        reason: why the level cannot be played; empty if it can.
     """
 
     name: str
@@ -87,7 +87,7 @@ class ProductSupport(Protocol):
         """Return the levels of the product that the reset argument `product` selects.
 
         Raises:
-            ConfigurationError: no product has this name, or the product in the argument is wrong.
+            ConfigurationError: no product has this name, or the argument is an invalid product.
         """
 
     def get_product_splits(self, name: str) -> Splits:

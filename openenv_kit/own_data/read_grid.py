@@ -1,4 +1,4 @@
-"""Reads the counts of an open table into a grid of days, hours and stages."""
+"""Reads the counts of an opened table into a grid of days, hours and stages."""
 
 from __future__ import annotations
 

@@ -39,8 +39,8 @@ class TableSource:
     """A table that is open in DuckDB.
 
     The view `source_rows` has the column `row` (number of the row, from 1) and the text columns
-    `c0`, `c1`, …, which are null for empty cells. The user's names of columns are never part of SQL
-    text.
+    `c0`, `c1`, …, which are null for empty cells. The user's column names are never inserted into
+    SQL text.
 
     Attributes:
         connection: locked connection.
@@ -64,11 +64,11 @@ class TableSource:
 
     @property
     def header_place(self) -> str:
-        """Place of the header for a message: `line 1`, or `column names` if there are no lines."""
+        """Place of the header for a message: `line 1`, or `column names` for other formats."""
         return f"line {self.text_format.header_lines}" if self.text_format else "column names"
 
     def describe_row(self, row_number: int) -> str:
-        """Return the place of a row for a message: `line 7`, or `row 6` if there are no lines."""
+        """Return the place of a row for a message: `line 7`, or `row 6` for other formats."""
         if self.text_format is None or self.path is None:
             return f"row {row_number}"
         return f"line {find_line_of_row(self.path, self.text_format, row_number)}"
@@ -91,7 +91,7 @@ def open_table(options: ImportOptions) -> Iterator[TableSource]:
 
 @contextmanager
 def _convert_duckdb_errors(source: TableSource) -> Iterator[None]:
-    """Convert errors of DuckDB to `TableRefused`, without DuckDB's quotations of whole lines."""
+    """Convert DuckDB's errors to `TableRefused` without the lines of the table that they quote."""
     import duckdb
 
     try:
@@ -223,7 +223,7 @@ def _open_query(options: ImportOptions, folder: Path) -> Iterator[TableSource]:
 
 
 def _require_one_select(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
-    """Return the text of the only statement, without its semicolon.
+    """Return the text of a query's only statement, without its semicolon.
 
     Raises:
         TableRefused: the text is not exactly one SELECT.
@@ -289,7 +289,7 @@ def _has_glob_characters(path: Path) -> bool:
 
 
 def _describe_query_error(problem: duckdb.Error) -> str:
-    """Return the problem of a user's query, without paths and cells of the table."""
+    """Return what is wrong with a user's query, without quoting paths or cells of the table."""
     import duckdb
 
     if isinstance(problem, duckdb.PermissionException):

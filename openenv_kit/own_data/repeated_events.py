@@ -1,4 +1,4 @@
-"""Finds repeated events, and an id column that does not identify the rows of a table."""
+"""Finds repeated events, and rejects an id column whose values do not identify events."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ or count. Exports have a few such rows; if there are more, the column identifies
 def refuse_unsuitable_id_column(
     source: TableSource, roles: ColumnRoles, options: ImportOptions
 ) -> None:
-    """Refuse an id column whose ids are shared by different events, such as a column of users.
+    """Reject an id column whose ids are shared by several events, such as a column of user ids.
 
     Raises:
-        TableRefused: too many rows differ from another row with the same id.
+        TableRefused: too many rows share their id with a row of another event, time or count.
     """
     if roles.id is None:
         return
@@ -55,11 +55,11 @@ def refuse_unsuitable_id_column(
 
 
 def describe_repeated_events(source: TableSource, roles: ColumnRoles) -> str:
-    """Return a note about rows that are counted although they repeat another row with its id.
+    """Return a note about rows that are counted although they are copies of another row.
 
     Returns:
         A sentence that names the id column; empty if no row is repeated, no column identifies the
-        rows, or the table has an id column already.
+        rows, or an id column is already used.
     """
     candidates = [
         position

@@ -37,7 +37,7 @@ class TableOption:
     Attributes:
         name: name of the table, the value of the reset argument `table`.
         table: file of the table.
-        product: product file that was imported from an earlier or the same table.
+        product: product file that was made from this table or an earlier version of it.
     """
 
     name: str
@@ -60,13 +60,13 @@ class TableOption:
 
 @dataclass(frozen=True, eq=False)
 class ServedTable:
-    """A table in memory from which a server starts episodes.
+    """A table that a server keeps in memory and makes episodes from.
 
     Attributes:
-        own_data: support of the table's environment for own tables.
+        own_data: interface of the table's environment for users' tables.
         table: cleaned counts.
         product_path: product file with the thresholds.
-        product: content of the product file, from which the environment lists the tools.
+        product: content of the product file, which determines the available tools.
     """
 
     own_data: OwnDataSupport
@@ -78,7 +78,7 @@ class ServedTable:
         """Start an episode with the last four weeks of the table.
 
         Raises:
-            KitError: the window is not complete, or the profile is unknown.
+            KitError: the last four weeks are not complete, or the profile is unknown.
         """
         request = InvestigationRequest(profile=profile)
         investigation = self.own_data.start_investigation(self.table, self.product_path, request)
@@ -101,7 +101,7 @@ def parse_table_options(setting: str) -> tuple[TableOption, ...]:
 
 @lru_cache(maxsize=8)
 def load_served_tables(setting: str, environment_name: str) -> Mapping[str, ServedTable]:
-    """Read the tables of an environment into memory, once for each value of the setting.
+    """Read the tables of an environment into memory. The result is cached for each setting.
 
     Args:
         setting: value of the setting `tables`.

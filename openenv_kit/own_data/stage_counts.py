@@ -1,4 +1,4 @@
-"""The cleaned counts of a user's table, from which products and investigations are made."""
+"""The cleaned counts of a user's table, which are the input for products and investigations."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class StageCounts:
         stages: names of the stages in funnel order: slugs of at most 40 characters.
         grain: time span of a count: `day` (one entry per day) or `hour` (24 entries per day).
         start: date of the first day.
-        counts: whole numbers of at least 0, shape (days, hours, stages). Days with another status
+        counts: whole numbers of at least 0, shape (days, hours, stages). Days with a status other
             than `counted` have the table's counts, or zeros if there are none.
         day_status: status of each day, in order.
         holidays: name of the public holiday or calendar entry by date, within the table's days.
@@ -68,5 +68,5 @@ class StageCounts:
         return totals
 
     def get_date(self, day: int) -> date:
-        """Return the date of the day with this index."""
+        """Return the date of the day at an index."""
         return self.start + timedelta(days=day)

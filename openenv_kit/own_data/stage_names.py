@@ -51,7 +51,7 @@ def name_stages(texts: Sequence[str], renames: Sequence[StageRename]) -> tuple[s
 
 
 def make_slug(text: str) -> str:
-    """Convert a text to at most 40 of the characters a to z, 0 to 9 and underscore."""
+    """Convert a text to an identifier of at most 40 characters: a to z, 0 to 9 and underscore."""
     decomposed = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     slug = re.sub(r"[^a-z0-9]+", "_", decomposed.lower()).strip("_")
     return slug[:MAX_NAME_CHARACTERS].strip("_")

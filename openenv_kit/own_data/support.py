@@ -33,10 +33,10 @@ class ImportRequest:
     """Settings for making a product from a table.
 
     Attributes:
-        product_name: name of the product: 1 to 40 of the characters a to z, 0 to 9 and _.
+        product_name: name of the product: 1 to 40 characters from a to z, 0 to 9 and _.
         product_file_name: name of the product file, for the example commands in the report.
-        table_words: name of the table's file, unless there is only a database, and the options
-            for reading the table, for the example commands in the report.
+        table_words: command-line words that select and read the table, for the example commands in
+            the report.
         report_file_name: name of the report file.
         worker_count: number of processes.
         has_daily_values: whether the report may contain the table's daily values.
@@ -89,7 +89,7 @@ class InvestigationRequest:
     Attributes:
         start: first day; None to use the last weeks of the table.
         weeks: number of weeks.
-        profile: name of the set of tools; None for the default.
+        profile: name of the set of tools that the player gets; None for the default set.
     """
 
     start: date | None = None
@@ -171,7 +171,7 @@ class OwnDataSupport(ProductSupport, Protocol):
     def start_investigation(
         self, table: CleanedTable, product_file: Path, request: InvestigationRequest
     ) -> Investigation:
-        """Make an episode of a window of a table.
+        """Make an episode from a window of a table.
 
         Raises:
             ConfigurationError: the product cannot be read, the table has other stages, or the

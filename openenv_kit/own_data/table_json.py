@@ -14,7 +14,7 @@ from openenv_kit.own_data.stage_counts import DayStatus, Grain, StageCounts
 
 
 def convert_table_to_json(table: CleanedTable) -> dict[str, Any]:
-    """Return a table as values that `json.dumps` accepts."""
+    """Return a table as a JSON value."""
     counts = table.stage_counts
     return {
         "stages": list(counts.stages),

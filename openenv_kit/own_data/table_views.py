@@ -18,9 +18,10 @@ IS_DROPPED = "lower(date_text) IN (" + ", ".join(f"'{text}'" for text in DROPPED
 
 
 def create_dated_rows(source: TableSource, roles: ColumnRoles, options: ImportOptions) -> None:
-    """Create the view or table `dated_rows`: the rows that `--where` keeps, with `date_text`.
+    """Create the view or table `dated_rows` of the rows that match `--where`.
 
-    A row of a pivoted table becomes one row for each date, with the column `value`.
+    Its column `date_text` contains the date as text. A row of a pivoted table becomes one row for
+    each date, with the column `value`.
 
     Raises:
         TableRefused: a column of `--where` does not exist.

@@ -109,8 +109,9 @@ def find_line_of_row(path: Path, text_format: TextFormat, row_number: int) -> in
 
     Args:
         path: the file.
-        text_format: its format.
-        row_number: number of the row below the header, from 1, without blank lines.
+        text_format: format of the file.
+        row_number: number of the row, from 1 for the first row below the header. Blank lines are
+            not counted.
     """
     rows = _RowReader(path, text_format)
     seen = 0

@@ -46,7 +46,7 @@ def build_product_name(table: Path) -> str:
 
 
 def refuse_existing_files(paths: Sequence[Path]) -> None:
-    """Refuse to overwrite a file.
+    """Raise an error if one of the files already exists.
 
     Raises:
         ConfigurationError: a file exists.

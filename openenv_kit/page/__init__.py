@@ -1,4 +1,4 @@
-"""The debugger at /web: a web page on which people play episodes with the same tools as models.
+"""The debugger at /web: a web page for playing episodes with the same tools that models use.
 
 This module must not import Gradio or Plotly, because servers load it even if the debugger is
 disabled.

@@ -25,9 +25,10 @@ def begin_episode(
 
     Args:
         environment_view: view of the environment.
-        visitor: the visitor.
-        reset: reset arguments.
-        connect: creates the client that plays the episode; None to use the visitor's own.
+        visitor: visitor who plays the episode.
+        reset: reset arguments of the episode.
+        connect: function that creates the client for the episode; None to use the visitor's own
+            function.
     """
     reply = visitor.start_episode_through(connect or visitor.connect, reset)
     if reply["status"] != ReplyStatus.ERROR and visitor.may_read_data:
@@ -35,9 +36,9 @@ def begin_episode(
 
 
 def make_opening_calls(environment_view: EnvironmentView, visitor: Visitor) -> None:
-    """Make the environment's opening calls as steps of the episode, and select an item.
+    """Make the environment's opening calls as steps of the episode, then select the initial item.
 
-    The first rejected call ends them, because later calls depend on earlier replies.
+    Stop at the first rejected call, because later calls depend on earlier replies.
     """
     for _ in range(MAX_OPENING_CALLS):
         call = environment_view.next_opening_call(visitor.playback_steps)

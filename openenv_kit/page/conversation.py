@@ -46,7 +46,7 @@ class CallEntry:
 
 @dataclass
 class StepConversation:
-    """Messages of one step, in order. Step 0 has the messages before the first response."""
+    """Messages of one step, in order. Step 0 contains those before the model's first response."""
 
     entries: list[TextEntry | CallEntry] = field(default_factory=list)
 
@@ -69,13 +69,13 @@ class StepConversation:
 def arrange_messages_by_step(
     step_messages: Iterable[Sequence[MessageJson]], step_count: int
 ) -> list[StepConversation]:
-    """Return the messages before the first step, of each step, and after the last step.
+    """Group the messages: those before the first step, of each step, and after the last step.
 
     A recording stores each step with the messages since the previous step, so the result of a call
     is stored with the next step.
 
     Args:
-        step_messages: messages of each step, followed by the messages of the end.
+        step_messages: messages recorded with each step, followed by those recorded at the end.
         step_count: number of steps.
     """
     conversations = [StepConversation() for _ in range(step_count + 2)]
@@ -110,7 +110,7 @@ def arrange_messages_by_step(
 
 
 def split_reasoning_from_text(text: str) -> TextEntry:
-    """Return a model's text with its thinking sections as reasoning."""
+    """Separate the thinking sections of a model's text from its answer."""
     reasoning, answer, position = "", "", 0
     for section in find_thinking_sections(text):
         answer += text[position : section.start]

@@ -76,7 +76,7 @@ class NextStepHint:
 
     Attributes:
         text: the suggestion, with its reason.
-        label: label of the button that carries it out; empty if there is no button.
+        label: label of the button that performs the step; empty if there is no button.
         event: page event that the button sends. `go` moves the focus to another element.
         value: value of the event; for `go`, a CSS selector of the element.
         details_html: HTML below the text, such as a list of changes; may be empty.
@@ -105,13 +105,13 @@ class ReportEditor:
         self.visitor = visitor
 
     def suggested_rows(self) -> Sequence[EditorRow]:
-        """Return rows that the visitor may want to add after the last reply or selection."""
+        """Return rows that the visitor may want to add, given the last reply or selection."""
         return ()
 
     def build_draft_row(self, draft_key: str) -> EditorRow | None:
-        """Return a draft of the row about an item of the page, or None if there is no such item.
+        """Return a draft of the report row for an item of the page; None if there is no such item.
 
-        Fields that no reply contained stay empty.
+        Fields are empty if no reply has contained their value.
         """
         return None
 
@@ -125,7 +125,7 @@ class ReportEditor:
         return ", ".join(str(value) for value in row.values())
 
     def fill_row_from_known_values(self, row: EditorRow) -> EditorRow:
-        """Return a row with its derived fields filled in, from its other fields and the replies."""
+        """Fill in the fields that follow from the row's other fields and from the replies."""
         return row
 
     def explain_why_row_cannot_be_submitted(self, row: EditorRow) -> str:
@@ -152,13 +152,14 @@ class EnvironmentView:
         headline: question that the first screen asks.
         sentences: paragraphs of the first screen.
         example_caption: line above the finished example on the first screen.
-        tool_groups: names of tools by group; other tools form a group of their own.
+        tool_groups: names of tools by group. Tools in none of these groups are listed separately.
         opening_call_count: number of calls that the page makes after a reset; see
             `next_opening_call`.
         preview_tool: name of the tool that checks a report's format; empty if there is none.
         style_folder: folder with a `style.css` that extends the page's style sheet; None if the
             environment has no such folder.
-        example_product_file: product that the tab "Your data" offers; None if there is none.
+        example_product_file: product file that the tab "Your data" offers as an example; None if
+            there is none.
         reset_choices: values that the episode form offers, by reset argument.
     """
 
@@ -178,7 +179,7 @@ class EnvironmentView:
 
     @cached_property
     def example_episode(self) -> Playback | None:
-        """Finished episode of the first screen. By default, the reference policy plays it."""
+        """Finished episode on the first screen. By default, the reference policy plays it."""
         environment = self.environment
         reset = environment.reset_arguments_by_task_id[list_default_task_names(environment)[-1]]
         return create_playback_of_policy(environment.policies["reference"], reset, environment)
@@ -187,7 +188,7 @@ class EnvironmentView:
     def example_html(self) -> str:
         """Finished example on the first screen; empty if there is none.
 
-        It must not show the episode that the first screen's button starts.
+        The example must not be the episode that the button on the first screen starts.
         """
         example = self.example_episode
         if example is None:
@@ -201,7 +202,7 @@ class EnvironmentView:
         return str(example.reset.get("task_id") or "") if example else ""
 
     def next_opening_call(self, steps: PlaybackSteps) -> SuggestedCall | None:
-        """Return the next call that the page makes automatically after a reset; None at the end.
+        """Return the next automatic call after a reset; None if there are no more calls.
 
         Args:
             steps: steps so far; the opening calls are the first ones.
@@ -262,7 +263,7 @@ class EnvironmentView:
         return NextStepHint("Choose a tool, fill in its form, and run it.", "Go to the tools")
 
     def suggest_action(self, visitor: Visitor) -> Action | None:
-        """Return the reference policy's first action to which the visitor has no reply."""
+        """Return the reference policy's first action whose reply the visitor has not received."""
         opening, *steps = visitor.playback_steps
         answered = [
             AnsweredStep(
@@ -274,7 +275,7 @@ class EnvironmentView:
         return suggest_step(policy, opening.observation, answered)
 
     def is_read_only_action(self, action: Mapping[str, Any]) -> bool:
-        """Return whether an action leaves the episode unchanged; also if it is malformed."""
+        """Return whether an action leaves the episode unchanged; True if it is malformed."""
         try:
             name = self.environment.tools.tool_call_of_action(action).name
             return self.environment.tools.find_tool(name).is_read_only
@@ -295,7 +296,7 @@ class EnvironmentView:
         return visitor.selection
 
     def anomaly_count_text(self, reset_observation: Mapping[str, Any]) -> str:
-        """Return the number of anomalies as text if the reset observation has it; otherwise ""."""
+        """Return the number of anomalies as text; empty if it is not in the reset observation."""
         return ""
 
     def report_editor(self, visitor: Visitor) -> ReportEditor | None:

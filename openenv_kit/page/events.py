@@ -69,7 +69,7 @@ class View:
 
     Attributes:
         component: Gradio component that contains the HTML.
-        render: returns the HTML; empty if there is nothing to show.
+        render: function that returns the HTML; empty if there is nothing to show.
     """
 
     component: gr.HTML
@@ -197,7 +197,7 @@ async def run_in_thread_one_at_a_time(
 ) -> list[Any]:
     """Call a function with a visitor in a worker thread.
 
-    Functions of the same visitor run one after the other.
+    Functions for the same visitor run one at a time.
 
     Raises:
         gr.Error: the visitor disconnected before the function was started.
@@ -211,7 +211,7 @@ async def run_in_thread_one_at_a_time(
 
 
 def require_unexpired_visitor_state(visitor: Visitor) -> None:
-    """Reject an event from a page whose session has expired.
+    """Raise an error if the session of the page that sent an event has expired.
 
     Raises:
         gr.Error: the visitor's state was discarded.

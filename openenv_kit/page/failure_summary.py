@@ -142,7 +142,7 @@ def shorten_reason(message: str) -> str:
 
 
 def _message_of_step(rollout: OpenedRollout, number: int) -> str:
-    """Return the message in the reply to a step, from the replay or else from the recording."""
+    """Return the message in the reply to a step, from the replay or otherwise the recording."""
     if number < len(rollout.steps):
         return str(rollout.steps[number].observation.get("message") or "")
     call = rollout.conversations[number].executed_call

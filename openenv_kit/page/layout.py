@@ -63,10 +63,10 @@ def build_page(
         blocks: Gradio blocks to which the page is added.
         environment_links: links to the pages of all environments of this server.
         connect: creates a client for a visitor's episode; None to play in this process.
-        is_debug: whether the server sends the answers, which the header then states.
+        is_debug: whether the server sends the correct answers; if so, the header says this.
         board_path: path of the leaderboard's `board.json`; empty for the one in the package.
-        has_token: whether the server asks for a token.
-        own_data: what the tab "Your data" can do; None if visitors may import no tables.
+        has_token: whether the server requires a token.
+        own_data: options of the tab "Your data"; None if visitors cannot import tables.
     """
     links = list(environment_links) or [EnvironmentLink(environment_view)]
     bridge = unstyled_html_component(
@@ -144,7 +144,7 @@ def _environment_switch_html(
 ) -> str:
     """Return a menu with a link to each environment.
 
-    The page's script adds the progress of an episode that waits in this browser.
+    The page's script adds the progress of the episode that this browser has saved, if any.
     """
     name = escape(environment_view.link_title)
     if len(environment_links) < 2:
@@ -165,13 +165,14 @@ def _environment_link_html(link: EnvironmentLink) -> str:
 
 
 def _saved_episode_and_address_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """Return the element from which the page's script saves the episode and its address."""
+    """Return the element that contains the episode and its URL, for the page's script to save."""
     address = {}
     if visitor.has_episode:
         name = environment_view.environment.name
         address = build_query_parameters_of_reset(name, visitor.reset)
         address["place"] = visitor.selection
         if visitor.is_private or isinstance(visitor.reset.get(PRODUCT.name), Mapping):
-            # The address has no numbers of a table, and no product, which has up to 16 kB.
+            # The URL must not contain numbers from a table. It also omits a product, which may
+            # take up to 16 kB.
             address = dict.fromkeys(address, "")
     return saved_state_html(json.dumps(address), visitor)

@@ -43,19 +43,20 @@ def restore_or_start_episode_on_page_load(
     Args:
         environment_view: view of the environment.
         visitor: a new visitor.
-        browser_state_json: JSON object with `query`, the query parameters of the page's URL, and
-            `kept`, the saved episode. Any other value is ignored.
+        browser_state_json: JSON object with `query` (the query parameters of the page's URL),
+            `kept` (the saved episode) and optionally `linked` (the episode in the URL's fragment).
+            Any other value is ignored.
 
     Raises:
-        ConfirmationRequired: the URL selects another episode than the restored one, or a sealed
+        ConfirmationRequired: the URL selects an episode that is not the restored one, or a sealed
             task.
     """
     query, kept, linked = _parse_browser_state(browser_state_json)
     visitor.close_episode_and_clear()
     visitor.is_page_loaded = True
     if linked and not kept:
-        # Browsers deny storage to a page in a frame of another site; the address still has the
-        # play.
+        # Browsers deny storage to a page that is embedded in another site, but the URL still
+        # contains the episode.
         kept = linked
     back = bool(kept) and visitor.restore_saved_episode(kept, may_submit=kept != linked)
     if back and linked and not _is_same_play(linked, kept):
@@ -88,7 +89,7 @@ def restore_or_start_episode_on_page_load(
 
 
 class _BrowserState(NamedTuple):
-    """What the browser sends when the page is loaded.
+    """State of the browser when the page was loaded.
 
     Attributes:
         address_parameters: query parameters of the page's URL.
@@ -111,7 +112,7 @@ def _parse_browser_state(state_json: object) -> _BrowserState:
 
 
 def _is_same_play(linked_json: str, saved_json: str) -> bool:
-    """Return whether a linked play is the beginning of the saved one. Damaged links count as it."""
+    """Return whether the saved episode continues the linked one; True if the link is damaged."""
     try:
         linked, saved = json.loads(linked_json), json.loads(saved_json)
         actions = linked["actions"]

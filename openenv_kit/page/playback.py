@@ -82,7 +82,7 @@ def create_playback_of_policy(
     environment: Environment | None = None,
     max_duration_s: float = MAX_POLICY_S,
 ) -> Playback:
-    """Play an episode with a scripted policy, until it ends or the time limit is reached.
+    """Play an episode with a scripted policy until the episode ends or time runs out.
 
     Raises:
         ConfigurationError: the reset is rejected.
@@ -109,7 +109,7 @@ def create_playback_that_checks_recording(
 ) -> Playback:
     """Replay a recorded run, and compare each reply with the recording.
 
-    The result has fewer steps than the run if the time limit is reached.
+    If the time limit is reached, the result contains only the first steps of the run.
 
     Raises:
         RecordingError: the run belongs to another environment or product, is private, or its reset
@@ -153,7 +153,7 @@ def create_playback_that_checks_recording(
 
 
 def _read_steps(source: Iterator[PlaybackStep], max_duration_s: float) -> list[PlaybackStep]:
-    """Read steps until the episode ends or a limit is reached. The reset is always read."""
+    """Collect steps until the episode ends or a limit is reached. The reset is always included."""
     deadline_s = time.monotonic() + max_duration_s
     steps: list[PlaybackStep] = []
     for step in source:

@@ -51,10 +51,10 @@ class OpenedRollout:
 
 
 class OtherEnvironmentError(RecordingError):
-    """Raised if a rollout belongs to another environment.
+    """Raised if a rollout does not belong to the environment of the page.
 
     Attributes:
-        environment_name: name of that environment; empty if it is not installed.
+        environment_name: name of the rollout's environment; empty if it is not installed.
     """
 
     def __init__(self, message: str, environment_name: str) -> None:
@@ -68,12 +68,12 @@ def open_rollout(lines: bytes, environment: Environment) -> OpenedRollout:
     Rollouts of sealed tasks are not replayed, because each start of a sealed task must be counted.
 
     Args:
-        lines: lines of one rollout.
+        lines: lines of the recording of one rollout.
         environment: environment of the page.
 
     Raises:
         RecordingError: the lines contain no rollout, or the rollout is private.
-        OtherEnvironmentError: the rollout belongs to another environment.
+        OtherEnvironmentError: the rollout does not belong to `environment`.
     """
     runs, error = parse_runs_until_error(lines.decode("utf-8", errors="replace"))
     if not runs:
@@ -105,8 +105,8 @@ def open_rollout(lines: bytes, environment: Environment) -> OpenedRollout:
 def find_environment_of_run(run: RecordedRun) -> str:
     """Return the name of the installed environment that a run belongs to; empty if unknown.
 
-    Older recordings do not contain this name. Their environment is found by the names of its
-    versions.
+    Older recordings do not contain this name. They belong to the first environment that defines
+    all version names in the recording.
     """
     if run.environment:
         return run.environment if run.environment in find_environment_entry_points() else ""

@@ -1,4 +1,4 @@
-"""Defines the outcome of a row of a rollout. The view of each environment determines outcomes."""
+"""Defines the outcome of a report row. Each environment's view determines the outcomes."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ RETRY_AFTER_S = 5
 
 @dataclass(frozen=True)
 class EnvironmentPage:
-    """Title of another environment's page on this server, and its URL relative to this page."""
+    """Title of an environment's page on this server, and its URL relative to the current page."""
 
     title: str
     href: str
@@ -90,7 +90,7 @@ class RolloutRoutes:
         self._waiting_count = 0
 
     async def list_rollouts(self, request: Request) -> Response:
-        """Return all rollouts; 304 if the browser already has this list."""
+        """Return the list of rollouts, or status 304 if the browser already has the same list."""
         found = await to_thread.run_sync(self._catalogue.list_rollouts)
         body = {
             "environment": self._view.environment.name,
@@ -203,12 +203,12 @@ class RolloutRoutes:
 def step_json(
     rollout: OpenedRollout, view: EnvironmentView, step: int, *, shows_unread: bool
 ) -> dict[str, Any]:
-    """Return the charts after a step and the reply to the step, as HTML.
+    """Return the charts as of a step, and the reply to the step, as HTML.
 
     Args:
         rollout: the rollout.
-        view: view of its environment.
-        step: number of the step; 0 is the reset. A number that is out of range is clipped.
+        view: view of the rollout's environment.
+        step: number of the step; 0 is the reset. A number that is out of range is clamped.
         shows_unread: whether the charts also show values that the player had not read.
     """
     last = len(rollout.steps) - 1

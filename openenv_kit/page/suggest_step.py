@@ -22,7 +22,7 @@ ERROR_STATUS = "error"
 
 
 class AnsweredStep(NamedTuple):
-    """A step of the episode, as the visitor received it.
+    """A step of the episode and the reply that the visitor received.
 
     Attributes:
         action: the visitor's action.
@@ -46,7 +46,7 @@ def suggest_step(
         steps: steps of the episode so far.
 
     Returns:
-        The action. None if the policy ends before such an action or cannot use a stored reply.
+        The action; None if the policy ends before such an action, or fails on a stored reply.
     """
     replies = collect_valid_replies(steps)
     try:
@@ -58,7 +58,7 @@ def suggest_step(
     except StopIteration:
         return None
     except (KitError, LookupError, TypeError, ValueError):
-        # A policy may not understand the replies of other play rules than its own. The page then
+        # A policy may fail on replies of play rules that it was not written for. The page then
         # shows no suggestion instead of an error.
         return None
 
@@ -80,7 +80,7 @@ def collect_valid_replies(steps: Sequence[AnsweredStep]) -> dict[str, Observatio
 
 
 def build_action_key(action: Mapping[str, Any]) -> str:
-    """Return a text that identifies an action independently of the order of its fields.
+    """Return a string that identifies an action, regardless of the order of its fields.
 
     Fields without a value are omitted, because they have no effect.
     """
@@ -160,7 +160,7 @@ def _key_of_row(row: ReportRow, key_fields: Sequence[str]) -> tuple[str, ...]:
 
 
 def _are_equal_values(value: object, suggested: object) -> bool:
-    """Return whether two values are equal as numbers or text, because the editor stores text."""
+    """Return whether two values are equal. Numbers are compared by value, even if given as text."""
     if value == suggested:
         return True
     try:

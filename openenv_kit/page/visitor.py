@@ -60,19 +60,19 @@ class Visitor:
 
     Args:
         environment: the environment; None to use the variable ENVIRONMENT.
-        connect: creates a client for an episode; None to play in this process.
+        connect: function that creates a client for an episode; None to play in this process.
 
     Attributes:
         lock: lock that makes the visitor's event handlers run one after the other.
         episode_connect: creates another client like that of the running episode.
         is_disconnected: whether the visitor's last connection was closed.
         is_page_loaded: whether the page was loaded for this visitor.
-        reset: reset arguments of the running episode.
+        reset: arguments with which the running episode was reset.
         playback_steps: reset and steps of the running episode, each with its reply.
         episode_state: `task_id` and `max_steps`, as reported by the server.
         selection: key of the item that is selected in the overview; empty if no item is selected.
         selected_tool: name of the tool whose form is open; empty for the first tool.
-        opening_step_count: number of steps that the page made by itself after the reset.
+        opening_step_count: number of steps that the page made automatically after the reset.
         shown_step: index of the step whose reply is shown; None for the last one.
         report_rows: rows of the unfinished report.
         is_guided: whether the page suggests the next step.
@@ -146,7 +146,7 @@ class Visitor:
 
     @property
     def is_private(self) -> bool:
-        """Whether the episode has numbers of the visitor's own table, so that it is not saved."""
+        """Whether the episode contains numbers from the visitor's table and must not be saved."""
         return TABLE.name in self.reset
 
     def start_episode(self, /, **reset_arguments: Any) -> ObservationJson:
@@ -159,7 +159,7 @@ class Visitor:
     def start_episode_through(
         self, connect: Callable[[], EpisodeClient], reset_arguments: Mapping[str, Any]
     ) -> ObservationJson:
-        """Start an episode through another client; see `start_episode`.
+        """Start an episode through a new client; see `start_episode`.
 
         Args:
             connect: creates the client.
@@ -185,7 +185,7 @@ class Visitor:
         """Call a tool as a step of the episode, and return the reply.
 
         Raises:
-            ToolArgumentError: the call cannot be converted into an action. It costs no step.
+            ToolArgumentError: the call cannot be converted into an action. No step is counted.
         """
         return self.take_step(self.environment.tools.build_action(tool, arguments))
 
@@ -250,9 +250,9 @@ class Visitor:
         """Restore an episode from the JSON that the browser has stored.
 
         Args:
-            saved_json: result of `to_saved_json`. Any other value is rejected.
-            may_submit: whether actions that end the episode are repeated. They are not if the JSON
-                is from an address, because opening an address must never submit a report.
+            saved_json: result of `to_saved_json`. Invalid JSON is rejected.
+            may_submit: whether to repeat actions that end the episode; False for JSON from a URL,
+                because opening a URL must never submit a report.
 
         Returns:
             Whether an episode was restored.
@@ -283,7 +283,7 @@ class Visitor:
         return True
 
     def _is_final_action(self, action: Mapping[str, Any]) -> bool:
-        """Return whether an action may end the episode; also if it is malformed."""
+        """Return whether an action may end the episode; True if it is malformed."""
         tools = self.environment.tools
         try:
             return tools.find_tool(tools.tool_call_of_action(action).name).is_final

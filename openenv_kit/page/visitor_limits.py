@@ -1,4 +1,4 @@
-"""Limits for the page's visitors: number of sessions, unread replies and read time.
+"""Limits the number of the page's sessions, their unread replies and the time to read a reply.
 
 Gradio keeps the state of a session for an hour. It keeps unread replies, about half a megabyte
 each, until two thousand newer sessions have started. This middleware limits the number of sessions
@@ -46,7 +46,8 @@ class VisitorSlot:
     Attributes:
         stream_count: number of open connections that stream replies.
         connection_count: number of all open connections, including heartbeats.
-        forget_timer: timer that removes the session after its last connection was closed.
+        forget_timer: timer that removes the session some time after its last connection was
+            closed; None if it was never started.
     """
 
     stream_count: int = 0
@@ -55,7 +56,7 @@ class VisitorSlot:
 
 
 class PageRequestError(HTTPException):
-    """A request was rejected. The client can retry it if the status is 429 or 503."""
+    """Raised if a request is rejected. The client can retry it if the status is 429 or 503."""
 
     def __init__(self, status: int, detail: str) -> None:
         later = {"retry-after": "10"} if status in (429, 503) else None
@@ -101,7 +102,7 @@ class VisitorLimits:
     async def _forward_event_request_within_limits(
         self, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """Pass an event request to Gradio if the session may have one more unread reply."""
+        """Pass an event request to Gradio unless a limit on unread replies is reached."""
         body = await Request(scope, receive).body()
         session = _read_session_of_valid_event_request(body)
         async with self._joining:  # Gradio counts a reply only after accepting its request.
@@ -111,7 +112,7 @@ class VisitorLimits:
             await self._app(scope, _wrap_receive_to_repeat_body(body, receive), send)
 
     def _require_unread_within_visitor_limit(self, session: SessionId) -> None:
-        """Raise an error if a session may have no further unread reply.
+        """Raise an error if a session has the maximum number of unread replies.
 
         Raises:
             PageRequestError: the session has `MAX_UNREAD_PER_VISITOR` unread replies.
@@ -123,12 +124,13 @@ class VisitorLimits:
             )
 
     async def _forget_silent_sessions_if_page_is_full(self, session_to_keep: SessionId) -> None:
-        """Remove the least recently used silent sessions until the page may have one more reply.
+        """Remove the least recently used silent sessions until one more reply is allowed.
 
         A silent session has unread replies, but no stream that reads them.
 
         Raises:
-            PageRequestError: the page has `MAX_UNREAD` unread replies and no other silent session.
+            PageRequestError: the page has `MAX_UNREAD` unread replies, and no silent session can be
+                removed.
         """
         unread = self._blocks._queue.pending_event_ids_session
         while sum(map(len, unread.values())) >= MAX_UNREAD:
@@ -145,10 +147,10 @@ class VisitorLimits:
     async def _get_or_create_connected_slot(self, session: SessionId) -> VisitorSlot:
         """Return the slot of a session, and create it if it does not exist.
 
-        If there are too many sessions, disconnected ones are removed first.
+        If the maximum number of sessions is reached, disconnected sessions are removed first.
 
         Raises:
-            PageRequestError: there are too many connected sessions.
+            PageRequestError: the maximum number of sessions is connected.
         """
         while session not in self._slots and len(self._slots) >= self._max_visitors:
             gone = next(

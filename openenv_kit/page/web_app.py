@@ -153,7 +153,8 @@ def mount_debugger(
             own_data=OwnDataOptions(
                 tables,
                 may_import,
-                # A server that takes no products in resets still plays those of this page.
+                # Products that were imported on this page can be played even if the server rejects
+                # products in resets.
                 None if settings.inline_products else create_client_for_products,
             ),
         )
@@ -236,7 +237,7 @@ class OwnServerAddress:
     url = ""
 
     def set_from_first_request(self, scope: Scope) -> None:
-        """Set the address from a request, unless it is already set."""
+        """Set the URL to that of the server that received a request, unless it is already set."""
         host, port = scope.get("server") or ("", None)
         if not self.url and port and scope.get("client") is not None:
             self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
@@ -248,7 +249,7 @@ class PageRouteFilter:
     Args:
         app: Gradio's app.
         tags: tags to insert into the page.
-        server_address: object to store the server's address in when the first request arrives.
+        server_address: object that stores the server's address when the first request arrives.
     """
 
     def __init__(self, app: ASGIApp, tags: PageTags, server_address: OwnServerAddress) -> None:
@@ -334,7 +335,7 @@ def build_page_tags(environment_view: EnvironmentView) -> PageTags:
 
 
 def replace_page_tags(page: bytes, tags: PageTags, script_nonce: str) -> bytes:
-    """Return Gradio's page with other head tags and an additional style sheet.
+    """Return Gradio's page with replaced head tags and an additional style sheet.
 
     Every script gets the nonce that the response's content security policy allows.
     """

@@ -1,4 +1,4 @@
-"""Draws vertical bar charts, and horizontal bars with a usual value, as inline SVG."""
+"""Draws vertical bar charts, and horizontal bars that are compared with a usual value."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class BarChart:
     """A vertical bar chart.
 
     Attributes:
-        title: name of the values, with their unit.
+        title: name and unit of the values.
         labels: label of each bar, such as "14:00".
         values: height of each bar.
         format_value: function that formats a value.
@@ -41,7 +41,7 @@ class BarChart:
 
 
 def bar_chart_html(chart: BarChart) -> str:
-    """Return a vertical bar chart. Its values are shown on hover, on focus and in a table."""
+    """Return a vertical bar chart whose values are shown on hover, on focus and in a table."""
     count = len(chart.values)
     top = max(chart.values, default=0.0) or 1.0
     bars = {True: "", False: ""}
@@ -88,7 +88,7 @@ def bar_chart_html(chart: BarChart) -> str:
 
 @dataclass(frozen=True)
 class ComparedBar:
-    """A horizontal bar with a usual value. A value that is not known is None.
+    """A horizontal bar that is compared with a usual value. Unknown values are None.
 
     Attributes:
         label: name of the value.
@@ -109,7 +109,7 @@ def compared_bars_html(title: str, bars: Sequence[ComparedBar], empty_text: str)
     Args:
         title: heading of the chart.
         bars: the bars, from top to bottom.
-        empty_text: text instead of the chart if no value is known.
+        empty_text: text to show instead of the chart if no value is known.
     """
     if all(bar.value is None for bar in bars):
         return f"<h2>{escape(title)}</h2><p class='mt-hint'>{escape(empty_text)}</p>"

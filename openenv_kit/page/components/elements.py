@@ -56,12 +56,12 @@ def button_html(
 
     Args:
         event: page event that a click sends.
-        event_value: value of the event.
+        event_value: value that is sent with the event.
         label: text on the button.
-        css_class: `primary`, `link`, `off` for a button that currently has no effect, or empty.
+        css_class: `primary`, `link`, `off` (the button currently has no effect), or empty.
         hint: tooltip and accessible name, if the label alone is not clear; may be empty.
-        focus_key: identifies the button when it is rendered again, so that it keeps the focus; may
-            be empty.
+        focus_key: key that stays the same when the button is rendered again, so that it keeps the
+            focus; may be empty.
     """
     more = f' title="{escape(hint)}" aria-label="{escape(hint)}"' if hint else ""
     more += f' data-key="{escape(focus_key)}"' if focus_key else ""

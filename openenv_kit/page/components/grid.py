@@ -39,11 +39,11 @@ class GridCell:
 
     Attributes:
         style: CSS class of the colour, from `deviation_css_class`; `k` for a known value without a
-            colour; empty for an unknown value.
+            colour, or empty for an unknown value.
         shown: text in the cell.
         known: description of the value; empty if it is unknown.
         say: additional description; may be empty.
-        mark: verdict on the cell's row; `+` if the report contains the row; otherwise empty.
+        mark: verdict on the cell's row, `+` if the unfinished report contains the row, or empty.
         is_new: whether the last tool call returned the value.
     """
 
@@ -60,7 +60,7 @@ class GridColumn:
     """A column of the grid.
 
     Attributes:
-        key: identifies the column in a selection `row/column`.
+        key: identifies the column in a selection of the form `row/column`.
         label: accessible name.
         shown: heading.
         small: text above the heading, such as a month; may be empty.
@@ -79,7 +79,7 @@ class GridRow:
     """A row of the grid.
 
     Attributes:
-        key: identifies the row in a selection `row/column`.
+        key: identifies the row in a selection of the form `row/column`.
         label: text in front of the cells.
         cells: one cell for each column.
         depth: indentation of the label, in levels.

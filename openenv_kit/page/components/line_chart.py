@@ -33,10 +33,10 @@ class ValueRange(NamedTuple):
 
 
 class ChartMark(NamedTuple):
-    """Mark at the value of a day.
+    """A mark that is drawn at the value of a day.
 
     Attributes:
-        sign: character that is drawn, so that marks differ in more than their colour.
+        sign: character that is drawn, so that the meaning does not depend on the colour alone.
         css_class: CSS class of the colour, such as `out` for a value outside its normal range.
         meaning: meaning of the mark, such as "above the normal range".
     """
@@ -52,18 +52,18 @@ BELOW = ChartMark("▼", "out", "below the normal range")
 
 @dataclass(frozen=True)
 class LineChart:
-    """A chart of one series of daily values. A value that is not known is None.
+    """A chart of one series of daily values. Unknown values are None.
 
     Attributes:
         key: identifier of the series, which is sent when a day is selected.
         title: name of the series.
         unit: unit of the values, as in "app opens, events per day".
         values: value of each day.
-        format_value: function that formats a value, with its unit if it is not obvious.
+        format_value: function that formats a value and adds its unit if it is not obvious.
         usual: usual value of each day; empty if none is known.
         ranges: normal range of each day; empty if none is known.
-        marks: marks by day index. A reply can tell that a day is outside its range without its
-            value; the mark is then at the upper or lower edge.
+        marks: marks by day index. If a reply says that a day is outside its normal range but does
+            not contain the value, the mark is drawn at the upper or lower edge.
         unread_days: days whose value the player had not read; they are hatched.
         tag: short text at the right of the title, such as "cause, reported".
         tag_class: CSS class of the tag.
@@ -103,15 +103,15 @@ def chart_group_html(
     *,
     has_table: bool = True,
 ) -> str:
-    """Return a column of charts below each other, with one axis of dates and a table on request.
+    """Return charts in one column, with a shared date axis and an optional table of the values.
 
     Args:
         title: heading of the group; empty for a group without heading.
         charts: the charts, from top to bottom.
         dates: ISO dates of the days.
         selected_day: index of the selected day; None if no day is selected.
-        flags: descriptions of days that have a flag on the axis, by day index.
-        has_table: whether the values are also offered as a table.
+        flags: description of each day that has a flag on the axis, by day index.
+        has_table: whether to add a collapsed table of the values.
     """
     figures = "".join(line_chart_html(chart, dates, selected_day) for chart in charts)
     name = escape(title or charts[0].title)
@@ -149,7 +149,7 @@ def chart_legend_html(charts: Sequence[LineChart], flag_meaning: str = "") -> st
 
 
 def line_chart_html(chart: LineChart, dates: Sequence[str], selected_day: int | None = None) -> str:
-    """Return one chart: title, value of the selected day, normal range, line and marks."""
+    """Return a chart with its title, the selected day's value, normal range, line and marks."""
     y_of = _build_scale(chart)
     days = len(dates)
 
@@ -246,13 +246,13 @@ def _line_path(points: Sequence[tuple[int, float, float]]) -> str:
 
 
 def _isolated_points_path(points: Sequence[tuple[int, float, float]]) -> str:
-    """Return a dot for each known day between unknown days, where no line can be drawn."""
+    """Return a path with a dot for each day whose value is known between days without a value."""
     known = {day for day, _, _ in points}
     return "".join(f"M{x:.1f} {y:.1f}h0" for day, x, y in points if not {day - 1, day + 1} & known)
 
 
 def _range_path(chart: LineChart, days: int, y_of: Callable[[float], float]) -> str:
-    """Return a rectangle for each run of days with the same normal range."""
+    """Return a path with a rectangle for each run of days that have the same normal range."""
     return "".join(
         f"M{WIDTH * run.first / days:.2f} {y_of(run.value.high):.1f}H{WIDTH * run.end / days:.2f}"
         f"V{y_of(run.value.low):.1f}H{WIDTH * run.first / days:.2f}Z"
@@ -268,7 +268,7 @@ def _usual_path(chart: LineChart, days: int, y_of: Callable[[float], float]) -> 
 
 
 class _Run(NamedTuple, Generic[ValueT]):
-    """Consecutive days with the same value, from index `first` to before index `end`."""
+    """Consecutive days with the same value, from index `first` to index `end` - 1."""
 
     first: int
     end: int

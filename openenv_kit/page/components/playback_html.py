@@ -1,4 +1,4 @@
-"""Result of a finished episode as HTML, and its recording."""
+"""Renders the result of a finished episode as HTML, and converts its steps to a recording."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from openenv_kit.reply import EndInfo
 def episode_result_html_if_finished(
     environment_view: EnvironmentView, steps: PlaybackSteps, reset: Mapping[str, Any]
 ) -> str:
-    """Return the result and the evidence share of an episode; empty if it has not ended."""
+    """Return the result and the evidence share of an episode as HTML; empty if it has not ended.
+
+    The evidence share is the share of correct rows whose data the player had requested.
+    """
     last = steps[-1].observation if steps else {}
     if not last.get("done"):
         return ""

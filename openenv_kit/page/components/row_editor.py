@@ -1,4 +1,4 @@
-"""Editor for the rows of a report: a folded form for each row.
+"""Editor for the rows of a report, with a collapsible form for each row.
 
 The forms are HTML, and each change of a field is a page event with a small reply. Gradio's own
 table has no drop-downs and would add 60 kB to the page.
@@ -42,24 +42,24 @@ class EditorColumn:
 
 
 class RowFormatter(Protocol):
-    """Part of a report editor that this module needs."""
+    """The part of a report editor that this module uses."""
 
     columns: Sequence[EditorColumn]
 
     def format_row_title(self, row: EditorRow) -> str:
-        """Return the title of a row, which may be incomplete."""
+        """Return the title of a row. Fields of the row may be missing."""
 
     def explain_why_row_cannot_be_submitted(self, row: EditorRow) -> str:
-        """Return the problem of a row, or an empty string."""
+        """Return why a row cannot be submitted; empty if it can be submitted."""
 
 
 def row_editor_html(edit_event: str, report: RowFormatter, rows: Sequence[EditorRow]) -> str:
-    """Return a folded form for each row, with buttons that add and delete a row.
+    """Return a collapsible form for each row, with buttons that add and delete rows.
 
     Args:
         edit_event: page event that every change sends; its value is described at
             `apply_row_edit_if_valid`.
-        report: the columns, and texts about a row.
+        report: report editor that defines the columns and formats the rows.
         rows: for each row, its values by field name. If a drop-down does not offer a value, the
             value is added to its options.
     """
@@ -69,9 +69,9 @@ def row_editor_html(edit_event: str, report: RowFormatter, rows: Sequence[Editor
 
 
 def _row_html(edit_event: str, index: int, report: RowFormatter, row: EditorRow) -> str:
-    """Return one row: a title, its problem if it has one, and the folded inputs.
+    """Return one row: its title, its problem if it has one, and a collapsible form.
 
-    A row with a problem is unfolded.
+    The form is expanded if the row has a problem.
     """
     problem = report.explain_why_row_cannot_be_submitted(row)
     note = f'<small class="bad">{escape(problem)}</small>' if problem else ""
@@ -130,7 +130,7 @@ def _options_html(choices: Choices, selected_value: str) -> str:
 
 
 class EditedRows(NamedTuple):
-    """Rows after an edit, and the index of the changed row; -1 if no row changed."""
+    """Rows after an edit, and the index of the changed row (-1 if no row changed)."""
 
     rows: list[EditorRow]
     changed_index: int
@@ -139,7 +139,7 @@ class EditedRows(NamedTuple):
 def apply_row_edit_if_valid(
     rows: Sequence[EditorRow], columns: Sequence[EditorColumn], change_json: object
 ) -> EditedRows:
-    """Apply a change that was made in the editor. Invalid changes are ignored.
+    """Apply a change that was made in the editor, unless it is invalid.
 
     Args:
         rows: rows before the change.

@@ -16,7 +16,7 @@ OTHER_TOOLS = "Other tools"
 def group_tools(
     tools: Sequence[Tool], names_by_group: Mapping[str, Sequence[str]]
 ) -> dict[str, list[Tool]]:
-    """Return the tools by group, without empty groups. Tools of no group come last."""
+    """Return the tools by group, without empty groups. Tools without a group come last."""
     tool_by_name = {tool.name: tool for tool in tools}
     groups = {
         group: [tool_by_name[name] for name in names if name in tool_by_name]
@@ -40,12 +40,13 @@ def tool_search_and_form_html(
     """Return the tools in groups, a search field for them and the form of the selected tool.
 
     Args:
-        tools: tools that have a form.
+        tools: tools to list.
         names_by_group: names of tools by group.
-        selected_name: name of the tool whose form is shown; another name for no tool.
+        selected_name: name of the tool whose form is shown; if no tool has this name, no form is
+            shown.
         initial_values: values that are filled in, by argument name.
         suggestions: suggested values by argument name.
-        problem: error message next to the form; may be empty.
+        problem: error message to show below the form; empty if there is no error.
     """
     groups = "".join(
         f"<section><h3>{escape(group)}</h3><ul>{''.join(map(_tool_item_html, some))}</ul></section>"

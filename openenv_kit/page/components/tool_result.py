@@ -25,11 +25,11 @@ CellFormatter = Callable[[str, Any, Mapping[str, Any]], str]
 def tool_result_html(
     result: Mapping[str, Any], format_cell: CellFormatter = lambda _, value, __: value_html(value)
 ) -> str:
-    """Return a tool result as HTML that is easier to read than JSON.
+    """Return a tool result as HTML, which is easier to read than JSON.
 
     Args:
         result: the tool result.
-        format_cell: returns the HTML of a value.
+        format_cell: function that returns the HTML of a value.
     """
     plain, html = {}, ""
     for name, value in result.items():

@@ -1,4 +1,4 @@
-"""Renders the transcript of a rollout. Text of models is escaped, never interpreted as HTML."""
+"""Renders the transcript of a rollout. Text from models is escaped, never interpreted as HTML."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROLE_TITLES = {"system": "System prompt", "user": "Message to the player", "assi
 
 
 def transcript_html(rollout: OpenedRollout, view: EnvironmentView) -> str:
-    """Return the list of steps with their messages, calls and short replies."""
+    """Return the list of steps with their messages, their calls and summaries of the replies."""
     last = rollout.step_count
     items = ""
     for number, conversation in enumerate(rollout.conversations):
@@ -33,7 +33,7 @@ def transcript_html(rollout: OpenedRollout, view: EnvironmentView) -> str:
 def _step_html(
     rollout: OpenedRollout, view: EnvironmentView, number: int, conversation: StepConversation
 ) -> str:
-    """Return one step: its number, the messages before its call, the call and the reply."""
+    """Return one step: its number, the messages before its call, the call and a reply summary."""
     if number == 0:
         text = _entries_html(conversation.entries) or "<p>The episode starts.</p>"
         return f'<li data-step="0"><div class="at">start</div><div>{text}</div></li>'

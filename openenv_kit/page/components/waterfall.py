@@ -1,4 +1,4 @@
-"""Waterfall chart of a score: a bar and a sentence for each part that is added or subtracted."""
+"""Renders a score as a waterfall chart: a bar and an explanation for each part of the score."""
 
 from __future__ import annotations
 

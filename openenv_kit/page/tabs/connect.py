@@ -1,7 +1,8 @@
 """Builds the Connect tab of the debugger: code snippets that connect a client to this server.
 
 The snippets are the files in `examples/connect`, which the documentation shows and the tests run.
-Their server, environment, task and call are examples. They are replaced by those of this server.
+The server, environment, task and call in these files are examples; the tab replaces them with
+those of this server.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def build_connect_tab(environment: Environment, *, has_token: bool) -> None:
 
 
 def connect_html(environment: Environment, *, has_token: bool) -> str:
-    """Return the snippets. The page's script replaces the example address by the server's."""
+    """Return the snippets. The page's script replaces the example URL with the server's URL."""
     token = (
         f"This server requires a token: set <code>{SERVER_TOKEN_VARIABLE}</code> first."
         if has_token

@@ -144,7 +144,7 @@ def _interval_text(entry: BoardEntry) -> str:
 
 
 def _interval_bar(entry: BoardEntry) -> str:
-    """Return a bar from 0 to 1 with the mean and its interval; the table also has the numbers."""
+    """Return a bar from 0 to 1 that shows an entry's mean score and its confidence interval."""
     if entry.mean is None:
         return ""
     low = entry.mean if entry.ci_low is None else entry.ci_low

@@ -57,7 +57,8 @@ def build_play_tab(page: Page, first_screen: Callable[[EnvironmentView, Visitor]
 
     Args:
         page: the page.
-        first_screen: renders the first screen; called only without an episode.
+        first_screen: function that renders the first screen; called only if no episode was
+            started.
     """
     page.add_html_view("first", lambda s, v: "" if v.has_episode else first_screen(s, v))
     page.add_html_view("start", start_form_html)
@@ -198,7 +199,7 @@ def _add_suggested_row(
 
 
 def _draft_row(environment_view: EnvironmentView, visitor: Visitor, draft_key: object) -> None:
-    """Draft a report row about an item of the page, unless the report contains it."""
+    """Add a draft row for an item of the page, unless the report already contains the row."""
     report = _require_open_report_editor(environment_view, visitor)
     row = report.build_draft_row(str(draft_key)[:200])
     if row is not None and row not in visitor.report_rows:
@@ -206,7 +207,7 @@ def _draft_row(environment_view: EnvironmentView, visitor: Visitor, draft_key: o
 
 
 def _apply_suggested_report(environment_view: EnvironmentView, visitor: Visitor, _: object) -> None:
-    """Replace the report by the suggested one; no effect if a call is suggested instead."""
+    """Replace the report with the suggested one; do nothing if a call is suggested instead."""
     _require_open_report_editor(environment_view, visitor)
     rows = environment_view.suggested_report(visitor)
     if rows is not None:

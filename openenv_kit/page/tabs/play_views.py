@@ -288,7 +288,7 @@ def _reply_html(environment_view: EnvironmentView, visitor: Visitor, index: int)
 
 
 def debug_html(_: EnvironmentView, visitor: Visitor) -> str:
-    """Return the answers in the reset observation, which it contains only in debug mode."""
+    """Return the correct answers, which the reset observation contains only in debug mode."""
     fields = visitor.playback_steps[0].observation.get("debug") if visitor.has_episode else None
     if not fields:
         return ""

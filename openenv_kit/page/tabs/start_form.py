@@ -23,8 +23,9 @@ from openenv_kit.page.visitor import Visitor
 SAME_SETTINGS = "same_settings"
 """Name in the list of tasks for the running episode, if it is not a named task."""
 EPISODE_ARGUMENTS = ("task_id", "episode_id", "split", "index")
-"""Reset arguments without a field: the forms have another field for them, or only programs use
-them."""
+"""Reset arguments that have no field of their own, because the forms set them in another way or
+only programs use them.
+"""
 
 
 def build_start_form_schemas_by_name(
@@ -143,7 +144,7 @@ def build_reset_from_form(
 def start_episode_from_form_or_ask(
     environment_view: EnvironmentView, visitor: Visitor, form_event_json: object
 ) -> None:
-    """Start the episode that a form describes, after confirmation if another one is running."""
+    """Start the episode that a form describes; if one is running, request confirmation first."""
     name, values = parse_form_event(form_event_json)
     if values.get("task") == SAME_SETTINGS:
         seed = build_reset_from_form(environment_view, name, {"seed": values.get("seed", "")})

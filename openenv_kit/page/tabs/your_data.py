@@ -1,7 +1,7 @@
 """Tab "Your data": upload a table, check it, make a product, then play it or investigate the table.
 
-Its script sends the file to the routes in `your_data/routes.py` and shows their HTML. Without
-imports, the tab shows the example product and the commands.
+The tab's script sends the file to the routes in `your_data/routes.py` and shows the HTML that they
+return. If imports are disabled, the tab has no upload form.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ FORGOTTEN_TEXT = "The table is no longer on this server. Import it again on the 
 
 @dataclass(frozen=True)
 class OwnDataOptions:
-    """What the tab can do on a server.
+    """Options of the tab, which depend on the server.
 
     Attributes:
         tables: uploaded tables of this process.
         may_import: whether visitors may import tables.
-        connect_for_products: creates a client that may send a product in a reset; None to use the
-            visitor's own.
+        connect_for_products: function that creates a client that may send a product in a reset;
+            None to use the visitor's own function.
     """
 
     tables: UploadedTables = field(default_factory=UploadedTables)
@@ -64,7 +64,7 @@ def build_your_data_tab(page: Page, options: OwnDataOptions) -> None:
 
     Args:
         page: the page.
-        options: what the tab can do.
+        options: options of the tab.
     """
     view = page.environment_view
     unstyled_html_component(
@@ -102,7 +102,7 @@ def your_data_html(environment_view: EnvironmentView, *, may_import: bool) -> st
 
 
 def _offered_html() -> str:
-    """Return the tables that `metric-tracker investigate --play` offers; mostly empty."""
+    """Return the tables that `metric-tracker investigate --play` offers; empty if none."""
     items = "".join(
         f"<p><b>{escape(offered.title)}</b></p>"
         + '<div class="mt-own-actions">'
@@ -185,7 +185,7 @@ def read_example_product(environment_view: EnvironmentView) -> Mapping[str, Any]
 
 
 class _Choice(NamedTuple):
-    """Value of the tab's buttons: the key of a table, empty for the example, and a level."""
+    """What a button of the tab selects: a level, and a table's key (empty for the example)."""
 
     key: str
     level: str
@@ -209,7 +209,7 @@ def _require_table(options: OwnDataOptions, key: str) -> UploadedTable:
 def _play_product_or_ask(
     view: EnvironmentView, options: OwnDataOptions, visitor: Visitor, choice: _Choice
 ) -> None:
-    """Start an episode of a product with a random seed, after confirmation if one is running."""
+    """Start a product's episode with a random seed, or request confirmation if one is running."""
     if choice.key:
         uploaded = _require_table(options, choice.key)
         content = uploaded.product.content if uploaded.product else None
@@ -229,7 +229,7 @@ def _play_product_or_ask(
 
 
 def _find_investigation(view: EnvironmentView, options: OwnDataOptions, key: str) -> Investigation:
-    """Return an investigation that a command offers, or one of an imported table.
+    """Return the investigation with a key: one that a command offers, or one of an imported table.
 
     Raises:
         ConfigurationError: the key is unknown, or the table's last weeks are not complete.
@@ -246,7 +246,7 @@ def _find_investigation(view: EnvironmentView, options: OwnDataOptions, key: str
 def _investigate_table_or_ask(
     view: EnvironmentView, options: OwnDataOptions, visitor: Visitor, choice: _Choice
 ) -> None:
-    """Start the episode of a table's last four weeks, after confirmation if one is running."""
+    """Start an episode of a table's last four weeks, or request confirmation if one is running."""
     investigation = _find_investigation(view, options, choice.key)
 
     def start(who: Visitor) -> None:

@@ -1,1 +1,1 @@
-"""Imports of visitors' own tables: uploads, the child process, the routes and their HTML."""
+"""Imports visitors' own tables: the uploads, the child process, the routes and their HTML."""

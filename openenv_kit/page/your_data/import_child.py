@@ -1,4 +1,4 @@
-"""Runs the child process of an import, one at a time, with a limit on its duration."""
+"""Runs the child process that imports a table, with a limit on its duration."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from openenv_kit.own_data.import_process import ImportStage
 
 MAX_DURATION_S = {ImportStage.CHECK: 60.0, ImportStage.IMPORT: 240.0}
 MAX_LINE_BYTES = 64 << 20
-"""Longest line that the child sends: three years of hourly counts of eight stages have 2 MB."""
+"""Longest line that the child sends, in bytes. Three years of hourly counts take 2 MB."""
 KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
-"""Variables that the child inherits. Tokens and keys of the server are not among them."""
+"""Environment variables that the child inherits. The server's tokens and keys are not inherited."""
 IMPORT_SLOT = threading.Lock()
-"""Held while an import runs, for the pages of all environments."""
+"""Lock that is held while an import runs. The pages of all environments share it."""
 
 
 class ImportFailedError(Exception):
-    """The child ended without a result; the message says why."""
+    """Raised if the child process ends without a result; the message states the reason."""
 
 
 async def iter_child_messages(

@@ -1,4 +1,4 @@
-"""Serves the debugger on this machine, with an investigation that a command offers on it."""
+"""Serves the debugger on this machine, so that a user can play an investigation in the browser."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class OfferedInvestigation:
     """An investigation that the tab "Your data" offers.
 
     Attributes:
-        title: name of the table's file, and the window in words.
+        title: name of the table's file, followed by a description of the window.
         investigation: the episode of the window.
     """
 
@@ -34,7 +34,7 @@ class OfferedInvestigation:
 
 
 OFFERED_INVESTIGATIONS: dict[str, OfferedInvestigation] = {}
-"""Investigations of this process, by the key in the value of their button."""
+"""Investigations that this process offers, by the key that their button sends."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class LocalPage:
     """A server on loopback that is ready to be started.
 
     Attributes:
-        address: address of the page. It contains a token, which is valid until the server stops.
+        address: URL of the page. It contains a token that is valid until the server stops.
         app: app of the server.
         settings: settings of the server.
     """
@@ -59,10 +59,10 @@ class LocalPage:
 
 
 def build_local_page(environment: Environment, offered: OfferedInvestigation) -> LocalPage:
-    """Set the variables of a server on loopback with a new token, and build its app.
+    """Set the environment variables of a loopback server, including a new token, and build its app.
 
     Raises:
-        ConfigurationError: a variable of the server has a wrong value.
+        ConfigurationError: a variable of the server has an invalid value.
     """
     token, port = secrets.token_urlsafe(24), _find_free_port()
     OFFERED_INVESTIGATIONS[secrets.token_urlsafe(24)] = offered

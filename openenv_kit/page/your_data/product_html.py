@@ -1,4 +1,4 @@
-"""HTML of an imported product: its levels, what can be done with it, and downloads."""
+"""HTML of an imported product: its levels, its summary, and buttons to play and download it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ PLAY_EVENT, INVESTIGATE_EVENT = "play_product", "investigate_table"
 
 
 def product_html(product: ImportedProduct, levels: Sequence[ProductLevelState], key: str) -> str:
-    """Return a product's levels with a button each, its summary, and buttons for the downloads.
+    """Return a product's levels with buttons to play them, its summary, and download buttons.
 
     Args:
         product: the product.
-        levels: its levels.
-        key: secret that names the table in requests.
+        levels: levels of the product.
+        key: secret that identifies the table in requests.
     """
     lines = "".join(
         f"<div><dt>{escape(title)}</dt><dd>{escape(text)}</dd></div>"
@@ -40,7 +40,7 @@ def product_html(product: ImportedProduct, levels: Sequence[ProductLevelState], 
 
 
 def level_list_html(levels: Sequence[ProductLevelState], key: str = "") -> str:
-    """Return the levels of a product: a button for each that is on, a reason for the others.
+    """Return a list of levels with a button, or with the reason why a level is not available.
 
     Args:
         levels: levels of the product.

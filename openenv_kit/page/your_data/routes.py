@@ -1,8 +1,8 @@
 """Routes of the tab "Your data" below /web/own-data: upload and check, import, download, discard.
 
-Names, options and keys are sent in headers, because addresses are logged. An upload and an import
-answer with lines of JSON, the last of which has the result, so that a visitor sees the progress and
-an import ends when its visitor leaves.
+Names, options and keys are sent in headers, because URLs are logged. The responses to an upload and
+an import are streams of JSON lines that report progress and end with the result. If the visitor
+disconnects, the import is cancelled.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class OwnDataRoutes:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def check_table(self, request: Request) -> Response:
-        """Save the uploaded file, or find the one with a key, and check it with the options."""
+        """Check an uploaded file, which is in the body or was saved by an earlier request."""
         if not self._may_import:
             return _error_response(403, NOT_ALLOWED_TEXT)
         options = _read_header(request, OPTIONS_HEADER)
@@ -122,7 +122,8 @@ class OwnDataRoutes:
         """Return the table with the request's key, or a new one with the body as its file.
 
         Raises:
-            HTTPException: the table was deleted, or the body is no table or too large.
+            HTTPException: the table was deleted, the file name has an unsupported suffix, or the
+                body is too large.
         """
         key = _read_header(request, KEY_HEADER)
         if key:
@@ -192,7 +193,7 @@ class OwnDataRoutes:
             uploaded.delete_file()
 
     def _run_and_stream(self, lines: AsyncIterator[dict[str, Any]]) -> Response:
-        """Respond with lines of JSON, and release the slot when there are no more."""
+        """Stream the lines as JSON, and release `IMPORT_SLOT` after the last one."""
         queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
 
         async def run() -> None:

@@ -1,4 +1,4 @@
-"""Plays the episode of a visitor's own table in this process. Nothing of it is stored."""
+"""Plays an episode made from a visitor's own table in this process, without storing it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from openenv_kit.session import Session
 class InvestigationClient:
     """Plays an investigation; see `EpisodeClient`.
 
-    Errors other than those of the kit could contain numbers of the table, and they are logged.
-    So they are replaced by an error that names only their type.
+    Unexpected errors are logged and could contain numbers from the table. They are therefore
+    replaced with an error that states only their type.
 
     Args:
         investigation: episode of a window of the table.
@@ -47,7 +47,7 @@ class InvestigationClient:
         return dict(self._require_session().state().model_dump())
 
     def close(self) -> None:
-        """Forget the session."""
+        """Discard the session."""
         self._session = None
 
     def _require_session(self) -> Session:
@@ -59,7 +59,7 @@ class InvestigationClient:
 def investigate_last_weeks(
     own_data: OwnDataSupport, table: CleanedTable, product_text: str
 ) -> Investigation:
-    """Return an episode of the last four weeks of a table.
+    """Return an investigation of the last four weeks of a table.
 
     Raises:
         ConfigurationError: a day of the window is missing.

@@ -1,4 +1,4 @@
-"""HTML of a checked table: what was read, the series with their gaps, and why it was refused."""
+"""HTML for a table that was checked: a description of its series, or why it was rejected."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GAP_TITLES = {
 
 
 def refusal_html(message: str) -> str:
-    """Return why a table was refused, with what fits."""
+    """Return why a table was rejected, and a description of the tables that can be imported."""
     return (
         f'<div class="mt-own-refused" role="alert"><h3>This table was not imported</h3>'
         f"<p><b>{escape(message)}</b></p><p>{escape(WHAT_FITS)} If the message names an option, "
@@ -31,11 +31,11 @@ def refusal_html(message: str) -> str:
 
 
 def table_check_html(file_name: str, table: CleanedTable) -> str:
-    """Return what was read from a table, and its series.
+    """Return a description of a table that was read, and charts of its series.
 
     Args:
-        file_name: name of the file in the visitor's browser.
-        table: the table.
+        file_name: name of the file on the visitor's computer.
+        table: the cleaned table.
     """
     counts = table.stage_counts
     last = counts.get_date(counts.days - 1)

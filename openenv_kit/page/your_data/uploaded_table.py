@@ -1,6 +1,7 @@
-"""An uploaded table: its file, which is deleted within ten minutes, and what an import made of it.
+"""Uploaded tables: their files, which are deleted within ten minutes, and their products.
 
-Counts, product and report stay in this process. Nothing of them is logged or stored.
+Counts, products and reports are kept in the memory of this process. They are neither logged nor
+written to disk.
 """
 
 from __future__ import annotations
@@ -22,24 +23,24 @@ from openenv_kit.own_data.support import SummaryLine
 
 FOLDER_PREFIX = "openenv-kit-upload-"
 FILE_LIFETIME_S = 600
-"""Time after which an uploaded file is deleted."""
+"""Time after which an uploaded file is deleted, in seconds."""
 MAX_KEPT_TABLES = 8
 KEPT_S = 3600
-"""Time since the last use after which counts, product and report are forgotten."""
+"""Time without use after which counts, product and report are discarded, in seconds."""
 MAX_FILE_NAME_CHARACTERS = 80
 UNSAFE_CHARACTERS = re.compile(r"[^\w.\- ]")
 
 
 @dataclass(frozen=True)
 class ImportedProduct:
-    """What an import made.
+    """Result of an import: a product and a report.
 
     Attributes:
         name: name of the product.
         text: content of the product file.
-        content: the same as a mapping, for the reset argument `product`.
+        content: the same content as a mapping, for the reset argument `product`.
         report_html: report, which contains the table's numbers.
-        summary: lines about the product.
+        summary: lines of the product's summary.
     """
 
     name: str
@@ -54,12 +55,12 @@ class UploadedTable:
     """A visitor's table.
 
     Attributes:
-        shown_name: name of the file in the visitor's browser.
-        key: secret that names the table in requests.
+        shown_name: name of the file on the visitor's computer.
+        key: secret that identifies the table in requests.
         folder: private folder of the file and of the child process's temporary files.
-        table: cleaned counts; None before the check, and after a refusal.
+        table: cleaned counts; None if the table was not checked yet or was rejected.
         product: product of the table; None before the import.
-        used_at: time of the last use, of the monotonic clock.
+        used_at: time of the last use, as a value of `time.monotonic`.
     """
 
     shown_name: str
@@ -77,7 +78,7 @@ class UploadedTable:
 
     @property
     def path(self) -> Path:
-        """Path of the file. Messages contain its name, so the name resembles that of the upload."""
+        """Path of the file. Its name resembles the uploaded name, because messages quote it."""
         name = UNSAFE_CHARACTERS.sub("_", self.shown_name)[-MAX_FILE_NAME_CHARACTERS:]
         return self.folder / (name.lstrip(". ") or "table.csv")
 
@@ -93,14 +94,14 @@ class UploadedTable:
 
 
 class UploadedTables:
-    """The tables that visitors uploaded to this process, by key. The oldest ones are forgotten."""
+    """The tables that visitors uploaded to this process, by key. The oldest ones are discarded."""
 
     def __init__(self) -> None:
         self._tables: OrderedDict[str, UploadedTable] = OrderedDict()
         self._lock = threading.Lock()
 
     def add(self, shown_name: str) -> UploadedTable:
-        """Add a table whose file is yet to be written."""
+        """Add a table. The caller then writes its file."""
         delete_old_folders()
         table = UploadedTable(shown_name)
         with self._lock:
@@ -110,7 +111,7 @@ class UploadedTables:
         return table
 
     def find(self, key: str) -> UploadedTable | None:
-        """Return the table with a key; None if it is unknown or was forgotten."""
+        """Return the table with a key; None if the key is unknown or the table was discarded."""
         self._forget_unused()
         with self._lock:
             table = self._tables.get(key)
@@ -120,7 +121,7 @@ class UploadedTables:
             return table
 
     def discard(self, key: str) -> None:
-        """Delete a table's file and forget everything about it."""
+        """Delete a table's file, counts, product and report."""
         with self._lock:
             table = self._tables.pop(key, None)
         if table is not None:
@@ -135,12 +136,12 @@ class UploadedTables:
 
 
 def delete_old_folders() -> None:
-    """Delete the folders of servers that were killed before they could delete them."""
+    """Delete old upload folders that servers left behind because they were killed."""
     oldest = time.time() - FILE_LIFETIME_S
     for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
         try:
             is_old = folder.stat().st_mtime < oldest
-        except OSError:  # another server deletes it at this moment
+        except OSError:  # another server has just deleted it
             continue
         if is_old:
             shutil.rmtree(folder, ignore_errors=True)
