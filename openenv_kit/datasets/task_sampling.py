@@ -27,7 +27,7 @@ LOG = logging.getLogger("openenv_kit.trainers")
 
 
 class _TaskSource(NamedTuple):
-    """Where tasks are sampled from.
+    """Source from which tasks are sampled.
 
     Attributes:
         environment: name of the environment.

@@ -68,9 +68,9 @@ class CurriculumCallback(TrainerCallback):
     Each row of the dataset contains a number. The current stage maps it to a task, which is the
     same for all rollouts of a group. After each step, the first rank updates the curriculum with
     the rewards of all ranks and broadcasts it, so all ranks change stages together. Every
-    checkpoint contains the state in `curriculum.json` and in `trainer_state.json`. When training
-    is resumed from a checkpoint in `output_dir`, the file is read, so an edited file changes the
-    stage; otherwise the copy in `trainer_state.json` is read.
+    checkpoint contains the state in `curriculum.json` and in `trainer_state.json`. When training is
+    resumed from a checkpoint in `output_dir`, the state is read from `curriculum.json`, so the
+    stage can be changed by editing this file. Otherwise, the copy in `trainer_state.json` is read.
 
     Args:
         curriculum: curriculum whose stages are reset arguments. All stages must have the same

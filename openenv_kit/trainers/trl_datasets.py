@@ -1,4 +1,4 @@
-"""Datasets for TRL, with a prompt for each task; they need the datasets package."""
+"""Datasets for TRL, with a prompt for each task. This module needs the datasets package."""
 
 from __future__ import annotations
 

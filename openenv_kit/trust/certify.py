@@ -74,7 +74,7 @@ class Certifier(Protocol):
         """Return a table that summarizes certificates."""
 
     def summarize_certificates(self, certificates: Sequence[Any]) -> str:
-        """Summarize certificates in a phrase without a full stop."""
+        """Summarize certificates in one phrase, without a period at the end."""
 
 
 def require_certifier(environment: Environment) -> Certifier:

@@ -50,7 +50,7 @@ class CachedEpisode:
         return self.live_episode if is_player and has_lease else None
 
     def has_stored_action_of_request(self, request_id: str) -> bool:
-        """Return whether an action was stored for a request with this id."""
+        """Return whether an action is already stored for a request with this id."""
         return bool(request_id) and request_id in self.request_ids
 
     def replace_with_new_episode(self, live_episode: LiveEpisode, lease_id: str) -> None:

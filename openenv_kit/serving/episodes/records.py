@@ -62,7 +62,7 @@ class EpisodeStart:
         return max(0.0, time.time() - self.started_at_s)
 
     def to_json(self) -> bytes:
-        """Serialize to the JSON that is stored."""
+        """Serialize this object to JSON for the store."""
         start: JsonObject = {
             "reset": dict(self.reset_arguments),
             "versions": dict(self.versions),

@@ -69,10 +69,10 @@ def build_trainer_record(
 
 
 def compute_config_digest(episode_identity: Mapping[str, Any], *, is_sealed: bool) -> str:
-    """Return the SHA-256 digest of an episode's configuration and play rules, in hexadecimal.
+    """Return the SHA-256 digest of an episode's configuration and rules, in hexadecimal.
 
-    The digest of a sealed episode is keyed with the salt. Otherwise the seed could be found by
-    computing the digests of all seeds.
+    The digest of a sealed episode is keyed with the salt. Otherwise, the seed could be found by
+    trying all seeds.
     """
     text = canonical_json(episode_identity).encode()
     if is_sealed:

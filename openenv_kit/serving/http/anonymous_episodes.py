@@ -35,7 +35,7 @@ def add_routes_below_caller_names(app: FastAPI) -> None:
 async def derive_anonymous_episode_id_if_allowed(
     request: Request, episodes: EpisodeService
 ) -> str | None:
-    """Return the id of the episode that belongs to a caller that sends no episode id.
+    """Return the id of the episode of a caller that sends no episode id.
 
     Returns None if the environment requires clients to send episode ids.
 

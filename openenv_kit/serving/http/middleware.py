@@ -57,7 +57,7 @@ logger = logging.getLogger("openenv_kit.http")
 
 
 class RequestMiddleware:
-    """Middleware around a whole app.
+    """Middleware that wraps a whole app.
 
     Args:
         app: app that handles the allowed requests.

@@ -1,7 +1,8 @@
 """Security headers of every HTTP response.
 
-The server's pages load nothing from other hosts. Only the debugger may be embedded in other pages:
-in pages of Hugging Face, which shows a Space in a frame, and in pages of the allowed origins.
+The server's pages load nothing from other hosts. Only the debugger may be embedded in pages of
+other sites: those of Hugging Face, which shows a Space in a frame, and those of the allowed
+origins.
 """
 
 from __future__ import annotations

@@ -157,7 +157,7 @@ class EpisodeStore(Protocol):
     async def add_slow_result_if_missing(
         self, episode_id: str, lease_id: str, action_index: int, compressed_result: bytes
     ) -> bool:
-        """Store the result of the slow call that the action with this index made.
+        """Store the result of the slow call of the action with this index.
 
         Returns:
             False if a result is stored already, or the lease is no longer valid.
