@@ -33,6 +33,13 @@ if sys.dont_write_bytecode:
 # Servers that tests stop have nothing to wait for; those of tests/kit/serving/test_draining.py do.
 os.environ.setdefault("OPENENV_KIT_DRAIN_S", "0")
 
+os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
+
+from support import forked_python
+from support.live_server import served
+from support.playable_environments import GAMES, Game
+from support.small_disk import Disk, small_disk
+
 
 def _exit_at_once_if_duckdb_was_used() -> None:
     if "duckdb" in sys.modules:
@@ -44,13 +51,6 @@ def _exit_at_once_if_duckdb_was_used() -> None:
 if "PYTEST_XDIST_WORKER" in os.environ:
     # At the end of a process, DuckDB 2.0 reports its own types as leaked, in up to 100 lines.
     atexit.register(_exit_at_once_if_duckdb_was_used)
-
-os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
-
-from support import forked_python
-from support.live_server import served
-from support.playable_environments import GAMES, Game
-from support.small_disk import Disk, small_disk
 
 IMPORTED_BY_TESTS = (
     "docs.generate.hook",
