@@ -1,4 +1,4 @@
-"""Tools for raw disclosure in both profiles: values, medians and hourly counts without flags.
+"""Tools for raw disclosure, which return values and medians but do not show what is flagged.
 
 No result depends on the thresholds, so no result reveals which series are flagged. The thresholds
 themselves appear only in the overview, which states the parameters of the reporting policy.

@@ -73,7 +73,7 @@ def build_report_hint(
 
 
 def difference_html(difference: ReportDifference, funnel: Funnel) -> str:
-    """Return the changes as a list, with the rule that requires each row."""
+    """Return an HTML list of the changes, with the rule that requires each row."""
     lines = [
         _change_html("+", "add", row, explain_rule_of_row(row, funnel)) for row in difference.added
     ]

@@ -142,7 +142,7 @@ class Product:
 
     @cached_property
     def composite_rate_names(self) -> tuple[str, ...]:
-        """Names of the composite rates, shortest first."""
+        """Names of the composite rates, starting with the shortest."""
         return list_composite_rate_names(self.stages)
 
     @property
@@ -266,7 +266,7 @@ def list_composite_ends(stage_count: int) -> tuple[int, ...]:
 
 
 def list_composite_rate_names(stages: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names of the composite rates of these stages, shortest first."""
+    """Return the names of the composite rates of these stages, starting with the shortest."""
     return tuple(f"{stages[0]}_to_{stages[end]}" for end in list_composite_ends(len(stages)))
 
 
@@ -276,7 +276,7 @@ def build_daytime_share_name(stages: tuple[str, ...]) -> str:
 
 
 def list_fitted_series_names(stages: tuple[str, ...], grain: Grain) -> tuple[str, ...]:
-    """Return the names of the series that a product stores, in their order."""
+    """Return the names of the series that a product stores, in the stored order."""
     names = (stages[0], *list_step_rate_names(stages))
     return (*names, build_daytime_share_name(stages)) if grain == Grain.HOUR else names
 
