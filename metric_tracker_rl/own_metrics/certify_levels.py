@@ -177,7 +177,10 @@ class _IterLevel(Protocol):
 def _open_seed_iterator(
     product: Product, worker_count: int, certify: CertifySeed
 ) -> Iterator[_IterLevel]:
-    """Provide a function that certifies the seeds of a level, using a pool if `worker_count` > 1."""
+    """Provide a function that certifies the seeds of a level.
+
+    The function uses a process pool if `worker_count` is larger than 1.
+    """
     if worker_count == 1:
         yield lambda level: (certify(product, level, seed) for seed in CERTIFIED_SEEDS)
         return

@@ -31,7 +31,7 @@ TASK_ID = "own_table"
 
 @dataclass(frozen=True, eq=False)
 class TableInvestigation(Investigation):
-    """An episode that is made from a window of a user's table.
+    """An episode made from a window of a user's table.
 
     Attributes:
         episode: the episode.

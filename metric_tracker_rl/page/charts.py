@@ -104,7 +104,7 @@ def episode_charts_html(
 def build_chart(
     known_values: KnownValues, series: DailySeriesName, verdicts: Sequence[RowVerdict] = ()
 ) -> LineChart:
-    """Return the chart of a series, with its normal range and marks for values outside this range."""
+    """Return the chart of a series, with its normal range and marks for the values outside it."""
     days = range(len(known_values.dates))
     usual = [known_values.find_baseline(day, series.column) for day in days]
     ranges: list[ValueRange | None] = []

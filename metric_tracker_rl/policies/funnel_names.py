@@ -26,8 +26,8 @@ class FunnelNames:
             Rates that cover fewer steps come first.
         daytime_share: name of the daytime share; None if the funnel has none.
         hours_per_day: number of counts of each stage on a day.
-        compares_daily_totals: whether impossible counts are detected in daily totals; otherwise they
-            are detected in hourly counts.
+        compares_daily_totals: whether impossible counts are detected in daily totals; otherwise
+            they are detected in hourly counts.
     """
 
     stages: tuple[str, ...]

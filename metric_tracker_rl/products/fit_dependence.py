@@ -27,7 +27,7 @@ MIN_PAIRS = 10
 
 @dataclass(frozen=True)
 class Dependence:
-    """Dependence of the latent normals.
+    """Autocorrelation and cross-correlation of the latents.
 
     Attributes:
         lag1: autocorrelation of each series from one day to the next, shape (series,).

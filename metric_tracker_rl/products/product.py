@@ -162,17 +162,17 @@ class Product:
 
     @cached_property
     def count_series(self) -> ProductSeries:
-        """Series of the first stage's count."""
+        """Fitted series of the first stage's count."""
         return self.series[0]
 
     @cached_property
     def step_rate_series(self) -> tuple[ProductSeries, ...]:
-        """Series of the step rates."""
+        """Fitted series of the step rates, in funnel order."""
         return self.series[1 : len(self.stages)]
 
     @property
     def daytime_share_series(self) -> ProductSeries | None:
-        """Series of the daytime share; None for daily tables."""
+        """Fitted series of the daytime share; None for daily tables."""
         return self.series[len(self.stages)] if self.is_hourly else None
 
     @cached_property
@@ -190,7 +190,7 @@ class Product:
 
     @cached_property
     def closed_weekdays(self) -> tuple[int, ...]:
-        """Weekdays without counts, 0 for Monday."""
+        """Weekdays on which the product has no events, where 0 is Monday."""
         factors = self.count_series.weekday
         return tuple(weekday for weekday in range(DAYS_PER_WEEK) if factors[weekday] == 0.0)
 

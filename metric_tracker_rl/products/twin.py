@@ -156,7 +156,7 @@ def compute_levels(block_levels: tuple[float, ...], days: int, first_day: int) -
 
 
 def compute_residuals(latents: FloatArray, residual: tuple[float, ...]) -> FloatArray:
-    """Convert standard normals to residuals by linear interpolation between 13 points.
+    """Convert standard normal values to residuals by linear interpolation between 13 points.
 
     Beyond the outermost scores, the residual is constant, so that the residuals of twins never
     exceed those of the product.
@@ -176,7 +176,7 @@ def _interpolate(points: FloatArray, positions: FloatArray) -> FloatArray:
 
 
 def _draw_latents(stream: BitStream, product: Product, days: int) -> FloatArray:
-    """Draw correlated, autocorrelated standard normals, shape (days, series).
+    """Draw correlated and autocorrelated standard normal values, shape (days, series).
 
     The values follow z_t = φ z_(t−1) + √(1 − φ²) L ε_t, where φ is each series' autocorrelation.
     """

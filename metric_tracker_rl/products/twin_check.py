@@ -185,7 +185,10 @@ def _compute_expected(product: Product, days: int, first_weekday: int) -> FloatA
 def _compute_binomial_ratio(
     rates: FloatArray, expected_rates: FloatArray, counts: IntArray, stage: int
 ) -> float:
-    """Return the mean squared deviation from the expected rate, in binomial variances."""
+    """Return the mean squared deviation from the expected rate, divided by the variance.
+
+    The variance is that of a binomial distribution with the expected rate.
+    """
     known = np.isfinite(rates)
     expected = np.minimum(expected_rates[known], 1.0)
     binomial = (expected * (1.0 - expected) / counts[known, stage - 1]).mean()
