@@ -112,7 +112,7 @@ class KnownValues:
         return max(sizes, key=lambda day: (sizes[day], -day)) if any(sizes.values()) else None
 
     def excess_of_day(self, day: int) -> float | None:
-        """Return how many events later stages have in excess of earlier ones; None if unknown."""
+        """Return by how many events later stages exceed earlier ones on a day; None if unknown."""
         known = [
             self.values[day, column]
             for column in self.funnel.columns.excess_columns

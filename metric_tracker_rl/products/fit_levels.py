@@ -140,7 +140,11 @@ def fit_residual_points(residuals: FloatArray) -> FloatArray:
 def _fit_block_levels(
     values: FloatArray, factors_by_day: FloatArray, is_used: BoolArray
 ) -> FloatArray:
-    """Return the median of each block; blocks with few days get an interpolated level."""
+    """Return the level of each block.
+
+    The level is the median of the block's values after division by the weekday factors. Blocks with
+    too few days get a level that is interpolated from other blocks.
+    """
     days = len(values)
     block_of_day = np.arange(days) // DAYS_PER_BLOCK
     block_count = count_blocks(days)

@@ -99,7 +99,7 @@ def list_series_room(product: Product, level_factor: float) -> tuple[SeriesRoom,
 
 
 def list_possible_families(product: Product, level_factor: float) -> tuple[str, ...]:
-    """Return the families that are possible on any series, in the order of `ANOMALY_TYPES`."""
+    """Return the families that are possible on some series, in the order of `ANOMALY_TYPES`."""
     possible = {room.family for room in list_series_room(product, level_factor) if room.has_room}
     return tuple(family for family in ANOMALY_TYPES if family in possible)
 
