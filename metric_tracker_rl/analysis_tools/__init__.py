@@ -105,8 +105,9 @@ DRAWN_POLICY_TOOLS = build_guided_tools_for_drawn_reporting_policy()
 def build_tools_for_product(mode: PlayMode, funnel: Funnel) -> Tools:
     """Return the analysis tools of a play mode for a product.
 
-    Their schemas list the names of the product's funnel. No description mentions the default
-    daytime hours, and if only the day's totals are known, there are no hourly tools.
+    The schemas list the entity names of the product's funnel as allowed values. No description
+    mentions the default daytime hours. Hourly tools are omitted if the product has only daily
+    totals.
     """
     tools = ANALYSIS_TOOLS_BY_MODE[mode]
     product_tools = create_empty_analysis_method_registry(funnel)
@@ -124,10 +125,10 @@ def build_tools_for_product(mode: PlayMode, funnel: Funnel) -> Tools:
 def select_analysis_tools(
     rules: PlayRules, *, has_drawn_policy: bool = False, product_funnel: Funnel | None = None
 ) -> Tools:
-    """Return the analysis tools of an episode that is played by the given rules.
+    """Return the analysis tools of an episode that is played with the given rules.
 
     Args:
-        rules: the episode's rules of play.
+        rules: the play rules of the episode.
         has_drawn_policy: whether the reporting policy is drawn at random. If so, no tool
             description mentions the level's default thresholds or hours.
         product_funnel: funnel of the episode's product; None for the built-in funnel.

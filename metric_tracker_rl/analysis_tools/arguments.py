@@ -1,9 +1,11 @@
 """Typed arguments of the analysis methods.
 
 The names of metrics and entities depend on the funnel. The models therefore declare them as plain
-strings, and the methods check them against the episode. `build_schema_metadata_for_funnel_names`
-makes the JSON schema list the allowed names as an enum. It is used for required fields only,
-because repeating the list in every schema would cost a model hundreds of tokens.
+strings, and the methods check that the episode contains them.
+
+`build_schema_metadata_for_funnel_names` makes the JSON schema list the allowed names as an enum. It
+is used for required fields only, because repeating the list in every schema would cost a model
+hundreds of tokens.
 """
 
 from __future__ import annotations

@@ -138,7 +138,7 @@ def check_impossible_counts(view: EpisodeView, arguments: DateArguments) -> Impo
             continue
         hourly_excess = hourly_counts[later] - hourly_counts[earlier]
         if funnel.compares_daily_totals:
-            hourly_excess = hourly_excess[:0]  # single hours may have a larger later stage
+            hourly_excess = hourly_excess[:0]  # in some hours, the later stage may have more events
         impossible_hours = hourly_excess[hourly_excess > 0].rename("excess")
         issues.append(
             {

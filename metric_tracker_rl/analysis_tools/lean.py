@@ -1,8 +1,8 @@
 """Tools of the lean profile: six tools whose results take few tokens.
 
 Each result contains its column names once, followed by rows of values. `scan` lists every flagged
-series, both roots and consequences, with a short numeric id. A report lists ids, and the server
-looks up the corresponding report rows.
+series, whether it is a root anomaly or a consequence of one, with a short numeric id. A report
+contains ids, and the server looks up the corresponding report rows.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ FlaggedSeriesId = Annotated[int, Field(ge=1, strict=True)]
 
 
 def _remove_default(schema: dict[str, Any]) -> None:
-    """Remove the default from an argument's schema, to save tokens of the first message."""
+    """Remove the default from an argument's schema, to shorten the first message to the model."""
     del schema["default"]
 
 
@@ -212,7 +212,7 @@ LEAN_TOOLS.add(
 
 
 def require_ids_listed_by_scan(submitted_ids: Iterable[int], listed_ids: Container[int]) -> None:
-    """Raise an error if `scan` has not listed one of the ids.
+    """Raise an error if any of the ids was not listed by `scan`.
 
     Raises:
         ToolArgumentError: an id was not listed. The message does not reveal whether the id exists.

@@ -1,7 +1,8 @@
-"""Tools for raw disclosure in both profiles: values, medians and hourly counts without flags.
+"""Tools for raw disclosure, which return values and medians but do not show what is flagged.
 
-No result depends on the thresholds, so no result reveals which series are flagged. The thresholds
-themselves appear only in the overview, which states the parameters of the reporting policy.
+The module contains the tools of both profiles. No result depends on the thresholds, so no result
+reveals which series are flagged. The thresholds themselves appear only in the overview, which
+states the parameters of the reporting policy.
 """
 
 from __future__ import annotations

@@ -79,12 +79,12 @@ def cache_results_in_episode(method: AnalysisMethod[ArgumentsT]) -> AnalysisMeth
 
 
 def create_empty_analysis_method_registry(funnel: Funnel = ORDERING_APP) -> AnalysisMethods:
-    """Return an empty registry; schemas of methods added later list the funnel's entity names."""
+    """Return an empty registry, whose method schemas will list the funnel's entity names."""
     return AnalysisMethods("analysis_method", funnel)
 
 
 def build_method_specs(tools: Tools, funnel: Funnel = ORDERING_APP) -> tuple[MethodSpec, ...]:
-    """Return the catalogue entries of tools; their schemas list one funnel's entity names."""
+    """Return the catalogue entries of tools, whose schemas list the funnel's entity names."""
     return _build_and_cache_method_specs(tuple(tools.values()), funnel)
 
 
@@ -103,7 +103,7 @@ def _build_and_cache_method_specs(
 
 
 def list_method_names_of_episode(tools: Tools, view: EpisodeView) -> list[str]:
-    """Return the names of the tools, without hourly ones if only the day's totals are known."""
+    """Return the tools' names; hourly tools are omitted if the episode has only daily totals."""
     is_hourly = view.episode.config.funnel_with_policy_daytime.daytime is not None
     return [name for name in tools if is_hourly or name not in HOURLY_METHODS]
 

@@ -1,8 +1,9 @@
 """Row generators: report rows selected by a statistical filter.
 
-A row is generated for each value with |value − median| > threshold_multiplier × standard deviation
-from the median whose deviation also reaches the level's reporting threshold. Row generators do not
-separate roots from consequences as the reporting policy does, so their output contains both.
+A row is generated for each value that meets two conditions: |value − median| is larger than
+threshold_multiplier × the standard deviation from the median, and the deviation reaches the level's
+reporting threshold. Unlike the reporting policy, row generators do not separate roots from
+consequences, so their output contains both.
 """
 
 from __future__ import annotations
@@ -117,10 +118,11 @@ def build_analysis_method_name(generator_name: str) -> str:
 
 
 def find_row_generator(generator_or_method_name: object) -> RowGenerator:
-    """Return the row generator with this name, or the one that this analysis method runs.
+    """Return the row generator with this name, or the one run by the method with this name.
 
     Raises:
-        ToolArgumentError: no generator has that name. The message contains the nearest name.
+        ToolArgumentError: no generator or method has this name. The message contains the nearest
+            name.
     """
     if isinstance(generator_or_method_name, str):
         short_name = generator_or_method_name.removeprefix("get_").removesuffix("_rows")
@@ -138,7 +140,8 @@ def validate_row_generator_calls(generator_calls: Sequence[Any]) -> None:
     """Raise an error if submitted generator calls do not match the schema of `payload_generator`.
 
     Raises:
-        ToolArgumentError: a field is invalid. The message contains its value and what is allowed.
+        ToolArgumentError: a field is invalid. The message contains the value and the allowed
+            values.
     """
     try:
         PayloadArguments.model_validate({"generator_methods": list(generator_calls)})

@@ -81,7 +81,7 @@ def add_certified_levels(
     show_progress: ShowProgress | None = None,
     certify: CertifySeed = certify_seed,
 ) -> Product:
-    """Certify the levels of a product and return the product with them.
+    """Certify the levels of a product and return a product that contains the results.
 
     A level is on if at least two families are possible and at least 95 of 100 seeds are certified.
     Episodes depend on the product's digest, which contains the levels that are on. The remaining
@@ -112,7 +112,9 @@ def add_certified_levels(
 
 
 def find_playable_levels(product: Product) -> dict[str, ProductLevel]:
-    """Return the levels before certification. A level is on if two families can be planned.
+    """Return the product's levels before certification.
+
+    A level is on if anomalies of at least two families can be planned.
 
     Args:
         product: product with thresholds.
@@ -148,7 +150,7 @@ def _certify_all_levels(
     show_progress: ShowProgress | None,
     certify: CertifySeed,
 ) -> Mapping[str, list[SeedResult]]:
-    """Return the results of each level. The seeds of a level stop as soon as it has failed."""
+    """Certify each level until it has failed or all seeds are done, and return the results."""
     results: dict[str, list[SeedResult]] = {name: [] for name in level_names}
 
     def iter_results() -> Iterator[SeedResult]:
@@ -175,7 +177,10 @@ class _IterLevel(Protocol):
 def _open_seed_iterator(
     product: Product, worker_count: int, certify: CertifySeed
 ) -> Iterator[_IterLevel]:
-    """Provide a function that certifies the seeds of a level, in a pool if `worker_count` > 1."""
+    """Provide a function that certifies the seeds of a level.
+
+    The function uses a process pool if `worker_count` is larger than 1.
+    """
     if worker_count == 1:
         yield lambda level: (certify(product, level, seed) for seed in CERTIFIED_SEEDS)
         return

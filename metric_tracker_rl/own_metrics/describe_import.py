@@ -89,7 +89,7 @@ def list_unusual_days(table: StageCounts, fit: TableFit) -> tuple[UnusualDay, ..
 
 
 def describe_days_set_aside(table: StageCounts, fit: TableFit) -> str:
-    """Return the number of days that the fit excluded by reason, and the most unusual day."""
+    """Return how many days the fit excluded for each reason, and the most unusual day."""
     parts = []
     holidays = sum(
         status == DayStatus.COUNTED and table.get_date(day) in table.holidays
@@ -112,7 +112,7 @@ def describe_days_set_aside(table: StageCounts, fit: TableFit) -> str:
 
 
 def describe_thresholds(product: Product) -> str:
-    """Return the thresholds of the fitted series, without the factor of a level."""
+    """Return the thresholds of the fitted series, before a level's factor is applied."""
     return ", ".join(
         f"{series.name} {format_threshold(product, series.name)}" for series in product.series
     )
@@ -137,7 +137,7 @@ def describe_levels(product: Product) -> str:
 def describe_impossible_families(product: Product) -> str:
     """Return the families that are impossible even on the hardest levels; empty if there are none.
 
-    A product has no room for a family if no series can move far enough.
+    A family is impossible if no series of the product can deviate far enough from its baseline.
     """
     rooms = list_series_room(product, HARDEST_FACTOR)
     return "; ".join(_iter_missing_families(product, rooms))

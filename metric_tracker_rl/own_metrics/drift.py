@@ -1,7 +1,7 @@
 """Compares the last weeks of a table with a product to find out whether the product still fits.
 
-The random variation that is expected of the weeks is measured on twins: synthetic counts drawn from
-the product.
+The expected random variation of these weeks is measured on twins, which are synthetic counts drawn
+from the product.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ MAD_TO_STANDARD_DEVIATION = 1.4826
 
 
 class DriftKind(StrEnum):
-    """Way in which a series differs from its product."""
+    """Way in which a series can differ from its product."""
 
     SHIFTED = "shifted"
     NOISIER = "noisier"
@@ -57,8 +57,8 @@ class SeriesDrift:
 
     Attributes:
         name: name of the series.
-        median_deviation: median deviation from the product's last level and weekday factors;
-            absolute for the daytime share, otherwise relative.
+        median_deviation: median deviation from the values that the product's last level and weekday
+            factors predict; absolute for the daytime share, otherwise relative.
         allowed_deviation: largest deviation that is not a shift.
         noise_ratio: robust standard deviation divided by that of the twins; 1 if both are 0.
         kinds: ways in which the series differs; empty if it fits.

@@ -53,8 +53,8 @@ def import_stage_counts(
         certify: function that certifies one seed.
 
     Raises:
-        ProductRefused: the name has other characters than a to z, 0 to 9 and _, or the table has
-            too few ordinary days.
+        ProductRefused: the name contains characters other than a to z, 0 to 9 and _, or the table
+            has too few ordinary days.
     """
     fitted = fit_product(table, name)
     product = add_certified_levels(fitted, worker_count, show_progress, certify)

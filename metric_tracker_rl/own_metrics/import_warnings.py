@@ -1,4 +1,4 @@
-"""Describes problems of a product that do not prevent its use: large thresholds, wrong twins."""
+"""Describes problems that do not prevent a product's use: large thresholds, inaccurate twins."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ TASK_ID = "own_table"
 
 @dataclass(frozen=True, eq=False)
 class TableInvestigation(Investigation):
-    """An episode that is made from a window of a user's table.
+    """An episode made from a window of a user's table.
 
     Attributes:
         episode: the episode.
@@ -98,7 +98,8 @@ def create_table_investigation(
         request: the window and the set of tools.
 
     Raises:
-        ConfigurationError: the table has other stages, or the window is incomplete.
+        ConfigurationError: the table's stages differ from the product's, or the window is
+            incomplete.
     """
     window = build_window(table.stage_counts, product, request.start, request.weeks, table.calendar)
     episode = create_table_window_episode(product, window)

@@ -34,7 +34,7 @@ MAX_PAST_ROWS = 400
 
 
 def _format_subject(subject: str) -> str:
-    """Return the subject of a statistic; the number of a weekday is replaced by its name."""
+    """Return the subject of a statistic as text, with weekday names instead of numbers."""
     return calendar.day_name[int(subject)] if subject.isdecimal() else subject
 
 
@@ -78,7 +78,7 @@ class PastReport:
 def build_report_html(
     table: CleanedTable, imported: ImportedProduct, request: ImportRequest
 ) -> str:
-    """Build the report of an import, which has at most 500 kB.
+    """Build the report of an import. Its size is at most 500 kB.
 
     Args:
         table: the cleaned table.

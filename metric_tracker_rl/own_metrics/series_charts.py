@@ -153,7 +153,7 @@ def _scale_to_heights(values: FloatArray, low: float, high: float) -> FloatArray
 
 
 def _format_path(xs: FloatArray, heights: FloatArray) -> str:
-    """Return an SVG path, with gaps where a height is unknown."""
+    """Return an SVG path, with a gap where a height is not known."""
     parts: list[str] = []
     is_drawing = False
     for x, height in zip(xs.tolist(), heights.tolist(), strict=True):

@@ -62,8 +62,8 @@ def build_window(
 
     Raises:
         InvalidValueError: the number of weeks is not allowed.
-        ConfigurationError: the table has other stages or is too short, a day is missing, or the
-            calendar contains an unknown series.
+        ConfigurationError: the table's stages differ from the product's, the table is too short, a
+            day is missing, or the calendar contains an unknown series.
     """
     require_same_funnel(table, product)
     if weeks not in LEVEL_BY_WEEKS:
@@ -163,7 +163,7 @@ def _list_calendar_entries(
 ) -> tuple[CalendarEntry, ...]:
     """Return the user's entries and the public holidays of a window, sorted by day.
 
-    A holiday explains all series on its day, and so does an entry without names of series.
+    A holiday explains all series on its day, as does an entry that names no series.
     """
     for entry in calendar:
         for name in entry.explains:

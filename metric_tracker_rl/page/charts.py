@@ -107,7 +107,7 @@ def episode_charts_html(
 def build_chart(
     known_values: KnownValues, series: DailySeriesName, verdicts: Sequence[RowVerdict] = ()
 ) -> LineChart:
-    """Return the chart of a series, with its normal range and a mark for each value outside it."""
+    """Return the chart of a series, with its normal range and marks for the values outside it."""
     days = range(len(known_values.dates))
     usual = [known_values.find_baseline(day, series.column) for day in days]
     ranges: list[ValueRange | None] = []
@@ -148,9 +148,9 @@ def build_example_chart(
 def build_flags(
     known_values: KnownValues, verdicts: Sequence[RowVerdict] = ()
 ) -> Mapping[int, str]:
-    """Return the description of the flag on the date axis, by the index of the day.
+    """Return the descriptions of the flags on the date axis, by day index.
 
-    Days have a flag if they have planned events, impossible counts, or a verdict about a series
+    A day has a flag if it has planned events, impossible counts, or a verdict about a series
     without a chart.
     """
     texts: dict[int, list[str]] = {day: [*titles] for day, titles in known_values.calendar.items()}
@@ -165,7 +165,7 @@ def build_flags(
 
 
 def _verdict_marks(series: DailySeriesName, verdicts: Sequence[RowVerdict]) -> dict[int, ChartMark]:
-    """Return the mark of each day with a verdict. Verdicts about expected rows take precedence."""
+    """Return a mark for each day with a verdict; verdicts about expected rows take precedence."""
     unexpected = (CellVerdict.CONSEQUENCE, CellVerdict.EXTRA)
     marks = {}
     for verdict in sorted(verdicts, key=lambda each: each.kind not in unexpected):

@@ -1,4 +1,4 @@
-"""Builds the panels of the selected day: outstanding values, hours and counts by stage."""
+"""Builds the panels of the selected day: unusual values, counts by hour and counts by stage."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def parse_selection(known_values: KnownValues, selection: str) -> Selection | No
 def list_outstanding_values(known_values: KnownValues, day: int) -> list[OutstandingValue]:
     """Return the values of a day that are outside their normal range, in funnel order.
 
-    If the normal range is not known, the largest relative differences are returned.
+    If the normal ranges are not known, the values with the largest relative differences from their
+    usual values are returned.
     """
     found: list[tuple[float, OutstandingValue]] = []
     for series in (*list_counts(known_values.funnel), *list_rates(known_values.funnel)):
@@ -79,7 +80,7 @@ def list_outstanding_values(known_values: KnownValues, day: int) -> list[Outstan
 
 
 def _list_outstanding_shares(known_values: KnownValues, day: int) -> list[OutstandingValue]:
-    """Return the daytime share and the impossible counts of a day, if they stand out."""
+    """Return the daytime share and the impossible counts of a day, if they are unusual."""
     columns = known_values.funnel.columns
     found = []
     if columns.has_daytime_share:
@@ -108,14 +109,13 @@ def outstanding_values_html(
     reported_columns: Collection[int] = (),
     may_report: bool,
 ) -> str:
-    """Return the list of a day's outstanding values, each with a button that drafts a row.
+    """Return an HTML list of a day's unusual values, each with a button that drafts a report row.
 
     Args:
         known_values: values that may be shown.
         day: index of the day.
         verdicts: verdicts about the report; empty until the episode ends.
-        reported_columns: columns of the series that the visitor's report has a row about.
-        may_report: whether rows can be drafted.
+        may_report: whether the values have these buttons.
     """
     date = known_values.dates[day]
     outcomes = {verdict.column: verdict for verdict in verdicts if verdict.day == day}

@@ -39,8 +39,9 @@ class KnownValues:
     Attributes:
         funnel: the funnel, with its names.
         dates: ISO dates, in order.
-        thresholds: reporting threshold of each column up to the daytime share. With raw disclosure
-            it is None until the episode ends, so that the page does not show what is flagged.
+        thresholds: reporting threshold of each column, from the first count to the daytime share.
+            With raw disclosure, the attribute is None until the episode ends, so that the page
+            does not show what is flagged.
         values: values from tool results, and values computed from known counts, by day and column.
         latest: days and columns of the values in the last reply.
         hours: hourly counts of all stages, by day and hour.
@@ -93,10 +94,10 @@ class KnownValues:
 
     @property
     def largest_deviation_day(self) -> int | None:
-        """Day whose known values deviate most from their baselines; None if none is known.
+        """Day with the largest known deviation from a baseline; None if no deviation is known.
 
-        Deviations are compared as multiples of their thresholds, or without thresholds if those are
-        hidden.
+        Deviations are compared as multiples of their thresholds. If the thresholds are hidden, the
+        deviations themselves are compared.
         """
         sizes: dict[int, float] = {}
         for day, column in self.values:
@@ -111,7 +112,7 @@ class KnownValues:
         return max(sizes, key=lambda day: (sizes[day], -day)) if any(sizes.values()) else None
 
     def excess_of_day(self, day: int) -> float | None:
-        """Return by how much a later stage exceeds an earlier one; None if it is unknown."""
+        """Return by how many events later stages exceed earlier ones on a day; None if unknown."""
         known = [
             self.values[day, column]
             for column in self.funnel.columns.excess_columns
@@ -120,9 +121,9 @@ class KnownValues:
         return sum(known) if known else None
 
     def find_break_drop(self, column: int) -> float | None:
-        """Return the relative drop from which a column is a funnel break.
+        """Return the smallest relative drop of a step rate that counts as a funnel break.
 
-        None if the column is no step rate, or if the thresholds are hidden.
+        The result is None if the column is not a step rate or if the thresholds are hidden.
         """
         if column not in self.funnel.columns.step_rate_columns or not self._break_drops:
             return None
@@ -133,7 +134,7 @@ class KnownValues:
         return self._day_of.get(iso_date) if isinstance(iso_date, str) else None
 
     def find_baseline(self, day: int, column: int) -> float | None:
-        """Return the baseline of a value, 0 for impossible counts, or None if it is unknown."""
+        """Return the baseline of a value (0 for impossible counts), or None if it is not known."""
         if self.funnel.columns.is_excess_column(column):
             return 0.0
         return self._baselines.get((day % DAYS_PER_WEEK if self._by_weekday else 0, column))
@@ -141,8 +142,9 @@ class KnownValues:
     def compute_deviation(self, day: int, column: int) -> float | None:
         """Return the deviation of a value from its baseline, or None if it is unknown.
 
-        The deviation is relative for counts and rates, a difference for the daytime share, and a
-        number of events for impossible counts.
+        For counts and rates, the deviation is relative; for the daytime share, it is a difference.
+        For impossible counts, it is the number of events by which the later stage exceeds the
+        earlier one.
         """
         value, baseline = self.values.get((day, column)), self.find_baseline(day, column)
         if value is None or baseline is None:
@@ -325,7 +327,7 @@ def _is_mapping_or_sequence(value: object) -> bool:
 
 
 def _find_first_number_in_fields(fields: Mapping[str, Any], *field_names: str) -> float | None:
-    """Return the first of the named fields that contains a number, or None."""
+    """Return the number in the first of the named fields that contains one, or None."""
     numbers: Iterable[Any] = (fields.get(name) for name in field_names)
     return next(
         (float(n) for n in numbers if isinstance(n, int | float) and not isinstance(n, bool)), None

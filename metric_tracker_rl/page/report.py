@@ -201,8 +201,8 @@ class FunnelReport(ReportEditor):
 def find_reported_entity(known_values: KnownValues, day: int, column: int) -> Entity:
     """Return the entity under which a series is reported.
 
-    A step rate that is known to have dropped by the threshold of a funnel break is reported as a
-    funnel step.
+    If a step rate is known to have dropped by at least the threshold of a funnel break, it is
+    reported as a funnel step.
     """
     columns = known_values.funnel.columns
     entities = [entity for entity, place in columns.column_by_entity.items() if place == column]

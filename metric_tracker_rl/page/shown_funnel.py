@@ -1,7 +1,7 @@
 """The funnel and the thresholds of an episode, read from the configuration of its reset reply.
 
-The configuration of a product's episode contains the names and a threshold for each series. That of
-the built-in funnel has one threshold for each kind of series.
+The configuration of a product's episode contains the names and a threshold for each series. If the
+episode has the built-in funnel, its configuration has one threshold for each kind of series.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def read_funnel(config: Mapping[str, Any]) -> Funnel:
         name=config["funnel"],
         stages=tuple(FunnelStage(name, name) for name in config["stages"]),
         composite_ends=tuple(config["composite_rates"].values()),
-        # The configuration has the last hour; a range has the first hour after it.
+        # The configuration contains the last daytime hour, but a range ends with the hour after it.
         daytime=HourRange(daytime[0], daytime[1] + 1) if daytime else None,
         hours_per_day=config["hours_per_day"],
         compares_daily_totals=config["compares_daily_totals"],
@@ -41,7 +41,7 @@ def read_funnel(config: Mapping[str, Any]) -> Funnel:
 
 
 def list_thresholds_by_column(config: Mapping[str, Any], funnel: Funnel) -> list[float]:
-    """Return the reporting threshold of each column up to the daytime share."""
+    """Return the reporting thresholds of the columns from the first count to the daytime share."""
     thresholds = config["thresholds"]
     if "stages" in config:
         return [thresholds[name] for name in funnel.daily_series_names]
@@ -51,7 +51,7 @@ def list_thresholds_by_column(config: Mapping[str, Any], funnel: Funnel) -> list
 
 
 def list_break_drops(config: Mapping[str, Any], funnel: Funnel) -> Sequence[float]:
-    """Return the relative drop from which each step rate is a funnel break."""
+    """Return, for each step rate, the smallest relative drop that counts as a funnel break."""
     names = funnel.funnel_step_names
     if "stages" in config:
         return [config["break_thresholds"][name] for name in names]

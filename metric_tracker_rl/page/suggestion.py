@@ -37,7 +37,7 @@ def build_call_hint(call: ToolCall) -> NextStepHint:
 
 
 def build_submitted_ids_hint(call: ToolCall) -> NextStepHint:
-    """Return a hint that suggests the ids to submit in the lean profile."""
+    """Return a hint that suggests which ids to submit in the lean profile."""
     ids = ", ".join(str(each) for each in call.arguments.get("ids", ())) or "none"
     return NextStepHint(
         f"All required data has been read. Causes among the scanned series: {ids}.",
@@ -73,7 +73,7 @@ def build_report_hint(
 
 
 def difference_html(difference: ReportDifference, funnel: Funnel) -> str:
-    """Return the changes as a list, with the rule that requires each row."""
+    """Return an HTML list of the changes, with the rule that requires each row."""
     lines = [
         _change_html("+", "add", row, explain_rule_of_row(row, funnel)) for row in difference.added
     ]

@@ -183,9 +183,9 @@ def find_most_likely_root(
 ) -> ReportRow:
     """Return the root that most likely caused a row.
 
-    Impossible counts have priority, followed by the nearest root upstream of the row in the funnel
-    and then by the nearest root downstream, because a wrongly counted stage also changes the rates
-    into and out of this stage.
+    Impossible counts have priority, because a wrongly counted stage also changes the rates into and
+    out of this stage. They are followed by the nearest root upstream of the row in the funnel, and
+    then by the nearest root downstream.
     """
     stage = _find_first_affected_stage_index(row.entity_type, row.entity_name, episode)
 

@@ -1,4 +1,4 @@
-"""Texts of the funnel in the debugger: first screen, groups of tools, reasons and rules."""
+"""Texts about the funnel that the debugger shows, such as tool groups, reasons and rules."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def label_rates(funnel: Funnel) -> list[str]:
 
 def _label_rates_and_steps_by_name(funnel: Funnel) -> dict[str, str]:
     labels = label_rates(funnel)
-    # Funnel steps have the order of the step rates, which come first among the rates.
+    # Funnel steps are in the same order as the step rates, which are the first of the rates.
     return {
         **dict(zip(funnel.funnel_step_names, labels, strict=False)),
         **dict(zip(funnel.conversion_rate_names, labels, strict=True)),

@@ -2,7 +2,7 @@
 
 A policy is a generator function that receives the reset observation, yields actions, and is sent
 the observation that follows each action. The same policy can therefore play in process, over a
-WebSocket, and step by step in the debugger. It has access to observations only.
+WebSocket, and step by step in the debugger. A policy reads only observations.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Names and order of the daily series, which scripted policies read from the reset observation.
 
-The configuration of a product's episode contains them. The built-in funnel's names are fixed, so
-its observations do not.
+If the episode has a product, the configuration in the reset observation contains the names. The
+names of the built-in funnel are fixed, so its observations do not repeat them.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ class FunnelNames:
     Attributes:
         stages: names of the event counts, in funnel order.
         step_rates: names of the step rates, from the rate into the second stage.
-        composite_ends: index of the last stage of each composite rate by name, shortest first.
+        composite_ends: index of the last stage of each composite rate, by the name of the rate.
+            Rates that cover fewer steps come first.
         daytime_share: name of the daytime share; None if the funnel has none.
         hours_per_day: number of counts of each stage on a day.
-        compares_daily_totals: whether impossible counts are found in the day's totals.
+        compares_daily_totals: whether impossible counts are detected in daily totals; otherwise
+            they are detected in hourly counts.
     """
 
     stages: tuple[str, ...]
@@ -37,7 +39,7 @@ class FunnelNames:
 
     @cached_property
     def composite_rates(self) -> tuple[str, ...]:
-        """Names of the composite rates, shortest first."""
+        """Names of the composite rates; those that cover fewer steps come first."""
         return tuple(self.composite_ends)
 
     @cached_property
@@ -47,7 +49,7 @@ class FunnelNames:
 
     @cached_property
     def quality_checks(self) -> tuple[str, ...]:
-        """Names of the pairs with impossible counts, in the order of `step_rates`."""
+        """Names of the checks for impossible counts, in the order of `step_rates`."""
         return tuple(f"{below}_lte_{above}" for above, below in pairwise(self.stages))
 
     def convert_funnel_step_to_step_rate(self, name: str) -> str:
@@ -59,7 +61,10 @@ class FunnelNames:
     def order_composite_rates_by_leak_preference(
         self, policy_numbers: Mapping[str, Any]
     ) -> tuple[str, ...]:
-        """Return the composite rates, of which a leak is reported as the first flagged one."""
+        """Return the composite rates in order of preference for reporting a leak.
+
+        A leak is reported as the first flagged composite rate in this order.
+        """
         is_longest_reported = policy_numbers.get("leak_reports") == "longest_composite"
         return self.composite_rates[::-1] if is_longest_reported else self.composite_rates
 

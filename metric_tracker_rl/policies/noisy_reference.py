@@ -1,4 +1,4 @@
-"""Policies of adjustable strength, which replace some decisions of the reference policy.
+"""Policies of adjustable strength, which randomize some decisions of the reference policy.
 
 The reference policy decides for each flagged series whether to report it. A noisy reference policy
 makes some of these decisions at random, so its rollouts of one episode differ from each other like

@@ -70,7 +70,7 @@ class FunnelDay:
         return abs(self.deviations[series_name]) >= threshold and series_name not in self._explained
 
     def build_row_of_count_or_rate(self, series_name: str) -> RowFields:
-        """Create the report row of a count or rate. A broken step gives a funnel step row."""
+        """Create the report row of a count or rate; a broken step is reported as a funnel step."""
         names = self._policy.names
         direction = "drop" if self.deviations[series_name] < 0 else "spike"
         if series_name in names.stages:
@@ -208,7 +208,8 @@ def build_impossible_counts_row(
     Args:
         iso_date: date in the format YYYY-MM-DD.
         later_stage_index: index of the later stage, at least 1.
-        excess_events: sum of the hourly excess of the later stage over the earlier one.
+        excess_events: number of events by which the later stage exceeds the earlier one, summed
+            over the hours in which it does.
         policy_numbers: numbers of the reporting policy.
     """
     policy = PolicyNumbers(policy_numbers)

@@ -13,8 +13,9 @@ SEVERITIES = ("low", "medium", "high", "critical")
 class PolicyNumbers:
     """Thresholds and severity bounds of a reporting policy.
 
-    A product's policy has a threshold for every series, and severity bounds in multiples of it.
-    Other policies have one threshold and one set of bounds for every kind of series.
+    A product's policy has a threshold for every series, and its severity bounds are multiples of
+    this threshold. Other policies have one threshold and one set of bounds for every kind of
+    series.
 
     Args:
         config: thresholds and other parameters, with the field names of the episode's public
@@ -55,7 +56,8 @@ class PolicyNumbers:
         Args:
             entity_type: entity type of the row.
             series_name: name of the row's series, which for a funnel step is its step rate.
-            deviation_size: size of the deviation, or the number of excess events.
+            deviation_size: absolute value of the deviation; for impossible counts, the number of
+                excess events.
         """
         bounds: Sequence[float]
         if self._severity_multiples and entity_type != "data_quality":

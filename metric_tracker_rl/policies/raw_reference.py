@@ -1,6 +1,6 @@
-"""Reference policies for raw disclosure, in which no tool shows which series are flagged.
+"""Reference policies for raw disclosure, where the tools do not show what is flagged.
 
-The policies request the hourly counts of every date and compute all other values from these.
+The policies request the hourly counts of every date and compute all other values from them.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ def build_funnel_day(
 def compute_daytime_share_of_first_stage(
     hourly_counts: HourlyCounts, first_hour: int, last_hour: int
 ) -> float:
-    """Return the share of a day's first-stage events that are between two hours, inclusive."""
+    """Return the share of a day's first-stage events that occur between two hours, inclusive."""
     first_stage_counts = [hour[0] for hour in hourly_counts]
     daytime_count = sum(first_stage_counts[first_hour : last_hour + 1])
     return round(daytime_count / (sum(first_stage_counts) or 1), 6)

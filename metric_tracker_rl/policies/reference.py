@@ -136,9 +136,9 @@ def _may_have_unexplained_flagged_count_or_rate(
 def _request_suspicious_dates_past_threshold() -> Generator[
     Action, ObservationJson, list[dict[str, Any]]
 ]:
-    """Request the ranking of suspicious dates until a page contains a date below every threshold.
+    """Request pages of suspicious dates until a page contains a date that reaches no threshold.
 
-    The last page may therefore contain dates below every threshold.
+    The returned dates may therefore include some that reach no threshold.
     """
     dates: list[dict[str, Any]] = []
     while len(dates) % DATES_PER_PAGE == 0 and (not dates or dates[-1]["suspicion_score"] >= 1.0):

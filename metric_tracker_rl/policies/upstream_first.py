@@ -37,7 +37,7 @@ def order_steps_before_counts(names: FunnelNames) -> tuple[str, ...]:
 
 
 def order_counts_before_steps(names: FunnelNames) -> tuple[str, ...]:
-    """Return the same entity names stage by stage, each count before the step into its stage."""
+    """Return all entity names by stage, with each count before the step into its stage."""
     stages = zip(names.stages[1:], names.funnel_breaks, names.step_rates, strict=True)
     return (
         *_list_names_first_in_both_orders(names),
@@ -79,7 +79,7 @@ def submit_upstream_rows_then_try_counts_in_practice_submissions(
     """Submit the most upstream rows; try counts instead of steps in practice submissions."""
     rows = yield from request_unexplained_flagged_rows(reset_observation)
     names = read_funnel_names(reset_observation)
-    # A traffic-mix shift can share a day with another anomaly, so it does not replace another row.
+    # A traffic-mix shift can occur on the same day as another anomaly, so both rows are submitted.
     mix_rows = [row for row in rows if row["entity_name"] == names.daytime_share]
     rows = [row for row in rows if row not in mix_rows]
     best_rows = _select_first_row_per_date_by_entity_order(rows, order_steps_before_counts(names))
@@ -87,8 +87,8 @@ def submit_upstream_rows_then_try_counts_in_practice_submissions(
         rows, order_counts_before_steps(names)
     )
     flagged_counts = Counter(row["date"] for row in rows)
-    # Lost or duplicated events flag fewer rows than a changed step with all its consequences, so
-    # dates with few flagged rows are tried first.
+    # Fewer rows are flagged if events are lost or duplicated than if a step changes with all its
+    # consequences, so dates with few flagged rows are tried first.
     doubtful_dates = sorted(
         (date for date in best_rows if best_rows[date] != alternatives[date]),
         key=lambda date: flagged_counts[date],

@@ -47,7 +47,7 @@ class FieldReader:
         return key in self._content
 
     def read_value(self, key: str) -> Any:
-        """Return the value of a key, without a check of its type.
+        """Return the value of a key without checking its type.
 
         Raises:
             ProductRefused: the key is missing.
@@ -57,26 +57,29 @@ class FieldReader:
         return self._content[key]
 
     def read_boolean(self, key: str) -> bool:
-        """Return the boolean value of a key."""
+        """Return the value of a key, which must be a boolean."""
         value = self.read_value(key)
         if not isinstance(value, bool):
             raise build_refusal(self.get_path(key), value, "true or false")
         return value
 
     def read_integer(self, key: str, low: int, high: int) -> int:
-        """Return the value of a key, an integer from `low` to `high` (inclusive)."""
+        """Return the value of a key, which must be an integer from `low` to `high` (inclusive)."""
         return require_integer(self.get_path(key), self.read_value(key), low, high)
 
     def read_number(self, key: str, low: float, high: float) -> float:
-        """Return the value of a key, a number from `low` to `high` (inclusive)."""
+        """Return the value of a key, which must be a number from `low` to `high` (inclusive)."""
         return require_number(self.get_path(key), self.read_value(key), low, high)
 
     def read_numbers(self, key: str, length: int, low: float, high: float) -> tuple[float, ...]:
-        """Return the value of a key, a list of `length` numbers from `low` to `high`."""
+        """Return the value of a key, which must be a list of `length` numbers in the given range.
+
+        Both bounds of the range, `low` and `high`, are allowed.
+        """
         return require_numbers(self.get_path(key), self.read_value(key), length, low, high)
 
     def read_text(self, key: str, max_characters: int) -> str:
-        """Return the value of a key, a single line of printable text."""
+        """Return the value of a key, which must be a single line of printable text."""
         value = self.read_value(key)
         if not (isinstance(value, str) and len(value) <= max_characters and is_plain_line(value)):
             allowed = f"one line of at most {max_characters} printable characters"
@@ -84,16 +87,19 @@ class FieldReader:
         return value
 
     def read_choice(self, key: str, allowed: Collection[str]) -> str:
-        """Return the value of a key, one of the allowed names."""
+        """Return the value of a key, which must be one of the allowed names."""
         return require_choice(self.get_path(key), self.read_value(key), allowed)
 
     def read_list(self, key: str, min_length: int, max_length: int) -> list[Any]:
-        """Return the value of a key, a list with `min_length` to `max_length` items of any type."""
+        """Return the value of a key, which must be a list with an allowed number of items.
+
+        The items may have any type.
+        """
         return require_list(self.get_path(key), self.read_value(key), min_length, max_length)
 
 
 def build_refusal(path: str, value: object, allowed: str) -> ProductRefused:
-    """Return an error with the path of an invalid value, the value and the allowed values."""
+    """Return an error that states the path of an invalid value, the value and what is allowed."""
     return ProductRefused(f"{path} is {truncated_repr(value)}; allowed: {allowed}.")
 
 
@@ -141,12 +147,12 @@ def require_choice(path: str, value: object, allowed: Collection[str]) -> str:
 
 
 def require_slug(path: str, value: object) -> str:
-    """Return the value if it is a name of 1 to 40 lower-case letters, digits and underscores."""
+    """Return the value if it consists of 1 to 40 lower-case letters, digits and underscores."""
     if isinstance(value, str) and NAME_PATTERN.fullmatch(value):
         return value
     raise build_refusal(path, value, ALLOWED_NAME)
 
 
 def is_plain_line(text: str) -> bool:
-    """Return whether a text consists only of printable characters, and contains no line break."""
+    """Return whether a text is a single line of printable characters."""
     return text.isprintable()

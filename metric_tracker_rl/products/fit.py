@@ -88,8 +88,8 @@ def fit_product(table: StageCounts, name: str) -> Product:
         name: name of the product.
 
     Raises:
-        ProductRefused: the name has other characters than a to z, 0 to 9 and _, or the table has
-            too few ordinary days.
+        ProductRefused: the name contains characters other than a to z, 0 to 9 and _, or the table
+            has too few ordinary days.
     """
     fit = fit_table(table)
     ordinary_residuals = np.where(fit.masks.is_ordinary[:, np.newaxis], fit.residuals, np.nan)

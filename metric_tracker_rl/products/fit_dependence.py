@@ -1,7 +1,7 @@
 """Fits the autocorrelation and the cross-correlation of the daily residuals of a product.
 
-The residuals of a product are functions of standard normals, its latents. This module finds the
-correlations of the latents with which the residuals have the correlations of the table.
+A product's residuals are computed from standard normal variables, called latents. This module finds
+correlations of the latents for which the residuals are correlated as in the table.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MIN_PAIRS = 10
 
 @dataclass(frozen=True)
 class Dependence:
-    """Dependence of the latent normals.
+    """Autocorrelation and cross-correlation of the latents.
 
     Attributes:
         lag1: autocorrelation of each series from one day to the next, shape (series,).
@@ -46,7 +46,7 @@ def fit_dependence(residuals: FloatArray, points: list[FloatArray]) -> Dependenc
 
     Args:
         residuals: residuals of the ordinary days, shape (days, series); NaN elsewhere.
-        points: 13 residuals of each series, at the scores from −3 to 3.
+        points: 13 residuals of each series, at standard normal scores from −3 to 3.
     """
     series_count = residuals.shape[1]
     coefficients = [_compute_hermite_coefficients(each) for each in points]
@@ -83,7 +83,8 @@ def fit_dependence(residuals: FloatArray, points: list[FloatArray]) -> Dependenc
 def compute_lag1_correlation(values: FloatArray) -> float:
     """Return the correlation of values on consecutive days, over pairs of known values.
 
-    Mean and variance are those of all known values. The result is 0 if there are too few pairs.
+    The mean and the variance are computed over all known values. The result is 0 if there are
+    too few pairs.
     """
     known = np.isfinite(values)
     is_pair = known[:-1] & known[1:]
@@ -135,13 +136,13 @@ def _compute_hermite_coefficients(points: FloatArray) -> FloatArray:
 def _find_latent_correlation(
     target: float, first: FloatArray, second: FloatArray, largest: float
 ) -> float:
-    """Return the correlation of latents that gives residuals the correlation `target`.
+    """Return the correlation of two latents whose residuals have the correlation `target`.
 
     Args:
         target: correlation of the residuals.
         first: Hermite coefficients of the first series.
         second: Hermite coefficients of the second series.
-        largest: bound of the result, which is in [−largest, largest].
+        largest: the result is limited to [−largest, largest].
     """
     if not (first.any() and second.any()):
         return 0.0

@@ -115,7 +115,7 @@ def find_unusual_days(residuals: FloatArray) -> BoolArray:
 
 
 def fit_residual_points(residuals: FloatArray) -> FloatArray:
-    """Return the residuals at the 13 scores from −3 to 3, in ascending order.
+    """Return the residuals at 13 standard normal scores from −3 to 3, in ascending order.
 
     The outermost residuals are means of the three most extreme days. All residuals are then shifted
     and scaled so that synthetic counts have the mean and standard deviation of the given residuals.
@@ -140,7 +140,11 @@ def fit_residual_points(residuals: FloatArray) -> FloatArray:
 def _fit_block_levels(
     values: FloatArray, factors_by_day: FloatArray, is_used: BoolArray
 ) -> FloatArray:
-    """Return the level of each block: the median, or for blocks with few days an interpolation."""
+    """Return the level of each block.
+
+    The level is the median of the block's values after division by the weekday factors. Blocks with
+    too few days get a level that is interpolated from other blocks.
+    """
     days = len(values)
     block_of_day = np.arange(days) // DAYS_PER_BLOCK
     block_count = count_blocks(days)
@@ -160,7 +164,7 @@ def _fit_block_levels(
 
 
 def _compute_typical_value(values: FloatArray) -> float:
-    """Return the median, or the mean if the median is 0, which happens for rates of rare events."""
+    """Return the median; if it is 0, as for rates of rare events, return the mean."""
     if not len(values):
         return 0.0
     return float(np.median(values)) or float(np.mean(values))

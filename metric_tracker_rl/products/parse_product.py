@@ -111,7 +111,7 @@ def parse_product(content: Mapping[str, Any]) -> Product:
 
 
 def require_product_size(size_bytes: int) -> None:
-    """Refuse a product that is larger than `MAX_PRODUCT_BYTES`."""
+    """Raise an error if a product is larger than `MAX_PRODUCT_BYTES`."""
     if size_bytes > MAX_PRODUCT_BYTES:
         raise ProductRefused(
             f"The product is larger than the limit of {MAX_PRODUCT_BYTES // 1000} kB."
@@ -134,7 +134,7 @@ def serialize_within_size_limit(content: Mapping[str, Any]) -> str:
 
 
 def _require_format(content: object) -> None:
-    """Refuse other formats first, because errors about their different keys would mislead."""
+    """Check the format number before other keys, because their names depend on the format."""
     if not isinstance(content, Mapping):
         raise build_refusal("The product", content, "a table of keys and values")
     if "format" not in content:
@@ -273,7 +273,7 @@ def _read_other_thresholds(reader: FieldReader, stages: tuple[str, ...]) -> dict
 
 
 def _read_levels(reader: FieldReader) -> dict[str, ProductLevel]:
-    """Return the levels; an uncertified product has none."""
+    """Return the levels by name, or an empty mapping for a product that is not certified."""
     if not reader.has_key("level"):
         return {}
     tables = FieldReader(reader.read_value("level"), "level", tuple(LEVELS))
@@ -286,7 +286,7 @@ def _parse_level(table: object, path: str) -> ProductLevel:
         require_choice(f"{path}.families[{place}]", name, tuple(ANOMALY_TYPES))
         for place, name in enumerate(fields.read_list("families", 0, len(ANOMALY_TYPES)))
     ]
-    # The generator draws families by position, so the order of the file must not matter.
+    # The generator draws families by position, so their order in the file must not matter.
     families = tuple(name for name in ANOMALY_TYPES if name in names)
     if len(families) < len(names):
         raise ProductRefused(f"{path}.families names a family twice.")

@@ -142,7 +142,7 @@ class Product:
 
     @cached_property
     def composite_rate_names(self) -> tuple[str, ...]:
-        """Names of the composite rates, shortest first."""
+        """Names of the composite rates, starting with the shortest."""
         return list_composite_rate_names(self.stages)
 
     @property
@@ -162,17 +162,17 @@ class Product:
 
     @cached_property
     def count_series(self) -> ProductSeries:
-        """Series of the first stage's count."""
+        """Fitted series of the first stage's count."""
         return self.series[0]
 
     @cached_property
     def step_rate_series(self) -> tuple[ProductSeries, ...]:
-        """Series of the step rates."""
+        """Fitted series of the step rates, in funnel order."""
         return self.series[1 : len(self.stages)]
 
     @property
     def daytime_share_series(self) -> ProductSeries | None:
-        """Series of the daytime share; None for daily tables."""
+        """Fitted series of the daytime share; None for daily tables."""
         return self.series[len(self.stages)] if self.is_hourly else None
 
     @cached_property
@@ -190,7 +190,7 @@ class Product:
 
     @cached_property
     def closed_weekdays(self) -> tuple[int, ...]:
-        """Weekdays without counts, 0 for Monday."""
+        """Weekdays on which the product has no events, where 0 is Monday."""
         factors = self.count_series.weekday
         return tuple(weekday for weekday in range(DAYS_PER_WEEK) if factors[weekday] == 0.0)
 
@@ -266,7 +266,7 @@ def list_composite_ends(stage_count: int) -> tuple[int, ...]:
 
 
 def list_composite_rate_names(stages: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names of the composite rates of these stages, shortest first."""
+    """Return the names of the composite rates of these stages, starting with the shortest."""
     return tuple(f"{stages[0]}_to_{stages[end]}" for end in list_composite_ends(len(stages)))
 
 
@@ -276,7 +276,7 @@ def build_daytime_share_name(stages: tuple[str, ...]) -> str:
 
 
 def list_fitted_series_names(stages: tuple[str, ...], grain: Grain) -> tuple[str, ...]:
-    """Return the names of the series that a product stores, in their order."""
+    """Return the names of the series that a product stores, in the stored order."""
     names = (stages[0], *list_step_rate_names(stages))
     return (*names, build_daytime_share_name(stages)) if grain == Grain.HOUR else names
 

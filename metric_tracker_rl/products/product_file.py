@@ -75,7 +75,7 @@ def parse_product_text(text: str) -> Product:
 
 
 def format_product(product: Product) -> str:
-    """Format a product as TOML. Equal products have equal texts."""
+    """Format a product as TOML. Equal products result in identical text."""
     content = product.to_mapping()
     series = content.pop("series")
     noise = content.pop("noise")
@@ -115,7 +115,7 @@ def _format_items(content: Mapping[str, Any]) -> list[str]:
 
 
 def _format_value(value: Any) -> str:
-    """Format a TOML value. JSON's escapes are enough for the keys and texts of a product."""
+    """Format a TOML value. JSON escaping is sufficient for the keys and texts of a product."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):

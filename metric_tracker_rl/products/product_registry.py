@@ -1,4 +1,4 @@
-"""Finds the product of a reset: by its name in the variable PRODUCTS, or from its content.
+"""Finds the product for a reset, either by its name in PRODUCTS or from its content.
 
 PRODUCTS lists product files, or folders with product files, separated by `os.pathsep`. Child
 processes inherit the variable, so workers and process pools have the same products.
@@ -51,7 +51,7 @@ class RegisteredProducts:
 
     Attributes:
         by_name: the products, sorted by name.
-        problems: error messages about invalid files, with the names of the files.
+        problems: error messages about invalid files; each message contains the file's name.
     """
 
     by_name: Mapping[str, Product]
@@ -59,7 +59,7 @@ class RegisteredProducts:
 
 
 class UnknownProductError(ConfigurationError):
-    """Raised if no product of this process has a name."""
+    """Raised if no product with the requested name is registered in this process."""
 
     def __init__(self, name: object, products: RegisteredProducts) -> None:
         message = build_unknown_name_message("product", name, products.by_name or ("none",))
@@ -67,7 +67,7 @@ class UnknownProductError(ConfigurationError):
 
 
 def get_registered_products() -> RegisteredProducts:
-    """Return the products of the variable PRODUCTS. They are cached by the variable's value."""
+    """Return the products of the variable PRODUCTS, cached by the variable's value."""
     return _read_registered_products(os.environ.get(PRODUCTS_VARIABLE, ""))
 
 
@@ -92,7 +92,7 @@ def register_product_file(path: Path) -> Product:
     """
     product = read_product(path)
     variable = add_path_to_variable(os.environ.get(PRODUCTS_VARIABLE, ""), path)
-    _read_registered_products.cache_clear()  # The file may have changed.
+    _read_registered_products.cache_clear()  # The file may have changed since it was read.
     registered = _read_registered_products(variable)
     if registered.by_name.get(product.name) != product:
         raise ProductRefused(
@@ -145,7 +145,7 @@ def _read_registered_products(variable: str) -> RegisteredProducts:
     """Read the product files in a value of PRODUCTS.
 
     Files of other environments are skipped. If different products have the same name, none of them
-    is used, because the order of the files would otherwise decide between them.
+    is used, because the result would otherwise depend on the order of the files.
     """
     files_by_name: dict[str, dict[Path, Product]] = {}
     problems = []

@@ -1,7 +1,8 @@
-"""Finds out which anomalies a product has room for: whether the data can move far enough.
+"""Determines which anomalies are possible for a product.
 
-The deviation of an anomaly must exceed its threshold by a margin. Not every series can deviate that
-far: a rate cannot exceed 1, and the count of a stage cannot fall below that of the next stage.
+The deviation of an anomaly must exceed its threshold by a margin. A series has room for an anomaly
+if it can deviate that far. Not every series can, because a rate cannot exceed 1, and the count of a
+stage cannot fall below that of the next stage.
 """
 
 from __future__ import annotations
@@ -46,12 +47,12 @@ MIN_FAMILIES = 2
 
 @dataclass(frozen=True)
 class SeriesRoom:
-    """Whether a series can move far enough for the anomalies of a family.
+    """Whether a series can deviate far enough for the anomalies of a family.
 
     Attributes:
         family: scenario family.
         series: name of the series, or of the pair of stages.
-        reason: why the series cannot move far enough; empty if it can.
+        reason: why the series cannot deviate far enough; empty if it can.
         is_leak: whether the anomaly is spread over the steps of a composite rate.
     """
 
@@ -80,7 +81,7 @@ class _Levels:
 
 
 def list_series_room(product: Product, level_factor: float) -> tuple[SeriesRoom, ...]:
-    """Return for each family and series whether the series can move far enough.
+    """Return, for each family and series, whether the series can deviate far enough.
 
     Args:
         product: product with thresholds.
@@ -98,7 +99,7 @@ def list_series_room(product: Product, level_factor: float) -> tuple[SeriesRoom,
 
 
 def list_possible_families(product: Product, level_factor: float) -> tuple[str, ...]:
-    """Return the families that some series has room for, in the order of `ANOMALY_TYPES`."""
+    """Return the families that are possible on some series, in the order of `ANOMALY_TYPES`."""
     possible = {room.family for room in list_series_room(product, level_factor) if room.has_room}
     return tuple(family for family in ANOMALY_TYPES if family in possible)
 
@@ -106,7 +107,7 @@ def list_possible_families(product: Product, level_factor: float) -> tuple[str, 
 def explain_missing_families(product: Product, level_factor: float) -> str:
     """Return why too few families are possible on a level; empty if enough are possible.
 
-    The reason is that of the first impossible family and its first series.
+    The returned reason applies to the first series of the first impossible family.
     """
     possible = list_possible_families(product, level_factor)
     if len(possible) >= MIN_FAMILIES:
@@ -148,10 +149,10 @@ def _iter_rate_spike_room(product: Product, levels: _Levels) -> Iterator[SeriesR
 def _iter_leak_room(
     product: Product, levels: _Levels, family: str, direction_sign: float
 ) -> Iterator[SeriesRoom]:
-    """Check slow leaks and gains, in which each step rate of a composite stays unflagged.
+    """Yield whether each composite rate can be flagged although none of its step rates is.
 
-    Shorter composite rates must also stay unflagged, because the reporting policy reports the
-    shortest flagged composite rate.
+    Such an anomaly is a slow leak or gain. Shorter composite rates must also stay unflagged,
+    because the reporting policy reports the shortest flagged composite rate.
     """
     # Composite rate up to the current stage after the anomaly, in multiples of its baseline.
     factor = 1.0

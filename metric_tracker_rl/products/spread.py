@@ -99,8 +99,8 @@ def apportion_totals_within_bounds(
 ) -> IntArray:
     """Divide totals into whole numbers near target values and within bounds.
 
-    The targets are rounded down. The difference from the total is then divided in proportion to the
-    distance of each hour from its bound.
+    The targets are rounded down. The remaining difference from the total is then divided among
+    the hours in proportion to each hour's distance from its bound.
 
     Args:
         totals: whole numbers, shape (days,), between the sums of `lowest` and of `highest`.

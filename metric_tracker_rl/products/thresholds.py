@@ -72,8 +72,9 @@ def add_computed_thresholds(product: Product) -> Product:
 def compute_thresholds(product: Product) -> dict[str, float]:
     """Return the threshold of each daily series, by name.
 
-    Each threshold is 1.1 times the 99.95th percentile of the clean deviations in 28-day or 56-day
-    windows, whichever is larger, rounded up to a whole percent.
+    Each threshold is 1.1 times the 99.95th percentile of the deviations in anomaly-free windows,
+    rounded up to a whole percent. The percentile is computed for 28-day and for 56-day windows,
+    and the larger one is used.
     """
     quantiles = np.max(
         [
@@ -107,7 +108,7 @@ def iter_clean_deviations(product: Product, kind: WindowKind) -> Iterator[FloatA
 
 
 def compute_deviation_quantiles(deviations: list[FloatArray]) -> FloatArray:
-    """Return the quantile `QUANTILE` of each column, shape (columns,)."""
+    """Return the `QUANTILE` quantile of each column's deviations, shape (columns,)."""
     quantiles: FloatArray = np.quantile(np.concatenate(deviations), QUANTILE, axis=0)
     return quantiles
 
@@ -151,7 +152,8 @@ def compute_level_thresholds(product: Product, factor: float) -> dict[str, float
 
     Args:
         product: product with thresholds.
-        factor: factor of the level: a value of `LEVEL_FACTORS`, or for a rung between two of them.
+        factor: factor of the level, which is a value of `LEVEL_FACTORS` or lies between two of
+            them.
     """
     return {
         name: _round_up(threshold * factor, 0.001)

@@ -156,17 +156,17 @@ def compute_levels(block_levels: tuple[float, ...], days: int, first_day: int) -
 
 
 def compute_residuals(latents: FloatArray, residual: tuple[float, ...]) -> FloatArray:
-    """Convert standard normals to residuals by linear interpolation between 13 points.
+    """Convert standard normal values to residuals by linear interpolation between 13 points.
 
-    Beyond the outermost scores, the residual is constant, so that twins have no larger residuals
-    than the product.
+    Beyond the outermost scores, the residual is constant, so that the residuals of twins never
+    exceed those of the product.
     """
     positions = (latents - RESIDUAL_SCORES[0]) * _POINTS_PER_SCORE
     return _interpolate(np.array(residual), positions)
 
 
 def _interpolate(points: FloatArray, positions: FloatArray) -> FloatArray:
-    """Interpolate linearly between points at the positions 0, 1, 2 …; constant outside of them."""
+    """Interpolate linearly between points at 0, 1, 2 …; beyond them, return the nearest point."""
     if len(points) == 1:
         return np.full(len(positions), points[0])
     inside = np.minimum(np.maximum(positions, 0.0), float(len(points) - 1))
@@ -176,9 +176,9 @@ def _interpolate(points: FloatArray, positions: FloatArray) -> FloatArray:
 
 
 def _draw_latents(stream: BitStream, product: Product, days: int) -> FloatArray:
-    """Draw correlated, autocorrelated standard normals, shape (days, series).
+    """Draw correlated and autocorrelated standard normal values, shape (days, series).
 
-    They are z_t = φ z_(t−1) + √(1 − φ²) L ε_t, where φ is the autocorrelation of each series.
+    The values follow z_t = φ z_(t−1) + √(1 − φ²) L ε_t, where φ is each series' autocorrelation.
     """
     series_count = len(product.series)
     independent = stream.draw_normals(WARM_UP_DAYS + days, series_count)

@@ -99,7 +99,10 @@ class TwinComparison:
 
     @property
     def difference(self) -> float:
-        """Ratio twins / table (1 if both are 0) or difference twins − table; see `tolerance`."""
+        """Ratio or difference between the twins and the table, depending on `tolerance`.
+
+        The ratio is twins / table, or 1 if both are 0. The difference is twins − table.
+        """
         if not self.tolerance.is_ratio:
             return self.twin_value - self.table_value
         if self.table_value == self.twin_value:
@@ -182,7 +185,10 @@ def _compute_expected(product: Product, days: int, first_weekday: int) -> FloatA
 def _compute_binomial_ratio(
     rates: FloatArray, expected_rates: FloatArray, counts: IntArray, stage: int
 ) -> float:
-    """Return the mean squared deviation from the expected rate over the binomial variance."""
+    """Return the mean squared deviation from the expected rate, divided by the variance.
+
+    The variance is that of a binomial distribution with the expected rate.
+    """
     known = np.isfinite(rates)
     expected = np.minimum(expected_rates[known], 1.0)
     binomial = (expected * (1.0 - expected) / counts[known, stage - 1]).mean()
