@@ -115,6 +115,7 @@ def outstanding_values_html(
         known_values: values that may be shown.
         day: index of the day.
         verdicts: verdicts about the report; empty until the episode ends.
+        reported_columns: columns of the series that the visitor's report has a row about.
         may_report: whether the values have these buttons.
     """
     date = known_values.dates[day]
