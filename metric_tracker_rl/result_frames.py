@@ -73,7 +73,7 @@ def result_frame(result: Mapping[str, Any], table: str | None = None) -> pd.Data
 
 
 def _unfold_first_nested_list_to_rows(result_entry: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return one row per mapping in an entry's first nested list, or only the entry itself."""
+    """Return one row per mapping in the first nested list; without a list, the entry itself."""
     for name, value in result_entry.items():
         if isinstance(value, list) and all(isinstance(element, Mapping) for element in value):
             if not value and name not in ("rows", "details"):

@@ -1,4 +1,4 @@
-"""Tool catalogue and prompts of the funnel, which all model interfaces share."""
+"""Tool catalogue and prompts of the funnel environment, shared by all model interfaces."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def list_series_with_median_and_policy_numbers(
 def build_submission_without_ids(
     _: EpisodeView, arguments: RawSubmitArguments
 ) -> lean.SubmittedIdsAndRows:
-    """Return the submitted rows, and no ids because raw disclosure has none."""
+    """Return the submitted rows, with an empty list of ids because raw data has no row ids."""
     return {"ids": [], "rows": arguments.rows}
 
 

@@ -1,4 +1,4 @@
-"""Finds the thousands mark and decimal mark of a table's counts from the formats of its numbers."""
+"""Infers the thousands and decimal separators of a table's counts from how its numbers are written."""
 
 from __future__ import annotations
 

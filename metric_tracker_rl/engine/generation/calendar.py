@@ -60,7 +60,7 @@ class CalendarEntry:
     effects: tuple[CountEffect, ...] = ()
 
     def as_public_dict(self, dates: Sequence[str]) -> dict[str, Any]:
-        """Return the public fields: date, kind, title and names of the explained series."""
+        """Return the public fields: date, kind, title, and names of the series that the entry explains."""
         return {
             "date": dates[self.day],
             "kind": self.kind,
@@ -77,7 +77,7 @@ class CalendarPlan(NamedTuple):
 
 
 def draw_calendar(stream: BitStream, funnel: Funnel, level: FunnelLevel) -> CalendarPlan:
-    """Draw the calendar: late data on the last day, and the other decoys on random days."""
+    """Draw the calendar's entries: late data on the last day, and the others on random days."""
     last_day = level.days - 1
     free_days = reorder_so_last_days_differ_in_weekday(
         stream.shuffled_copy(range(last_day)), level.baseline

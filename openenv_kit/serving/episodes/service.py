@@ -181,7 +181,7 @@ class EpisodeService:
         return EpisodeAccess(episode_id, player_id)
 
     async def get_player_access_by_episode_id(self, episode_id: str) -> EpisodeAccess:
-        """Return an `EpisodeAccess` with the player id of an episode."""
+        """Return the access of a player to the episode with this id."""
         access = EpisodeAccess(episode_id)
         stored_episode = await self._loader.load_episode_or_raise_inaccessible(
             access, allow_closed=True
