@@ -1,4 +1,4 @@
-"""Computes the series that a product is fitted to: first stage's count, step rates, daytime share."""
+"""Computes the series that a product is fitted to: first count, step rates and daytime share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Infers the thousands and decimal separators of a table's counts from how its numbers are written."""
+"""Infers the thousands and decimal separators of counts from how the numbers are written."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class CalendarEntry:
     effects: tuple[CountEffect, ...] = ()
 
     def as_public_dict(self, dates: Sequence[str]) -> dict[str, Any]:
-        """Return the public fields: date, kind, title, and names of the series that the entry explains."""
+        """Return date, kind, title, and the names of the series that the entry explains."""
         return {
             "date": dates[self.day],
             "kind": self.kind,
