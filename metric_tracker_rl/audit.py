@@ -1,7 +1,8 @@
-"""Levels, settings and episodes of the funnel's exploit audit.
+"""The levels, settings and episodes with which the funnel environment is audited for exploits.
 
 A setting is a scenario family, a split, or mixed episodes in a play mode other than the default.
-Observations show the number and the family of anomalies, except in splits and with raw disclosure.
+Observations show the number of anomalies and the scenario family, except in splits and with raw
+disclosure.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ class MetricTrackerAudit(Audit):
         ]
 
     def count_planned_episodes(self, policy_name: str, setting: str, max_episodes: int) -> int:
-        """Return how many episodes a policy plays.
+        """Return how many of `max_episodes` episodes a policy plays in a setting.
 
         The number is 0 if the policy uses tools that the setting's play mode does not have.
         """
@@ -164,9 +165,10 @@ class MetricTrackerAudit(Audit):
         return line
 
     def list_training_episodes(self, setting: str, level: str) -> Sequence[EpisodeView]:
-        """Return the episodes to which exploits may be fitted; they are not audited.
+        """Return the episodes of a setting and level to which exploits may be fitted.
 
-        The training episodes of every split setting come from the train split.
+        The audit does not play these episodes. For every setting that plays a split, they come from
+        the train split.
         """
         if setting.startswith(SPLIT_PREFIX):
             setting = SPLIT_PREFIX + TRAINING_SPLIT

@@ -1,4 +1,4 @@
-"""Analysis methods: read-only tools with typed arguments, in one registry for each play mode."""
+"""Analysis methods are read-only tools with typed arguments, in one registry for each play mode."""
 
 from __future__ import annotations
 
@@ -71,11 +71,11 @@ ANALYSIS_TOOLS_BY_MODE = {
 
 
 def build_guided_tools_for_drawn_reporting_policy() -> Tools:
-    """Return the default tools for episodes whose reporting policy is drawn at random.
+    """Return the tools of the default play mode for a reporting policy that is drawn at random.
 
-    The default description of `hourly_rows_for_date` states the default daytime hours. A drawn
-    policy may change these hours, so this registry uses the tool's raw-disclosure description,
-    which omits them.
+    The description of `hourly_rows_for_date` in this mode states the default daytime hours, which a
+    drawn policy may change. It is replaced with the tool's description for raw disclosure, which
+    does not mention hours.
     """
     varied_tools = create_empty_analysis_method_registry()
     for tool in TOOLS.values():
@@ -155,12 +155,12 @@ def available_analysis_methods() -> list[MethodSpec]:
 
 
 def available_payload_generation_methods() -> list[MethodSpec]:
-    """Return the catalogue entry of every row generator that `payload_generators` accepts."""
+    """Return the catalogue entry of every row generator that `payload_generators` may name."""
     return list(_build_row_generator_specs())
 
 
 def available_synthetic_generator_methods() -> list[MethodSpec]:
-    """Return the catalogue entry of every method for custom anomalies at reset."""
+    """Return the catalogue entry of every method that can create custom anomalies at reset."""
     return list(_build_custom_anomaly_generator_specs())
 
 

@@ -59,7 +59,7 @@ class ComparisonWithMedian(BaselineAndDeviation):
 
 
 class BrokenFunnelSteps(TypedDict):
-    """Result of `detect_funnel_break`: the broken steps of one date."""
+    """Result of `detect_funnel_break`, which lists the broken steps of one date."""
 
     found: bool
     date: str
@@ -67,7 +67,11 @@ class BrokenFunnelSteps(TypedDict):
 
 
 class ImpossibleCounts(TypedDict):
-    """Result of `check_impossible_counts`: an issue for each pair of stages, and their total."""
+    """Result of `check_impossible_counts` for one date.
+
+    It contains an issue for each pair of adjacent stages with impossible counts. `total_excess` is
+    the total number of excess events of all pairs.
+    """
 
     found: bool
     date: str
@@ -77,7 +81,7 @@ class ImpossibleCounts(TypedDict):
 
 
 class DatesRankedByDeviation(TypedDict):
-    """Result of `list_suspicious_dates`: a page of the ranking."""
+    """Result of `list_suspicious_dates`, which is one page of the ranked dates."""
 
     dates: list[dict[str, Any]]
 

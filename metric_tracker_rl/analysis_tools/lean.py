@@ -1,4 +1,4 @@
-"""Tools of the lean profile: six tools whose results take few tokens.
+"""The six tools of the lean profile, whose results take few tokens.
 
 Each result contains its column names once, followed by rows of values. `scan` lists every flagged
 series, whether it is a root anomaly or a consequence of one, with a short numeric id. A report
@@ -187,7 +187,9 @@ def list_calendar_events(view: EpisodeView, _: NoMethodArguments) -> MethodResul
 def convert_submitted_ids_to_rows(
     view: EpisodeView, arguments: LeanSubmitArguments
 ) -> SubmittedIdsAndRows:
-    """Return the submitted ids, and their report rows followed by the submitted rows.
+    """Look up the report rows of the submitted ids and append the submitted rows to them.
+
+    The result contains the submitted ids and all rows.
 
     Raises:
         ToolArgumentError: an id does not belong to a flagged series of the episode.
@@ -226,7 +228,10 @@ def require_ids_listed_by_scan(submitted_ids: Iterable[int], listed_ids: Contain
 
 
 def find_series_ids_in_scan_result(result: MethodResult) -> set[int]:
-    """Return the ids in a result of `scan`, or an empty set for the result of another tool."""
+    """Return the ids of all flagged series that a result of `scan` lists.
+
+    If the result comes from another tool, the set is empty.
+    """
     if result.get("columns") != SCAN_COLUMNS:
         return set()
     _, series_columns = SCAN_COLUMNS
@@ -235,6 +240,9 @@ def find_series_ids_in_scan_result(result: MethodResult) -> set[int]:
 
 
 def _list_daily_series_names(view: EpisodeView) -> list[str]:
-    """Return the names of all event counts and conversion rates, and of the daytime share."""
+    """Return the names of all series of the episode that have one value per day.
+
+    These are the event counts, the conversion rates and, if the funnel has one, the daytime share.
+    """
     funnel = view.episode.config.funnel_with_policy_daytime
     return list(funnel.daily_series_names)

@@ -52,7 +52,7 @@ class Entities(TypedDict):
 
 
 class DailyCountsAndRates(TypedDict):
-    """Result of `rows_for_date`; rates in percent."""
+    """Result of `rows_for_date`. The rates are in percent."""
 
     found: bool
     date: str
@@ -61,7 +61,7 @@ class DailyCountsAndRates(TypedDict):
 
 
 class EventCountsPage(TypedDict):
-    """Result of `show_raw_data`: a page of the daily or hourly event counts."""
+    """Result of `show_raw_data`, which is one page of the daily or hourly event counts."""
 
     granularity: str
     row_count: int
@@ -70,7 +70,7 @@ class EventCountsPage(TypedDict):
 
 
 class CalendarEvents(TypedDict):
-    """Result of `list_calendar`: public events with the series that each explains."""
+    """Result of `list_calendar`. Each event contains the names of the series that it explains."""
 
     events: list[dict[str, Any]]
 
@@ -182,7 +182,7 @@ def check_format_of_report_rows(view: EpisodeView, arguments: PreviewArguments) 
 
 
 def describe_report_row_fields(*, include_allowed_names: bool) -> dict[str, Any]:
-    """Return the fields of a report row.
+    """Return the field names of a report row, with notes on the format of their values.
 
     Args:
         include_allowed_names: whether to list the allowed values of the four fields that

@@ -76,7 +76,10 @@ def list_series_with_median_and_policy_numbers(
 def build_submission_without_ids(
     _: EpisodeView, arguments: RawSubmitArguments
 ) -> lean.SubmittedIdsAndRows:
-    """Return the submitted rows, with an empty list of ids because raw data has no row ids."""
+    """Return the content of a report that is submitted with raw disclosure.
+
+    The list of ids is empty, because raw disclosure does not list flagged series with ids.
+    """
     return {"ids": [], "rows": arguments.rows}
 
 

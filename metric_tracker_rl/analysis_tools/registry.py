@@ -79,12 +79,19 @@ def cache_results_in_episode(method: AnalysisMethod[ArgumentsT]) -> AnalysisMeth
 
 
 def create_empty_analysis_method_registry(funnel: Funnel = ORDERING_APP) -> AnalysisMethods:
-    """Return an empty registry, whose method schemas will list the funnel's entity names."""
+    """Create an empty registry for the analysis methods of a funnel.
+
+    The argument schemas of methods that are added later list the funnel's entity names as allowed
+    values.
+    """
     return AnalysisMethods("analysis_method", funnel)
 
 
 def build_method_specs(tools: Tools, funnel: Funnel = ORDERING_APP) -> tuple[MethodSpec, ...]:
-    """Return the catalogue entries of tools, whose schemas list the funnel's entity names."""
+    """Return a catalogue entry with the name, description and argument schema of each tool.
+
+    The schemas list the funnel's entity names as allowed values.
+    """
     return _build_and_cache_method_specs(tuple(tools.values()), funnel)
 
 
@@ -103,13 +110,16 @@ def _build_and_cache_method_specs(
 
 
 def list_method_names_of_episode(tools: Tools, view: EpisodeView) -> list[str]:
-    """Return the tools' names; hourly tools are omitted if the episode has only daily totals."""
+    """Return the names of the tools that can be used in an episode.
+
+    If the episode has only daily totals, the tools that need hourly counts are omitted.
+    """
     is_hourly = view.episode.config.funnel_with_policy_daytime.daytime is not None
     return [name for name in tools if is_hourly or name not in HOURLY_METHODS]
 
 
 def collect_dates_of_result_rows(result: MethodResult) -> set[str]:
-    """Return the dates of all rows in a method's result, including nested rows.
+    """Return all dates in a method's result, including the dates of nested rows.
 
     All rows of one list have the same fields, so only the first row is checked for a date field.
     """

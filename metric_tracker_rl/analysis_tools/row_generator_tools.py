@@ -1,4 +1,4 @@
-"""Analysis methods that run row generators: one method per generator, and one that runs several."""
+"""Analysis methods that run row generators, with one method for each and one for several."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ def run_row_generators_and_list_merged_rows(
 def _build_result_with_first_rows(
     rows: Sequence[ReportRow], details: list[MethodResult], arguments: GeneratedRowsArguments
 ) -> MethodResult:
-    """Return the first `limit` rows, and the details if they were requested."""
+    """Return result fields with the first `limit` generated rows and with the details.
+
+    The list of details is empty if the arguments do not request them.
+    """
     return {
         "generated_rows": [row.as_dict() for row in rows[: arguments.limit]],
         "details": details if arguments.details else [],

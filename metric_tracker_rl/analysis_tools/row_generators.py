@@ -1,9 +1,9 @@
-"""Row generators: report rows selected by a statistical filter.
+"""Row generators, which select report rows with a statistical filter.
 
 A row is generated for each value that meets two conditions: |value − median| is larger than
 threshold_multiplier × the standard deviation from the median, and the deviation reaches the level's
-reporting threshold. Unlike the reporting policy, row generators do not separate roots from
-consequences, so their output contains both.
+reporting threshold. Unlike the reporting policy, row generators do not separate root anomalies from
+deviations that are only their consequences, so their output contains both.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from openenv_kit.schema import build_arguments_schema, describe_validation_error
 class RowGenerator:
     """A filter that selects anomalous values and returns them as report rows.
 
-    The generator reads every series in which one of its anomaly types can occur.
+    The generator checks every series in which one of its anomaly types can occur.
 
     Attributes:
         name: name of the generator; the analysis method is `get_<name>_rows`.
@@ -71,11 +71,11 @@ class RowGenerator:
 
     @cached_property
     def has_metric_arguments(self) -> bool:
-        """Whether the generator can be limited to some metrics."""
+        """Whether a caller may choose the metrics that the generator checks."""
         return set(self.entity_types) <= {EVENT_COUNT, CONVERSION_RATE}
 
     def map_read_entity_names_to_types(self, view: EpisodeView) -> dict[str, str]:
-        """Return a mapping from the name of every entity that the generator reads to its type."""
+        """Return the types of all entities that the generator checks, by entity name."""
         names_by_type = view.episode.config.funnel_with_policy_daytime.entity_names_by_type
         return {
             entity_name: entity_type
@@ -89,7 +89,8 @@ class GeneratedRows(NamedTuple):
 
     Attributes:
         rows: the generated report rows.
-        details: a summary of each series for one generator, or of each generator for several.
+        details: a summary of each series if the rows come from one generator, or a summary of each
+            generator if they come from several.
     """
 
     rows: list[ReportRow]
@@ -118,7 +119,7 @@ def build_analysis_method_name(generator_name: str) -> str:
 
 
 def find_row_generator(generator_or_method_name: object) -> RowGenerator:
-    """Return the row generator with this name, or the one run by the method with this name.
+    """Find a row generator by its own name or by the name of the method that runs it.
 
     Raises:
         ToolArgumentError: no generator or method has this name. The message contains the nearest
@@ -155,7 +156,9 @@ def validate_row_generator_calls(generator_calls: Sequence[Any]) -> None:
 def run_and_merge_row_generators(
     view: EpisodeView, generator_calls: Sequence[PayloadGeneratorMethod | Mapping[str, Any]]
 ) -> GeneratedRows:
-    """Run several row generators and keep one row for each row key.
+    """Run several row generators and merge their rows, sorted by date.
+
+    If several rows have the same date, entity type and entity name, only the first one is kept.
 
     Raises:
         ToolArgumentError: a method, metric or date is unknown, or a multiplier is out of range.
@@ -208,9 +211,11 @@ def run_row_generator(
     Args:
         view: the episode.
         generator: the generator.
-        metric_name: one metric to read, or None.
-        metric_names: further metrics to read. If neither argument names a metric, all are read.
-        min_std_devs_from_median: minimum distance from the median, in standard deviations.
+        metric_name: one metric to check, or None.
+        metric_names: further metrics to check. If neither argument names a metric, all metrics of
+            the generator are checked.
+        min_std_devs_from_median: distance from the median, in standard deviations, that a value
+            must exceed.
         dates: dates to return rows for. If no date is given, all dates are included.
 
     Raises:

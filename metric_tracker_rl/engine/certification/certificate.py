@@ -15,13 +15,13 @@ from openenv_kit.trust.certify import CertificateTable
 
 @dataclass(frozen=True)
 class RowMargin:
-    """Margin by which the deviation of an expected row exceeds its reporting threshold.
+    """Deviation of an expected report row in comparison with its reporting threshold.
 
     Attributes:
         row: key of the row, such as `2024-03-02|event_count|app_opens`.
-        effect: size of the deviation. It is relative for counts and rates, and absolute for the
-            daytime share. For a count that exceeds the previous stage's, it is the number of excess
-            events.
+        effect: size of the deviation. For counts and rates, it is relative to the baseline. For the
+            daytime share, it is the absolute difference. For a count that exceeds the previous
+            stage's, it is the number of excess events.
         threshold: reporting threshold; 0 for a count that exceeds the previous stage's.
         margin: effect divided by threshold; None if the threshold is 0.
     """
@@ -38,13 +38,14 @@ class FunnelCertificate:
 
     Attributes:
         config: configuration of the episode.
-        score: lowest score of the reference policy in any mode.
-        steps: largest number of steps that the reference policy took in any mode.
-        draws: number of attempts that the generator needed.
+        score: lowest score of the reference policy in any play mode.
+        steps: largest number of steps that the reference policy took in any play mode.
+        draws: number of attempts that the generator needed to generate the episode.
         guard_violations: number of deviations that are too close to their threshold, plus the
             number of expected rows that are too close to a severity bound.
-        unique: whether the reporting policy finds each planned root exactly once, and whether every
-            report with a missing row, an additional row or a wrong field scores less than 1.0.
+        unique: whether the expected rows are exactly those of the planned anomalies, and whether
+            every tested report with a missing, additional or repeated row or a wrong field scores
+            less than 1.0.
         counterfactual: number of planned anomalies for which removing only that anomaly also
             removes its report row. If the day has no other anomaly, removing it must also bring all
             deviations of the day below their thresholds.
@@ -98,10 +99,11 @@ class CertificateTotals(NamedTuple):
     """Totals and means of several certificates.
 
     Attributes:
-        undone_rows: number of rows that disappear if only their anomaly is removed.
+        undone_rows: number of report rows that are no longer expected if only their anomaly is
+            removed.
         expected_rows: number of expected rows.
         smallest_margin: smallest margin of any row, in multiples of its threshold.
-        mean_draws: mean number of attempts that the generator needed.
+        mean_draws: mean number of attempts that the generator needed for an episode.
     """
 
     undone_rows: int
@@ -126,7 +128,7 @@ def certificate_from_dict(certificate_fields: dict[str, Any]) -> FunnelCertifica
 
 
 def tabulate_certificates(certificates: Sequence[FunnelCertificate]) -> CertificateTable:
-    """Return a table of the certificates' totals, with a row for each level and family."""
+    """Return a table of totals with a row for each level and scenario family."""
     groups: dict[_LevelAndFamily, list[FunnelCertificate]] = defaultdict(list)
     for certificate in certificates:
         config = certificate.config
@@ -168,7 +170,10 @@ def summarize_certificates(certificates: Sequence[FunnelCertificate]) -> str:
 def count_distinct_drawn_policies_ignoring_wording(
     certificates: Sequence[FunnelCertificate],
 ) -> int:
-    """Count the distinct drawn reporting policies, ignoring differences in wording."""
+    """Count the different reporting policies of the episodes whose policy is drawn at random.
+
+    Policies that differ only in the wording of their text count as one.
+    """
     configs = [
         each.config
         for each in certificates

@@ -82,7 +82,7 @@ def iter_configurations(
     counts: Sequence[int] = CERTIFIED_ANOMALY_COUNTS,
     extra_reset_arguments: Mapping[str, Any] | None = None,
 ) -> Iterator[EpisodeConfig]:
-    """Yield a configuration for each combination of seed, family, level and anomaly count.
+    """Yield a configuration for each combination of seed, scenario family, level and anomaly count.
 
     Configurations with no anomalies are added for `ZERO_ANOMALY_FAMILY` only.
 
@@ -93,8 +93,8 @@ def iter_configurations(
         counts: numbers of planned anomalies to certify.
         extra_reset_arguments: further reset arguments; only `policy` and `product` are allowed.
             Arguments that select a play mode are rejected because a certificate covers all play
-            modes. For a product, families, levels and anomaly counts that it does not support are
-            skipped.
+            modes. If a product is given, the families, levels and anomaly counts that it does not
+            support are skipped.
 
     Raises:
         UnknownNameError: `extra_reset_arguments` contains another argument.
@@ -124,7 +124,7 @@ def iter_configurations(
 
 
 def certify_episode(config: EpisodeConfig) -> FunnelCertificate:
-    """Generate an episode and return its certificate."""
+    """Generate the episode of a configuration, run all checks on it and return their results."""
     generated = generate_episode(config)
     episode = create_episode_and_freeze_hourly_counts(config, generated)
     results = [_play_episode_with_reference_policy(episode, mode) for mode in MODES]
@@ -155,7 +155,11 @@ def _play_episode_with_reference_policy(episode: FunnelEpisode, mode: PlayMode) 
 
 
 def _is_planned_report_the_only_perfect_report(episode: FunnelEpisode) -> bool:
-    """Return whether the expected rows match the plan and every altered report scores below 1."""
+    """Return whether the expected rows match the planned anomalies and no other report is perfect.
+
+    The expected rows must score 1.0, and every report of `_iter_reports_with_one_error` must score
+    less.
+    """
     generated, expected_rows = episode.generated, episode.expected_rows
     planned = sorted(
         (generated.dates[anomaly.day], *anomaly.root) for anomaly in generated.planned_anomalies
@@ -172,7 +176,10 @@ def _is_planned_report_the_only_perfect_report(episode: FunnelEpisode) -> bool:
 
 
 def _iter_reports_with_one_error(episode: FunnelEpisode) -> Iterator[tuple[ReportRow, ...]]:
-    """Yield reports that differ from the expected report in one row or one field."""
+    """Yield reports that differ from the expected report in one error each.
+
+    The error is an additional, missing or repeated row, or a wrong value in one field.
+    """
     expected_rows = episode.expected_rows
     first_date, last_stage = (
         episode.dates[0],
@@ -194,7 +201,7 @@ def _iter_reports_with_one_error(episode: FunnelEpisode) -> Iterator[tuple[Repor
 def _does_undoing_anomaly_remove_its_row(
     config: EpisodeConfig, generated: GeneratedEpisode, anomaly: PlannedAnomaly
 ) -> bool:
-    """Return whether a planned anomaly's row disappears if only that anomaly is removed.
+    """Return whether an anomaly's row is no longer expected if only that anomaly is removed.
 
     If the day has no other anomaly, removing it must also bring all deviations of the day below
     their thresholds.

@@ -44,10 +44,11 @@ DIGEST_VERSIONS = {"generator_version": GENERATOR_VERSION, "policy_version": POL
 
 
 def iter_golden_configurations() -> Iterator[EpisodeConfig]:
-    """Yield the golden file's configurations: all families, levels and counts, plus edge cases.
+    """Yield the configurations whose digests the golden file contains.
 
-    The seed of a configuration depends on its position, so new configurations must be added at the
-    end.
+    They cover all scenario families and levels, several anomaly counts, and edge cases such as the
+    largest seed. The seeds of most configurations depend on their positions, so new configurations
+    must be added at the end.
     """
     number = 0
     for family in SCENARIO_FAMILIES:
@@ -98,7 +99,10 @@ def compute_data_and_label_digests(config: EpisodeConfig) -> dict[str, str]:
 
 
 def _copy_config_with_custom_count_and_rate_anomaly(config: EpisodeConfig) -> EpisodeConfig:
-    """Return the configuration with two custom anomalies added: a high count and a low rate."""
+    """Return a copy of a configuration with two custom anomalies.
+
+    One raises an event count on one date, and the other lowers a conversion rate on two dates.
+    """
     dates = generate_episode(config).dates
     count = CustomAnomaly(("menu_opens",), (dates[3],), 4.0, "up")
     rate = CustomAnomaly(("app_open_to_menu_open",), (dates[9], dates[27]), 6.5, "down")
@@ -106,9 +110,9 @@ def _copy_config_with_custom_count_and_rate_anomaly(config: EpisodeConfig) -> Ep
 
 
 def _config_to_golden_json(config: EpisodeConfig) -> dict[str, Any]:
-    """Return a configuration without a product as JSON fields.
+    """Convert the configuration of an episode without a product to fields for the golden file.
 
-    The `policy` field is omitted if it is "standard".
+    The `policy` field is omitted if its value is "standard".
     """
     fields = asdict(config)
     del fields["product"]
@@ -118,7 +122,7 @@ def _config_to_golden_json(config: EpisodeConfig) -> dict[str, Any]:
 
 
 def _config_from_golden_json(golden_json: dict[str, Any]) -> EpisodeConfig:
-    """Rebuild a configuration from the result of `_config_to_golden_json`."""
+    """Rebuild a configuration from the fields that `_config_to_golden_json` returns."""
     anomalies = tuple(
         CustomAnomaly(
             metrics=tuple(anomaly["metrics"]),

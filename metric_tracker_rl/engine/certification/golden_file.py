@@ -47,7 +47,10 @@ class GoldenDigests(Generic[Config]):
         return {**self.versions, "episodes": episodes}
 
     def list_differences(self, stored_content: Mapping[str, Any]) -> list[str]:
-        """Recompute all digests and return a line for each difference from the golden file."""
+        """Compare the content of a golden file with recomputed digests and the current versions.
+
+        The result has one line for each version or digest that differs.
+        """
         differences = []
         for name, version_here in self.versions.items():
             stored_version = stored_content.get(name)
@@ -68,7 +71,7 @@ class GoldenDigests(Generic[Config]):
         path.write_text(f"{text}\n", encoding="utf-8")
 
     def check_file_and_print_differences(self, path: Path) -> ExitStatus:
-        """Print the differences between a golden file and new digests.
+        """Compare a golden file with recomputed digests and print every difference.
 
         Returns:
             The exit status of the process.

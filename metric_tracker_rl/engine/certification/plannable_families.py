@@ -1,4 +1,4 @@
-"""Determines the anomaly families of a product by planning anomalies in simulated data.
+"""Find the scenario families in which anomalies can be planned in a product's simulated data.
 
 Checking that a series can exceed its threshold is not sufficient. If a product has few events per
 day, any change that is large enough can also bring another series close to its threshold. It is
@@ -24,7 +24,9 @@ MIN_PLANNED_SHARE = 0.9
 
 
 def list_plannable_families(product: Product, level_name: str) -> tuple[str, ...]:
-    """Return the families of a level that can be planned in nearly every episode.
+    """Return the scenario families of a level whose anomalies can almost always be planned.
+
+    Planning must succeed in at least the share `MIN_PLANNED_SHARE` of the simulated data sets.
 
     Args:
         product: product whose entry for the level lists the candidate families.
@@ -38,9 +40,10 @@ def list_plannable_families(product: Product, level_name: str) -> tuple[str, ...
 
 
 def measure_plannable_share(product: Product, level_name: str, family: str) -> float:
-    """Return the share of simulated windows in which an anomaly of a family can be planned.
+    """Return the share of simulated data sets in which an anomaly of a family can be planned.
 
-    An anomaly can be planned in a window if this succeeds on one of `DAYS_PER_WINDOW` days.
+    Each data set has a different seed. Planning is tried on up to `DAYS_PER_WINDOW` days of a data
+    set and must succeed on one of them.
     """
     planned = sum(
         _can_be_planned(EpisodeConfig(seed, family, level_name, "low", 1, product=product))

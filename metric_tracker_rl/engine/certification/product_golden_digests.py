@@ -36,9 +36,11 @@ EpisodeFields = dict[str, Any]
 
 
 def iter_golden_configurations(product: Product) -> Iterator[EpisodeConfig]:
-    """Yield a configuration for each enabled named level and each of its families.
+    """Yield the configurations of a product whose digests the golden file contains.
 
-    If all named levels are enabled, the curriculum levels are added with the `mixed` family.
+    There is one for each enabled named level and each of its scenario families, including `mixed`.
+    If all named levels are enabled, the curriculum levels in `RUNGS` are added with the `mixed`
+    family.
     """
     number = 0
     levels = [name for name, level in product.levels.items() if level.is_on]
@@ -51,7 +53,7 @@ def iter_golden_configurations(product: Product) -> Iterator[EpisodeConfig]:
 
 
 def recompute_episodes(products: Mapping[str, Any]) -> list[EpisodeFields]:
-    """Recompute all digests.
+    """Generate the episodes of all products and return the fields of each, including its digests.
 
     Args:
         products: mappings of product files, by the product's name.
@@ -71,7 +73,11 @@ def recompute_episodes(products: Mapping[str, Any]) -> list[EpisodeFields]:
 
 
 def list_product_differences(stored_content: Mapping[str, Any]) -> list[str]:
-    """Recompute all digests and return a line for each difference from the golden file."""
+    """Compare the content of a golden file with recomputed digests and the current versions.
+
+    The result has one line for each version that differs, and for each episode that only one side
+    contains.
+    """
     differences = [
         f"{name} is {stored_content[name]!r} in the file, {version_here!r} here"
         for name, version_here in VERSIONS.items()
@@ -85,9 +91,10 @@ def list_product_differences(stored_content: Mapping[str, Any]) -> list[str]:
 
 
 def main(path: Path, *, should_write: bool) -> int:
-    """Rewrite the golden file if requested, then print the differences from it.
+    """Rewrite the golden file if requested, then print how it differs from recomputed digests.
 
-    Return the exit status: 0 if there is no difference.
+    The function returns the exit status of the process, which is 1 if there is a difference and 0
+    otherwise.
     """
     content = json.loads(path.read_text(encoding="utf-8"))
     if should_write:
