@@ -54,11 +54,16 @@ class CertifySeed(Protocol):
     """Function that certifies one episode of a product."""
 
     def __call__(self, product: Product, level: str, seed: int) -> SeedResult:
-        """Certify the episode of a seed on a level."""
+        """Certify the episode that a seed produces on a difficulty level, and return the result."""
 
 
 def certify_seed(product: Product, level: str, seed: int) -> SeedResult:
-    """Certify the episode of a seed. Its number of anomalies depends on the seed."""
+    """Generate the episode of a seed and check whether it can be certified.
+
+    An episode is certified if it passes every check of its certificate. Among other things, the
+    reference policy must score 1, and only one report may be perfect. The number of anomalies
+    depends on the seed.
+    """
     config = EpisodeConfig(
         seed=seed, scenario_family=MIXED, difficulty=level, anomaly_count=0, product=product
     )
@@ -83,9 +88,10 @@ def add_certified_levels(
 ) -> Product:
     """Certify the levels of a product and return a product that contains the results.
 
-    A level is on if at least two families are possible and at least 95 of 100 seeds are certified.
-    Episodes depend on the product's digest, which contains the levels that are on. The remaining
-    levels are therefore certified again after a level has failed.
+    A difficulty level becomes available if at least two types of anomaly are possible on it and
+    at least 95 of 100 seeds are certified. An episode depends on the product's digest, which
+    contains the available levels. After a level has failed, the remaining levels are therefore
+    certified again.
 
     Args:
         product: product with thresholds.
@@ -112,9 +118,10 @@ def add_certified_levels(
 
 
 def find_playable_levels(product: Product) -> dict[str, ProductLevel]:
-    """Return the product's levels before certification.
+    """Return the product's difficulty levels by name, as they are before certification.
 
-    A level is on if anomalies of at least two families can be planned.
+    A level is marked as available if at least two types of anomaly can be planned in nearly every
+    episode. Otherwise, it contains the reason why it is not.
 
     Args:
         product: product with thresholds.
@@ -150,7 +157,10 @@ def _certify_all_levels(
     show_progress: ShowProgress | None,
     certify: CertifySeed,
 ) -> Mapping[str, list[SeedResult]]:
-    """Certify each level until it has failed or all seeds are done, and return the results."""
+    """Certify the seeds of each level, and return the results by level name.
+
+    A level's remaining seeds are skipped as soon as so many have failed that it cannot pass.
+    """
     results: dict[str, list[SeedResult]] = {name: [] for name in level_names}
 
     def iter_results() -> Iterator[SeedResult]:

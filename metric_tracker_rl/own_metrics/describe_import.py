@@ -42,7 +42,7 @@ _STATUS_TEXTS = {
 
 
 class UnusualDay(NamedTuple):
-    """A day that the fit excluded because a series was far from its level.
+    """A day that the fit excluded because a series was far from its fitted level.
 
     Attributes:
         date: ISO date.
@@ -71,7 +71,11 @@ def summarize_import(
 
 
 def list_unusual_days(table: StageCounts, fit: TableFit) -> tuple[UnusualDay, ...]:
-    """Return the unusual days, starting with the largest residual in relation to the noise."""
+    """Return the days that the fit excluded as unusual, with the most unusual day first.
+
+    Days are compared by their largest residual, measured as a multiple of the series' mean
+    absolute residual on ordinary days.
+    """
     names = list_fitted_series_names(table.stages, table.grain)
     ordinary = np.abs(fit.residuals[fit.masks.is_ordinary])
     scales = np.maximum(np.nan_to_num(np.nanmean(ordinary, axis=0)), np.finfo(float).tiny)
@@ -89,7 +93,7 @@ def list_unusual_days(table: StageCounts, fit: TableFit) -> tuple[UnusualDay, ..
 
 
 def describe_days_set_aside(table: StageCounts, fit: TableFit) -> str:
-    """Return how many days the fit excluded for each reason, and the most unusual day."""
+    """Describe how many days the fit excluded for each reason, and which day was most unusual."""
     parts = []
     holidays = sum(
         status == DayStatus.COUNTED and table.get_date(day) in table.holidays
@@ -112,14 +116,21 @@ def describe_days_set_aside(table: StageCounts, fit: TableFit) -> str:
 
 
 def describe_thresholds(product: Product) -> str:
-    """Return the thresholds of the fitted series, before a level's factor is applied."""
+    """Return a text that lists the reporting threshold of each fitted series.
+
+    The thresholds have not been multiplied by the factor of a difficulty level.
+    """
     return ", ".join(
         f"{series.name} {format_threshold(product, series.name)}" for series in product.series
     )
 
 
 def describe_levels(product: Product) -> str:
-    """Return which levels are on, how many seeds were certified, and why the others are off."""
+    """Describe which difficulty levels of a product are available.
+
+    The text contains the number of certified seeds of these levels, and the reason why each of
+    the other levels is not available.
+    """
     is_on = {name: level for name, level in product.levels.items() if level.is_on}
     parts = []
     if is_on:
@@ -135,16 +146,17 @@ def describe_levels(product: Product) -> str:
 
 
 def describe_impossible_families(product: Product) -> str:
-    """Return the families that are impossible even on the hardest levels; empty if there are none.
+    """Describe which types of anomaly are impossible even on the hardest levels.
 
-    A family is impossible if no series of the product can deviate far enough from its baseline.
+    A type is impossible if it cannot be planned on any series of the product. If all types are
+    possible, the text is empty.
     """
     rooms = list_series_room(product, HARDEST_FACTOR)
     return "; ".join(_iter_missing_families(product, rooms))
 
 
 def format_threshold(product: Product, series_name: str) -> str:
-    """Format the threshold of a series: in percent, or as a fraction for the daytime share."""
+    """Format the threshold of a series in percent, or as a fraction if it is the daytime share."""
     threshold = product.thresholds_by_column[series_name]
     if series_name == product.daytime_share_name:
         return f"{threshold:.2f}"
@@ -158,7 +170,10 @@ def format_signed_percent(fraction: float) -> str:
 
 
 def format_count(count: int, plural: str) -> str:
-    """Return a number and a noun. If the number is 1, `days` and `holidays` become singular."""
+    """Return a number followed by a noun, such as `3 holidays`.
+
+    If the number is 1, the words `days` and `holidays` become singular.
+    """
     words = plural.split(" ")
     if count == 1:
         words = [word.removesuffix("s") if word in ("days", "holidays") else word for word in words]

@@ -59,8 +59,9 @@ class SeriesDrift:
         name: name of the series.
         median_deviation: median deviation from the values that the product's last level and weekday
             factors predict; absolute for the daytime share, otherwise relative.
-        allowed_deviation: largest deviation that is not a shift.
-        noise_ratio: robust standard deviation divided by that of the twins; 1 if both are 0.
+        allowed_deviation: size up to which the median deviation does not count as a shift.
+        noise_ratio: robust standard deviation of the deviations, divided by that of synthetic
+            counts drawn from the product; 1 if both are 0.
         kinds: ways in which the series differs; empty if it fits.
     """
 
@@ -77,7 +78,10 @@ class SeriesDrift:
 
 
 class TwinBand(NamedTuple):
-    """Central range of the medians in twin windows."""
+    """Range that contains the middle 99 % of a series' median deviations in the twin windows.
+
+    A twin window consists of synthetic counts drawn from the product.
+    """
 
     low: float
     high: float
@@ -92,11 +96,11 @@ class _WindowStatistics:
 
 
 def compute_drift(table: StageCounts, product: Product) -> tuple[SeriesDrift, ...]:
-    """Compare the last eight weeks of a table with a product, series by series.
+    """Compare the last eight weeks of a table with a product, and return a result per series.
 
     Raises:
-        ConfigurationError: the table's stages or grain differ from those of the product, or it
-            has too few usable days.
+        ConfigurationError: the table's stages or grain differ from those of the product, or fewer
+            than 28 of the days are complete and not holidays.
     """
     require_same_funnel(table, product)
     days = min(DRIFT_DAYS, table.days)
@@ -149,7 +153,11 @@ def describe_drift(drift: SeriesDrift, product: Product) -> str:
 
 
 def _draw_twin_values(product: Product, window: int, days: int, first_weekday: int) -> FloatArray:
-    """Draw a twin window after the end of the history; return its series, shape (days, series)."""
+    """Draw a window of synthetic counts from a product.
+
+    The window follows the last day of the table to which the product was fitted. The result
+    contains the daily series of these counts, shape (days, series).
+    """
     stream = BitStream("product drift", window)
     # After the last day of the history, the level is constant.
     twin = generate_twin_days_at(stream, product, days, first_weekday, first_day=product.days)
@@ -166,7 +174,11 @@ def _compute_twin_series(twin: TwinDays) -> FloatArray:
 def _compute_statistics(
     values: FloatArray, product: Product, first_weekday: int, is_used: BoolArray
 ) -> _WindowStatistics:
-    """Compute median and robust standard deviation of the deviations from the last level."""
+    """Compute how far the values of each series are from the values that the product predicts.
+
+    The result contains the median and the robust standard deviation of these deviations on the
+    used days.
+    """
     expected = np.stack(
         [
             compute_expected_values(series, len(values), first_weekday, first_day=product.days)

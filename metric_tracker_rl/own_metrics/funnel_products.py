@@ -1,4 +1,4 @@
-"""Implements the kit's interface to products for the funnel."""
+"""Implements `ProductSupport`, the kit's interface to products, for the funnel."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class ImportedProduct:
 
     @property
     def has_level(self) -> bool:
-        """Whether at least one level is on."""
+        """Whether at least one difficulty level of the product is available."""
         return any(level.is_on for level in self.product.levels.values())
 
 
@@ -54,7 +54,7 @@ def import_stage_counts(
 
     Raises:
         ProductRefused: the name contains characters other than a to z, 0 to 9 and _, or the table
-            has too few ordinary days.
+            has too few days that are complete, not holidays and not unusual.
     """
     fitted = fit_product(table, name)
     product = add_certified_levels(fitted, worker_count, show_progress, certify)

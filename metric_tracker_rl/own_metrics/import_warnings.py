@@ -32,9 +32,10 @@ def iter_import_warnings(product: Product, comparisons: Sequence[TwinComparison]
 
 
 def describe_unreportable_falls(product: Product) -> str:
-    """Return which series cannot fall far enough to be reported; empty if all can.
+    """Describe which series cannot fall far enough to be reported.
 
-    The daytime share is left out, because its threshold is absolute.
+    These are the series whose threshold is above 100 %. If there are none, the text is empty. The
+    daytime share is never listed, because its threshold is an absolute difference.
     """
     thresholds = {
         name: threshold

@@ -34,7 +34,7 @@ MAX_PAST_ROWS = 400
 
 
 def _format_subject(subject: str) -> str:
-    """Return the subject of a statistic as text, with weekday names instead of numbers."""
+    """Return the subject of a statistic as text; a weekday number becomes the weekday's name."""
     return calendar.day_name[int(subject)] if subject.isdecimal() else subject
 
 
@@ -143,7 +143,7 @@ def _build_past_report(
 
 
 def _list_next_commands(product: Product, request: ImportRequest) -> list[str]:
-    """Return shell commands that use the product."""
+    """Return the shell commands that the report suggests as next steps with the product."""
     table, product_file = join(request.table_words), quote(request.product_file_name)
     is_on = [name for name, level in product.levels.items() if level.is_on]
     commands = [f"uv run metric-tracker investigate {table} --product {product_file}"]

@@ -80,7 +80,7 @@ class SeriesChart:
 def build_series_charts(
     table: StageCounts, fit: TableFit, product: Product
 ) -> tuple[SeriesChart, ...]:
-    """Return a chart of each fitted series."""
+    """Return a chart of the daily values, fitted levels and excluded days of each fitted series."""
     values = compute_series_values(table.counts, table.grain, DAYTIME)
     weekdays = list_weekdays(table.start, table.days)
     return tuple(
@@ -97,7 +97,10 @@ def build_series_charts(
 
 
 def format_value(value: float) -> str:
-    """Format a daily value: without decimals from 100 on, otherwise with up to three decimals."""
+    """Format a daily value as text.
+
+    Values of at least 100 have no decimals; smaller values have up to three.
+    """
     return f"{value:,.0f}" if abs(value) >= 100.0 else f"{value:.3f}".rstrip("0").rstrip(".")
 
 
@@ -145,7 +148,10 @@ def _iter_marked_days(table: StageCounts, fit: TableFit) -> Iterator[MarkedDay]:
 
 
 def _scale_to_heights(values: FloatArray, low: float, high: float) -> FloatArray:
-    """Return vertical positions, measured downwards; values outside the range are clipped."""
+    """Convert values to vertical positions in a chart, measured downwards from its top.
+
+    Values below `low` or above `high` are drawn at the edge of this range.
+    """
     span = (high - low) or 1.0
     heights = HEIGHT - MARGIN - (np.clip(values, low, high) - low) / span * (HEIGHT - 2 * MARGIN)
     rounded: FloatArray = heights.round(DECIMALS)
@@ -153,7 +159,7 @@ def _scale_to_heights(values: FloatArray, low: float, high: float) -> FloatArray
 
 
 def _format_path(xs: FloatArray, heights: FloatArray) -> str:
-    """Return an SVG path, with a gap where a height is not known."""
+    """Return an SVG path through the points, with a gap wherever a height is NaN."""
     parts: list[str] = []
     is_drawing = False
     for x, height in zip(xs.tolist(), heights.tolist(), strict=True):

@@ -51,7 +51,7 @@ def build_window(
     weeks: int = DEFAULT_WEEKS,
     calendar: Sequence[UserCalendarEntry] = (),
 ) -> TableWindow:
-    """Return a window of a table.
+    """Return a window of a table, with the calendar entries of its days.
 
     Args:
         table: cleaned counts.
@@ -62,8 +62,9 @@ def build_window(
 
     Raises:
         InvalidValueError: the number of weeks is not allowed.
-        ConfigurationError: the table's stages differ from the product's, the table is too short, a
-            day is missing, or the calendar contains an unknown series.
+        ConfigurationError: the table's stages or grain differ from the product's, the table is too
+            short, the window is outside the table, a day is missing, or the calendar contains an
+            unknown series.
     """
     require_same_funnel(table, product)
     if weeks not in LEVEL_BY_WEEKS:
@@ -95,7 +96,10 @@ def list_past_rows(episodes: Sequence[FunnelEpisode]) -> tuple[ReportRow, ...]:
 
 
 def list_complete_window_starts(table: StageCounts, weeks: int) -> list[int]:
-    """Return the index of the first day of each complete window. The windows may overlap."""
+    """Return the index of each day that starts a window without missing days.
+
+    The windows may overlap.
+    """
     days = count_window_days(weeks)
     return [first for first in range(table.days - days + 1) if _is_complete(table, first, days)]
 
@@ -161,9 +165,11 @@ def _list_calendar_entries(
     days: int,
     calendar: Sequence[UserCalendarEntry],
 ) -> tuple[CalendarEntry, ...]:
-    """Return the user's entries and the public holidays of a window, sorted by day.
+    """Return the calendar entries of a window, sorted by day.
 
-    A holiday explains all series on its day, as does an entry that names no series.
+    These are the user's own entries, and the public holidays on days without such an entry. A
+    holiday explains the deviations of all series on its day. An entry of the user does the same
+    if it names no series.
     """
     for entry in calendar:
         for name in entry.explains:

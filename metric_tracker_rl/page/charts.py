@@ -46,12 +46,12 @@ class DailySeriesName:
         return "percent" if self.is_rate else "events per day"
 
     def format_value(self, value: float) -> str:
-        """Format a value: rates in percent with one decimal, counts without decimals."""
+        """Format a rate in percent with one decimal, or a count without decimals."""
         return f"{value:,.1f} %" if self.is_rate else f"{value:,.0f}"
 
 
 def list_counts(funnel: Funnel) -> list[DailySeriesName]:
-    """Return the daily counts in funnel order."""
+    """Return the names and columns of the daily counts, in funnel order."""
     return [
         DailySeriesName(column, humanize(name), is_rate=False)
         for column, name in enumerate(funnel.event_count_names)
@@ -59,7 +59,7 @@ def list_counts(funnel: Funnel) -> list[DailySeriesName]:
 
 
 def list_rates(funnel: Funnel) -> list[DailySeriesName]:
-    """Return the step rates, followed by the rates of the whole funnel."""
+    """Return the names and columns of the step rates, then those of the whole funnel's rates."""
     first = funnel.columns.rates.start
     return [
         DailySeriesName(column, label, is_rate=True)
@@ -72,7 +72,7 @@ def episode_charts_html(
     verdicts: Sequence[RowVerdict] = (),
     selected_day: int | None = None,
 ) -> str:
-    """Return all charts of an episode, arranged in two columns.
+    """Return the HTML of all charts of an episode, arranged in two columns.
 
     Args:
         known_values: values that may be shown.
@@ -107,7 +107,11 @@ def episode_charts_html(
 def build_chart(
     known_values: KnownValues, series: DailySeriesName, verdicts: Sequence[RowVerdict] = ()
 ) -> LineChart:
-    """Return the chart of a series, with its normal range and marks for the values outside it."""
+    """Return the chart of a series with its normal range.
+
+    Values outside this range are marked. On days with a verdict about the series, the mark shows
+    the verdict instead.
+    """
     days = range(len(known_values.dates))
     usual = [known_values.find_baseline(day, series.column) for day in days]
     ranges: list[ValueRange | None] = []
@@ -140,7 +144,10 @@ def build_chart(
 def build_example_chart(
     known_values: KnownValues, series: DailySeriesName, day: int, tag: str, tag_class: str
 ) -> str:
-    """Return one chart of the example on the first screen, with a tag such as "cause"."""
+    """Return the HTML of a chart in the example on the first screen.
+
+    The chart is labelled with a tag, such as "cause".
+    """
     chart = replace(build_chart(known_values, series), tag=tag, tag_class=tag_class)
     return chart_group_html("", [chart], known_values.dates, day, has_table=False)
 
@@ -148,7 +155,7 @@ def build_example_chart(
 def build_flags(
     known_values: KnownValues, verdicts: Sequence[RowVerdict] = ()
 ) -> Mapping[int, str]:
-    """Return the descriptions of the flags on the date axis, by day index.
+    """Return the texts of the flags on the date axis, by day index.
 
     A day has a flag if it has planned events, impossible counts, or a verdict about a series
     without a chart.
@@ -165,7 +172,10 @@ def build_flags(
 
 
 def _verdict_marks(series: DailySeriesName, verdicts: Sequence[RowVerdict]) -> dict[int, ChartMark]:
-    """Return a mark for each day with a verdict; verdicts about expected rows take precedence."""
+    """Return the marks for the days that have a verdict about a series, by day index.
+
+    If a day has several verdicts, one about an expected row replaces one about another row.
+    """
     unexpected = (CellVerdict.CONSEQUENCE, CellVerdict.EXTRA)
     marks = {}
     for verdict in sorted(verdicts, key=lambda each: each.kind not in unexpected):

@@ -31,13 +31,13 @@ class Selection(NamedTuple):
 
 
 class OutstandingValue(NamedTuple):
-    """A value of a day that stands out.
+    """A value that is unusual on the selected day.
 
     Attributes:
         column: column of the series.
         label: name of the series.
         text: value and its difference from the usual value.
-        sign: ▲ above the normal range, ▼ below it, ! for impossible counts.
+        sign: ▲ if the value is above its usual value, ▼ if below, ! for impossible counts.
     """
 
     column: int
@@ -47,7 +47,10 @@ class OutstandingValue(NamedTuple):
 
 
 def parse_selection(known_values: KnownValues, selection: str) -> Selection | None:
-    """Parse a selection such as `3/2024-05-01`; return None if the episode has no such day."""
+    """Parse a selection such as `3/2024-05-01`, which consists of a column and a date.
+
+    The result is None if the episode does not contain the column or the date.
+    """
     column, _, date = selection.partition("/")
     day = known_values.find_day_index(date)
     is_column = column.isdecimal() and int(column) < known_values.funnel.columns.excess.stop
@@ -57,8 +60,9 @@ def parse_selection(known_values: KnownValues, selection: str) -> Selection | No
 def list_outstanding_values(known_values: KnownValues, day: int) -> list[OutstandingValue]:
     """Return the values of a day that are outside their normal range, in funnel order.
 
-    If the normal ranges are not known, the values with the largest relative differences from their
-    usual values are returned.
+    If the normal ranges are not known, the result contains the counts and rates with the largest
+    relative differences from their usual values, up to five. Known impossible counts are always
+    included.
     """
     found: list[tuple[float, OutstandingValue]] = []
     for series in (*list_counts(known_values.funnel), *list_rates(known_values.funnel)):
@@ -147,7 +151,10 @@ def outstanding_values_html(
 
 
 def _draft_button_html(value: OutstandingValue, date: str, *, is_reported: bool) -> str:
-    """Return the button that drafts a row; without effect if the report has such a row."""
+    """Return the HTML of the button that drafts a report row about a value.
+
+    If the report already has a row about the value, the label is "Reported".
+    """
     event_value, day = f"{value.column}/{date}", format_short_date(date)
     hint, label, css_class = f"Report {value.label} on {day}", "Report this", ""
     if is_reported:
@@ -164,7 +171,11 @@ def _draft_button_html(value: OutstandingValue, date: str, *, is_reported: bool)
 
 
 def hours_html(known_values: KnownValues, selection: Selection) -> str:
-    """Return a bar chart of the selected stage by hour on the selected day."""
+    """Return the HTML of a bar chart of a stage's counts by hour on the selected day.
+
+    If the selected column is not a stage, the first stage is shown. If no hour of the day is
+    known, a hint replaces the chart. The text is empty if the funnel has only daily counts.
+    """
     funnel = known_values.funnel
     if funnel.hours_per_day == 1:
         return ""
@@ -201,7 +212,7 @@ def hours_html(known_values: KnownValues, selection: Selection) -> str:
 
 
 def funnel_shape_html(known_values: KnownValues, day: int) -> str:
-    """Return a chart of the day's counts by stage, compared with their usual values."""
+    """Return the HTML of a chart that compares a day's counts by stage with their usual values."""
     bars = []
     for series in list_counts(known_values.funnel):
         value = known_values.values.get((day, series.column))

@@ -1,4 +1,4 @@
-"""Formatting of the funnel's values with their units."""
+"""Formats the funnel's values with their units."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ UNIT_BY_COLUMN = {
 
 
 def format_field_with_unit(field_name: str, value: Any, other_fields: Mapping[str, Any]) -> str:
-    """Format a field's value; numbers are followed by their unit.
+    """Format the value of a field as HTML. If it is a number with a known unit, append the unit.
 
     Args:
         field_name: name of the field.

@@ -1,4 +1,4 @@
-"""Values of a funnel episode that the player has seen so far.
+"""Collects the values of a funnel episode that the player has seen so far.
 
 The values come only from the reset observation's configuration and from tool results, so the page
 can show them before the episode ends. Values are recognized by field names and not by the name of
@@ -112,7 +112,10 @@ class KnownValues:
         return max(sizes, key=lambda day: (sizes[day], -day)) if any(sizes.values()) else None
 
     def excess_of_day(self, day: int) -> float | None:
-        """Return by how many events later stages exceed earlier ones on a day; None if unknown."""
+        """Return how many impossible events a day has, or None if this is not known.
+
+        These are the events by which the counts of later stages exceed those of earlier ones.
+        """
         known = [
             self.values[day, column]
             for column in self.funnel.columns.excess_columns
@@ -134,7 +137,10 @@ class KnownValues:
         return self._day_of.get(iso_date) if isinstance(iso_date, str) else None
 
     def find_baseline(self, day: int, column: int) -> float | None:
-        """Return the baseline of a value (0 for impossible counts), or None if it is not known."""
+        """Return the baseline of a value, or None if it is not known.
+
+        The baseline of impossible counts is always 0.
+        """
         if self.funnel.columns.is_excess_column(column):
             return 0.0
         return self._baselines.get((day % DAYS_PER_WEEK if self._by_weekday else 0, column))
@@ -153,7 +159,11 @@ class KnownValues:
         return (value - baseline) / (baseline or 1.0) if is_relative else value - baseline
 
     def compute_threshold_multiple(self, day: int, column: int) -> float | None:
-        """Return the deviation as a multiple of the threshold, or None if either is unknown."""
+        """Return the deviation of a value as a multiple of its threshold.
+
+        The result is None if the deviation is not known, if the thresholds are hidden, or for
+        impossible counts.
+        """
         deviation = self.compute_deviation(day, column)
         if (
             deviation is None
@@ -178,7 +188,10 @@ class KnownValues:
             self._add_computed_counts_and_rates(day)
 
     def _add_values_baselines_and_suspicion_score(self, result_fields: Mapping[str, Any]) -> None:
-        """Add the values, baselines and suspicion score in one mapping of a tool result."""
+        """Store everything that one mapping of a tool result contains about a series or a day.
+
+        This includes values, changes, baselines, titles of planned events and the suspicion score.
+        """
         day = self.find_day_index(result_fields.get("date"))
         column = self._find_series_column(result_fields)
         baseline = _find_first_number_in_fields(
@@ -222,7 +235,10 @@ class KnownValues:
         self._add_counts_and_rates(day, result_fields)
 
     def _add_counts_and_rates(self, day: int, result_fields: Mapping[str, Any]) -> None:
-        """Add the counts and rates of a day, or the counts of one of its hours."""
+        """Store the counts and rates of a day.
+
+        If the fields contain an hour, store the counts of this hour instead.
+        """
         counts = [result_fields.get(name) for name in self.funnel.event_count_names]
         hour = result_fields.get("hour")
         if isinstance(hour, int) and all(isinstance(count, int) for count in counts):
@@ -259,7 +275,10 @@ class KnownValues:
         self._baselines[day % DAYS_PER_WEEK if self._by_weekday else 0, column] = baseline
 
     def _add_computed_counts_and_rates(self, day: int) -> None:
-        """Compute a day's counts from known hourly counts, and its rates from known counts."""
+        """Compute a day's counts from its hourly counts, and its rates from its counts.
+
+        Counts are computed only if all hours are known. Known counts and rates are not replaced.
+        """
         funnel = self.funnel
         hours = [self.hours[day, at] for at in range(HOURS_PER_DAY) if (day, at) in self.hours]
         if len(hours) == HOURS_PER_DAY:
@@ -281,10 +300,10 @@ class KnownValues:
 def iter_nested_mappings_with_enclosing_fields(
     result: Mapping[str, Any], enclosing_fields: Mapping[str, Any] | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Yield every nested mapping in a tool result, merged with its parents' scalar fields.
+    """Yield a tool result and every mapping nested in it, merged with its parents' scalar fields.
 
-    Tables of the lean profile list their column names once; each of their rows is converted to a
-    mapping.
+    Some tools return a table as a list of column names and a list of rows. Each of these rows is
+    converted to a mapping.
     """
     merged = {
         **(enclosing_fields or {}),
@@ -311,7 +330,8 @@ def _iter_fields_of_table_row(
 ) -> Iterator[tuple[str, Any]]:
     """Yield the names and values of a table row.
 
-    If a column name is a list, the cell contains several values, and the list contains their names.
+    If a column name is a list, it contains the names of the values in the cell. If the cell is a
+    nested table, its rows are yielded as mappings in a single field named `rows`.
     """
     for name, value in zip(columns, row, strict=True):
         if isinstance(name, str):

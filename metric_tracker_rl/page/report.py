@@ -1,4 +1,4 @@
-"""Report editor, which offers allowed values and fills in values from tool results."""
+"""Implements the report editor, which offers allowed values and fills in known values."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ NON_NEGATIVE_FIELDS = ("observed_value", "baseline_value")
 
 
 def build_key_of_incomplete_row(row: Mapping[str, Any]) -> RowKey:
-    """Return the key of a report row in the editor; the row may be incomplete."""
+    """Return the date, entity type and entity name that identify a report row in the editor.
+
+    The row may be incomplete; each missing field is represented by the text `None`.
+    """
     return RowKey(str(row.get("date")), str(row.get("entity_type")), str(row.get("entity_name")))
 
 
@@ -131,7 +134,7 @@ class FunnelReport(ReportEditor):
         return {**known_fields, **{name: value for name, value in row.items() if value != ""}}
 
     def _find_severity(self, entity_type: str, column: int, deviation_size: float) -> str:
-        """Return the severity by the bounds in the reset observation."""
+        """Return the severity of a deviation according to the bounds in the reset observation."""
         numbers = PolicyNumbers(self.visitor.playback_steps[0].observation["config"])
         names = self.known_values.funnel.daily_series_names
         series_name = names[column] if column < len(names) else ""
@@ -173,7 +176,10 @@ class FunnelReport(ReportEditor):
     def _build_suggested_row_from_fields(
         self, result_fields: Mapping[str, Any]
     ) -> EditorRow | None:
-        """Return the report row of an anomaly, or None if the fields do not describe an anomaly."""
+        """Return the report row of the anomaly that the fields describe.
+
+        The result is None if they describe no anomaly, or if not all values of the row are known.
+        """
         flagged = result_fields.get("anomaly_type", NORMAL) != NORMAL
         if flagged and all(name in result_fields for name in ROW_FIELDS):
             return {name: result_fields[name] for name in ROW_FIELDS}
@@ -199,7 +205,7 @@ class FunnelReport(ReportEditor):
 
 
 def find_reported_entity(known_values: KnownValues, day: int, column: int) -> Entity:
-    """Return the entity under which a series is reported.
+    """Return the entity under which a series is reported on a day.
 
     If a step rate is known to have dropped by at least the threshold of a funnel break, it is
     reported as a funnel step.
@@ -218,7 +224,7 @@ def find_reported_entity(known_values: KnownValues, day: int, column: int) -> En
 def list_reported_columns(
     rows: Sequence[EditorRow], known_values: KnownValues, date: str
 ) -> set[int]:
-    """Return the columns of the series that the visitor's report has a row about on a date."""
+    """Return the columns of the series about which the report has a row on a date."""
     find = known_values.funnel.columns.find_column_of_entity
     columns = (
         find(str(row.get("entity_type")), str(row.get("entity_name")))
@@ -231,7 +237,7 @@ def list_reported_columns(
 def _iter_mappings_with_enclosing_fields(
     result: Mapping[str, Any], enclosing_fields: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
-    """Yield every nested mapping in a tool result, merged with its parents' scalar fields."""
+    """Yield a tool result and its nested mappings, each merged with its parents' scalar fields."""
     plain = {k: v for k, v in result.items() if not isinstance(v, Mapping | list | tuple)}
     merged = {**enclosing_fields, **plain}
     yield merged
