@@ -73,7 +73,7 @@ def result_frame(result: Mapping[str, Any], table: str | None = None) -> pd.Data
 
 
 def _unfold_first_nested_list_to_rows(result_entry: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Convert an entry of a table to one or more rows.
+    """Convert an entry of a table to rows.
 
     If the entry has a list of mappings, the result has a row for each mapping, which also contains
     the other fields of the entry. Otherwise, the entry is the only row. An empty list is ignored

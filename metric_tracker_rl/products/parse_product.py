@@ -1,4 +1,4 @@
-"""Parses the content of a product file; errors contain the path of the invalid value."""
+"""Parses the content of a product file. Error messages contain the path of the invalid value."""
 
 from __future__ import annotations
 

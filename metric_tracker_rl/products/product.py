@@ -32,9 +32,9 @@ class SetAside:
     """Numbers of days that were not used to fit the product, one for each reason.
 
     Attributes:
-        holidays: number of holidays.
+        holidays: number of holidays with complete counts.
         unusual: number of days with a value far from the fitted level.
-        missing: number of days without complete counts.
+        missing: number of days without usable counts. Days on closed weekdays are not included.
     """
 
     holidays: int
@@ -44,7 +44,7 @@ class SetAside:
 
 @dataclass(frozen=True, kw_only=True)
 class ProductSeries:
-    """One fitted daily series: the first count, a step rate or the daytime share.
+    """A fitted daily series, which is the first stage's count, a step rate or the daytime share.
 
     Attributes:
         name: name of the series.
@@ -78,7 +78,7 @@ class ProductLevel:
 
     Attributes:
         is_on: whether episodes of the level can be generated.
-        families: scenario families that can be generated on the level.
+        families: scenario families (types of anomalies) that can be generated at the level.
         certified: number of the episodes with the seeds 0 to 99 that passed certification.
         reason: why episodes of the level cannot be generated; empty if they can.
     """
@@ -155,7 +155,7 @@ class Product:
 
     @cached_property
     def composite_rate_names(self) -> tuple[str, ...]:
-        """Names of the composite rates, starting with the shortest."""
+        """Names of the composite rates, starting with the one that covers the fewest steps."""
         return list_composite_rate_names(self.stages)
 
     @property
@@ -302,7 +302,10 @@ def build_daytime_share_name(stages: tuple[str, ...]) -> str:
 
 
 def list_fitted_series_names(stages: tuple[str, ...], grain: Grain) -> tuple[str, ...]:
-    """Return the names of the series that a product stores, in the stored order."""
+    """Return the names of the series that a product stores, in the stored order.
+
+    These are the first stage's count, the step rates and, for hourly tables, the daytime share.
+    """
     names = (stages[0], *list_step_rate_names(stages))
     return (*names, build_daytime_share_name(stages)) if grain == Grain.HOUR else names
 

@@ -37,7 +37,7 @@ BREAK_MULTIPLE = 1.6
 
 @dataclass(frozen=True)
 class WindowKind:
-    """Length and number of the simulated anomaly-free windows from which thresholds are computed.
+    """Length and number of the synthetic windows from which thresholds are computed.
 
     Attributes:
         days: number of days of a window.
@@ -91,6 +91,8 @@ def compute_thresholds(product: Product) -> dict[str, float]:
 
 def iter_clean_deviations(product: Product, kind: WindowKind) -> Iterator[FloatArray]:
     """Yield the sizes of the deviations from the baseline in synthetic windows without anomalies.
+
+    The baseline of a value is the median of the same weekday in its window.
 
     Yields:
         An array for each window, shape (open days, columns). The columns are the series in
