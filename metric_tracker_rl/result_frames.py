@@ -1,4 +1,4 @@
-"""Conversion of tool results into pandas frames, for notebooks."""
+"""Converts tool results into pandas frames, for notebooks."""
 
 from __future__ import annotations
 
@@ -73,7 +73,12 @@ def result_frame(result: Mapping[str, Any], table: str | None = None) -> pd.Data
 
 
 def _unfold_first_nested_list_to_rows(result_entry: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return one row per mapping in the first nested list; without a list, the entry itself."""
+    """Convert an entry of a table to rows.
+
+    If the entry has a list of mappings, the result has a row for each mapping, which also contains
+    the other fields of the entry. Otherwise, the entry is the only row. An empty list is ignored
+    unless its name is `rows` or `details`; with these names, the entry has no rows.
+    """
     for name, value in result_entry.items():
         if isinstance(value, list) and all(isinstance(element, Mapping) for element in value):
             if not value and name not in ("rows", "details"):

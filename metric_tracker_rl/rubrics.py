@@ -15,7 +15,9 @@ from openenv_kit.float_sum import sum_left_to_right
 
 
 class ComponentRubric(Rubric):
-    """Rubric whose score is a sum of score breakdown fields, or 0.0 if nothing was graded.
+    """Rubric whose score is the sum of one or more fields of the score breakdown.
+
+    The score is 0.0 if the observation has no breakdown because no report was graded.
 
     Args:
         fields: names of the breakdown fields to add up.
@@ -44,7 +46,7 @@ class ComponentRubric(Rubric):
 
 
 class ReportRubric(ComponentRubric):
-    """Rubric of a report's total score. Its children are the score components."""
+    """Rubric of a report's total score, with child rubrics for the components of the score."""
 
     def __init__(self) -> None:
         shares = {name: ComponentRubric(name) for name in SCORE_SHARES}

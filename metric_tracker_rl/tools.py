@@ -86,9 +86,10 @@ def select_system_prompt(reset_fields: Mapping[str, Any] | None = None) -> str:
 def build_first_user_message(reset_observation: Mapping[str, Any]) -> str:
     """Return the first user message, which contains the instruction and some configuration fields.
 
-    The play mode is included if it is not the default. The lean profile omits the thresholds, which
-    `overview` returns. The number of expected rows is omitted on the ten curriculum levels, because
-    on an easy one a model could infer the report from it.
+    The arguments that select the play mode are included if they differ from the default. The
+    thresholds are left out in the lean profile, where the tool `overview` returns them, and for
+    products, whose policy text contains them. The number of expected rows is left out at the ten
+    curriculum levels, because a model could infer the report of an easy level from it.
     """
     config = reset_observation["config"]
     fields = {name: config[name] for name in _FIRST_MESSAGE_FIELDS}
@@ -109,7 +110,7 @@ def build_first_user_message(reset_observation: Mapping[str, Any]) -> str:
 
 
 def convert_action_to_tool_call(action: Mapping[str, Any]) -> ToolCall:
-    """Return the tool call that corresponds to an action."""
+    """Convert an action of the environment to the tool call that has the same effect."""
     if action.get("analysis_method") is not None:
         return ToolCall(str(action["analysis_method"]), dict(action.get("analysis_args") or {}))
     if action.get("payload_generators"):
@@ -118,10 +119,12 @@ def convert_action_to_tool_call(action: Mapping[str, Any]) -> ToolCall:
 
 
 def convert_observation_to_tool_result(observation: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert an observation to a tool result for a model: message, and result or grade.
+    """Convert an observation to a tool result for a model.
 
-    If the model did not request details, the result of `task_overview` omits fields that the model
-    can read elsewhere. Other clients receive the complete observation.
+    The tool result has the status, the message and, if the observation contains them, the result
+    of the tool and the grade of the report. If the model did not request details, the result of
+    `task_overview` omits fields that the model can read elsewhere. If the observation is an error,
+    the tool result has only the status and the message.
     """
     tool_result: dict[str, Any] = {
         "status": observation["status"],
@@ -146,9 +149,9 @@ def convert_observation_to_tool_result(observation: Mapping[str, Any]) -> dict[s
 def rebuild_observation_from_messages(
     first_message: str, tool_result: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """Rebuild an observation for a scripted policy from a model's messages.
+    """Rebuild the observation that a scripted policy needs from the messages of a model.
 
-    The result contains only the fields that scripted policies read.
+    The result contains only the fields that scripted policies use.
 
     Args:
         first_message: the first user message; a system prompt may precede it.
@@ -163,7 +166,10 @@ def rebuild_observation_from_messages(
 
 
 def _parse_config_from_first_message(first_message: str) -> dict[str, Any]:
-    """Parse the configuration fields in a message that `build_first_user_message` created."""
+    """Return the configuration fields in a message that `build_first_user_message` created.
+
+    The result is empty if the message does not contain them.
+    """
     _, heading, text = first_message.rpartition(_CONFIG_HEADING)
     if not heading:
         return {}
@@ -222,13 +228,16 @@ DEFAULT_VARIED_TOOLS = (*DRAWN_POLICY_TOOLS.values(), SUBMIT_SOLUTION_TOOL, SUBM
 
 @lru_cache(maxsize=PRODUCT_TOOLS_CACHE_SIZE)
 def build_all_tools_for_product(mode: PlayMode, funnel: Funnel) -> tuple[Tool, ...]:
-    """Return the tools of a play mode for a product, including those that submit a report."""
+    """Return the tools of a play mode for the funnel of a product.
+
+    The result includes the tools of the mode that submit a report.
+    """
     submission_tools = [tool for tool in TOOLS_BY_MODE[mode] if tool in SESSION_TOOLS]
     return (*build_tools_for_product(mode, funnel).values(), *submission_tools)
 
 
 def find_product_funnel(episode: Mapping[str, Any]) -> Funnel | None:
-    """Return the funnel of an episode's product; None if there is no valid product.
+    """Return the funnel of an episode's product, or None if the episode has no valid product.
 
     Args:
         episode: the reset observation, the reset arguments or the state.
@@ -246,7 +255,7 @@ def find_product_funnel(episode: Mapping[str, Any]) -> Funnel | None:
 
 
 def convert_tool_call_to_action(name: str, arguments: Mapping[str, Any]) -> Action:
-    """Return the action that corresponds to a tool call."""
+    """Convert a tool call to the action of the environment that has the same effect."""
     if name == SUBMIT_SOLUTION:
         return {"classifications": arguments["rows"]}
     if name == SUBMIT_GENERATORS:

@@ -54,12 +54,18 @@ def get_score_grid() -> FloatArray:
 
 
 def get_grid_weights() -> FloatArray:
-    """Return the probability of each score of `get_score_grid`; they add up to 1."""
+    """Return the probability weight of each score of `get_score_grid`.
+
+    The weights are proportional to the standard normal density and add up to 1.
+    """
     return _GRID_WEIGHTS
 
 
 def fit_level(values: FloatArray, weekdays: IntArray) -> FittedLevel:
-    """Estimate the levels and weekday factors of a series, alternating between the two.
+    """Estimate the levels and weekday factors of a series.
+
+    In each of several passes, the levels are estimated from the current weekday factors, and then
+    the weekday factors from the new levels.
 
     Args:
         values: values of a series by day; NaN on days that are not used.
@@ -85,15 +91,17 @@ def fit_level(values: FloatArray, weekdays: IntArray) -> FittedLevel:
 
 
 def compute_fitted_values(level: FittedLevel, weekdays: IntArray) -> FloatArray:
-    """Return the product of level and weekday factor for each day, shape (days,)."""
+    """Return each day's level multiplied by the factor of its weekday, shape (days,)."""
     levels = compute_levels(tuple(level.block_levels.tolist()), len(weekdays), 0)
     return levels * level.weekday_factors[weekdays]
 
 
 def find_unusual_days(residuals: FloatArray) -> BoolArray:
-    """Return a mask of the days on which a series is far from its level, shape (days,).
+    """Return a mask of the days on which any series is far from its fitted level, shape (days,).
 
-    At most 5 % of the usable days are marked: those that are farthest from their level.
+    A series is far from its level if its residual exceeds four times a robust estimate of the
+    standard deviation of the series' residuals. If this is the case on more than 5 % of the days
+    with values, only the most extreme days are in the mask, up to this share.
 
     Args:
         residuals: relative residuals, shape (days, series); NaN where a value is undefined.
@@ -115,10 +123,12 @@ def find_unusual_days(residuals: FloatArray) -> BoolArray:
 
 
 def fit_residual_points(residuals: FloatArray) -> FloatArray:
-    """Return the residuals at 13 standard normal scores from −3 to 3, in ascending order.
+    """Return 13 points that describe the distribution of a series' residuals, in ascending order.
 
-    The outermost residuals are means of the three most extreme days. All residuals are then shifted
-    and scaled so that synthetic counts have the mean and standard deviation of the given residuals.
+    The points are the residuals that correspond to standard normal scores from −3 to 3 in steps
+    of 0.5. Each outermost residual is the mean of the three most extreme days. All points are then
+    shifted and scaled so that residuals drawn from them have the mean and standard deviation of
+    the given residuals.
 
     Args:
         residuals: residuals of the ordinary days; NaN where a value is undefined.
@@ -140,10 +150,11 @@ def fit_residual_points(residuals: FloatArray) -> FloatArray:
 def _fit_block_levels(
     values: FloatArray, factors_by_day: FloatArray, is_used: BoolArray
 ) -> FloatArray:
-    """Return the level of each block.
+    """Return the level of each block of 28 days.
 
-    The level is the median of the block's values after division by the weekday factors. Blocks with
-    too few days get a level that is interpolated from other blocks.
+    The level is the median of the block's values after division by the weekday factors, or their
+    mean if the median is 0. The level of a block with too few used days is interpolated from the
+    other blocks. If every block has too few, all blocks get the level of the whole series.
     """
     days = len(values)
     block_of_day = np.arange(days) // DAYS_PER_BLOCK
@@ -164,7 +175,10 @@ def _fit_block_levels(
 
 
 def _compute_typical_value(values: FloatArray) -> float:
-    """Return the median; if it is 0, as for rates of rare events, return the mean."""
+    """Return the median of the values, or their mean if the median is 0.
+
+    The median of the rate of a rare event can be 0. Without values, the result is 0.
+    """
     if not len(values):
         return 0.0
     return float(np.median(values)) or float(np.mean(values))

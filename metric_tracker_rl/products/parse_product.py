@@ -1,4 +1,4 @@
-"""Parses the content of a product file; errors contain the path of the invalid value."""
+"""Parses the content of a product file. Error messages contain the path of the invalid value."""
 
 from __future__ import annotations
 
@@ -77,10 +77,10 @@ PRODUCT_KEYS = (
 
 
 def parse_product(content: Mapping[str, Any]) -> Product:
-    """Parse a mapping that has the structure of a product file.
+    """Convert a mapping that has the structure of a product file to a product.
 
-    Numbers are rounded to six significant digits, as in the file, so that a product in a reset has
-    the same digest as the product in its file.
+    Numbers are rounded to six significant digits, as in a product file. A product that is passed
+    to a reset as a mapping therefore has the same digest as the product in the file.
 
     Raises:
         ProductRefused: the mapping is too large or has an invalid value.
@@ -111,7 +111,7 @@ def parse_product(content: Mapping[str, Any]) -> Product:
 
 
 def require_product_size(size_bytes: int) -> None:
-    """Raise an error if a product is larger than `MAX_PRODUCT_BYTES`."""
+    """Raise `ProductRefused` if the size of a product's text exceeds `MAX_PRODUCT_BYTES`."""
     if size_bytes > MAX_PRODUCT_BYTES:
         raise ProductRefused(
             f"The product is larger than the limit of {MAX_PRODUCT_BYTES // 1000} kB."
@@ -119,7 +119,7 @@ def require_product_size(size_bytes: int) -> None:
 
 
 def serialize_within_size_limit(content: Mapping[str, Any]) -> str:
-    """Return a product's mapping as JSON.
+    """Convert the mapping of a product to JSON text.
 
     Raises:
         ProductRefused: the text is larger than `MAX_PRODUCT_BYTES`, or a value is not allowed in
@@ -134,7 +134,10 @@ def serialize_within_size_limit(content: Mapping[str, Any]) -> str:
 
 
 def _require_format(content: object) -> None:
-    """Check the format number before other keys, because their names depend on the format."""
+    """Raise `ProductRefused` unless this version can read the format number of the content.
+
+    This is checked before the other keys, because their names depend on the format.
+    """
     if not isinstance(content, Mapping):
         raise build_refusal("The product", content, "a table of keys and values")
     if "format" not in content:
@@ -273,7 +276,10 @@ def _read_other_thresholds(reader: FieldReader, stages: tuple[str, ...]) -> dict
 
 
 def _read_levels(reader: FieldReader) -> dict[str, ProductLevel]:
-    """Return the levels by name, or an empty mapping for a product that is not certified."""
+    """Return the availability of each difficulty level, by the level's name.
+
+    The mapping is empty if the product has no `level` table because it is not certified yet.
+    """
     if not reader.has_key("level"):
         return {}
     tables = FieldReader(reader.read_value("level"), "level", tuple(LEVELS))

@@ -29,7 +29,13 @@ SIGNIFICANT_DIGITS = 6
 
 @dataclass(frozen=True, kw_only=True)
 class SetAside:
-    """Number of days that the fit did not use, by reason."""
+    """Numbers of days that were not used to fit the product, one for each reason.
+
+    Attributes:
+        holidays: number of holidays with complete counts.
+        unusual: number of days with a value far from the fitted level.
+        missing: number of days without usable counts. Days on closed weekdays are not included.
+    """
 
     holidays: int
     unusual: int
@@ -38,14 +44,15 @@ class SetAside:
 
 @dataclass(frozen=True, kw_only=True)
 class ProductSeries:
-    """One fitted daily series: the first count, a step rate or the daytime share.
+    """A fitted daily series, which is the first stage's count, a step rate or the daytime share.
 
     Attributes:
         name: name of the series.
         levels: level of each block of 28 days, in events per day or as a fraction.
         weekday: seven factors of the level, Monday first; 0 on closed weekdays.
         residual: 13 relative residuals at `RESIDUAL_SCORES`, in ascending order.
-        lag1: autocorrelation of the latent normals from one day to the next.
+        lag1: correlation between consecutive days of the standard normal values from which
+            residuals are computed.
         threshold: smallest deviation that the reporting policy flags; absolute for the daytime
             share, otherwise relative.
     """
@@ -71,9 +78,9 @@ class ProductLevel:
 
     Attributes:
         is_on: whether episodes of the level can be generated.
-        families: scenario families that can be generated on the level.
-        certified: number of certified episodes among the seeds 0 to 99.
-        reason: why the level is off; empty if it is on.
+        families: scenario families (types of anomalies) that can be generated at the level.
+        certified: number of the episodes with the seeds 0 to 99 that passed certification.
+        reason: why episodes of the level cannot be generated; empty if they can.
     """
 
     is_on: bool
@@ -118,11 +125,14 @@ class Product:
     levels: dict[str, ProductLevel]
 
     def __repr__(self) -> str:
-        """Return the name and the digest only, because the text appears in messages and logs."""
+        """Return a short text for messages and logs, with the name and the start of the digest."""
         return f"Product({self.name!r}, digest {self.digest[:12]})"
 
     def __hash__(self) -> int:
-        """Return a hash of the digest, because some fields are mappings, which have no hash."""
+        """Return a hash that is computed from the digest.
+
+        The generated method would fail, because some fields are mappings, which are not hashable.
+        """
         return int(self.digest[:15], 16)
 
     @property
@@ -137,12 +147,15 @@ class Product:
 
     @cached_property
     def composite_ends(self) -> tuple[int, ...]:
-        """Index of the last stage of each composite rate, in ascending order."""
+        """Index of the last stage of each composite rate, in ascending order.
+
+        A composite rate is a conversion rate from the first stage to a stage after the second.
+        """
         return list_composite_ends(len(self.stages))
 
     @cached_property
     def composite_rate_names(self) -> tuple[str, ...]:
-        """Names of the composite rates, starting with the shortest."""
+        """Names of the composite rates, starting with the one that covers the fewest steps."""
         return list_composite_rate_names(self.stages)
 
     @property
@@ -177,7 +190,11 @@ class Product:
 
     @cached_property
     def column_names(self) -> tuple[str, ...]:
-        """Names of all daily series: counts, step rates, composite rates, daytime share."""
+        """Names of all daily series.
+
+        The counts of all stages come first, followed by the step rates, the composite rates and,
+        for hourly tables, the daytime share.
+        """
         names = (*self.stages, *self.step_rate_names, *self.composite_rate_names)
         return (*names, build_daytime_share_name(self.stages)) if self.is_hourly else names
 
@@ -196,7 +213,10 @@ class Product:
 
     @cached_property
     def digest(self) -> str:
-        """Hexadecimal SHA-256 of the product's canonical JSON, without `certified` and `reason`."""
+        """Hexadecimal SHA-256 digest of the product's JSON with sorted keys.
+
+        The keys `certified` and `reason` of the levels are left out.
+        """
         content = self.to_mapping()
         for level in content.get("level", {}).values():
             del level["certified"], level["reason"]
@@ -249,14 +269,16 @@ class Product:
 
 
 def list_step_rate_names(stages: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names of the step rates of these stages."""
+    """Return the names of the conversion rates between adjacent stages, in funnel order."""
     return tuple(f"{above}_to_{below}" for above, below in pairwise(stages))
 
 
 def list_composite_ends(stage_count: int) -> tuple[int, ...]:
     """Return the index of the last stage of each composite rate, in ascending order.
 
-    A funnel with two stages has no composite rate, because its step rate covers the whole funnel.
+    A composite rate is a conversion rate from the first stage to a stage after the second. Funnels
+    with four or more stages have two, which end at the last two stages. A funnel with three stages
+    has one, and a funnel with two stages has none, because its step rate covers the whole funnel.
     """
     if stage_count <= 2:
         return ()
@@ -266,23 +288,34 @@ def list_composite_ends(stage_count: int) -> tuple[int, ...]:
 
 
 def list_composite_rate_names(stages: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names of the composite rates of these stages, starting with the shortest."""
+    """Return the names of the composite rates of these stages.
+
+    A composite rate is a conversion rate across several steps that starts at the first stage. The
+    rate that covers the fewest steps comes first.
+    """
     return tuple(f"{stages[0]}_to_{stages[end]}" for end in list_composite_ends(len(stages)))
 
 
 def build_daytime_share_name(stages: tuple[str, ...]) -> str:
-    """Return the name of the daytime share of the first stage's count."""
+    """Return the name of the series that contains the daytime share of the first stage's count."""
     return f"{stages[0]}:daytime_share"
 
 
 def list_fitted_series_names(stages: tuple[str, ...], grain: Grain) -> tuple[str, ...]:
-    """Return the names of the series that a product stores, in the stored order."""
+    """Return the names of the series that a product stores, in the stored order.
+
+    These are the first stage's count, the step rates and, for hourly tables, the daytime share.
+    """
     names = (stages[0], *list_step_rate_names(stages))
     return (*names, build_daytime_share_name(stages)) if grain == Grain.HOUR else names
 
 
 def list_entity_names(stages: tuple[str, ...], grain: Grain) -> tuple[str, ...]:
-    """Return all entity names that report rows can have, including duplicates."""
+    """Return the names of everything that a report row can refer to.
+
+    These are the stages, rates, funnel steps, checks for impossible counts and the daytime share.
+    Depending on the names of the stages, the result can contain the same name more than once.
+    """
     share = (build_daytime_share_name(stages),) if grain == Grain.HOUR else ()
     return (
         *stages,
@@ -295,10 +328,13 @@ def list_entity_names(stages: tuple[str, ...], grain: Grain) -> tuple[str, ...]:
 
 
 def count_blocks(days: int) -> int:
-    """Return the number of 28-day blocks of a table. The last block may be shorter."""
+    """Return the number of 28-day blocks in a number of days. The last block may be shorter."""
     return -(-days // DAYS_PER_BLOCK)
 
 
 def round_to_significant_digits(value: float) -> float:
-    """Round a number to the precision of a product file. Negative zero becomes zero."""
+    """Round a number to six significant digits, as in a product file.
+
+    Negative zero is converted to zero.
+    """
     return float(f"{value:.{SIGNIFICANT_DIGITS}g}") + 0.0

@@ -61,7 +61,7 @@ def read_product(path: Path) -> Product:
 
 
 def parse_product_text(text: str) -> Product:
-    """Parse the text of a product file.
+    """Convert the text of a product file to a product.
 
     Raises:
         ProductRefused: the text is not TOML, is too large, or has an invalid value.
@@ -75,7 +75,7 @@ def parse_product_text(text: str) -> Product:
 
 
 def format_product(product: Product) -> str:
-    """Format a product as TOML. Equal products result in identical text."""
+    """Convert a product to TOML text. The text of equal products is identical."""
     content = product.to_mapping()
     series = content.pop("series")
     noise = content.pop("noise")
@@ -92,7 +92,7 @@ def format_product(product: Product) -> str:
 
 
 def write_product(product: Product, path: Path) -> None:
-    """Write a product file. An existing file is replaced atomically.
+    """Write a product to a file. A file that already exists is replaced atomically.
 
     Raises:
         OSError: the file cannot be written.
@@ -115,7 +115,10 @@ def _format_items(content: Mapping[str, Any]) -> list[str]:
 
 
 def _format_value(value: Any) -> str:
-    """Format a TOML value. JSON escaping is sufficient for the keys and texts of a product."""
+    """Convert a value of a product to TOML.
+
+    Texts are escaped as in JSON, which is also valid TOML for the texts of a product.
+    """
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):

@@ -51,7 +51,8 @@ class RegisteredProducts:
 
     Attributes:
         by_name: the products, sorted by name.
-        problems: error messages about invalid files; each message contains the file's name.
+        problems: error messages about invalid files, and about products with the same name. Each
+            message contains the names of the files.
     """
 
     by_name: Mapping[str, Product]
@@ -67,15 +68,19 @@ class UnknownProductError(ConfigurationError):
 
 
 def get_registered_products() -> RegisteredProducts:
-    """Return the products of the variable PRODUCTS, cached by the variable's value."""
+    """Return the products of the files that the environment variable PRODUCTS lists.
+
+    The result is cached, so the files are not read again while the variable has the same value.
+    """
     return _read_registered_products(os.environ.get(PRODUCTS_VARIABLE, ""))
 
 
 def require_usable_product_files() -> None:
-    """Check that every file of the variable PRODUCTS is valid.
+    """Raise an error unless all product files that the variable PRODUCTS lists can be used.
 
     Raises:
-        ProductRefused: a file is invalid. The message contains its name.
+        ProductRefused: a file is invalid, or different products have the same name. The message
+            contains the names of the files.
     """
     for problem in get_registered_products().problems:
         raise ProductRefused(problem)
@@ -134,7 +139,7 @@ _INLINE_PRODUCTS: ByteCache[str, Product] = ByteCache(
 
 
 def _find_inline_product(content: Mapping[str, Any]) -> Product:
-    """Return the product that a mapping contains, from the cache if it was parsed before."""
+    """Parse a product that was passed as a mapping, or return it from a cache of parsed ones."""
     text = serialize_within_size_limit(content)
     key = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
     return _INLINE_PRODUCTS.get_or_create(key, lambda: parse_product(content))
@@ -142,10 +147,10 @@ def _find_inline_product(content: Mapping[str, Any]) -> Product:
 
 @lru_cache(maxsize=VARIABLE_CACHE_SIZE)
 def _read_registered_products(variable: str) -> RegisteredProducts:
-    """Read the product files in a value of PRODUCTS.
+    """Read the product files that a value of the variable PRODUCTS lists.
 
-    Files of other environments are skipped. If different products have the same name, none of them
-    is used, because the result would otherwise depend on the order of the files.
+    Files that belong to other environments are skipped. If different products have the same name,
+    none of them is returned, because the choice would depend on the order of the files.
     """
     files_by_name: dict[str, dict[Path, Product]] = {}
     problems = []

@@ -47,10 +47,10 @@ MIN_FAMILIES = 2
 
 @dataclass(frozen=True)
 class SeriesRoom:
-    """Whether a series can deviate far enough for the anomalies of a family.
+    """Whether a series can deviate far enough for the anomalies of a scenario family.
 
     Attributes:
-        family: scenario family.
+        family: scenario family, which is a type of anomaly such as a drop of a rate.
         series: name of the series, or of the pair of stages.
         reason: why the series cannot deviate far enough; empty if it can.
         is_leak: whether the anomaly is spread over the steps of a composite rate.
@@ -63,13 +63,13 @@ class SeriesRoom:
 
     @property
     def has_room(self) -> bool:
-        """Whether anomalies of the family can be planned on the series."""
+        """Whether the series can deviate far enough for anomalies of the family."""
         return not self.reason
 
 
 @dataclass(frozen=True)
 class _Levels:
-    """Thresholds of a product on a level, and its typical step rates.
+    """Thresholds of a product at a difficulty level, and the typical step rates of the product.
 
     Attributes:
         thresholds: threshold of each series, by name.
@@ -81,11 +81,11 @@ class _Levels:
 
 
 def list_series_room(product: Product, level_factor: float) -> tuple[SeriesRoom, ...]:
-    """Return, for each family and series, whether the series can deviate far enough.
+    """Return, for each scenario family and series, whether the series can deviate far enough.
 
     Args:
         product: product with thresholds.
-        level_factor: factor by which the level multiplies the thresholds.
+        level_factor: factor by which the difficulty level multiplies the thresholds.
     """
     levels = _Levels(
         thresholds=compute_level_thresholds(product, level_factor),
@@ -99,15 +99,18 @@ def list_series_room(product: Product, level_factor: float) -> tuple[SeriesRoom,
 
 
 def list_possible_families(product: Product, level_factor: float) -> tuple[str, ...]:
-    """Return the families that are possible on some series, in the order of `ANOMALY_TYPES`."""
+    """Return the scenario families for which at least one series can deviate far enough.
+
+    The families are in the order of `ANOMALY_TYPES`.
+    """
     possible = {room.family for room in list_series_room(product, level_factor) if room.has_room}
     return tuple(family for family in ANOMALY_TYPES if family in possible)
 
 
 def explain_missing_families(product: Product, level_factor: float) -> str:
-    """Return why too few families are possible on a level; empty if enough are possible.
+    """Return why too few scenario families are possible, or an empty text if enough are possible.
 
-    The returned reason applies to the first series of the first impossible family.
+    The text is the reason why the first impossible family is not possible for its first series.
     """
     possible = list_possible_families(product, level_factor)
     if len(possible) >= MIN_FAMILIES:
@@ -120,7 +123,7 @@ def explain_missing_families(product: Product, level_factor: float) -> str:
 
 
 def list_possible_families_by_level(product: Product) -> dict[str, tuple[str, ...]]:
-    """Return the possible families of each named level."""
+    """Return the possible scenario families at each difficulty level, by the level's name."""
     return {name: list_possible_families(product, factor) for name, factor in LEVEL_FACTORS.items()}
 
 
@@ -149,10 +152,11 @@ def _iter_rate_spike_room(product: Product, levels: _Levels) -> Iterator[SeriesR
 def _iter_leak_room(
     product: Product, levels: _Levels, family: str, direction_sign: float
 ) -> Iterator[SeriesRoom]:
-    """Yield whether each composite rate can be flagged although none of its step rates is.
+    """Yield, for each composite rate, whether it can be flagged while its step rates are not.
 
-    Such an anomaly is a slow leak or gain. Shorter composite rates must also stay unflagged,
-    because the reporting policy reports the shortest flagged composite rate.
+    In such an anomaly, a small change of every step adds up to a large change of the composite
+    rate. Shorter composite rates must also stay unflagged, because the reporting policy reports
+    the shortest composite rate that is flagged.
     """
     # Composite rate up to the current stage after the anomaly, in multiples of its baseline.
     factor = 1.0
@@ -240,7 +244,11 @@ def _iter_mix_shift_room(product: Product, levels: _Levels) -> Iterator[SeriesRo
 
 
 def _iter_impossible_count_room(product: Product, _: _Levels) -> Iterator[SeriesRoom]:
-    """Yield every pair as possible, because the number of added events is not limited."""
+    """Yield, for each pair of adjacent stages, that impossible counts can be generated.
+
+    In an impossible count, a stage has more events than the previous one. This is possible for
+    every pair, because the number of events that can be added is not limited.
+    """
     for name in product.quality_check_names:
         yield SeriesRoom(QUALITY_ISSUE, name, "")
 
@@ -252,7 +260,11 @@ def _list_inner_stages(product: Product) -> range:
 def _find_largest_threshold_of_stage_and_adjacent_rates(
     product: Product, levels: _Levels, stage: int
 ) -> float:
-    """Return the largest threshold of a stage's count and of the rates into and out of it."""
+    """Return the largest of three thresholds of a stage.
+
+    These are the thresholds of its count, of the step rate from the previous stage and of the step
+    rate to the next stage.
+    """
     names = (
         product.stages[stage],
         product.step_rate_names[stage - 1],

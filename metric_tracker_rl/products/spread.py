@@ -19,10 +19,11 @@ def draw_first_stage_hours(
     hour_weights: tuple[float, ...],
     daytime: HourRange,
 ) -> IntArray:
-    """Draw the first stage's counts by hour, shape (days, 24).
+    """Divide the first stage's daily totals randomly into hourly counts, shape (days, 24).
 
     The counts of the daytime hours add up to the daytime share of the total, rounded to whole
-    events. The standard deviation of an hour's count is the square root of its expected count.
+    events. The count of an hour deviates randomly from its expected value, with a standard
+    deviation of about the square root of that value.
 
     Args:
         stream: random stream.
@@ -51,10 +52,10 @@ def draw_first_stage_hours(
 def draw_later_stage_hours(
     stream: BitStream, totals: IntArray, previous_hours: IntArray
 ) -> IntArray:
-    """Draw a later stage's counts by hour, shape (days, 24).
+    """Divide a later stage's daily totals randomly into hourly counts, shape (days, 24).
 
-    No hour has more events than the same hour of the previous stage. The step rate is the same in
-    every hour, apart from binomial noise.
+    No hour has more events than the same hour of the previous stage. The rate between the two
+    stages is the same in every hour of a day, apart from random noise.
 
     Args:
         stream: random stream.
@@ -97,10 +98,11 @@ def apportion_totals(totals: IntArray, weights: FloatArray) -> IntArray:
 def apportion_totals_within_bounds(
     totals: IntArray, targets: FloatArray, lowest: IntArray, highest: IntArray
 ) -> IntArray:
-    """Divide totals into whole numbers near target values and within bounds.
+    """Divide totals into whole numbers that are near target values and within bounds.
 
-    The targets are rounded down. The remaining difference from the total is then divided among
-    the hours in proportion to each hour's distance from its bound.
+    The targets are rounded down and limited to their bounds. If their sum is too small, the missing
+    amount is divided among the hours in proportion to their distances from the upper bounds. If it
+    is too large, the excess is subtracted in proportion to the distances from the lower bounds.
 
     Args:
         totals: whole numbers, shape (days,), between the sums of `lowest` and of `highest`.
@@ -120,5 +122,8 @@ def apportion_totals_within_bounds(
 
 
 def _sum_hours(values: FloatArray) -> FloatArray:
-    """Return the sums over the hours, shape (days, 1), added in the same order on every machine."""
+    """Return the sum over the hours of each day, shape (days, 1).
+
+    The values are added from left to right, so the result is the same on every machine.
+    """
     return np.add.accumulate(values, axis=-1)[:, -1:]

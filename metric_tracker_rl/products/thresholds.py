@@ -37,7 +37,7 @@ BREAK_MULTIPLE = 1.6
 
 @dataclass(frozen=True)
 class WindowKind:
-    """Length and number of the simulated anomaly-free windows from which thresholds are computed.
+    """Length and number of the synthetic windows from which thresholds are computed.
 
     Attributes:
         days: number of days of a window.
@@ -58,7 +58,7 @@ _ROUNDING_TOLERANCE = 1e-9
 
 
 def add_computed_thresholds(product: Product) -> Product:
-    """Return the product with thresholds that are computed from its twins."""
+    """Return a copy of the product with thresholds that are computed from its synthetic counts."""
     thresholds = compute_thresholds(product)
     return replace(
         product,
@@ -70,11 +70,11 @@ def add_computed_thresholds(product: Product) -> Product:
 
 
 def compute_thresholds(product: Product) -> dict[str, float]:
-    """Return the threshold of each daily series, by name.
+    """Compute the threshold of each daily series of a product, by the name of the series.
 
-    Each threshold is 1.1 times the 99.95th percentile of the deviations in anomaly-free windows,
-    rounded up to a whole percent. The percentile is computed for 28-day and for 56-day windows,
-    and the larger one is used.
+    Each threshold is 1.1 times the 99.95th percentile of the deviations in synthetic windows
+    without anomalies, rounded up to a whole percent and limited to the allowed range. The
+    percentile is computed for 28-day and for 56-day windows, and the larger one is used.
     """
     quantiles = np.max(
         [
@@ -90,10 +90,13 @@ def compute_thresholds(product: Product) -> dict[str, float]:
 
 
 def iter_clean_deviations(product: Product, kind: WindowKind) -> Iterator[FloatArray]:
-    """Generate the absolute deviations in anomaly-free twin windows.
+    """Yield the sizes of the deviations from the baseline in synthetic windows without anomalies.
+
+    The baseline of a value is the median of the same weekday in its window.
 
     Yields:
-        One array for each window, shape (open days, columns); columns as in `column_names`.
+        An array for each window, shape (open days, columns). The columns are the series in
+        `Product.column_names`. Weekdays without events are left out.
     """
     for window in range(kind.windows):
         stream = BitStream(f"product thresholds {kind.days}", window)
@@ -108,15 +111,20 @@ def iter_clean_deviations(product: Product, kind: WindowKind) -> Iterator[FloatA
 
 
 def compute_deviation_quantiles(deviations: list[FloatArray]) -> FloatArray:
-    """Return the `QUANTILE` quantile of each column's deviations, shape (columns,)."""
+    """Return the 99.95th percentile of the deviations of each column, shape (columns,).
+
+    Args:
+        deviations: an array for each window, shape (days, columns).
+    """
     quantiles: FloatArray = np.quantile(np.concatenate(deviations), QUANTILE, axis=0)
     return quantiles
 
 
 def compute_column_values(twin_days: TwinDays, product: Product) -> FloatArray:
-    """Return the values of all daily series of a twin, shape (days, columns).
+    """Return the values of all daily series of synthetic counts, shape (days, columns).
 
-    A rate with a denominator of 0 is 0, as in the reporting policy.
+    The columns are the series in `Product.column_names`. A rate with a denominator of 0 is 0, as in
+    the reporting policy.
     """
     counts: IntArray = twin_days.counts
     composites = [counts[:, end] / np.maximum(counts[:, 0], 1) for end in product.composite_ends]
@@ -127,7 +135,7 @@ def compute_column_values(twin_days: TwinDays, product: Product) -> FloatArray:
 
 
 def compute_deviations_from_weekday_medians(values: FloatArray, product: Product) -> FloatArray:
-    """Return the deviations from the median of the same weekday in the window.
+    """Return the deviation of each value from the median of its weekday, shape (days, columns).
 
     Deviations of the daytime share are absolute, all others are relative. A deviation from a
     baseline of 0 is 0.
@@ -148,7 +156,7 @@ def compute_deviations_from_weekday_medians(values: FloatArray, product: Product
 
 
 def compute_level_thresholds(product: Product, factor: float) -> dict[str, float]:
-    """Return the threshold of each daily series on a level, by name.
+    """Return the threshold of each daily series at a difficulty level, by the series' name.
 
     Args:
         product: product with thresholds.
@@ -162,7 +170,10 @@ def compute_level_thresholds(product: Product, factor: float) -> dict[str, float
 
 
 def compute_break_threshold(step_rate_threshold: float) -> float:
-    """Return the threshold of a break for a step rate with the given threshold."""
+    """Return the relative drop from which a fall of a step rate is a funnel break.
+
+    It is 1.6 times the threshold of the step rate, but at least 0.35 and at most 0.85.
+    """
     return min(
         MAX_BREAK_THRESHOLD,
         max(MIN_BREAK_THRESHOLD, round(BREAK_MULTIPLE * step_rate_threshold, 6)),
@@ -170,9 +181,11 @@ def compute_break_threshold(step_rate_threshold: float) -> float:
 
 
 def build_excess_severity_bounds(product: Product) -> SeverityBounds:
-    """Return the severity bounds of impossible counts, in events.
+    """Return the numbers of excess events from which severities of impossible counts start.
 
-    The bounds are proportional to the median level of the first stage, with a minimum.
+    In an impossible count, a stage has more events than the previous one. The bounds of medium,
+    high and critical severity are 2, 6 and 12 times a unit, which is a ten-thousandth of the first
+    stage's median daily level, but at least one event.
     """
     unit = max(1.0, product.count_series.median_level / EVENTS_PER_EXCESS_UNIT)
     medium, high, critical = (round(multiple * unit, 6) for multiple in EXCESS_MULTIPLES)
@@ -186,6 +199,6 @@ def _round_up_threshold(value: float, *, is_share: bool) -> float:
 
 
 def _round_up(value: float, step: float) -> float:
-    """Round a value up to a multiple of a decimal step."""
+    """Round a value up to the next multiple of a step such as 0.01."""
     steps = math.ceil(value / step - _ROUNDING_TOLERANCE)
     return round(steps * step, 6)

@@ -36,7 +36,7 @@ _POINTS_PER_SCORE = 2.0
 
 @dataclass(frozen=True)
 class TwinDays:
-    """Daily totals of a twin.
+    """Daily totals of a twin, which consists of synthetic counts drawn from a product.
 
     Attributes:
         counts: counts by day and stage, shape (days, stages).
@@ -51,7 +51,7 @@ class TwinDays:
 def generate_twin_counts(
     stream: BitStream, product: Product, days: int, first_weekday: int
 ) -> IntArray:
-    """Generate counts without anomalies for a random window of the product's history.
+    """Generate synthetic counts without anomalies for a random window of the product's history.
 
     Args:
         stream: random stream; the order of the draws determines the counts.
@@ -70,7 +70,10 @@ def generate_twin_counts(
 def generate_twin_days(
     stream: BitStream, product: Product, days: int, first_weekday: int
 ) -> TwinDays:
-    """Generate the daily totals for a random window of the product's history."""
+    """Generate synthetic daily totals for a random window of the product's history.
+
+    See `generate_twin_days_at` for the arguments.
+    """
     first_day = stream.integer_below(product.days - days + 1)
     return generate_twin_days_at(stream, product, days, first_weekday, first_day)
 
@@ -78,7 +81,7 @@ def generate_twin_days(
 def generate_twin_days_at(
     stream: BitStream, product: Product, days: int, first_weekday: int, first_day: int
 ) -> TwinDays:
-    """Generate the daily totals for a given window of the product's history.
+    """Generate synthetic daily totals for a given window of the product's history.
 
     Args:
         stream: random stream.
@@ -107,7 +110,8 @@ def generate_twin_days_at(
 def spread_totals_over_hours(stream: BitStream, product: Product, twin_days: TwinDays) -> IntArray:
     """Spread daily totals over the hours of each day.
 
-    In each hour, the count of a stage is at most that of the previous stage.
+    In each hour, the count of a stage is at most that of the previous stage. The totals of daily
+    products are not divided.
 
     Args:
         stream: random stream.
@@ -133,7 +137,9 @@ def spread_totals_over_hours(stream: BitStream, product: Product, twin_days: Twi
 def compute_expected_values(
     series: ProductSeries, days: int, first_weekday: int, first_day: int
 ) -> FloatArray:
-    """Return the product of level and weekday factor for consecutive days, shape (days,).
+    """Return the expected values of a series on consecutive days, shape (days,).
+
+    The expected value of a day is its level multiplied by the factor of its weekday.
 
     Args:
         series: series with the levels and weekday factors.
@@ -146,9 +152,10 @@ def compute_expected_values(
 
 
 def compute_levels(block_levels: tuple[float, ...], days: int, first_day: int) -> FloatArray:
-    """Return the level on consecutive days, interpolated linearly between the centres of blocks.
+    """Return the level of a series on consecutive days, shape (days,).
 
-    Before the first centre and after the last one, the level is constant.
+    Between the centres of two blocks, the level is interpolated linearly. Before the centre of the
+    first block and after that of the last block, it is constant.
     """
     centre_of_first_block = (DAYS_PER_BLOCK - 1) / 2.0
     positions = (np.arange(first_day, first_day + days) - centre_of_first_block) / DAYS_PER_BLOCK
@@ -156,17 +163,21 @@ def compute_levels(block_levels: tuple[float, ...], days: int, first_day: int) -
 
 
 def compute_residuals(latents: FloatArray, residual: tuple[float, ...]) -> FloatArray:
-    """Convert standard normal values to residuals by linear interpolation between 13 points.
+    """Convert standard normal values to residuals of a series.
 
-    Beyond the outermost scores, the residual is constant, so that the residuals of twins never
-    exceed those of the product.
+    The residuals are interpolated linearly between the 13 points that the product stores. Values
+    beyond the outermost points get the residual of the nearest point, so synthetic residuals are
+    never more extreme than the stored ones.
     """
     positions = (latents - RESIDUAL_SCORES[0]) * _POINTS_PER_SCORE
     return _interpolate(np.array(residual), positions)
 
 
 def _interpolate(points: FloatArray, positions: FloatArray) -> FloatArray:
-    """Interpolate linearly between points at 0, 1, 2 …; beyond them, return the nearest point."""
+    """Interpolate linearly between points at the positions 0, 1, 2 and so on.
+
+    A position before the first point or after the last one gets the value of the nearest point.
+    """
     if len(points) == 1:
         return np.full(len(positions), points[0])
     inside = np.minimum(np.maximum(positions, 0.0), float(len(points) - 1))
@@ -178,7 +189,8 @@ def _interpolate(points: FloatArray, positions: FloatArray) -> FloatArray:
 def _draw_latents(stream: BitStream, product: Product, days: int) -> FloatArray:
     """Draw correlated and autocorrelated standard normal values, shape (days, series).
 
-    The values follow z_t = φ z_(t−1) + √(1 − φ²) L ε_t, where φ is each series' autocorrelation.
+    The values follow z_t = φ z_(t−1) + √(1 − φ²) L ε_t, where φ is the autocorrelation of each
+    series, L is the matrix `Product.noise_factor`, and ε_t are independent normal values.
     """
     series_count = len(product.series)
     independent = stream.draw_normals(WARM_UP_DAYS + days, series_count)

@@ -80,7 +80,11 @@ class StatisticKey:
 
 @dataclass(frozen=True)
 class TwinComparison:
-    """A statistic over the ordinary days of a table, and its mean over twin tables.
+    """A statistic of a table, and the mean of the same statistic over twin tables.
+
+    Twin tables contain synthetic counts drawn from the table's product. The statistic is computed
+    over ordinary days, which have complete counts, are not holidays and have no value far from the
+    fitted level.
 
     Attributes:
         key: statistic and subject.
@@ -99,9 +103,10 @@ class TwinComparison:
 
     @property
     def difference(self) -> float:
-        """Ratio or difference between the twins and the table, depending on `tolerance`.
+        """Ratio or difference between `twin_value` and `table_value`, depending on `tolerance`.
 
-        The ratio is twins / table, or 1 if both are 0. The difference is twins − table.
+        The ratio is `twin_value` / `table_value`. It is 1 if both are 0, and infinite if only
+        `table_value` is 0. The difference is `twin_value` − `table_value`.
         """
         if not self.tolerance.is_ratio:
             return self.twin_value - self.table_value
@@ -118,7 +123,11 @@ class TwinComparison:
 def compare_with_twin_tables(
     table: StageCounts, product: Product, twin_tables: int = TWIN_TABLES
 ) -> tuple[TwinComparison, ...]:
-    """Compare the ordinary days of a table with the same days of twin tables.
+    """Compare statistics of a table with those of twin tables, which are drawn from its product.
+
+    The statistics are computed over the table's ordinary days and over the same days of the twins.
+    Ordinary days have complete counts, are not holidays and have no value far from the fitted
+    level.
 
     Args:
         table: the table to which the product was fitted.
@@ -143,7 +152,14 @@ def compare_with_twin_tables(
 def _iter_statistics(
     counts: IntArray, product: Product, is_ordinary: BoolArray, weekdays: IntArray
 ) -> Iterator[tuple[StatisticKey, float]]:
-    """Yield all statistics over the ordinary days of daily counts, shape (days, stages)."""
+    """Yield each statistic of daily counts with its key.
+
+    Args:
+        counts: daily counts, shape (days, stages).
+        product: product that determines the expected values.
+        is_ordinary: mask of the days that are used, shape (days,).
+        weekdays: weekday of each day, 0 for Monday.
+    """
     first = counts[:, 0].astype(np.float64)
     rates = compute_step_rates(counts)
     expected = _compute_expected(product, len(counts), int(weekdays[0]))
@@ -185,9 +201,11 @@ def _compute_expected(product: Product, days: int, first_weekday: int) -> FloatA
 def _compute_binomial_ratio(
     rates: FloatArray, expected_rates: FloatArray, counts: IntArray, stage: int
 ) -> float:
-    """Return the mean squared deviation from the expected rate, divided by the variance.
+    """Return the ratio of the observed to the expected variance of a step rate.
 
-    The variance is that of a binomial distribution with the expected rate.
+    The observed variance is the mean squared deviation from the expected rate. The expected
+    variance is the mean variance of a binomial distribution with this rate and the count of the
+    previous stage. If it is 0, the ratio is 0.
     """
     known = np.isfinite(rates)
     expected = np.minimum(expected_rates[known], 1.0)
