@@ -1,4 +1,8 @@
-"""Determines for each expected or reported row of a rollout its outcome and the step it links to."""
+"""Determines the outcome of each expected or reported row of a rollout and the step it belongs to.
+
+A reported row belongs to the step that submitted the report, and a missing row to the step whose
+reply was the first to contain its value.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ from openenv_kit.page.row_outcomes import RowOutcome
 def list_row_outcomes(steps: PlaybackSteps, reset: Mapping[str, Any]) -> list[RowOutcome]:
     """Return the outcome of each row that a rollout was expected to report or did report.
 
-    If the rollout ended without a report, every expected row is returned as missing.
+    If the rollout ended without a report, every expected row counts as missing.
 
     Args:
         steps: the reset and all steps.

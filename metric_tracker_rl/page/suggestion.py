@@ -58,7 +58,7 @@ def build_report_hint(
 ) -> NextStepHint:
     """Return a hint that suggests changes to the visitor's report.
 
-    If the report has no differences from the suggested one, the hint suggests to submit it.
+    If the report already equals the suggested one, the hint suggests submitting it.
 
     Args:
         rows: rows of the visitor's report.

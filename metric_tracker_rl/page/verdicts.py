@@ -144,7 +144,7 @@ def _judge_unexpected_row(row: ReportRow, episode: FunnelEpisode) -> RowVerdict:
     """Return the verdict on a row that the reporting policy does not require.
 
     The row is a consequence if its series passes its threshold, the calendar does not explain
-    this, and the same day has an expected row that can be its cause. Otherwise it is an extra row.
+    this, and a row is expected for the same day. Otherwise it is an extra row.
     """
     series, day = episode.series, episode.day_by_date[row.date]
     column = episode.config.funnel_with_policy_daytime.columns.get_column_of_entity(
@@ -199,7 +199,7 @@ def find_most_likely_root(
 def _find_first_affected_stage_index(
     entity_type: str, entity_name: str, episode: FunnelEpisode
 ) -> int:
-    """Return the index of the first funnel stage whose count changes if the given entity changes."""
+    """Return the index of the first stage whose count changes when an entity changes."""
     funnel = episode.config.funnel_with_policy_daytime
     if entity_type == HOURLY_MIX:
         return 0

@@ -24,7 +24,7 @@ class VisibleState(NamedTuple):
     """Values and verdicts of an episode that the page may show.
 
     Attributes:
-        known_values: values that may be shown.
+        known_values: metric values and baselines that may be shown.
         verdicts: verdicts about the report; empty until the episode ends.
         is_complete: whether the page may show all values and verdicts.
     """
