@@ -1,4 +1,4 @@
-"""Selects the values and verdicts that the page may show before and after an episode's end."""
+"""Selects which values and verdicts the page may show during an episode and after its end."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class FunnelNames:
         composite_ends: index of the last stage of each composite rate, by the name of the rate.
             Rates that cover fewer steps come first.
         daytime_share: name of the daytime share; None if the funnel has none.
-        hours_per_day: number of counts of each stage on a day.
+        hours_per_day: number of counts that each stage has on a day.
         compares_daily_totals: whether impossible counts are detected in daily totals; otherwise
             they are detected in hourly counts.
     """

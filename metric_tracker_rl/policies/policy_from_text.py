@@ -1,4 +1,4 @@
-"""Implementation of the reporting policy for one date, which the reference policies share.
+"""Applies the reporting policy to one date, for the reference policies that submit report rows.
 
 The implementation is based only on the policy's text and shares no code with the generator or the
 computation of labels.

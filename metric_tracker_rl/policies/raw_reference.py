@@ -41,7 +41,7 @@ MAX_DATES_PER_CALL = 7
 
 
 class CollectedData(NamedTuple):
-    """Data of an episode, collected from tool results.
+    """Data that a policy has collected from the tool results of an episode.
 
     Attributes:
         policy_numbers: fields with the parameters of the reporting policy, such as `thresholds`.

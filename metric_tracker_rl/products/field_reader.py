@@ -1,4 +1,4 @@
-"""Reads the fields of a product's mapping; errors contain the path of the invalid field."""
+"""Reads and checks the fields of a product file. Errors contain the path of the invalid field."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ProductRefused(ConfigurationError):
 
 
 class FieldReader:
-    """Reads the fields of one mapping.
+    """Reads and checks the fields of one mapping in a product file.
 
     Args:
         content: the mapping.

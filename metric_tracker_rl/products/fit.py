@@ -71,7 +71,8 @@ class TableFit:
 
     Attributes:
         levels: fitted levels of each series.
-        residuals: relative residuals, shape (days, series); NaN where a value is undefined.
+        residuals: relative residuals, shape (days, series); NaN on unusable days and for undefined
+            values.
         masks: masks of the days that were used.
     """
 
