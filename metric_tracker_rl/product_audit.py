@@ -1,4 +1,6 @@
-"""Exploit audit of a product, with the exploits of the built-in funnel but without score limits.
+"""Exploit audit of a product, which measures how well policies that cheat score on its episodes.
+
+The audit runs the exploits of the built-in funnel, but without their score limits.
 
 The score limits of the built-in funnel's exploits were measured on its own episodes. The only
 requirement for a product is that the reference policy scores 1.0.

@@ -1,4 +1,8 @@
-"""Determines the outcome of each expected or reported row of a rollout, and the related step."""
+"""Determines the outcome of each expected or reported row of a rollout and the step it belongs to.
+
+A reported row belongs to the step that submitted the report, and a missing row to the step whose
+reply was the first to contain its value.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +23,9 @@ from openenv_kit.page.row_outcomes import RowOutcome
 
 
 def list_row_outcomes(steps: PlaybackSteps, reset: Mapping[str, Any]) -> list[RowOutcome]:
-    """Return the outcome of each expected or reported row of a rollout.
+    """Return the outcome of each row that a rollout was expected to report or did report.
 
-    The rollout may have ended without a report.
+    If the rollout ended without a report, every expected row counts as missing.
 
     Args:
         steps: the reset and all steps.
@@ -63,7 +67,10 @@ def _find_last_graded_step(steps: PlaybackSteps) -> int | None:
 
 
 def _find_first_step_of_each_value(steps: PlaybackSteps) -> dict[DayAndColumn, int]:
-    """Return the number of the step whose reply was the first to contain each value."""
+    """Return, for each value in the replies, the number of the step that showed it first.
+
+    The values are identified by day and column. Values that no reply contained are left out.
+    """
     known_values = KnownValues(steps[0].observation["config"])
     first_steps: dict[DayAndColumn, int] = {}
     for number, step in enumerate(steps):

@@ -19,7 +19,11 @@ NOTHING_TO_FIND = "There was nothing to find: the empty report scores 1, any oth
 
 
 def score_waterfall_html(breakdown: RewardBreakdown) -> str:
-    """Return the HTML of a waterfall chart of precision × (weighted shares) − penalties."""
+    """Return the HTML of a waterfall chart that shows how a report's score was computed.
+
+    The score is the sum of weighted shares, multiplied by the precision, minus the penalties. If
+    no rows were expected, a short explanation replaces the parts of the chart.
+    """
     if not breakdown.expected_rows:
         return waterfall_chart_html([], breakdown.total_score, NOTHING_TO_FIND)
     parts = list(_iter_score_parts(breakdown))

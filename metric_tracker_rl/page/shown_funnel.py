@@ -1,7 +1,8 @@
 """The funnel and the thresholds of an episode, read from the configuration of its reset reply.
 
-The configuration of a product's episode contains the names and a threshold for each series. If the
-episode has the built-in funnel, its configuration has one threshold for each kind of series.
+For an episode that was generated from a user's own data (a product), the configuration contains the
+names of the series and a threshold for each of them. For an episode of the built-in funnel, it
+contains only one threshold for each kind of series, such as event counts.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from metric_tracker_rl.engine.definitions.funnel import Funnel, FunnelStage, Hou
 
 
 def read_funnel(config: Mapping[str, Any]) -> Funnel:
-    """Return the funnel of an episode, with its names in order.
+    """Build the funnel of an episode from the configuration in its reset observation.
 
     Args:
         config: configuration in the reset observation.
@@ -41,7 +42,10 @@ def read_funnel(config: Mapping[str, Any]) -> Funnel:
 
 
 def list_thresholds_by_column(config: Mapping[str, Any], funnel: Funnel) -> list[float]:
-    """Return the reporting thresholds of the columns from the first count to the daytime share."""
+    """Return the threshold for reporting each daily series, in column order.
+
+    The columns are the event counts, the conversion rates and the daytime share.
+    """
     thresholds = config["thresholds"]
     if "stages" in config:
         return [thresholds[name] for name in funnel.daily_series_names]
@@ -51,7 +55,7 @@ def list_thresholds_by_column(config: Mapping[str, Any], funnel: Funnel) -> list
 
 
 def list_break_drops(config: Mapping[str, Any], funnel: Funnel) -> Sequence[float]:
-    """Return, for each step rate, the smallest relative drop that counts as a funnel break."""
+    """Return, for each step of the funnel, the smallest relative drop that is a funnel break."""
     names = funnel.funnel_step_names
     if "stages" in config:
         return [config["break_thresholds"][name] for name in names]

@@ -1,4 +1,4 @@
-"""Formats the suggested next step: a call with its reason, or changes to the report."""
+"""Formats the suggested next step, which is a tool call with a reason or changes to the report."""
 
 from __future__ import annotations
 
@@ -37,7 +37,13 @@ def build_call_hint(call: ToolCall) -> NextStepHint:
 
 
 def build_submitted_ids_hint(call: ToolCall) -> NextStepHint:
-    """Return a hint that suggests which ids to submit in the lean profile."""
+    """Return a hint that suggests which series ids to submit as the report.
+
+    Reports consist of ids in the lean profile, which is the smaller set of tools.
+
+    Args:
+        call: suggested call of the `submit` tool.
+    """
     ids = ", ".join(str(each) for each in call.arguments.get("ids", ())) or "none"
     return NextStepHint(
         f"All required data has been read. Causes among the scanned series: {ids}.",
@@ -50,7 +56,9 @@ def build_submitted_ids_hint(call: ToolCall) -> NextStepHint:
 def build_report_hint(
     rows: Sequence[Mapping[str, Any]], suggested_rows: Sequence[Mapping[str, Any]], funnel: Funnel
 ) -> NextStepHint:
-    """Return a hint that suggests changes to the visitor's report, or its submission.
+    """Return a hint that suggests changes to the visitor's report.
+
+    If the report already equals the suggested one, the hint suggests submitting it.
 
     Args:
         rows: rows of the visitor's report.
@@ -73,7 +81,7 @@ def build_report_hint(
 
 
 def difference_html(difference: ReportDifference, funnel: Funnel) -> str:
-    """Return an HTML list of the changes, with the rule that requires each row."""
+    """Return an HTML list of the rows to add, change or remove, with the reason for each."""
     lines = [
         _change_html("+", "add", row, explain_rule_of_row(row, funnel)) for row in difference.added
     ]

@@ -35,10 +35,10 @@ OUTCOME_TEXT: dict[CellVerdict, str] = {
 
 @dataclass(frozen=True)
 class RowVerdict:
-    """Verdict on a submitted or missing row.
+    """Verdict on a row that was submitted, or that was expected but not submitted.
 
     Attributes:
-        kind: kind of the verdict, such as matched or extra.
+        kind: kind of the verdict, such as "matched" or "extra".
         row: the submitted row, or the expected row if it was not submitted.
         day: index of the row's date.
         column: column of the row's entity in the daily series.
@@ -55,7 +55,7 @@ class RowVerdict:
 
     @property
     def outcome(self) -> str:
-        """Outcome in words, such as "found" or "never read"."""
+        """Outcome of the row in words, such as "found" or "never read"."""
         if self.kind == CellVerdict.MISSING and not self.is_read:
             return NEVER_READ
         return OUTCOME_TEXT[self.kind]
@@ -66,7 +66,7 @@ def judge_submitted_and_missing_rows(
     episode: FunnelEpisode,
     read_values: Container[DayAndColumn] | None = None,
 ) -> list[RowVerdict]:
-    """Return a verdict for each submitted and each missing row, sorted by date.
+    """Return a verdict for each submitted row and each missing expected row, sorted by date.
 
     Invalid rows are skipped. Of several rows with the same key, only the first gets a verdict.
 
@@ -133,7 +133,7 @@ def _judge_submitted_row(
 
 
 def _format_field(row: ReportRow, name: str) -> str:
-    """Return a field of a row as text, with the unit of a number."""
+    """Return the value of a row's field as text. Numbers are followed by their unit."""
     value = getattr(row, name)
     if isinstance(value, str):
         return humanize(value)
@@ -143,8 +143,8 @@ def _format_field(row: ReportRow, name: str) -> str:
 def _judge_unexpected_row(row: ReportRow, episode: FunnelEpisode) -> RowVerdict:
     """Return the verdict on a row that the reporting policy does not require.
 
-    The row is a consequence if its series is flagged and the day has a root. Otherwise it is an
-    extra row.
+    The row is a consequence if its series passes its threshold, the calendar does not explain
+    this, and a row is expected for the same day. Otherwise it is an extra row.
     """
     series, day = episode.series, episode.day_by_date[row.date]
     column = episode.config.funnel_with_policy_daytime.columns.get_column_of_entity(
@@ -181,7 +181,7 @@ def _create_verdict(
 def find_most_likely_root(
     row: ReportRow, roots: Sequence[ReportRow], episode: FunnelEpisode
 ) -> ReportRow:
-    """Return the root that most likely caused a row.
+    """Return which of a day's root anomalies most likely caused a row.
 
     Impossible counts have priority, because a wrongly counted stage also changes the rates into and
     out of this stage. They are followed by the nearest root upstream of the row in the funnel, and
@@ -199,7 +199,7 @@ def find_most_likely_root(
 def _find_first_affected_stage_index(
     entity_type: str, entity_name: str, episode: FunnelEpisode
 ) -> int:
-    """Return the index of the first stage that a change of an entity affects."""
+    """Return the index of the first stage whose count changes when an entity changes."""
     funnel = episode.config.funnel_with_policy_daytime
     if entity_type == HOURLY_MIX:
         return 0

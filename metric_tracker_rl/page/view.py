@@ -337,7 +337,10 @@ def _tool_result_cell_html(column: str, value: Any, row: Mapping[str, Any]) -> s
 
 
 def _verdict_item_html(verdict: RowVerdict) -> str:
-    """Return one verdict as a list item, with the call that shows a missed row."""
+    """Return the HTML of a list item for a verdict.
+
+    If the row was expected but not submitted, the item contains the tool call that shows it.
+    """
     kind, row = verdict.kind, verdict.row
     call = f" {_call_that_shows_row_html(row)}" if kind == CellVerdict.MISSING else ""
     return (
@@ -350,7 +353,7 @@ def _verdict_item_html(verdict: RowVerdict) -> str:
 
 
 def _call_that_shows_row_html(row: ReportRow) -> str:
-    """Return the HTML of the tool call that shows an expected row."""
+    """Return an HTML sentence that names the tool call whose result shows an expected row."""
     arguments: dict[str, Any] = {"date": row.date}
     if row.detection_method.startswith("compare"):
         arguments["entity_name"] = row.entity_name

@@ -1,4 +1,4 @@
-"""Selects the values and verdicts that the page may show before and after an episode's end."""
+"""Selects which values and verdicts the page may show during an episode and after its end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class VisibleState(NamedTuple):
     """Values and verdicts of an episode that the page may show.
 
     Attributes:
-        known_values: values that may be shown.
+        known_values: metric values and baselines that may be shown.
         verdicts: verdicts about the report; empty until the episode ends.
         is_complete: whether the page may show all values and verdicts.
     """
@@ -35,7 +35,7 @@ class VisibleState(NamedTuple):
 
 
 def collect_known_values_from_replies(steps: PlaybackSteps) -> KnownValues:
-    """Return the metric values and baselines in the replies of an episode."""
+    """Return the metric values and baselines that the replies to an episode's steps contained."""
     known_values = KnownValues(steps[0].observation["config"])
     for step in steps:
         analysis = step.observation.get("analysis_result")
@@ -46,15 +46,19 @@ def collect_known_values_from_replies(steps: PlaybackSteps) -> KnownValues:
 
 
 def may_reveal_answers(steps: PlaybackSteps) -> bool:
-    """Return whether an episode has ended and was played with full feedback."""
+    """Return whether the page may show the correct answers.
+
+    This is allowed if the episode has ended and was played with full feedback.
+    """
     feedback = steps[0].observation["config"].get("feedback", FULL_FEEDBACK)
     return bool(steps[-1].observation.get("done")) and feedback == FULL_FEEDBACK
 
 
 def rebuild_episode_from_reset_arguments(reset: Mapping[str, Any]) -> EpisodeView:
-    """Generate an episode with its labels again from its reset arguments.
+    """Return the episode that the reset arguments describe, with its labels.
 
-    Call this function only after the episode has ended, because the labels are the answers.
+    Call this function only after the episode has ended, because the labels are the answers. For an
+    investigation of a user's own table, the existing episode is returned.
     """
     table = reset.get(TABLE.name)
     if table is not None:
@@ -71,7 +75,11 @@ def rebuild_episode_from_reset_arguments(reset: Mapping[str, Any]) -> EpisodeVie
 def collect_values_and_verdicts_to_show(
     steps: PlaybackSteps, reset: Mapping[str, Any]
 ) -> VisibleState:
-    """Return the values that the player has seen or, after the episode, all values and verdicts."""
+    """Return the values and verdicts that the page may show after the given steps.
+
+    These are all values and verdicts if `may_reveal_answers` allows it. Otherwise they are only the
+    values that the player has seen, without verdicts.
+    """
     if not may_reveal_answers(steps):
         return VisibleState(collect_known_values_from_replies(steps), (), is_complete=False)
     view = rebuild_episode_from_reset_arguments(reset)

@@ -91,7 +91,7 @@ OTHER_REASON = "The reporting policy needs this before the report is complete."
 
 
 def explain_rule_of_row(row: Mapping[str, Any], funnel: Funnel) -> str:
-    """Return the rule of the reporting policy that requires a row, in one sentence."""
+    """Return a short text with the rule of the reporting policy that requires a row."""
     kind, name = str(row.get("entity_type")), str(row.get("entity_name"))
     if kind == DATA_QUALITY:
         return "Rule 1: a later stage counted more events than the stage before it."
@@ -123,7 +123,7 @@ def format_entity_name(row: Mapping[str, Any]) -> str:
 
 
 def label_rates(funnel: Funnel) -> list[str]:
-    """Return a readable name of each conversion rate, in column order."""
+    """Return a readable name of each conversion rate of a funnel, in the order of its columns."""
     events = [humanize(stage.event) for stage in funnel.stages]
     return [f"{events[below]} → {events[above]}" for above, below in funnel.rate_stage_indices]
 

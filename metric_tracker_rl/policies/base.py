@@ -1,4 +1,4 @@
-"""Common parts of the policies: registry, actions, and requests for flagged rows.
+"""Contains the registry of the policies, and functions that the policies share.
 
 Flagged rows include both roots and consequences. They are the starting point of policies that do
 not apply the whole reporting policy.
@@ -53,10 +53,13 @@ def require_analysis_result(observation: ObservationJson) -> Any:
 def request_flagged_rows(
     threshold_multiplier: float = 0.0, generator_names: Sequence[str] = ROW_GENERATOR_NAMES
 ) -> RowSteps:
-    """Run several row generators in one step and return their rows.
+    """Run several row generators in one tool call and return their rows.
+
+    Row generators are analysis methods that return report rows for flagged series.
 
     Args:
-        threshold_multiplier: multiplier of all generators. With 0, every flagged row is returned.
+        threshold_multiplier: factor by which the thresholds of all generators are multiplied. With
+            0, every flagged row is returned.
         generator_names: names of the row generators to run.
     """
     generators = [

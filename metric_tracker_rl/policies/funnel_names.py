@@ -25,7 +25,7 @@ class FunnelNames:
         composite_ends: index of the last stage of each composite rate, by the name of the rate.
             Rates that cover fewer steps come first.
         daytime_share: name of the daytime share; None if the funnel has none.
-        hours_per_day: number of counts of each stage on a day.
+        hours_per_day: number of counts that each stage has on a day.
         compares_daily_totals: whether impossible counts are detected in daily totals; otherwise
             they are detected in hourly counts.
     """
@@ -49,11 +49,14 @@ class FunnelNames:
 
     @cached_property
     def quality_checks(self) -> tuple[str, ...]:
-        """Names of the checks for impossible counts, in the order of `step_rates`."""
+        """Names of the checks for impossible counts, in the order of `step_rates`.
+
+        Each checks that a stage has no more events than the stage before it.
+        """
         return tuple(f"{below}_lte_{above}" for above, below in pairwise(self.stages))
 
     def convert_funnel_step_to_step_rate(self, name: str) -> str:
-        """Convert the name of a funnel step to its step rate; return other names unchanged."""
+        """Return the step rate of a funnel step, or any other name unchanged."""
         if name in self.funnel_breaks:
             return self.step_rates[self.funnel_breaks.index(name)]
         return name
@@ -61,9 +64,10 @@ class FunnelNames:
     def order_composite_rates_by_leak_preference(
         self, policy_numbers: Mapping[str, Any]
     ) -> tuple[str, ...]:
-        """Return the composite rates in order of preference for reporting a leak.
+        """Return the composite rates in the order in which they are preferred for reporting a leak.
 
-        A leak is reported as the first flagged composite rate in this order.
+        In a leak, several step rates change so little that only composite rates are flagged. It is
+        reported as the first flagged composite rate in this order.
         """
         is_longest_reported = policy_numbers.get("leak_reports") == "longest_composite"
         return self.composite_rates[::-1] if is_longest_reported else self.composite_rates

@@ -47,10 +47,11 @@ def scan_flagged_series_and_submit_root_ids(reset_observation: ObservationJson) 
 def request_calendar_and_find_root_ids(
     flagged_series: Sequence[ListedSeries], reset_observation: ObservationJson
 ) -> Generator[Action, ObservationJson, list[int]]:
-    """Request the calendar and return the ids of all roots.
+    """Request the calendar and return the series ids of all root anomalies.
 
-    If the reporting policy is drawn, the overview is requested too, because it states which
-    composite rate to report for a leak. `scan` already applies the drawn thresholds.
+    If the episode has its own, randomly drawn reporting policy, the overview is requested too,
+    because it states which composite rate to report for a leak. The thresholds need not be
+    requested, because `scan` already applies them.
 
     Args:
         flagged_series: every flagged series of the episode.
@@ -99,7 +100,9 @@ def find_root_ids_of_date(
     ordered_composite_rates: Sequence[str] = BUILT_IN_NAMES.composite_rates,
     names: FunnelNames = BUILT_IN_NAMES,
 ) -> list[int]:
-    """Apply the reporting policy to one date and return the ids of the roots.
+    """Apply the reporting policy to the flagged series of one date and return the ids of the roots.
+
+    A root is a flagged series that the policy requires in the report.
 
     Args:
         flagged_series_by_name: flagged series of the date by entity name.

@@ -1,4 +1,4 @@
-"""Implementation of the reporting policy for one date, which the reference policies share.
+"""Applies the reporting policy to one date, for the reference policies that submit report rows.
 
 The implementation is based only on the policy's text and shares no code with the generator or the
 computation of labels.
@@ -32,7 +32,7 @@ REPORT_ROW_FIELDS = (
 
 
 class FunnelDay:
-    """Counts and rates of one date with their baselines.
+    """Counts and rates of one date, to which the reporting policy can be applied.
 
     Args:
         iso_date: date in the format YYYY-MM-DD.
@@ -70,7 +70,11 @@ class FunnelDay:
         return abs(self.deviations[series_name]) >= threshold and series_name not in self._explained
 
     def build_row_of_count_or_rate(self, series_name: str) -> RowFields:
-        """Create the report row of a count or rate; a broken step is reported as a funnel step."""
+        """Create the report row of a count or rate.
+
+        If a step rate drops far enough to be a funnel break, the row names the funnel step instead
+        of the rate.
+        """
         names = self._policy.names
         direction = "drop" if self.deviations[series_name] < 0 else "spike"
         if series_name in names.stages:
@@ -101,7 +105,10 @@ class FunnelDay:
         )
 
     def build_rows_of_root_counts_and_rates(self) -> list[RowFields]:
-        """Apply rules 3 to 6 of the policy, and return the report rows of root counts and rates."""
+        """Return the report rows of the counts and rates that are root anomalies on this date.
+
+        These are found with rules 3 to 6 of the reporting policy.
+        """
         stages, step_rates = self._policy.names.stages, self._policy.names.step_rates
         roots: list[str] = []
         consequences: set[str] = set()
@@ -136,7 +143,7 @@ class FunnelDay:
         anomaly_type: str,
         detection_method: str,
     ) -> RowFields:
-        """Create a report row with the values and the severity of a series."""
+        """Create a report row with the given names and with the values and severity of a series."""
         observed = self._values[series_name]
         baseline = self._baselines[series_name]
         return {
@@ -166,7 +173,10 @@ def get_weekday_name(iso_date: str) -> str:
 
 
 def select_baselines_for_date(iso_date: str, baselines: BaselinesByName) -> ValuesByName:
-    """Return the baselines that apply on a date, by series name."""
+    """Return the baseline of each series for a date, by series name.
+
+    If a series has a baseline for each weekday, the one of the date's weekday is returned.
+    """
     weekday = get_weekday_name(iso_date)
     return {
         name: baseline[weekday] if isinstance(baseline, Mapping) else baseline
@@ -177,7 +187,7 @@ def select_baselines_for_date(iso_date: str, baselines: BaselinesByName) -> Valu
 def build_daytime_share_row(
     iso_date: str, daytime_share: float, baseline: float, policy_numbers: Mapping[str, Any]
 ) -> RowFields:
-    """Create the report row of a shifted daytime share.
+    """Create the report row of a day whose daytime share differs too much from its baseline.
 
     Args:
         iso_date: date in the format YYYY-MM-DD.
@@ -203,7 +213,7 @@ def build_daytime_share_row(
 def build_impossible_counts_row(
     iso_date: str, later_stage_index: int, excess_events: float, policy_numbers: Mapping[str, Any]
 ) -> RowFields:
-    """Create the report row of a stage that has more events than the previous stage.
+    """Create the report row of a day on which a stage has more events than the previous stage.
 
     Args:
         iso_date: date in the format YYYY-MM-DD.

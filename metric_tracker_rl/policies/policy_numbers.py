@@ -35,7 +35,7 @@ class PolicyNumbers:
         self.is_zero_baseline_flagged = self._break_thresholds is None
 
     def get_threshold(self, series_name: str) -> float:
-        """Return the threshold of a count, a rate or the daytime share."""
+        """Return the deviation from which a count, a rate or the daytime share is flagged."""
         if self._break_thresholds is not None:
             return self._thresholds[series_name]
         if series_name == self.names.daytime_share:
@@ -44,14 +44,14 @@ class PolicyNumbers:
         return self._thresholds["count_relative" if is_count else "rate_relative"]
 
     def get_break_threshold(self, step_rate: str) -> float:
-        """Return the threshold from which a drop of a step rate is a funnel break."""
+        """Return the smallest relative drop of a step rate that is reported as a funnel break."""
         if self._break_thresholds is None:
             return self._thresholds["funnel_break_relative_drop"]
         step = self.names.step_rates.index(step_rate)
         return self._break_thresholds[self.names.funnel_breaks[step]]
 
     def find_severity(self, entity_type: str, series_name: str, deviation_size: float) -> str:
-        """Return the severity of a row.
+        """Return the severity of a report row from the size of its deviation.
 
         Args:
             entity_type: entity type of the row.

@@ -41,7 +41,7 @@ MAX_DATES_PER_CALL = 7
 
 
 class CollectedData(NamedTuple):
-    """Data of an episode, collected from tool results.
+    """Data that a policy has collected from the tool results of an episode.
 
     Attributes:
         policy_numbers: fields with the parameters of the reporting policy, such as `thresholds`.
@@ -78,7 +78,7 @@ def request_lean_raw_data_and_submit_root_rows(_: ObservationJson) -> PolicyStep
 
 
 def request_raw_data_with_standard_tools() -> DataSteps:
-    """Request the data of an episode through the tools of the standard profile."""
+    """Request all data of an episode with the tools of the standard profile, and return it."""
     config = require_analysis_result((yield build_analysis_action("task_overview")))["config"]
     dates = list_iso_dates_from_first_to_last(config["start_date"], config["end_date"])
     medians = require_analysis_result((yield build_analysis_action("get_metric_median")))["results"]
@@ -113,7 +113,7 @@ def request_raw_data_with_standard_tools() -> DataSteps:
 
 
 def request_raw_data_with_lean_tools() -> DataSteps:
-    """Request the data of an episode through the tools of the lean profile."""
+    """Request all data of an episode with the tools of the lean profile, and return it."""
     overview = require_analysis_result((yield build_analysis_action("overview")))
     baseline_column = overview["columns"][1]
     baselines: dict[str, Any] = dict(overview["rows"])
@@ -141,14 +141,14 @@ def request_raw_data_with_lean_tools() -> DataSteps:
 
 
 def list_iso_dates_from_first_to_last(first_date: str, last_date: str) -> list[str]:
-    """Return all ISO dates from the first to the last, inclusive."""
+    """Return all dates from the first to the last, inclusive, in the format YYYY-MM-DD."""
     start = date.fromisoformat(first_date)
     day_count = (date.fromisoformat(last_date) - start).days + 1
     return [(start + timedelta(days)).isoformat() for days in range(day_count)]
 
 
 def find_root_rows_of_episode(data: CollectedData) -> list[RowFields]:
-    """Apply the reporting policy to the collected data and return the report rows."""
+    """Apply the reporting policy to each date of the collected data and return the report rows."""
     return [row for day in data.hourly_counts for row in find_root_rows_of_date(day, data)]
 
 
@@ -165,7 +165,10 @@ def find_root_rows_of_date(iso_date: str, data: CollectedData) -> list[RowFields
 
 
 def find_impossible_count_rows(iso_date: str, data: CollectedData) -> list[RowFields]:
-    """Return a row for each pair of stages in which the later one has more events on a date."""
+    """Return a report row for each stage that has more events than the previous stage on a date.
+
+    The counts are compared by hour, or as daily totals if the funnel requires this.
+    """
     rows = []
     hours = data.hourly_counts[iso_date]
     if data.names.compares_daily_totals:
@@ -180,7 +183,11 @@ def find_impossible_count_rows(iso_date: str, data: CollectedData) -> list[RowFi
 def find_flagged_daytime_share_rows(
     iso_date: str, data: CollectedData, explained_series: Collection[str] = ()
 ) -> list[RowFields]:
-    """Return a row for the daytime share of a date if it is flagged and unexplained."""
+    """Return the report row of a date's daytime share if it is flagged.
+
+    The list is empty if the share is not flagged, if the calendar explains it, or if the funnel has
+    no daytime share.
+    """
     share_name, policy = data.names.daytime_share, PolicyNumbers(data.policy_numbers)
     if share_name is None or share_name in explained_series:
         return []
@@ -199,7 +206,7 @@ def find_flagged_daytime_share_rows(
 def build_funnel_day(
     iso_date: str, data: CollectedData, explained_series: Collection[str] = ()
 ) -> FunnelDay:
-    """Return a date's counts and rates with their baselines."""
+    """Compute a date's counts and rates, and return them with the baselines for this date."""
     baselines = select_baselines_for_date(iso_date, data.baselines)
     values = compute_daily_counts_and_rates(data.hourly_counts[iso_date], data.names)
     return FunnelDay(iso_date, values, baselines, data.policy_numbers, explained_series)
@@ -217,7 +224,7 @@ def compute_daytime_share_of_first_stage(
 def compute_daily_counts_and_rates(
     hourly_counts: HourlyCounts, names: FunnelNames
 ) -> dict[str, float]:
-    """Compute a day's counts and its rates in percent, by name."""
+    """Compute a day's total counts and its conversion rates in percent, and return them by name."""
     counts = [sum(stage_counts) for stage_counts in zip(*hourly_counts, strict=True)]
     values: dict[str, float] = dict(zip(names.stages, counts, strict=True))
     for stage, name in enumerate(names.step_rates, start=1):

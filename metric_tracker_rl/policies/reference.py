@@ -92,9 +92,10 @@ def request_guided_tool_results_and_submit_root_rows(_: ObservationJson) -> Poli
 def _request_daytime_share_rows_by_date(
     suspicious_dates: Sequence[Mapping[str, Any]], policy: PolicyNumbers
 ) -> Generator[Action, ObservationJson, dict[str, RowFields]]:
-    """Request the rows of shifted daytime shares and return them by date.
+    """Request the report rows of flagged daytime shares and return them by date.
 
-    No request is made if no date reaches the threshold of the daytime share.
+    No request is made if the funnel has no daytime share, or if none of the given dates reaches its
+    threshold.
     """
     if policy.names.daytime_share is None:
         return {}
@@ -107,7 +108,7 @@ def _request_daytime_share_rows_by_date(
 
 
 def _request_impossible_counts_rows(date: str) -> RowSteps:
-    """Request the impossible counts of a date and return their report rows."""
+    """Request the impossible counts of a date and return a report row for each of them."""
     action = build_analysis_action("check_impossible_counts", date=date)
     issues = require_analysis_result((yield action))["issues"]
     return [
@@ -136,9 +137,10 @@ def _may_have_unexplained_flagged_count_or_rate(
 def _request_suspicious_dates_past_threshold() -> Generator[
     Action, ObservationJson, list[dict[str, Any]]
 ]:
-    """Request pages of suspicious dates until a page contains a date that reaches no threshold.
+    """Return all dates on which at least one series reaches its threshold.
 
-    The returned dates may therefore include some that reach no threshold.
+    Pages of suspicious dates are requested until a page is incomplete or ends with a date that
+    reaches no threshold, so the result may include some dates on which nothing is flagged.
     """
     dates: list[dict[str, Any]] = []
     while len(dates) % DATES_PER_PAGE == 0 and (not dates or dates[-1]["suspicion_score"] >= 1.0):

@@ -23,9 +23,10 @@ from metric_tracker_rl.policies.funnel_names import BUILT_IN_NAMES, FunnelNames,
 
 
 def order_steps_before_counts(names: FunnelNames) -> tuple[str, ...]:
-    """Return the entity names, most upstream first.
+    """Return all entity names of a funnel, ordered from the most upstream to the most downstream.
 
-    The order is: whole-day anomalies, first count, steps, composite rates, later counts.
+    The checks for impossible counts and the daytime share come first. They are followed by the
+    first count, the steps, the composite rates and the later counts.
     """
     steps = zip(names.funnel_breaks, names.step_rates, strict=True)
     return (
@@ -37,7 +38,10 @@ def order_steps_before_counts(names: FunnelNames) -> tuple[str, ...]:
 
 
 def order_counts_before_steps(names: FunnelNames) -> tuple[str, ...]:
-    """Return all entity names by stage, with each count before the step into its stage."""
+    """Return all entity names of a funnel, with each later count before the step into its stage.
+
+    Apart from this, the order is the same as in `order_steps_before_counts`.
+    """
     stages = zip(names.stages[1:], names.funnel_breaks, names.step_rates, strict=True)
     return (
         *_list_names_first_in_both_orders(names),
@@ -109,7 +113,7 @@ def submit_upstream_rows_then_try_counts_in_practice_submissions(
 def _select_first_row_per_date_by_entity_order(
     rows: Sequence[RowFields], entity_name_order: Sequence[str]
 ) -> dict[str, RowFields]:
-    """Return for each date the row whose entity name comes first in the given order."""
+    """Return the row of each date whose entity name comes first in the given order, by date."""
     first_rows: dict[str, RowFields] = {}
     for row in sorted(rows, key=lambda row: entity_name_order.index(row["entity_name"])):
         first_rows.setdefault(row["date"], row)

@@ -1,1 +1,1 @@
-"""Products: aggregates of a user's table, and the synthetic counts that are drawn from them."""
+"""Contains products, which are aggregates of a user's table from which counts are synthesized."""

@@ -1,4 +1,4 @@
-"""Computes the series that a product is fitted to: first count, step rates and daytime share."""
+"""Computes the daily series that a product is fitted to from a table of counts."""
 
 from __future__ import annotations
 
@@ -38,12 +38,19 @@ def compute_series_values(counts: IntArray, grain: Grain, daytime: HourRange) ->
 
 
 def compute_step_rates(totals: IntArray) -> FloatArray:
-    """Return the step rates of daily totals, shape (…, stages - 1); NaN if the denominator is 0."""
+    """Return each stage's total divided by the total of the stage before it.
+
+    Args:
+        totals: daily totals, shape (…, stages).
+
+    Returns:
+        Step rates, shape (…, stages - 1). A rate with a denominator of 0 is NaN.
+    """
     return _divide(totals[..., 1:], totals[..., :-1])
 
 
 def list_weekdays(start: date, days: int) -> npt.NDArray[np.int64]:
-    """Return the weekdays of consecutive days, 0 for Monday, shape (days,)."""
+    """Return the weekday of each of `days` consecutive days from `start`, where 0 is Monday."""
     return (start.weekday() + np.arange(days)) % DAYS_PER_WEEK
 
 

@@ -1,4 +1,4 @@
-"""Reads the fields of a product's mapping; errors contain the path of the invalid field."""
+"""Reads and checks the fields of a product file. Errors contain the path of the invalid field."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ProductRefused(ConfigurationError):
 
 
 class FieldReader:
-    """Reads the fields of one mapping.
+    """Reads and checks the fields of one mapping in a product file.
 
     Args:
         content: the mapping.
@@ -104,14 +104,23 @@ def build_refusal(path: str, value: object, allowed: str) -> ProductRefused:
 
 
 def require_integer(path: str, value: object, low: int, high: int) -> int:
-    """Return the value if it is an integer from `low` to `high`. Booleans are rejected."""
+    """Return the value if it is an integer from `low` to `high`.
+
+    Raises:
+        ProductRefused: the value is outside the range or not an integer. Booleans are not allowed.
+    """
     if type(value) is int and low <= value <= high:
         return value
     raise build_refusal(path, value, f"an integer from {low} to {high}")
 
 
 def require_number(path: str, value: object, low: float, high: float) -> float:
-    """Return the value as a float if it is a number from `low` to `high`. NaN is rejected."""
+    """Return the value as a float if it is a number from `low` to `high`.
+
+    Raises:
+        ProductRefused: the value is outside the range or not a number. NaN and booleans are not
+            allowed.
+    """
     # A boolean is an instance of int, so it has to be excluded.
     if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
         return float(value)
@@ -119,7 +128,11 @@ def require_number(path: str, value: object, low: float, high: float) -> float:
 
 
 def require_list(path: str, value: object, min_length: int, max_length: int) -> list[Any]:
-    """Return the value if it is a list with `min_length` to `max_length` items."""
+    """Return the value if it is a list with `min_length` to `max_length` items.
+
+    Raises:
+        ProductRefused: the value is not a list, or has too few or too many items.
+    """
     if not isinstance(value, list):
         raise build_refusal(path, value, "a list")
     if not min_length <= len(value) <= max_length:
@@ -131,7 +144,11 @@ def require_list(path: str, value: object, min_length: int, max_length: int) -> 
 def require_numbers(
     path: str, value: object, length: int, low: float, high: float
 ) -> tuple[float, ...]:
-    """Return the value as a tuple if it is a list of `length` numbers from `low` to `high`."""
+    """Return the value as a tuple if it is a list of `length` numbers from `low` to `high`.
+
+    Raises:
+        ProductRefused: the value is no such list.
+    """
     numbers = require_list(path, value, length, length)
     return tuple(
         require_number(f"{path}[{place}]", number, low, high)
@@ -140,14 +157,22 @@ def require_numbers(
 
 
 def require_choice(path: str, value: object, allowed: Collection[str]) -> str:
-    """Return the value if it is one of the allowed names."""
+    """Return the value if it is one of the allowed names.
+
+    Raises:
+        ProductRefused: the value is not one of them.
+    """
     if isinstance(value, str) and value in allowed:
         return value
     raise ProductRefused(build_unknown_name_message(f"{path}", value, allowed))
 
 
 def require_slug(path: str, value: object) -> str:
-    """Return the value if it consists of 1 to 40 lower-case letters, digits and underscores."""
+    """Return the value if it consists of 1 to 40 lower-case letters, digits and underscores.
+
+    Raises:
+        ProductRefused: the value is not such a text.
+    """
     if isinstance(value, str) and NAME_PATTERN.fullmatch(value):
         return value
     raise build_refusal(path, value, ALLOWED_NAME)

@@ -52,7 +52,7 @@ _NOT_COUNTED = (DayStatus.MISSING, DayStatus.OUTAGE, DayStatus.IMPOSSIBLE)
 
 @dataclass(frozen=True)
 class DayMasks:
-    """Masks of the days of a table that the fit uses, each of shape (days,).
+    """Masks that select which days of a table are used in the fit, each of shape (days,).
 
     Attributes:
         is_usable: days with complete counts that are not holidays. Levels are fitted to them.
@@ -71,7 +71,8 @@ class TableFit:
 
     Attributes:
         levels: fitted levels of each series.
-        residuals: relative residuals, shape (days, series); NaN where a value is undefined.
+        residuals: relative residuals, shape (days, series); NaN on unusable days and for undefined
+            values.
         masks: masks of the days that were used.
     """
 
@@ -81,7 +82,9 @@ class TableFit:
 
 
 def fit_product(table: StageCounts, name: str) -> Product:
-    """Return the product of a table, with thresholds but without certified levels.
+    """Fit a product to a table of counts.
+
+    The product has thresholds, but it is not yet certified for any difficulty level.
 
     Args:
         table: cleaned counts.
@@ -100,7 +103,7 @@ def fit_product(table: StageCounts, name: str) -> Product:
 
 
 def fit_table(table: StageCounts) -> TableFit:
-    """Fit levels and weekday factors of every series, and find the unusual days.
+    """Fit the levels and weekday factors of each series of a table, and find the unusual days.
 
     Raises:
         ProductRefused: the table has too few ordinary days.
@@ -127,7 +130,7 @@ def fit_table(table: StageCounts) -> TableFit:
 
 
 def find_usable_days(table: StageCounts) -> BoolArray:
-    """Return a mask of the days that have complete counts and are not holidays, shape (days,)."""
+    """Return for each day of a table whether its counts are complete and it is not a holiday."""
     return np.array(
         [
             status == DayStatus.COUNTED and table.get_date(day) not in table.holidays
@@ -193,7 +196,10 @@ def _count_days_set_aside(table: StageCounts, masks: DayMasks) -> dict[str, int]
 
 
 def _compute_hour_weights(table: StageCounts, masks: DayMasks) -> FloatArray:
-    """Return each hour's share of the first count on ordinary days, shape (24,)."""
+    """Return each hour's share of the first stage's events on ordinary days.
+
+    If there are no such events, every hour has the same share.
+    """
     totals = table.counts[masks.is_ordinary, :, 0].sum(axis=0).astype(np.float64)
     if not totals.any():
         return np.full(HOURS_PER_DAY, 1.0 / HOURS_PER_DAY)

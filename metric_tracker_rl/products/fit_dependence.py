@@ -27,7 +27,7 @@ MIN_PAIRS = 10
 
 @dataclass(frozen=True)
 class Dependence:
-    """Autocorrelation and cross-correlation of the latents.
+    """Autocorrelation and cross-correlation of the latents, from which residuals are computed.
 
     Attributes:
         lag1: autocorrelation of each series from one day to the next, shape (series,).
@@ -81,10 +81,11 @@ def fit_dependence(residuals: FloatArray, points: list[FloatArray]) -> Dependenc
 
 
 def compute_lag1_correlation(values: FloatArray) -> float:
-    """Return the correlation of values on consecutive days, over pairs of known values.
+    """Return the correlation of a series' values on consecutive days.
 
-    The mean and the variance are computed over all known values. The result is 0 if there are
-    too few pairs.
+    Only pairs of days on which both values are known are used, but the mean and the variance are
+    computed over all known values. The result is 0 if there are too few pairs, or if the series is
+    constant.
     """
     known = np.isfinite(values)
     is_pair = known[:-1] & known[1:]
@@ -112,7 +113,9 @@ def compute_correlation(first: FloatArray, second: FloatArray) -> float:
 
 
 def _compute_hermite_coefficients(points: FloatArray) -> FloatArray:
-    """Return the coefficients of normalized Hermite polynomials, scaled to a sum of squares of 1.
+    """Return the Hermite coefficients of the function that maps a latent to a series' residual.
+
+    The polynomials are normalized, and the coefficients are scaled to a sum of squares of 1.
 
     If two series have the coefficients a and b and the correlation of their latents is ρ, then the
     correlation of their residuals is Σ aₙ bₙ ρⁿ. The coefficients of a constant are 0.
@@ -158,7 +161,10 @@ def _find_latent_correlation(
 
 
 def _repair_correlations(correlations: FloatArray) -> FloatArray:
-    """Return a positive definite correlation matrix that is close to the given matrix."""
+    """Return a positive definite correlation matrix that is close to the given matrix.
+
+    A matrix whose eigenvalues are all large enough is returned unchanged.
+    """
     values, vectors = np.linalg.eigh(correlations)
     if values[0] >= MIN_EIGENVALUE:
         return correlations
