@@ -1,9 +1,9 @@
 """Generates episodes in which the reporting policy finds exactly the planned anomalies.
 
 Each attempt generates hourly counts without anomalies, plans and applies the anomalies, and applies
-the reporting policy to the result. The result is accepted if the policy finds exactly the planned roots
-and no deviation is too close to its threshold. Otherwise another attempt is made. The labels are
-always the rows that the policy finds, never the plan.
+the reporting policy to the result. The result is accepted if the policy finds exactly the planned
+roots and no deviation is too close to its threshold. Otherwise another attempt is made. The labels
+are always the rows that the policy finds, never the plan.
 """
 
 from __future__ import annotations
