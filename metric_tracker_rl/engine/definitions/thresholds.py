@@ -1,7 +1,7 @@
-"""Reporting thresholds and severity bounds: by column of the daily series, and by public name.
+"""Looks up the reporting thresholds and severity bounds of a reporting policy.
 
-The values are fields of a `FunnelLevel`, which has either one threshold for each kind of series or
-one for each series.
+They are available by column of the daily series and by public name. The values are fields of a
+`FunnelLevel`, which has either one threshold for each kind of series or one for each series.
 """
 
 from __future__ import annotations
@@ -53,7 +53,14 @@ class PolicyLimits:
     bounds: tuple[SeverityBounds, ...]
 
     def get_threshold(self, entity_type: str, column: int) -> float:
-        """Return the threshold of an entity, given its column; it is 0 for impossible counts."""
+        """Return the reporting threshold of an entity, such as an event count or a funnel step.
+
+        The threshold of impossible counts (more events than in the previous stage) is 0.
+
+        Args:
+            entity_type: type of the entity.
+            column: column of the daily series; for a funnel step, that of its step rate.
+        """
         if entity_type == DATA_QUALITY:
             return 0.0
         if entity_type == FUNNEL_STEP:
@@ -65,13 +72,16 @@ class PolicyLimits:
         return self.bounds[self.columns.get_column_of_entity(row.entity_type, row.entity_name)]
 
     def is_row_clear_of_bounds(self, row: ReportRow) -> bool:
-        """Return whether a row's deviation is not too close to any of its severity bounds."""
+        """Return whether a row's deviation keeps the required distance from all severity bounds.
+
+        A deviation that is closer to a bound could get another severity by rounding.
+        """
         return is_row_clear_of_severity_bounds(row, self.get_bounds_of_row(row))
 
 
 @lru_cache(maxsize=LIMITS_CACHE_SIZE)
 def get_policy_limits(funnel: Funnel, level: FunnelLevel) -> PolicyLimits:
-    """Return the thresholds and severity bounds of a level's policy for a funnel's columns."""
+    """Return the thresholds and severity bounds of a level's policy for the series of a funnel."""
     columns = funnel.columns
     by_series = level.series_thresholds
     thresholds = by_series or _repeat_thresholds_of_kinds(columns, level)
@@ -103,7 +113,7 @@ def _repeat_thresholds_of_kinds(columns: ColumnLayout, level: FunnelLevel) -> Se
 
 
 def get_thresholds_by_public_name(level: FunnelLevel) -> dict[str, float]:
-    """Return the threshold of each kind by its name in an episode's public configuration."""
+    """Return the threshold of each kind of series, by its name in the public configuration."""
     thresholds = {
         EVENT_COUNT: level.count_threshold,
         CONVERSION_RATE: level.rate_threshold,

@@ -91,27 +91,34 @@ class FunnelEpisode:
 
     @cached_property
     def day_by_date(self) -> dict[str, int]:
-        """Day index by ISO date."""
+        """Position of each day in the episode, counted from 0, by ISO date."""
         return {date: day for day, date in enumerate(self.dates)}
 
     @cached_property
     def metrics(self) -> MetricFrames:
-        """Value, baseline, deviation and flag of every entity by date, computed on first use."""
+        """Data frames with the value, baseline and deviation of every entity on every date.
+
+        They also tell which deviations reach the reporting threshold. They are created on first
+        use.
+        """
         from metric_tracker_rl.engine.episode.metric_frames import MetricFrames
 
         return MetricFrames(self.series, self.dates)
 
     @cached_property
     def cached_results(self) -> dict[Hashable, bytes]:
-        """Cached results of analysis methods, which add entries and limit the size of the cache."""
+        """Cache for the results of analysis methods, which is empty at first.
+
+        The methods add the entries and limit the size of the cache.
+        """
         return {}
 
     def hourly_counts_of_day(self, day: int) -> IntArray:
-        """Return one day's hourly counts, shape (24, stages), as a read-only view."""
+        """Return one day's hourly counts as a read-only view of shape (hours, stages)."""
         return self.generated.hourly[day]
 
     def get_day_index_of_date(self, date: object) -> int:
-        """Return the index of a date, counted from 0.
+        """Return the position of an ISO date in the episode, counted from 0.
 
         Raises:
             ToolArgumentError: the date does not belong to the episode.
@@ -119,7 +126,7 @@ class FunnelEpisode:
         return self.day_by_date[self.require_episode_date(date)]
 
     def require_episode_date(self, date: object) -> str:
-        """Return the date unchanged if it belongs to the episode.
+        """Check that a date belongs to the episode, and return it unchanged.
 
         Raises:
             ToolArgumentError: the date does not belong to the episode. The message contains the
@@ -147,7 +154,7 @@ def create_episode_and_freeze_hourly_counts(
 
 @lru_cache(maxsize=EPISODE_CACHE_SIZE)
 def build_episode(config: EpisodeConfig) -> FunnelEpisode:
-    """Return the episode of a configuration from the cache, or generate it.
+    """Generate the episode of a configuration, or return it from the cache of this process.
 
     Raises:
         ConfigurationError: see `generate_episode`.

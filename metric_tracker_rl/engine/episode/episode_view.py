@@ -34,8 +34,8 @@ class EpisodeView:
         episode: the episode's data.
         rules: play rules.
         is_split_task: whether the episode is a task of a split.
-        hides_counts: whether family, density and number of anomalies are hidden, as in tasks of a
-            split and with raw disclosure.
+        hides_counts: whether the public configuration hides the scenario family, the density and
+            the number of anomalies. It does so in tasks of a split and with raw disclosure.
         has_drawn_policy: whether the episode's reporting policy is drawn at random.
         policy_numbers: parameters of the episode's reporting policy, as the public configuration
             shows them.
@@ -73,13 +73,17 @@ class EpisodeView:
 
     @property
     def product_funnel(self) -> Funnel | None:
-        """Funnel of the episode's product; None for the built-in funnel."""
+        """Funnel of the episode's product; None if the episode uses the built-in funnel."""
         config = self.episode.config
         return None if config.product is None else config.funnel_with_policy_daytime
 
     @property
     def names_and_thresholds_of_product(self) -> dict[str, Any]:
-        """Parameters of a product's policy for the overview of the lean profile, if any."""
+        """Policy parameters that the overview of the lean profile shows for a product.
+
+        The thresholds by series are omitted, because the overview lists them beside the medians. If
+        the episode uses the built-in funnel, there are no parameters.
+        """
         if self.episode.config.product is None:
             return {}
         numbers = dict(self.policy_numbers)
@@ -132,7 +136,7 @@ class EpisodeView:
 
     @property
     def objective_and_policy_text(self) -> str:
-        """Objective and text of the reporting policy.
+        """Text that tells the player the objective and the reporting policy.
 
         If reports are lists of ids, the text contains neither thresholds nor formulas.
         """

@@ -1,7 +1,8 @@
-"""Flagged series, which are the daily series that are past their thresholds on a date.
+"""Lists flagged series, which are the daily series that are past their thresholds on a date.
 
-They include roots and consequences, which this module does not distinguish. The lean profile lists
-the flagged series, and the `key_f1` reward compares a report with them.
+They include roots, which a report must contain, and consequences, which are deviations that a root
+causes. This module does not distinguish them. The lean profile lists the flagged series, and the
+`key_f1` reward compares a report with them.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class FlaggedSeries(NamedTuple):
         deviation: deviation from the baseline. It is relative for counts and rates, and absolute
             for the daytime share. For a count that exceeds the previous stage's, it is the number
             of excess events.
-        is_explained: whether the calendar explains the deviation.
+        is_explained: whether a calendar entry explains the deviation, so that it is not reported.
     """
 
     row: ReportRow
@@ -51,7 +52,9 @@ FLAGGED_SERIES_CACHE: WeakKeyDictionary[FunnelEpisode, tuple[FlaggedSeries, ...]
 
 
 def list_flagged_series_by_id(episode: FunnelEpisode) -> tuple[FlaggedSeries, ...]:
-    """Return the flagged series of all days, sorted by date. Ids are positions counted from 1.
+    """Return the series that are past their thresholds on any day, sorted by date.
+
+    The id of a flagged series is its position in the result, counted from 1.
 
     Within a date, the series are sorted by a hash, because in funnel order or alphabetical order
     the root would too often be the first or the last series of its date.

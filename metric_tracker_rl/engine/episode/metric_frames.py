@@ -73,17 +73,17 @@ class MetricFrames:
 
     @cached_property
     def value_minus_baseline(self) -> pd.DataFrame:
-        """Value minus baseline, in the entity's own unit."""
+        """Difference of every value from its baseline, in the unit of the value."""
         return self._freeze_values_as_frame((self.value - self.baseline).to_numpy())
 
     @cached_property
     def median_over_all_days(self) -> pd.Series[float]:
-        """Displayed median over all dates by entity; 0 for data-quality pairs."""
+        """Median of each entity over all dates, rounded for display; 0 for data-quality pairs."""
         return pd.Series(self._series.medians_by_column).iloc[self._columns].set_axis(self._names)
 
     @cached_property
     def std_dev_from_baseline(self) -> pd.Series[float]:
-        """Standard deviation from the baseline by entity: √ mean (value − baseline)²."""
+        """Standard deviation of each entity from its baseline, √ mean (value − baseline)²."""
         # Not computed by pandas, whose sums differ in their last bits between versions.
         return (
             pd.Series(self._series.std_devs_from_baseline).iloc[self._columns].set_axis(self._names)
@@ -91,7 +91,10 @@ class MetricFrames:
 
     @cached_property
     def baseline_by_weekday_if_any(self) -> pd.DataFrame:
-        """Baselines by weekday, Monday first; empty if all days have the same baseline."""
+        """Baselines of all entities by weekday, starting with Monday.
+
+        The frame is empty if all days have the same baseline.
+        """
         if self._series.level.baseline != BaselineKind.SAME_WEEKDAY:
             return self.baseline.iloc[:0]
         first_week = list_weekday_names_of_first_week(self._dates[0])
@@ -117,7 +120,13 @@ class MetricFrames:
     def _build_frame_with_excess(
         self, metric_values: NDArray[np.float64], excess_counts: NDArray[np.int64]
     ) -> pd.DataFrame:
-        """Return a frame of all entities, built from arrays of metric values and excess counts."""
+        """Build a read-only frame with a row for each date and a column for each entity.
+
+        Args:
+            metric_values: values of the counts, rates and daytime share, with a row for each day.
+            excess_counts: number of events by which each stage exceeds the previous one, with a row
+                for each day.
+        """
         return self._freeze_values_as_frame(
             np.concatenate([metric_values, excess_counts], axis=1)[:, self._columns]
         )

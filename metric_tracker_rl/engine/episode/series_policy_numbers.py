@@ -13,7 +13,7 @@ from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
 
 
 def build_series_policy_numbers(series: DailySeries, first_date: str) -> dict[str, Any]:
-    """Return names in funnel order, thresholds by series and the other parameters of the policy.
+    """Return the public parameters of a policy in which every series has its own threshold.
 
     A client can apply the policy with these fields alone. It does not have to split names at
     `_to_`, which would be ambiguous because names of stages may contain it.
@@ -27,14 +27,17 @@ def build_series_policy_numbers(series: DailySeries, first_date: str) -> dict[st
         `stages`, `step_rates`, `funnel_steps`, `quality_checks`: entity names in funnel order.
         `composite_rates`: index of the last stage of each composite rate, by name, shortest first.
         `daytime_share`: name of the daytime share; missing if the funnel has none.
-        `daytime_hours`: first and last daytime hour, both included; missing without that share.
+        `daytime_hours`: first and last daytime hour, both included; missing if the funnel has no
+            daytime share.
         `hours_per_day`: number of counts of each stage on a day, 24 or 1.
         `compares_daily_totals`: whether impossible counts are found in the day's totals.
         `thresholds`: thresholds by name of series.
         `break_thresholds`: break thresholds by name of funnel step.
         `severity_multiples`: bounds of medium, high and critical in multiples of the threshold.
         `severity_bands`: bounds of impossible counts.
-        `baseline`, `leak_reports`, `first_weekday`: as for a drawn policy.
+        `baseline`: kind of baseline.
+        `leak_reports`: which composite rate a report must contain for a slow leak.
+        `first_weekday`: weekday of the first day.
     """
     funnel, level, limits = series.funnel, series.level, series.limits
     numbers: dict[str, Any] = {
@@ -66,7 +69,9 @@ def build_series_policy_numbers(series: DailySeries, first_date: str) -> dict[st
 
 
 def rebuild_funnel_from_numbers(numbers: Mapping[str, Any]) -> Funnel:
-    """Return the funnel that public parameters describe, without a model of its counts.
+    """Rebuild the funnel that the public parameters of a policy describe.
+
+    The result has no model from which counts could be generated.
 
     Args:
         numbers: result of `build_series_policy_numbers`, or a configuration that contains it.

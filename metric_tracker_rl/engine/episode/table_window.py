@@ -1,4 +1,7 @@
-"""Episodes of real counts: a window of a user's table, to which the reporting policy is applied."""
+"""Creates episodes from real counts, to which the reporting policy is applied.
+
+They are a window of a user's table, that is, the counts of four or eight consecutive weeks.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ class TableWindow:
 
 
 def create_table_window_episode(product: Product, window: TableWindow) -> FunnelEpisode:
-    """Create an episode of real counts, with the rows that the reporting policy finds in them.
+    """Create an episode from real counts and label it with the rows that its policy finds.
 
     Args:
         product: product that provides the thresholds. Its stages and its counts per day (hourly or

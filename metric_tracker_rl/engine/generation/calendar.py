@@ -60,7 +60,11 @@ class CalendarEntry:
     effects: tuple[CountEffect, ...] = ()
 
     def as_public_dict(self, dates: Sequence[str]) -> dict[str, Any]:
-        """Return date, kind, title, and the names of the series that the entry explains."""
+        """Return the fields that players see, with the date as ISO text.
+
+        Args:
+            dates: ISO date of each day.
+        """
         return {
             "date": dates[self.day],
             "kind": self.kind,
@@ -70,14 +74,18 @@ class CalendarEntry:
 
 
 class CalendarPlan(NamedTuple):
-    """Calendar entries, and the days with no entry. The days are in random order."""
+    """Calendar entries, and the days that are still free for anomalies, in random order."""
 
     entries: tuple[CalendarEntry, ...]
     free_days: list[int]
 
 
 def draw_calendar(stream: BitStream, funnel: Funnel, level: FunnelLevel) -> CalendarPlan:
-    """Draw the calendar's entries: late data on the last day, and the others on random days."""
+    """Draw the calendar of an episode of the built-in funnel.
+
+    The last day gets a late-data entry, because some of its events have not arrived yet. Randomly
+    chosen other days get holidays, promotions and release notes in turn.
+    """
     last_day = level.days - 1
     free_days = reorder_so_last_days_differ_in_weekday(
         stream.shuffled_copy(range(last_day)), level.baseline
@@ -95,7 +103,10 @@ def draw_calendar(stream: BitStream, funnel: Funnel, level: FunnelLevel) -> Cale
 
 
 def draw_release_that_explains_nothing(stream: BitStream, days: Sequence[int]) -> CalendarEntry:
-    """Draw a release note that changes no counts and explains no series, for one of the days."""
+    """Draw a release note that changes no counts and explains no series.
+
+    Its day is chosen at random from the given days.
+    """
     return CalendarEntry(
         day=stream.choose(days),
         kind=RELEASE,
@@ -107,7 +118,7 @@ def draw_release_that_explains_nothing(stream: BitStream, days: Sequence[int]) -
 def build_mask_of_explained_values(
     entries: Sequence[CalendarEntry], funnel: Funnel, day_count: int
 ) -> NDArray[np.bool_]:
-    """Return a boolean array of the series that the calendar explains on each day.
+    """Return a boolean array that tells which series the calendar explains on which day.
 
     Its shape is (days, columns with a baseline).
     """
@@ -121,7 +132,7 @@ def build_mask_of_explained_values(
 def _draw_holiday_that_lowers_traffic(
     stream: BitStream, funnel: Funnel, level: FunnelLevel, day: int
 ) -> CalendarEntry:
-    """Draw a public holiday, which reduces traffic."""
+    """Create a calendar entry for a public holiday, which lowers traffic by a random amount."""
     drop = level.count_threshold * stream.uniform(*DECOY_THRESHOLD_MULTIPLES)
     return CalendarEntry(
         day=day,
@@ -135,7 +146,7 @@ def _draw_holiday_that_lowers_traffic(
 def _draw_promotion_that_raises_traffic_and_step_rate(
     stream: BitStream, funnel: Funnel, level: FunnelLevel, day: int
 ) -> CalendarEntry:
-    """Draw a promotion, which raises traffic and the rate of the second step."""
+    """Create a calendar entry for a promotion, which raises traffic and the second step's rate."""
     traffic_gain = level.count_threshold * stream.uniform(*DECOY_THRESHOLD_MULTIPLES)
     rate_gain = level.rate_threshold * stream.uniform(*DECOY_THRESHOLD_MULTIPLES)
     return CalendarEntry(
@@ -157,7 +168,10 @@ def _draw_promotion_that_raises_traffic_and_step_rate(
 def _draw_release_that_lowers_step_rate(
     stream: BitStream, funnel: Funnel, level: FunnelLevel, day: int
 ) -> CalendarEntry:
-    """Draw a release note about a trial of a new page that lowers the rate of one step."""
+    """Create a release note about the trial of a new page, which lowers the rate of a random step.
+
+    The step is never the last one.
+    """
     stage = 1 + stream.integer_below(len(funnel.step_rate_names) - 1)
     loss = level.rate_threshold * stream.uniform(*DECOY_THRESHOLD_MULTIPLES)
     return CalendarEntry(
@@ -176,7 +190,10 @@ def _draw_release_that_lowers_step_rate(
 def _draw_late_data_that_lowers_last_hours(
     stream: BitStream, funnel: Funnel, day: int
 ) -> CalendarEntry:
-    """Draw a late-data entry: after a certain hour, only a fraction of the events has arrived."""
+    """Create a calendar entry for a day on which some events have not arrived yet.
+
+    From a random hour on, the counts contain only a fraction of the events.
+    """
     earliest, latest = LATE_DATA_FIRST_HOURS
     first_hour = earliest + stream.integer_below(latest - earliest + 1)
     arrived_share = stream.uniform(*LATE_DATA_SHARE_RANGE)

@@ -1,4 +1,4 @@
-"""Clean counts, which are an episode's hourly counts before anomalies and events are applied."""
+"""Generates clean counts, which are hourly counts without anomalies and calendar events."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_TREND = 0.04
 def generate_clean_counts(
     stream: BitStream, funnel: Funnel, level: FunnelLevel, first_weekday: int
 ) -> IntArray:
-    """Generate clean hourly counts of shape (days, 24, stages).
+    """Generate hourly counts without anomalies and calendar events, shape (days, 24, stages).
 
     Args:
         stream: random stream; the order of the draws determines the counts.

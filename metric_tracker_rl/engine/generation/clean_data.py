@@ -1,4 +1,7 @@
-"""Draws the data of an episode without anomalies: dates, counts with decoys and the calendar."""
+"""Draws the dates, counts and calendar of an episode before anomalies are added.
+
+The counts contain decoys, which are deviations that a calendar entry explains.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ class CleanData(NamedTuple):
 
     Attributes:
         dates: ISO date of each day.
-        clean: hourly counts including the decoys of the calendar, shape (days, hours, stages).
+        clean: hourly counts with the effects of the calendar entries, shape (days, hours, stages).
         calendar: calendar entries; empty on levels without a calendar.
         explained: whether the calendar explains a deviation of a series on a day, shape (days,
             columns with a baseline); None on levels without a calendar.
@@ -55,7 +58,10 @@ class CleanData(NamedTuple):
 
 
 def draw_clean_data(stream: BitStream, config: EpisodeConfig) -> CleanData:
-    """Draw the data of an episode without anomalies. The order of the draws determines the data."""
+    """Draw the dates, counts and calendar of an episode before anomalies are added.
+
+    The order of the draws from the random stream determines the data.
+    """
     level, funnel = config.level_with_policy_parameters, config.funnel_with_policy_daytime
     start_day = stream.integer_below(START_DATE_SPAN_DAYS)
     dates = list_all_possible_iso_dates()[start_day : start_day + level.days]

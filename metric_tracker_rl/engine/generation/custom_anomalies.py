@@ -1,4 +1,4 @@
-"""Application of custom anomalies, which set a metric to median ± factor × standard deviation.
+"""Applies custom anomalies, which set a metric to median ± factor × standard deviation.
 
 Setting a count scales only the events of that stage. Setting a rate scales the events of its
 numerator stage and of all later stages. The reporting policy labels the result like any other data,
@@ -53,8 +53,9 @@ def apply_custom_anomalies(
     funnel: Funnel,
     level: FunnelLevel,
 ) -> CustomizedCounts:
-    """Apply custom anomalies in the given order and return the resulting counts.
+    """Apply custom anomalies to a copy of the counts, and describe each change.
 
+    The anomalies are applied in the given order.
     Medians and standard deviations are computed from the unmodified counts.
 
     Args:
@@ -137,7 +138,13 @@ def _apply_custom_anomaly_in_place(
 def _compute_displayed_count_or_rate(
     hourly_counts_of_day: IntArray, funnel: Funnel, column: int
 ) -> float:
-    """Return the displayed count or rate of one day, given its counts of shape (24, stages)."""
+    """Return an event count or a conversion rate of one day, rounded for display.
+
+    Args:
+        hourly_counts_of_day: counts of the day, shape (24, stages).
+        funnel: funnel that the stages belong to.
+        column: column of the count or rate.
+    """
     counts = hourly_counts_of_day.sum(axis=0)
     if funnel.columns.is_event_count_column(column):
         return float(counts[column])
@@ -149,7 +156,9 @@ def _compute_displayed_count_or_rate(
 def _scale_numerator_and_later_stages_in_place(
     hourly_counts_of_day: IntArray, funnel: Funnel, rate_column: int, target_fraction: float
 ) -> None:
-    """Scale a rate's numerator stage and all later stages in place to reach a target rate.
+    """Change one day's counts in place so that a conversion rate reaches a target.
+
+    The counts of the rate's numerator stage and of all later stages are scaled by one factor.
 
     Args:
         hourly_counts_of_day: counts of one day, shape (24, stages).

@@ -15,11 +15,11 @@ class CountEffect(Protocol):
     """A change of one day's hourly counts."""
 
     def apply_to_copy(self, hourly_counts: IntArray) -> IntArray:
-        """Return the changed hourly counts, shape (24, stages), without modifying the argument."""
+        """Return a changed copy of one day's hourly counts, shape (hours, stages)."""
 
 
 class ScaleTraffic(NamedTuple):
-    """Effect that multiplies the counts of all stages by the same factor (a traffic change)."""
+    """Effect that changes traffic by multiplying the counts of all stages by the same factor."""
 
     factor: float
 
@@ -28,7 +28,7 @@ class ScaleTraffic(NamedTuple):
 
 
 class StepFactor(NamedTuple):
-    """Factor by which the step rate into a stage is multiplied."""
+    """Factor by which the rate of the step that leads to a stage is multiplied."""
 
     stage: int
     factor: float
@@ -38,7 +38,7 @@ class ScaleStepRates(NamedTuple):
     """Effect that multiplies step rates and thereby changes all later stages.
 
     Attributes:
-        factors: factors in funnel order.
+        factors: factor of each changed step rate, in funnel order.
     """
 
     factors: tuple[StepFactor, ...]
@@ -51,7 +51,7 @@ class ScaleStepRates(NamedTuple):
 
 
 class ScaleStageCount(NamedTuple):
-    """Effect that multiplies the count of one stage (lost or duplicated events).
+    """Effect of lost or duplicated events, which multiplies the count of a single stage.
 
     The result is clipped so that no stage has more events than the stage before it.
     """

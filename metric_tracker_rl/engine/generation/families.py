@@ -81,7 +81,7 @@ FAULT_EVENTS = range(8, 181)
 
 @lru_cache
 def list_excess_totals_clear_of_bounds(bounds: SeverityBounds) -> tuple[int, ...]:
-    """Return the event totals in `FAULT_EVENTS` that are not close to a severity bound."""
+    """Return the numbers in `FAULT_EVENTS` that are not too close to a severity bound."""
     return tuple(events for events in FAULT_EVENTS if is_clear_of_severity_bounds(events, bounds))
 
 
@@ -124,7 +124,7 @@ def plan_step_rate_drop_or_leak(stream: BitStream, day: CleanDay) -> PlannedAnom
 
 @register_planner(RATE_SPIKE)
 def plan_step_rate_spike_or_gain(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
-    """Plan a rise of one step rate, or a gain spread over several steps.
+    """Plan a rise of one step rate, or a slow gain that is spread over several steps.
 
     The rate of the last step (payment, about 91 %) is too high to rise by a reportable amount, so
     the last step is neither the root of a spike nor the end of a gain over several steps.
@@ -140,7 +140,7 @@ def plan_step_rate_spike_or_gain(stream: BitStream, day: CleanDay) -> PlannedAno
 
 @register_planner(COUNT_DROP)
 def plan_traffic_or_stage_count_drop(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
-    """Plan a drop of traffic, or lost events of one stage.
+    """Plan a drop of all traffic, or a loss of events in one stage.
 
     Effect: either traffic falls, which reduces the counts of all stages, or one stage loses events
     while the other stages do not change.
@@ -161,9 +161,9 @@ def plan_traffic_or_stage_count_drop(stream: BitStream, day: CleanDay) -> Planne
 
 @register_planner(COUNT_SPIKE)
 def plan_traffic_or_stage_count_spike(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
-    """Plan a rise of traffic, or duplicated events of one stage.
+    """Plan a rise of all traffic, or a duplication of events in one stage.
 
-    The count of a stage stays below that of the previous stage.
+    A stage with duplicated events still has fewer events than the previous stage.
     """
     threshold = day.level.count_threshold
     stage = stream.choose((0, *day.funnel.step_stage_indices[:-1]))
@@ -242,7 +242,10 @@ def plan_impossible_counts(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
 
 
 def _plan_traffic_change(day: CleanDay, deviation: float, anomaly_type: str) -> PlannedAnomaly:
-    """Plan a change of a day's traffic, given as a relative deviation from the baseline."""
+    """Plan a change of all traffic so that the first stage's count has a given deviation.
+
+    The deviation is relative to the baseline.
+    """
     root = PlannedRoot(EVENT_COUNT, day.funnel.event_count_names[0], anomaly_type)
     return PlannedAnomaly(
         day.day, ScaleTraffic(day.compute_factor_for_count_deviation(0, deviation)), root
@@ -252,7 +255,10 @@ def _plan_traffic_change(day: CleanDay, deviation: float, anomaly_type: str) -> 
 def _plan_stage_count_change(
     day: CleanDay, stage: int, deviation: float, anomaly_type: str
 ) -> PlannedAnomaly:
-    """Plan a change of one stage's count, given as a relative deviation from the baseline."""
+    """Plan a change of a single stage's count so that it has a given deviation.
+
+    The deviation is relative to the baseline.
+    """
     root = PlannedRoot(EVENT_COUNT, day.funnel.event_count_names[stage], anomaly_type)
     return PlannedAnomaly(
         day.day,
@@ -264,9 +270,9 @@ def _plan_stage_count_change(
 def _plan_dominant_step_rate_change(
     stream: BitStream, day: CleanDay, stage: int, deviation: float, anomaly_type: str
 ) -> PlannedAnomaly:
-    """Plan a large change of one step rate, and small changes of the others in the same direction.
+    """Plan a large change of one step rate and small changes of the others in the same direction.
 
-    As a result, composite rates deviate more than the root.
+    The composite rates therefore deviate more than the step rate, although it is the root.
     """
     rate_threshold = day.level.rate_threshold
     signed_threshold = rate_threshold if deviation > 0 else -rate_threshold
@@ -284,14 +290,14 @@ def _plan_dominant_step_rate_change(
 def _plan_leak_or_gain_up_to_stage(
     stream: BitStream, day: CleanDay, direction_sign: float, end_stage: int, anomaly_type: str
 ) -> PlannedAnomaly:
-    """Plan a slow leak or gain: small deviations of every step rate up to a stage.
+    """Plan a slow leak or gain, in which all step rates up to a stage deviate slightly.
 
     If the shortest composite rate leaks, all of its steps lose similar amounts. In a longer leak,
-    the last step loses most, so that only the composite rate that ends at this step is flagged.
+    the last step loses most, so that no shorter composite rate is flagged.
 
     Args:
         stream: random stream.
-        day: the clean day.
+        day: data of the day before anomalies are applied.
         direction_sign: 1.0 for a gain, -1.0 for a loss.
         end_stage: index of the stage at which the leaking composite rate ends.
         anomaly_type: anomaly type of the root.

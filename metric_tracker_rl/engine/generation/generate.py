@@ -1,9 +1,9 @@
-"""Generator of episodes in which the reporting policy finds exactly the planned anomalies.
+"""Generates episodes in which the reporting policy finds exactly the planned anomalies.
 
-Each attempt generates clean hourly counts, plans and applies the anomalies, and applies the
-reporting policy to the result. The result is accepted if the policy finds exactly the planned roots
-and no deviation is too close to its threshold. Otherwise another attempt is made. The labels are
-always the rows that the policy finds, never the plan.
+Each attempt generates hourly counts without anomalies, plans and applies the anomalies, and applies
+the reporting policy to the result. The result is accepted if the policy finds exactly the planned
+roots and no deviation is too close to its threshold. Otherwise another attempt is made. The labels
+are always the rows that the policy finds, never the plan.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class GeneratedEpisode:
 
     Attributes:
         dates: ISO date of each day.
-        clean: hourly counts without anomalies, but with the calendar's decoys; shape (days, 24,
-            stages).
+        clean: hourly counts without anomalies, but with the effects of the calendar entries; shape
+            (days, 24, stages).
         hourly: hourly counts with all anomalies, same shape.
         planned_anomalies: planned anomalies, sorted by day.
         applied_anomalies: description of each applied custom anomaly.
@@ -85,7 +85,7 @@ class GeneratedEpisode:
 
 @dataclass
 class PlanningBudget:
-    """Limit of the work that goes into an episode, over all of its attempts.
+    """Limits how often planning may fail in all attempts to generate one episode.
 
     Attributes:
         unplanned_days_left: number of further days for which planning may fail before the generator
@@ -96,7 +96,7 @@ class PlanningBudget:
 
 
 def generate_episode(config: EpisodeConfig) -> GeneratedEpisode:
-    """Generate the data of an episode.
+    """Generate the counts, calendar and labels of an episode from its configuration.
 
     Raises:
         GenerationError: no attempt was accepted. The limit is `MAX_ATTEMPTS`, or
@@ -241,7 +241,7 @@ def _find_days_to_replan(
 def _is_planned_day_near_threshold_without_anomalies(
     clean: DailySeries, finished: DailySeries, planned_days: Iterable[int]
 ) -> bool:
-    """Return whether a day would be near or past a threshold without its planned anomalies.
+    """Return whether any planned day would be near or past a threshold without its anomalies.
 
     Args:
         clean: daily series of the data without anomalies.
@@ -264,7 +264,7 @@ def apply_planned_anomalies(clean: IntArray, anomalies: Sequence[PlannedAnomaly]
     """Apply planned anomalies in the given order and return the resulting hourly counts.
 
     Args:
-        clean: counts, shape (days, 24, stages); not modified.
+        clean: counts without these anomalies, shape (days, 24, stages); not modified.
         anomalies: planned anomalies.
     """
     hourly = clean.copy()
@@ -274,7 +274,10 @@ def apply_planned_anomalies(clean: IntArray, anomalies: Sequence[PlannedAnomaly]
 
 
 def count_unexplained_deviations_near_threshold(series: DailySeries) -> int:
-    """Return the number of unexplained deviations that are too close to their threshold."""
+    """Return the number of deviations that are too close to their reporting threshold.
+
+    Deviations that a calendar entry explains are not counted.
+    """
     is_near = build_near_threshold_mask(
         series.unexplained_deviations, series.funnel, series.level, GUARD_BAND
     )
@@ -284,10 +287,10 @@ def count_unexplained_deviations_near_threshold(series: DailySeries) -> int:
 def _add_or_substitute_custom_anomalies(
     generated: GeneratedEpisode, config: EpisodeConfig
 ) -> GeneratedEpisode:
-    """Apply custom anomalies in addition to the planned ones, or instead of them.
+    """Apply custom anomalies to a generated episode and recompute its labels.
 
-    The labels are recomputed. Unlike planned anomalies, custom anomalies may bring a deviation
-    close to a threshold.
+    They are added to the planned anomalies or, if `only_custom` is set, replace them. Unlike
+    planned anomalies, custom anomalies may bring a deviation close to a threshold.
     """
     level, funnel = config.level_with_policy_parameters, config.funnel_with_policy_daytime
     before = generated.clean if config.only_custom else generated.hourly

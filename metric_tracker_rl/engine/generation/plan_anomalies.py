@@ -1,4 +1,4 @@
-"""Planning of an episode's anomalies: their families, days and effects.
+"""Plans the anomalies of an episode, with their families (anomaly types), days and effects.
 
 A proposal is accepted only if the reporting policy, applied to the changed day, finds exactly the
 planned roots and no deviation is near a threshold.
@@ -73,7 +73,7 @@ class DayPlan(NamedTuple):
 def draw_families_and_take_free_days(
     stream: BitStream, config: EpisodeConfig, free_days: list[int]
 ) -> FamiliesByDay:
-    """Draw the family and the day of each anomaly, and return the families by day.
+    """Draw a family (anomaly type) and a day for each anomaly; return the families by day.
 
     A traffic-mix shift may share the day of another anomaly.
 
@@ -99,7 +99,10 @@ def draw_families_and_take_free_days(
 
 
 def _draw_families_with_mix_shifts_last(stream: BitStream, config: EpisodeConfig) -> list[str]:
-    """Draw the family of each anomaly. Traffic-mix shifts come last so that they can share days."""
+    """Draw a family (anomaly type) for each anomaly of an episode.
+
+    Traffic-mix shifts come last, so that they can share the day of another anomaly.
+    """
     count = config.anomaly_count
     if config.scenario_family != MIXED:
         return [config.scenario_family] * count
@@ -132,10 +135,11 @@ def _draw_families_with_mix_shifts_last(stream: BitStream, config: EpisodeConfig
 def plan_anomalies_of_day(
     stream: BitStream, families: Sequence[str], clean_day: CleanDay
 ) -> DayPlan | None:
-    """Plan one anomaly of each given family so that the policy finds exactly the planned roots.
+    """Plan one anomaly of each given family (anomaly type) for a day.
 
-    Return None if `MAX_PLAN_ATTEMPTS` proposals have been rejected, or if a product's data do not
-    allow a large enough change on the day.
+    Together, they make the policy find exactly the planned roots. Return None if
+    `MAX_PLAN_ATTEMPTS` proposals have been rejected, or if a product's data do not allow a large
+    enough change on the day.
     """
     funnel, level = clean_day.funnel, clean_day.level
     baselines = np.array(clean_day.baselines)
@@ -171,7 +175,7 @@ def plan_anomalies_of_day(
 def _propose_anomalies(
     stream: BitStream, families: Sequence[str], clean_day: CleanDay
 ) -> list[PlannedAnomaly | None]:
-    """Propose one anomaly of each family.
+    """Propose one anomaly of each given family (anomaly type) for a day.
 
     The result contains None for a family if a product's data do not allow a large enough change.
     """

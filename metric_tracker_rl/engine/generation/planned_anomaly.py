@@ -1,4 +1,4 @@
-"""Planned anomalies, and the data of the clean day for which they are planned."""
+"""Planned anomalies, and the data of a day before anomalies are applied to it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ rounding to whole events.
 
 
 class PlannedRoot(NamedTuple):
-    """Identifying fields of the report row that a planned anomaly should cause."""
+    """Fields that identify the root, the report row that a planned anomaly should cause."""
 
     entity_type: str
     entity_name: str
@@ -31,7 +31,7 @@ class PlannedRoot(NamedTuple):
 
 
 class PlannedAnomaly(NamedTuple):
-    """A planned anomaly: its day, its effect on the day's counts, and the expected root."""
+    """A planned change of one day's counts, and the root that the policy should find for it."""
 
     day: int
     effect: CountEffect
@@ -47,7 +47,7 @@ class CleanDay(NamedTuple):
         values: displayed daily values by column.
         baselines: baselines by column.
         funnel: funnel that provides names and stages.
-        level: level that provides thresholds and separation.
+        level: level that provides the thresholds and the range of anomaly sizes.
     """
 
     day: int
@@ -63,22 +63,30 @@ class CleanDay(NamedTuple):
         return get_policy_limits(self.funnel, self.level)
 
     def get_step_rate_fraction_into(self, stage: int) -> float:
-        """Return the step rate into a stage, as a fraction."""
+        """Return the day's rate of the step that leads to a stage, as a fraction."""
         return self.values[self.funnel.columns.column_of_step_rate_into(stage)] / 100.0
 
     def compute_factor_for_count_deviation(self, stage: int, deviation: float) -> float:
-        """Return the factor that changes a stage's count to the given relative deviation."""
+        """Return the factor by which to multiply a stage's count so that it has a given deviation.
+
+        The deviation is relative to the baseline.
+        """
         return self.baselines[stage] * (1.0 + deviation) / self.values[stage]
 
     def compute_factor_for_step_rate_deviation(self, stage: int, deviation: float) -> float:
-        """Return the factor that changes a step rate to the given relative deviation."""
+        """Return the factor by which to multiply a step rate so that it has a given deviation.
+
+        The deviation is relative to the baseline. The step leads to the given stage.
+        """
         column = self.funnel.columns.column_of_step_rate_into(stage)
         return self.baselines[column] * (1.0 + deviation) / self.values[column]
 
     def draw_deviation_size_past_threshold(
         self, stream: BitStream, threshold: float, max_deviation: float
     ) -> float:
-        """Draw the size of a deviation past a threshold, within the level's separation range.
+        """Draw the size of a deviation that is past a threshold.
+
+        The level's separation is the range of sizes, in multiples of the threshold.
 
         Args:
             stream: random stream.

@@ -1,7 +1,8 @@
-"""Draws the calendar of a product's episode: decoys on series, hours and days of the product.
+"""Draws the calendar of a product's episode.
 
-The kinds of entries are the same as in the built-in funnel. Closed days, on which the product has
-no events, have neither entries nor anomalies.
+Its entries are of the same kinds as in the built-in funnel, and their effects fit the product's
+series and hours. Closed days, on which the product has no events, have neither entries nor
+anomalies.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ DAILY_LATE_DATA_SHARE_RANGE = (0.40, 0.70)
 
 
 def list_open_days(clean: IntArray) -> list[int]:
-    """Return the indices of the days on which the first stage has events, in order."""
+    """Return the indices of the open days, which are those with events in the first stage."""
     has_events: list[int] = np.flatnonzero(clean[..., 0].sum(axis=-1)).tolist()
     return has_events
 
@@ -45,13 +46,16 @@ def list_open_days(clean: IntArray) -> list[int]:
 def draw_product_calendar(
     stream: BitStream, funnel: Funnel, level: FunnelLevel, clean: IntArray
 ) -> CalendarPlan:
-    """Draw the calendar: late data on the last day if it is open, other decoys on random days.
+    """Draw the calendar of an episode of a product.
+
+    The last day gets a late-data entry if it is open, that is, if it has events. Randomly chosen
+    other open days get holidays, promotions and release notes in turn.
 
     Args:
         stream: random stream.
         funnel: funnel of the product.
-        level: level with the thresholds and the number of decoys.
-        clean: hourly counts without decoys, shape (days, hours, stages).
+        level: level with the thresholds and the number of entries.
+        clean: hourly counts without the effects of the entries, shape (days, hours, stages).
     """
     open_days = list_open_days(clean)
     last_day = level.days - 1
@@ -70,7 +74,7 @@ def draw_product_calendar(
 def _draw_holiday(
     stream: BitStream, funnel: Funnel, level: FunnelLevel, day: int, totals: Sequence[int]
 ) -> CalendarEntry:
-    """Draw a public holiday, which reduces traffic."""
+    """Create a calendar entry for a public holiday, which lowers traffic by a random amount."""
     threshold = get_policy_limits(funnel, level).thresholds[0]
     drop = min(MAX_DROP, threshold * stream.uniform(*DECOY_THRESHOLD_MULTIPLES))
     return CalendarEntry(
@@ -85,7 +89,10 @@ def _draw_holiday(
 def _draw_promotion(
     stream: BitStream, funnel: Funnel, level: FunnelLevel, day: int, totals: Sequence[int]
 ) -> CalendarEntry:
-    """Draw a promotion, which raises traffic and, if possible, the rate of one step."""
+    """Create a calendar entry for a promotion, which raises traffic.
+
+    If possible, it also raises the rate of one step, chosen at random.
+    """
     limits = get_policy_limits(funnel, level)
     traffic_gain = limits.thresholds[0] * stream.uniform(*DECOY_THRESHOLD_MULTIPLES)
     rate_multiple = stream.uniform(*DECOY_THRESHOLD_MULTIPLES)
@@ -117,7 +124,7 @@ def _draw_promotion(
 def _draw_release(
     stream: BitStream, funnel: Funnel, level: FunnelLevel, day: int, totals: Sequence[int]
 ) -> CalendarEntry:
-    """Draw a release note about a trial of a new page that lowers the rate of one step."""
+    """Create a release note about the trial of a new page, which lowers a random step rate."""
     stage = stream.choose(funnel.step_stage_indices)
     column = funnel.columns.column_of_step_rate_into(stage)
     threshold = get_policy_limits(funnel, level).thresholds[column]
@@ -137,7 +144,7 @@ def _draw_release(
 
 
 def _draw_late_data(stream: BitStream, funnel: Funnel, day: int) -> CalendarEntry:
-    """Draw a late-data entry: some events of the last day have not arrived yet.
+    """Create a calendar entry for a day on which some events have not arrived yet.
 
     The entry explains all series, because rates computed from few events are uncertain.
     """

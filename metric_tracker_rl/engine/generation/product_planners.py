@@ -1,4 +1,4 @@
-"""Plans anomalies in data of a product, if the data allow changes that are large enough.
+"""Plans anomalies in the data of a product if the data allow large enough changes.
 
 The types of anomalies are the same as in the built-in funnel. Sizes depend on the threshold of each
 series, and the effects set the totals of the day.
@@ -78,12 +78,18 @@ def plan_rate_spike(stream: BitStream, day: CleanDay) -> PlannedAnomaly | None:
 
 
 def plan_count_drop(stream: BitStream, day: CleanDay) -> PlannedAnomaly | None:
-    """Plan a drop of traffic or lost events of an inner stage; return None if it is impossible."""
+    """Plan a drop of traffic or a loss of one stage's events.
+
+    Return None if neither is possible.
+    """
     return _plan_count_change(stream, day, -1.0, COUNT_DROP)
 
 
 def plan_count_spike(stream: BitStream, day: CleanDay) -> PlannedAnomaly | None:
-    """Plan a rise of traffic or duplicated events of a stage; return None if it is impossible."""
+    """Plan a rise of traffic or a duplication of one stage's events.
+
+    Return None if neither is possible.
+    """
     return _plan_count_change(stream, day, 1.0, COUNT_SPIKE)
 
 
@@ -148,7 +154,7 @@ PRODUCT_PLANNERS: dict[str, ProductPlanFunction] = {
 
 @lru_cache
 def _list_excess_totals(bounds: SeverityBounds) -> tuple[int, ...]:
-    """Return the numbers of excess events that are not close to a severity bound."""
+    """Return the possible numbers of excess events, none of which is close to a severity bound."""
     totals = range(1, int(MAX_FAULT_MULTIPLE * bounds.critical) + 1)
     return tuple(events for events in totals if is_clear_of_severity_bounds(events, bounds))
 
@@ -156,7 +162,11 @@ def _list_excess_totals(bounds: SeverityBounds) -> tuple[int, ...]:
 def _build_excess_effect(
     stream: BitStream, day: CleanDay, stage: int, total_events: int
 ) -> CountEffect:
-    """Return the effect of an instrumentation fault on the total of the day or on some hours."""
+    """Return an effect that gives a stage more events than the previous stage.
+
+    The excess is added to some daytime hours. If the funnel compares the totals of the day or has
+    no daytime hours, it is added to the total.
+    """
     if day.funnel.compares_daily_totals or day.funnel.daytime is None:
         return AddDailyExcess(stage, total_events)
     daytime = day.funnel.daytime
@@ -187,10 +197,10 @@ def _draw_size(stream: BitStream, day: CleanDay, sizes: SizeRange) -> float:
 def _plan_rate_change(
     stream: BitStream, day: CleanDay, direction: float, anomaly_type: str
 ) -> PlannedAnomaly | None:
-    """Plan a change of one step rate, or a slow leak or gain.
+    """Plan a change of one step rate, or a slow leak or gain; return None if neither is possible.
 
-    The other step rates change slightly in the same direction, so that the composite rates deviate
-    more than the root.
+    If one step rate changes, the others change slightly in the same direction, so that the
+    composite rates deviate more than the root.
     """
     room = RoomOfDay(day)
     sizes_by_stage = {
@@ -240,7 +250,10 @@ def _plan_leak(
 def _plan_count_change(
     stream: BitStream, day: CleanDay, direction: float, anomaly_type: str
 ) -> PlannedAnomaly | None:
-    """Plan a change of traffic or of the count of one inner stage."""
+    """Plan a change of traffic or of the count of one inner stage.
+
+    Return None if neither is possible.
+    """
     room = RoomOfDay(day)
     get_sizes = room.get_count_drop_sizes if direction < 0 else room.get_count_rise_sizes
     sizes_by_stage = {stage: get_sizes(stage) for stage in (0, *day.funnel.inner_stage_indices)}
@@ -261,7 +274,9 @@ def _plan_count_change(
 
 
 def _build_step_rate_effect(day: CleanDay, deviations: Mapping[int, float]) -> CountEffect:
-    """Return the effect that changes step rates. Other steps keep their rate of the day.
+    """Return an effect that gives some step rates of a day the given deviations.
+
+    The other steps keep their rate of the day.
 
     Args:
         day: the day without anomalies.

@@ -31,7 +31,7 @@ class SizeRange(NamedTuple):
 
     @property
     def is_possible(self) -> bool:
-        """Whether the range contains any size."""
+        """Whether the range is not empty, so that a deviation can be planned."""
         return self.smallest <= self.largest
 
 
@@ -50,24 +50,24 @@ class RoomOfDay:
         self.step_thresholds = [self.limits.thresholds[each] for each in columns.step_rate_columns]
 
     def get_rate_drop_sizes(self, stage: int) -> SizeRange:
-        """Return the sizes by which the rate into a stage can drop without counting as a break."""
+        """Return the range of possible drops of the rate into a stage that are not a break."""
         threshold = self.step_thresholds[stage - 1]
         below_break = _BELOW_GUARD_BAND * self.limits.break_thresholds[stage - 1]
         return SizeRange(MIN_PLANNED_MULTIPLE * threshold, min(MAX_DROP, below_break))
 
     def get_rate_rise_sizes(self, stage: int) -> SizeRange:
-        """Return the sizes by which the rate into a stage can rise."""
+        """Return the range of possible rises of the step rate into a stage."""
         threshold, rate = self.step_thresholds[stage - 1], self.rates[stage - 1]
         largest = MAX_RATE_FRACTION / rate - 1.0 if rate else 0.0
         return SizeRange(MIN_PLANNED_MULTIPLE * threshold, largest)
 
     def get_break_sizes(self, stage: int) -> SizeRange:
-        """Return the sizes by which the rate into a stage can drop so that it counts as a break."""
+        """Return the range of possible drops of the rate into a stage that count as a break."""
         threshold = self.limits.break_thresholds[stage - 1]
         return SizeRange(MIN_PLANNED_MULTIPLE * threshold, min(MAX_BREAK, 2.0 * threshold))
 
     def get_count_drop_sizes(self, stage: int) -> SizeRange:
-        """Return the sizes by which a stage's count can drop.
+        """Return the range of possible drops of a stage's count.
 
         For the first stage, the drop affects all stages (less traffic). For an inner stage, it
         affects only its own count (lost events).
@@ -83,7 +83,7 @@ class RoomOfDay:
         return SizeRange(MIN_PLANNED_MULTIPLE * threshold, min(MAX_DROP, largest))
 
     def get_count_rise_sizes(self, stage: int) -> SizeRange:
-        """Return the sizes by which a stage's count can rise.
+        """Return the range of possible rises of a stage's count.
 
         For the first stage, the rise affects all stages (more traffic). For an inner stage, it
         affects only its own count (duplicated events).
@@ -103,7 +103,7 @@ class RoomOfDay:
         return SizeRange(smallest, MAX_RATE_FRACTION / self.rates[stage - 1] - 1.0)
 
     def list_leak_ends(self, direction: float) -> list[int]:
-        """Return the last stage of each composite rate for which a slow leak or gain is possible.
+        """Return the last stages of the composite rates that can have a slow leak or gain.
 
         Args:
             direction: -1.0 for a leak, 1.0 for a gain.
@@ -115,7 +115,7 @@ class RoomOfDay:
         ]
 
     def get_leak_shares(self, position: int, direction: float) -> SizeRange:
-        """Return the strengths of a leak at which a composite rate is flagged but no shorter one.
+        """Return the range of strengths of a leak that flags a composite rate but no shorter one.
 
         The strength is the deviation of the step rates before the last one, as a share of the
         largest deviation that a step rate can have in a leak.
@@ -154,7 +154,7 @@ class RoomOfDay:
         return SizeRange(smallest, largest)
 
     def measure_composite_deviation(self, shares: list[float], direction: float) -> float:
-        """Return the absolute deviation of a composite rate that a leak or gain causes.
+        """Return the size of the deviation that a leak or gain causes in a composite rate.
 
         Args:
             shares: deviation of each step rate, as a share of the largest deviation in a leak.
@@ -167,7 +167,10 @@ class RoomOfDay:
 
 
 def _find_smallest_share(is_reached: Callable[[float], bool]) -> float:
-    """Return the smallest share from 0 to 1 that meets a condition, or 2 if none does."""
+    """Return the smallest share from 0 to 1 that meets a condition, or 2 if none does.
+
+    All shares above one that meets the condition must meet it, too.
+    """
     if not is_reached(1.0):
         return 2.0
     low, high = 0.0, 1.0
