@@ -152,7 +152,7 @@ class EpisodeConfig:
 
     @cached_property
     def random_stream_key_json(self) -> str:
-        """Canonical JSON of all parameters that seed the random stream of the episode.
+        """Canonical JSON of all parameters from which the episode's random stream is seeded.
 
         Custom anomalies are not among them: if they were, adding a custom anomaly would change all
         other data of the episode too.

@@ -79,7 +79,7 @@ def _build_strata_around_default_count(rung: str) -> tuple[Stratum, ...]:
 
 
 def list_counts_around_default(rung: str) -> tuple[int, ...]:
-    """Return one less than a curriculum level's default anomaly count, the count and one more."""
+    """Return three consecutive anomaly counts, with a curriculum level's default in the middle."""
     default_count = DEFAULT_ANOMALY_COUNTS[rung]
     return (default_count - 1, default_count, default_count + 1)
 

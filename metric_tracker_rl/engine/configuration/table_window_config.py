@@ -89,5 +89,5 @@ def build_table_window_config(
 
 
 def count_window_days(weeks: int) -> int:
-    """Return the number of days in a number of weeks."""
+    """Return the number of days of an episode that spans the given number of weeks."""
     return weeks * DAYS_PER_WEEK
