@@ -1,4 +1,4 @@
-"""Parser of the reset argument `anomalies`, which requests custom anomalies."""
+"""Parses the reset argument `anomalies`, with which a client requests anomalies of its own."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ CUSTOM_ANOMALY_FIELDS = (
 
 
 def parse_custom_anomalies(raw_anomalies: object) -> tuple[CustomAnomaly, ...]:
-    """Parse the reset argument `anomalies` and return the custom anomalies.
+    """Parse the value of the reset argument `anomalies` and return the custom anomalies.
 
     Args:
-        raw_anomalies: None, or a list of mappings or models with the fields of
-            `CUSTOM_ANOMALY_FIELDS`.
+        raw_anomalies: list of mappings or pydantic models with the fields of
+            `CUSTOM_ANOMALY_FIELDS`, or None for no custom anomalies.
 
     Raises:
         UnknownNameError: a method, direction or field name is unknown.
-        InvalidValueError: a value is missing or not allowed.
+        InvalidValueError: a value is missing or not allowed, or the list is too long.
     """
     if raw_anomalies is None:
         return ()
@@ -74,11 +74,16 @@ def _parse_custom_anomaly(raw_anomaly: object) -> CustomAnomaly:
 def _merge_distinct_names_of_single_and_list_field(
     raw_anomaly: Mapping[str, Any], single_field: str, list_field: str
 ) -> tuple[str, ...]:
-    """Return the distinct names in two fields, one with a single name and one with a list.
+    """Return the names given in two fields of an anomaly, in order and without duplicates.
+
+    Args:
+        raw_anomaly: custom anomaly as the client sent it.
+        single_field: field that contains one name or None.
+        list_field: field that contains a list of names or None.
 
     Raises:
-        InvalidValueError: both fields are empty, a name is not a string, or the second field is not
-            a list.
+        InvalidValueError: both fields are empty, a name is not a string, or `list_field` does not
+            contain a list.
     """
     single_name, names = raw_anomaly.get(single_field), raw_anomaly.get(list_field)
     if names is not None and not isinstance(names, list | tuple):

@@ -1,8 +1,8 @@
 """Configuration from which an episode's data are generated.
 
-Equal configurations generate identical bytes as long as the code versions do not change. Episode
-identifiers (task, split, episode id) and play rules (such as the step limit) are not part of the
-configuration, because they do not affect the data.
+Equal configurations produce byte-for-byte identical data as long as the versions of the code do not
+change. Episode identifiers (task, split, episode id) and play rules (such as the step limit) are
+not part of the configuration, because they do not affect the data.
 """
 
 from __future__ import annotations
@@ -45,8 +45,10 @@ class CustomAnomaly:
     Attributes:
         metrics: names of counts or rates.
         dates: ISO dates. The generator checks that they belong to the episode.
-        stddev_factor: distance from the median, in standard deviations from the median.
-        direction: "up", "down", or "auto" to move a value further away from its median.
+        stddev_factor: distance of the new value from the median, in multiples of the standard
+            deviation, which is computed around the median.
+        direction: "up" or "down" from the median, or "auto" for the side on which the value already
+            is, unless the new value would not be possible there.
     """
 
     metrics: tuple[str, ...]
@@ -64,7 +66,8 @@ class EpisodeConfig:
         scenario_family: an anomaly type, or "mixed" for anomalies of different types.
         difficulty: name of a level.
         anomaly_density: "low", "medium" or "high".
-        anomaly_count: number of planned anomalies. If it is 0, the expected report is empty.
+        anomaly_count: number of anomalies that the generator plans. Custom anomalies are added to
+            these.
         anomalies: custom anomalies, applied after the data have been generated.
         only_custom: whether to leave out the planned anomalies. The dates and all other data stay
             the same.
@@ -120,19 +123,19 @@ class EpisodeConfig:
 
     @property
     def possible_families(self) -> tuple[str, ...]:
-        """Families that a "mixed" episode can contain."""
+        """Names of the anomaly types that a "mixed" episode can contain."""
         if self.product is None:
             return tuple(ANOMALY_TYPES)
         return list_product_families(self.product, self.difficulty)
 
     @property
     def level_with_policy_parameters(self) -> FunnelLevel:
-        """The level, with the thresholds and severity bounds of the episode's reporting policy."""
+        """The difficulty level, including the thresholds of the episode's reporting policy."""
         return self._level_and_funnel_of_policy.level
 
     @property
     def funnel_with_policy_daytime(self) -> Funnel:
-        """The funnel, with the daytime hours of the episode's reporting policy."""
+        """The funnel, with the daytime hours that the episode's reporting policy defines."""
         return self._level_and_funnel_of_policy.funnel
 
     @cached_property
@@ -149,10 +152,10 @@ class EpisodeConfig:
 
     @cached_property
     def random_stream_key_json(self) -> str:
-        """Canonical JSON of all parameters that the random stream depends on.
+        """Canonical JSON of all parameters from which the episode's random stream is seeded.
 
-        Custom anomalies are left out because they are applied to the generated data. If the key
-        contained them, adding a custom anomaly would change all other data too.
+        Custom anomalies are not among them: if they were, adding a custom anomaly would change all
+        other data of the episode too.
         """
         parts: dict[str, Any] = {
             "generator": GENERATOR_VERSION,

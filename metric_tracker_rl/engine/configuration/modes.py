@@ -1,4 +1,4 @@
-"""Play modes, which determine an episode's tools and how much the tools reveal.
+"""Play modes, which determine an episode's tools and how much information the tools return.
 
 An episode's public configuration contains the play mode only if it is not the default. The packages
 with the tools and the reference policies register what they provide for each mode, so this module
@@ -14,19 +14,19 @@ from metric_tracker_rl.engine.definitions.names import Disclosure, PolicySource,
 
 
 class PlayMode(NamedTuple):
-    """Play mode of an episode: its profile and its disclosure."""
+    """Play mode of an episode: its set of tools (profile) and what they reveal (disclosure)."""
 
     profile: Profile = Profile.STANDARD
     disclosure: Disclosure = Disclosure.GUIDED
 
     @property
     def has_lean_profile(self) -> bool:
-        """Whether the profile is `lean`."""
+        """Whether the episode offers the small set of tools, the profile `lean`."""
         return self.profile == Profile.LEAN
 
     @property
     def has_raw_disclosure(self) -> bool:
-        """Whether the disclosure is `raw`: tools return only values, medians and hourly counts."""
+        """Whether the disclosure is `raw`, so that no tool says which values are anomalous."""
         return self.disclosure == Disclosure.RAW
 
 
@@ -49,12 +49,14 @@ class ModeTexts(NamedTuple):
 
 
 def _build_system_prompt(*, tools: str, reading_steps: str, decision: str, submission: str) -> str:
-    """Return the system prompt of one play mode. It reveals neither labels nor the scoring formula.
+    """Return the system prompt of one play mode.
+
+    The prompt reveals neither the expected report rows nor the scoring formula.
 
     Args:
         tools: noun phrase for the tools, such as "read-only tools".
         reading_steps: list items that explain how to read the data.
-        decision: what to decide for each date, such as "which of these are roots".
+        decision: clause that says what to decide for each date, such as "which rows it asks for".
         submission: clause that explains how to submit a report and what happens then.
     """
     return f"""\
@@ -156,7 +158,8 @@ def get_mode_texts(mode: PlayMode, *, has_hours: bool = True) -> ModeTexts:
 
     Args:
         mode: play mode.
-        has_hours: whether the episode has counts by hour.
+        has_hours: whether the episode has hourly counts. If it has only daily counts, the texts do
+            not mention hours.
     """
     return MODES[mode] if has_hours else _TEXTS_WITHOUT_HOURS.get(mode, MODES[mode])
 
@@ -171,7 +174,7 @@ def read_play_mode(episode_fields: Mapping[str, Any]) -> PlayMode:
     """Return the play mode of an episode, using defaults for missing or unknown values.
 
     Args:
-        episode_fields: reset observation, reset arguments or state.
+        episode_fields: the episode's reset observation, reset arguments or state, as a mapping.
     """
     fields = _get_nested_config_or_same_fields(episode_fields)
     return PlayMode(
@@ -181,13 +184,17 @@ def read_play_mode(episode_fields: Mapping[str, Any]) -> PlayMode:
 
 
 def has_drawn_policy(episode_fields: Mapping[str, Any]) -> bool:
-    """Return whether an episode's reporting policy is drawn at random."""
+    """Return whether an episode has a reporting policy drawn at random for it.
+
+    Args:
+        episode_fields: the episode's reset observation, reset arguments or state, as a mapping.
+    """
     return bool(
         _get_nested_config_or_same_fields(episode_fields).get("policy") == PolicySource.VARIED
     )
 
 
 def _get_nested_config_or_same_fields(episode_fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the `config` mapping if the fields contain one, or else the fields themselves."""
+    """Return the nested mapping `config` if there is one; otherwise return the given fields."""
     config = episode_fields.get("config")
     return config if isinstance(config, Mapping) else episode_fields

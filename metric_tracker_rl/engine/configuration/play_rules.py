@@ -1,4 +1,4 @@
-"""Play rules of an episode: step limit, submissions, feedback, play mode and reward."""
+"""Play rules of an episode, such as its step limit, submission limit and reward formula."""
 
 from __future__ import annotations
 
@@ -77,17 +77,17 @@ class PlayRules:
 
     @property
     def has_lean_profile(self) -> bool:
-        """Whether the profile is `lean`."""
+        """Whether the episode offers the small set of tools, the profile `lean`."""
         return self.mode.has_lean_profile
 
     @property
     def has_raw_disclosure(self) -> bool:
-        """Whether the disclosure is `raw`: tools return only values, medians and hourly counts."""
+        """Whether the disclosure is `raw`, so that no tool says which values are anomalous."""
         return self.mode.has_raw_disclosure
 
     @cached_property
     def rules_by_name_without_default_modes(self) -> dict[str, Any]:
-        """All rules by name, without profile, disclosure and reward if they are the default."""
+        """All rules by name, except a profile, disclosure or reward that has its default value."""
         rules = {name: getattr(self, name) for name in PLAY_RULE_ARGUMENTS}
         return {name: rule for name, rule in rules.items() if MODE_DEFAULTS.get(name) != rule}
 
@@ -105,9 +105,10 @@ def resolve_play_rules(requested_rules: Mapping[str, Any], *, is_sealed_task: bo
     """Return the play rules that a reset requests, with defaults for omitted rules.
 
     Args:
-        requested_rules: requested value of each rule, by field name; None for the default.
-        is_sealed_task: whether the episode is a task of the sealed split, for which the feedback is
-            always "score".
+        requested_rules: requested values by the field names of `PlayRules`. A value of None means
+            the default.
+        is_sealed_task: whether the episode is a task of a sealed split, whose tasks only the server
+            can generate. The feedback of such a task is always "score".
 
     Raises:
         UnknownNameError, InvalidValueError: a rule violates the limits of `PlayRules`, or the

@@ -28,7 +28,7 @@ CACHE_SIZE = 64
 
 @lru_cache(maxsize=CACHE_SIZE)
 def build_product_funnel(product: Product) -> Funnel:
-    """Return the funnel of a product. Each event has the same name as its stage."""
+    """Return the funnel described by a product, in which each event is named like its stage."""
     return Funnel(
         name=product.name,
         stages=tuple(FunnelStage(name, name) for name in product.stages),
@@ -41,10 +41,13 @@ def build_product_funnel(product: Product) -> Funnel:
 
 @lru_cache(maxsize=CACHE_SIZE)
 def build_product_level(product: Product, level_name: str) -> FunnelLevel:
-    """Return a level with the thresholds and severity bounds of a product.
+    """Return a difficulty level, adapted to a product.
+
+    Its baselines are always medians of the same weekday.
 
     Args:
-        product: product with the thresholds.
+        product: product that determines the thresholds, the severity bounds of impossible counts
+            and the maximum number of anomalies.
         level_name: name of the level that provides all other parameters.
     """
     level = EVERY_LEVEL[level_name]
@@ -60,7 +63,13 @@ def build_product_level(product: Product, level_name: str) -> FunnelLevel:
 
 
 def compute_series_thresholds(product: Product, factor: float) -> SeriesThresholds:
-    """Return the thresholds of a product, multiplied by a factor and rounded up."""
+    """Return the reporting thresholds of each series of a product on a difficulty level.
+
+    Args:
+        product: product that provides the unscaled threshold of each series.
+        factor: factor of the level, by which these thresholds are multiplied before they are
+            rounded up. The break thresholds are derived from the results.
+    """
     columns = tuple(compute_level_thresholds(product, factor).values())
     first_step = len(product.stages)
     steps = columns[first_step : first_step + len(product.step_rate_names)]
@@ -70,7 +79,8 @@ def compute_series_thresholds(product: Product, factor: float) -> SeriesThreshol
 def list_product_levels(product: Product) -> tuple[str, ...]:
     """Return the names of the levels that are enabled for a product.
 
-    One of the ten curriculum levels is enabled if both named levels next to it are.
+    Each of the ten curriculum levels has the thresholds of a named level, such as easy, or lies
+    between two named levels. It is enabled if these named levels are enabled.
     """
     named = [name for name, level in product.levels.items() if level.is_on]
     rungs = [
@@ -80,9 +90,14 @@ def list_product_levels(product: Product) -> tuple[str, ...]:
 
 
 def list_product_families(product: Product, level_name: str) -> tuple[str, ...]:
-    """Return the scenario families of a product at an enabled level.
+    """Return the anomaly types that can be the scenario family of a product's episodes.
 
-    One of the ten curriculum levels has the families that both named levels next to it have.
+    Each of the ten curriculum levels has the thresholds of a named level, such as easy, or lies
+    between two named levels. In the second case, it has the families that both of them have.
+
+    Args:
+        product: product of the episodes.
+        level_name: name of an enabled level.
     """
     sides = NAMED_LEVELS_BESIDE_RUNG.get(level_name, (level_name,))
     first, *others = (product.levels[side].families for side in sides)
@@ -92,7 +107,7 @@ def list_product_families(product: Product, level_name: str) -> tuple[str, ...]:
 def has_product_episode(product: Product, level_name: str, family: str, anomaly_count: int) -> bool:
     """Return whether a product has episodes with this level, family and number of anomalies.
 
-    Every enabled level has the family `mixed`.
+    The family `mixed` is available at every enabled level.
     """
     return (
         level_name in list_product_levels(product)
@@ -120,9 +135,9 @@ def require_product_level(product: Product, level_name: str) -> None:
 
 
 def _compute_max_anomalies(product: Product, level: FunnelLevel) -> int:
-    """Return the largest number of anomalies that leaves weekday medians usable as baselines.
+    """Return the largest number of anomalies for which weekday medians stay usable as baselines.
 
-    A weekday with data allows one anomaly for every four of its days in the window.
+    Each weekday on which the product has events allows one anomaly per four weeks of the episode.
     """
     open_weekdays = DAYS_PER_WEEK - len(product.closed_weekdays)
     return open_weekdays * (level.days // DAYS_PER_WEEK // WEEKS_PER_ANOMALY)

@@ -1,4 +1,4 @@
-"""Builds the task splits of a product. Each product has its own tasks."""
+"""Builds the splits of a product, such as train and test, whose tasks are its own."""
 
 from __future__ import annotations
 
@@ -34,10 +34,11 @@ CACHED_PRODUCTS = 16
 
 @lru_cache(maxsize=CACHED_PRODUCTS)
 def build_product_splits(product: Product) -> PerLevelSplits[EpisodeConfig, Stratum]:
-    """Return the splits of a product, which contain its enabled levels and their families.
+    """Return the task splits of a product.
 
-    The number of anomalies is 0 to 5. Each enabled curriculum level has its own splits, as in the
-    built-in funnel.
+    The tasks cover every enabled named level with all its scenario families and 0 to 5 anomalies,
+    or fewer if the product allows fewer. Each enabled curriculum level has splits of its own, as
+    for the built-in funnel.
 
     Raises:
         InvalidValueError: no level is enabled for the product.
@@ -73,10 +74,13 @@ def build_product_splits(product: Product) -> PerLevelSplits[EpisodeConfig, Stra
 
 
 def _list_strata(product: Product, level: str, anomaly_counts: Sequence[int]) -> list[Stratum]:
-    """Return the strata of a product at an enabled level.
+    """Return all combinations of scenario family and anomaly count of a product at a level.
 
-    Anomaly counts above the product's maximum are omitted. For example, a table without weekends
-    has fewer days that can have an anomaly.
+    Args:
+        product: product of the tasks.
+        level: name of an enabled level.
+        anomaly_counts: numbers of anomalies to combine with the families. Numbers above the
+            product's maximum at this level are omitted.
     """
     max_anomalies = build_product_level(product, level).max_anomalies
     counts = [count for count in anomaly_counts if count <= max_anomalies]

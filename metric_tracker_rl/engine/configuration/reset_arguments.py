@@ -1,4 +1,4 @@
-"""Declaration of the reset arguments that the funnel accepts."""
+"""Declares the arguments that a client can pass to a reset of the environment."""
 
 from __future__ import annotations
 

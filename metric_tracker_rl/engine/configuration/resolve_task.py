@@ -1,4 +1,4 @@
-"""Selects the task of an episode from the arguments of a reset."""
+"""Determines the task of an episode from the arguments of a reset."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def resolve_task_of_reset_arguments(reset_arguments: Mapping[str, Any]) -> TaskC
     """Return the task id and configuration of the episode that the reset arguments select.
 
     Args:
-        reset_arguments: either `split` and `index`, optionally with `policy` or `product`, or the
-            arguments of `resolve_named_or_custom_task`. Play rules are ignored, and None is treated
-            as missing.
+        reset_arguments: `split`, `index` or both, optionally with `policy` and `product`; otherwise
+            the arguments of `resolve_named_or_custom_task`. Play rules are ignored, and None is
+            treated as missing.
 
     Raises:
         UnknownNameError, InvalidValueError: a value violates the limits of `EpisodeConfig`, or an
@@ -51,10 +51,18 @@ def resolve_task_of_reset_arguments(reset_arguments: Mapping[str, Any]) -> TaskC
 
 
 def _find_splits(product: object, split: object) -> HashedSplits[EpisodeConfig, Stratum]:
-    """Return the built-in splits or the splits of a product.
+    """Return the splits of a product, or the built-in splits if no product is given.
 
-    For a sealed split, the product must be registered on the server under its name. Otherwise,
-    participants could pass a product that makes the tasks easy.
+    Args:
+        product: value of the reset argument `product`. If the split is sealed (its tasks can be
+            generated only by the server), this must be the name of a product registered on the
+            server, so that participants cannot pass a product that makes the tasks easy.
+        split: value of the reset argument `split`.
+
+    Raises:
+        InvalidValueError: the split is sealed and the product is not given by name, or the product
+            has no enabled level.
+        ConfigurationError: the product is unknown or invalid.
     """
     if product is None:
         return SPLITS

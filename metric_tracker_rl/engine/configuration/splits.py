@@ -1,4 +1,8 @@
-"""Task splits of the funnel. Each block of consecutive tasks contains every `Stratum` once."""
+"""Task splits of the built-in funnel, such as train and test.
+
+Each split consists of blocks of consecutive tasks. A block contains one task for every `Stratum`, a
+combination of scenario family, level and number of anomalies.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ STRATUM_ANOMALY_COUNTS = (0, 1, 2, 3, 4, 5)
 
 
 class Stratum(NamedTuple):
-    """Family, level and number of planned anomalies of a task in a split."""
+    """Scenario family, level and number of planned anomalies of a task in a split."""
 
     family: str
     difficulty: str
@@ -35,11 +39,11 @@ STRATA = tuple(
 def build_config_of_stratum(
     seed: int, stratum: Stratum, product: Product | None = None
 ) -> EpisodeConfig:
-    """Return the configuration of a task.
+    """Return the episode configuration of a task in a split.
 
     Args:
         seed: seed of the task.
-        stratum: family, level and number of anomalies of the task.
+        stratum: scenario family, level and number of anomalies of the task.
         product: product of the task; None for the built-in funnel.
     """
     return EpisodeConfig(
@@ -53,7 +57,10 @@ def build_config_of_stratum(
 
 
 def _find_lowest_density_with_anomaly_count(anomaly_count: int) -> str:
-    """Return the lowest density that allows an anomaly count, or else the highest density."""
+    """Return the lowest density whose anomaly count is at least the given one.
+
+    Return the highest density if none has such a count.
+    """
     for density, density_count in ANOMALY_COUNT_BY_DENSITY.items():
         if anomaly_count <= density_count:
             return density
@@ -61,7 +68,10 @@ def _find_lowest_density_with_anomaly_count(anomaly_count: int) -> str:
 
 
 def _build_strata_around_default_count(rung: str) -> tuple[Stratum, ...]:
-    """Return a curriculum level's strata: each family with the counts around the default."""
+    """Return a stratum for each scenario family and each anomaly count of a curriculum level.
+
+    The anomaly counts are the level's default count, one less and one more.
+    """
     return tuple(
         Stratum(family, rung, count)
         for family, count in product(SCENARIO_FAMILIES, list_counts_around_default(rung))
@@ -69,7 +79,7 @@ def _build_strata_around_default_count(rung: str) -> tuple[Stratum, ...]:
 
 
 def list_counts_around_default(rung: str) -> tuple[int, ...]:
-    """Return a curriculum level's default anomaly count and the counts next to it."""
+    """Return three consecutive anomaly counts, with a curriculum level's default in the middle."""
     default_count = DEFAULT_ANOMALY_COUNTS[rung]
     return (default_count - 1, default_count, default_count + 1)
 

@@ -26,21 +26,21 @@ Both levels use the product's thresholds unchanged.
 
 @dataclass(frozen=True)
 class TableWindowConfig(EpisodeConfig):
-    """Configuration of an episode of real counts.
+    """Configuration of an episode whose counts come from a range of dates in a user's table.
 
-    The product's levels do not have to be enabled, because no anomalies are planned.
+    The product's levels do not have to be enabled, because no anomalies are generated.
 
     Attributes:
         start_date: ISO date of the first day.
-        has_calendar: whether the window has calendar entries. If so, the reporting policy contains
-            a rule about them.
+        has_calendar: whether there are calendar entries for these dates. If so, the reporting
+            policy contains a rule about them.
     """
 
     start_date: str = ""
     has_calendar: bool = False
 
     def _require_values_of_product(self, product: Product) -> None:
-        """Accept every product, because its levels and families are not used."""
+        """Accept every product, because no anomalies are generated."""
 
     @property
     def possible_families(self) -> tuple[str, ...]:
@@ -56,7 +56,7 @@ class TableWindowConfig(EpisodeConfig):
 
     @cached_property
     def random_stream_key_json(self) -> str:
-        """Canonical JSON of the window's parameters, without its counts."""
+        """Canonical JSON of the episode's parameters and start date, without the counts."""
         parts = json.loads(super().random_stream_key_json)
         return canonical_json({**parts, "window": self.start_date})
 
@@ -64,13 +64,13 @@ class TableWindowConfig(EpisodeConfig):
 def build_table_window_config(
     product: Product, weeks: int, start_date: str, *, has_calendar: bool
 ) -> TableWindowConfig:
-    """Return the configuration of a window of a table.
+    """Return the configuration of an episode whose counts come from a user's table.
 
     Args:
-        product: product that provides thresholds and names.
-        weeks: number of weeks, 4 or 8.
+        product: product that describes the table and provides the thresholds and names.
+        weeks: number of weeks of the episode, 4 or 8.
         start_date: ISO date of the first day.
-        has_calendar: whether there are calendar entries.
+        has_calendar: whether there are calendar entries for these weeks.
 
     Raises:
         InvalidValueError: the number of weeks is not allowed.
@@ -89,5 +89,5 @@ def build_table_window_config(
 
 
 def count_window_days(weeks: int) -> int:
-    """Return the number of days of a window."""
+    """Return the number of days of an episode that spans the given number of weeks."""
     return weeks * DAYS_PER_WEEK

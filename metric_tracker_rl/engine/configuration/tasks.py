@@ -1,4 +1,4 @@
-"""Named tasks: fixed configurations whose results can be compared."""
+"""Named tasks, which always have the same data so that players' results can be compared."""
 
 from __future__ import annotations
 
@@ -72,13 +72,13 @@ def get_task_spec(task_id: str) -> TaskSpec:
     """Return the specification of a named task.
 
     Raises:
-        UnknownNameError: the task is unknown. The message contains the nearest id.
+        UnknownNameError: there is no such task. The message suggests the most similar id.
     """
     return TASKS[require_name("task_id", task_id, TASKS)]
 
 
 def available_task_specs() -> list[TaskSpec]:
-    """Return all named tasks."""
+    """Return the specifications of all named tasks."""
     return list(TASKS.values())
 
 
@@ -93,12 +93,11 @@ def resolve_named_or_custom_task(
     policy: str | None = None,
     product: object = None,
 ) -> TaskConfig:
-    """Return the task id and configuration of a reset without a split.
+    """Return the task id and episode configuration for a reset that does not name a split.
 
-    The arguments override values of the named task, or of the default task if none is named. If no
-    task is named and the configuration differs from the default task's in more than the seed, the
-    task id is `custom`. If no seed is given, the task's seed is used, so a reset with no arguments
-    always starts the same episode.
+    The arguments override the values of the named task, or of the default task if none is named.
+    The task id is `custom` if no task is named and any argument except `seed` is given. If no seed
+    is given, the task's seed is used, so a reset with no arguments always starts the same episode.
 
     Args:
         task_id: name of a task.
@@ -109,10 +108,10 @@ def resolve_named_or_custom_task(
         anomaly_density: "low", "medium" or "high".
         anomaly_count: number of planned anomalies; takes precedence over the density.
         anomalies: custom anomalies, which replace the planned ones unless `anomaly_count` is given.
-            They change neither the dates nor the data to which they are applied.
+            The data to which they are applied do not depend on them.
         policy: "standard" or "varied".
-        product: see `find_product`. The default family is then `mixed`, and the default level is
-            the easiest enabled one. A named task cannot be played with a product.
+        product: name or content of a product; see `find_product`. With a product, no task may be
+            named, the default family is `mixed`, and the default level is the easiest enabled one.
 
     Raises:
         UnknownNameError, InvalidValueError: a value violates the limits of `EpisodeConfig`.

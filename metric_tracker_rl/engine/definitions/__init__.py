@@ -1,1 +1,1 @@
-"""Definitions of the funnel: names, stages, levels, thresholds, severity and report rows."""
+"""Definitions that the engine shares, such as funnel stages, levels and report rows."""

@@ -25,7 +25,7 @@ QUALITY_ISSUE = "instrumentation_data_quality_issue"
 
 
 class Directions(NamedTuple):
-    """Direction of the deviations from the baseline that an anomaly type covers."""
+    """Whether an anomaly type covers deviations below the baseline, above it, or both."""
 
     is_below: bool
     is_above: bool
@@ -37,16 +37,17 @@ UP_OR_DOWN = Directions(is_below=True, is_above=True)
 
 
 class AnomalyType(NamedTuple):
-    """One anomaly type.
+    """A type of anomaly, such as a drop of a conversion rate.
 
     Attributes:
         name: name in requests and replies, which is also the name of a scenario family.
         entity_type: entity type of its report rows.
         directions: directions of the deviations that it covers.
-        description: noun phrase for the rows that its row generator returns.
-        may_share_day: whether a traffic-mix shift may be planned on the same day.
-        generator_returns_consequences: whether its row generator returns consequences as well as
-            roots, so that submitting all of the generator's rows is wrong.
+        description: noun phrase for the rows that its row generator returns. A row generator is an
+            analysis method that lists candidate rows for a report.
+        may_share_day: whether the episode generator may plan a traffic-mix shift on the same day.
+        generator_returns_consequences: whether its row generator also returns rows that are only
+            consequences of another anomaly and must not be reported.
     """
 
     name: str
@@ -98,7 +99,10 @@ ROW_GENERATOR_NAMES = (MEDIAN_FILTER, *ANOMALY_TYPES)
 
 
 class AnomalyTypesByDirection(NamedTuple):
-    """Anomaly types of one entity type; None for a direction that is never reported."""
+    """Names of an entity type's anomaly types below and above the baseline.
+
+    A name is None if deviations in its direction are never reported.
+    """
 
     below: str | None
     above: str | None
@@ -116,12 +120,12 @@ _BY_ENTITY_TYPE = {name: _find_anomaly_types_by_direction(name) for name in ENTI
 
 
 def list_anomaly_types_of_entity_type(entity_type: str) -> tuple[str, ...]:
-    """Return the names of the anomaly types of an entity type."""
+    """Return the names of the anomaly types whose report rows have the given entity type."""
     return tuple(each.name for each in ANOMALY_TYPES.values() if each.entity_type == entity_type)
 
 
 def find_anomaly_type_of_deviation(entity_type: str, deviation: float) -> str | None:
-    """Return the anomaly type of a deviation from the baseline.
+    """Return the name of the anomaly type that covers a deviation from the baseline.
 
     Return None if deviations in this direction are never reported, such as a rise of a funnel
     step's rate.

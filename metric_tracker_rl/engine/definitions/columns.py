@@ -2,8 +2,8 @@
 
 The columns are the event counts in funnel order, the step rates, the composite rates and, if the
 funnel has one, the daytime share. Some arrays also contain an excess column for each pair of
-adjacent stages, with the number of events by which the second stage exceeds the first. Other
-modules get all positions from a `ColumnLayout`.
+adjacent stages, with the number of events by which the second stage exceeds the first. All other
+modules look up positions in a `ColumnLayout`.
 """
 
 from __future__ import annotations
@@ -35,9 +35,10 @@ class ColumnLayout:
         has_daytime_share: whether the funnel has a daytime share, which is then the last column
             with a reporting threshold.
         excess: slice of the columns with the excess of each pair of adjacent stages.
-        step_rate_columns, composite_rate_columns, excess_columns: ranges of the same columns, to
-            iterate over.
-        compared: slice of all columns with a baseline, which excludes the excess columns.
+        step_rate_columns, composite_rate_columns, excess_columns: the columns of `step_rates`,
+            `composite_rates` and `excess` as ranges, for iteration.
+        compared: slice of all columns that are compared with a baseline: all except the excess
+            columns.
     """
 
     def __init__(self, entity_names_by_type: Mapping[str, Sequence[str]]) -> None:
@@ -61,7 +62,7 @@ class ColumnLayout:
 
     @property
     def daytime_share(self) -> int:
-        """Column of the daytime share, which is the last column with a reporting threshold.
+        """Column index of the daytime share, the last column with a reporting threshold.
 
         Raises:
             ValueError: the funnel has no daytime share.
@@ -72,7 +73,7 @@ class ColumnLayout:
 
     @cached_property
     def column_by_entity(self) -> dict[Entity, int]:
-        """Column index by entity. A funnel step has the same column as its step rate."""
+        """Column index of each entity. A funnel step has the same column as its step rate."""
         first_columns = {
             EVENT_COUNT: self.counts.start,
             CONVERSION_RATE: self.rates.start,
@@ -95,37 +96,49 @@ class ColumnLayout:
         return self.column_by_entity[Entity(entity_type, entity_name)]
 
     def find_column_of_entity(self, entity_type: object, entity_name: object) -> int | None:
-        """Return the column of an entity; None if the funnel has no such entity."""
+        """Return the column of an entity, or None if the funnel has no such entity."""
         if isinstance(entity_type, str) and isinstance(entity_name, str):
             return self.column_by_entity.get(Entity(entity_type, entity_name))
         return None
 
     def column_of_step_rate_into(self, stage: int) -> int:
-        """Return the column of the step rate into a stage other than the first."""
+        """Return the column of the rate at which users reach a stage from the previous one.
+
+        Args:
+            stage: index of a stage other than the first.
+        """
         return self.step_rates.start + stage - 1
 
     def column_of_step_rate_out_of(self, stage: int) -> int:
-        """Return the column of the step rate out of a stage other than the last."""
+        """Return the column of the rate at which users go from a stage to the next one.
+
+        Args:
+            stage: index of a stage other than the last.
+        """
         return self.step_rates.start + stage
 
     def step_index_of_column(self, column: int) -> int:
-        """Return the position of a step rate's column among the step rates."""
+        """Convert the column of a step rate to its index among the step rates."""
         return column - self.step_rates.start
 
     def rate_index_of_column(self, column: int) -> int:
-        """Return the position of a rate's column among all conversion rates."""
+        """Convert the column of a conversion rate to its index among all conversion rates."""
         return column - self.rates.start
 
     def excess_column_of_pair(self, pair: int) -> int:
-        """Return the excess column of a pair of adjacent stages; pairs are counted from 0."""
+        """Return the excess column of a pair of adjacent stages.
+
+        Args:
+            pair: index of the pair. Pair 0 consists of the first and the second stage.
+        """
         return self.excess.start + pair
 
     def pair_index_of_column(self, column: int) -> int:
-        """Return the index of the pair of adjacent stages that an excess column belongs to."""
+        """Convert an excess column to the index of its pair of adjacent stages."""
         return column - self.excess.start
 
     def is_excess_column(self, column: int) -> bool:
-        """Return whether a column contains the excess of impossible counts."""
+        """Return whether a column counts the events by which a stage exceeds the previous one."""
         return column >= self.excess.start
 
     def is_conversion_rate_column(self, column: int) -> bool:
@@ -137,5 +150,8 @@ class ColumnLayout:
         return column < self.counts.stop
 
     def has_relative_deviations(self, column: int) -> bool:
-        """Return whether deviations in a column are relative, as for counts and rates."""
+        """Return whether deviations in a column are divided by the baseline.
+
+        This is so for counts and rates, but not for the daytime share and the excess columns.
+        """
         return column < self.rates.stop

@@ -1,4 +1,4 @@
-"""Error message for a date outside an episode."""
+"""Builds the error message for a date that does not belong to an episode."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from openenv_kit.errors import find_nearest_name, truncated_repr
 def build_unknown_date_message(date: object, dates: Sequence[str]) -> str:
     """Return an error message for a date that does not belong to an episode.
 
+    The message suggests the most similar date, if there is one, and contains the allowed range.
+
     Args:
-        date: the rejected date.
+        date: the rejected value.
         dates: ISO dates of the episode, in order.
     """
     nearest = find_nearest_name(date, dates)

@@ -1,7 +1,7 @@
-"""Rounds displayed values: rates in percent to four decimals, and the daytime share to six.
+"""Rounds rates in percent to four decimals and the daytime share to six decimals.
 
-The tools show rounded values, and the reporting policy is applied to the same rounded values, so no
-label depends on digits that a player cannot see.
+The tools show rounded values, and the reporting policy is applied to the same rounded values. The
+expected report therefore does not depend on digits that a player cannot see.
 """
 
 from __future__ import annotations
@@ -31,10 +31,15 @@ _SHARE_SCALE = float(10**SHARE_DECIMALS)
 def round_daily_values_for_display(
     values: NDArray[np.float64], *, has_daytime_share: bool = True
 ) -> NDArray[np.float64]:
-    """Round daily values, shape (…, columns), half to even.
+    """Round daily values to the decimals that the tools display.
 
-    If there is a daytime share, it is the last column. Counts are whole numbers and stay
-    unchanged. Unlike `numpy.round`, these operations give the same bits on every machine.
+    Halves are rounded to even. Unlike `numpy.round`, this function returns the same bits on every
+    machine.
+
+    Args:
+        values: shape (…, columns). Counts are whole numbers and stay unchanged.
+        has_daytime_share: whether the last column contains the daytime share, which is displayed
+            with more decimals than the other columns.
     """
     scales = _build_rounding_scale_of_each_column(values.shape[-1], has_daytime_share)
     return np.asarray(np.rint(values * scales) / scales)
@@ -52,12 +57,12 @@ def _build_rounding_scale_of_each_column(
 
 
 def round_daytime_shares_for_display(shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Round differences of daytime shares to the displayed number of decimals."""
+    """Round daytime shares, or differences between them, to the displayed number of decimals."""
     return np.asarray(np.rint(shares * _SHARE_SCALE) / _SHARE_SCALE)
 
 
 def subtract_baseline_and_round_for_display(
     observed: float, baseline: float, entity_type: str
 ) -> float:
-    """Return observed − baseline, rounded to the displayed decimals of the entity type."""
+    """Return `observed` minus `baseline`, rounded to the decimals displayed for an entity type."""
     return round(observed - baseline, ENTITY_TYPES[entity_type].decimals)

@@ -1,4 +1,4 @@
-"""Entity types, which classify the entities that report rows can be about."""
+"""Types of the entities that a report row can describe, such as counts and rates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DATA_QUALITY = "data_quality"
 
 
 class Unit(StrEnum):
-    """Unit of a value, as displayed after the number."""
+    """Unit that is displayed after a value."""
 
     EVENTS = "events"
     PERCENT = "%"
@@ -21,7 +21,7 @@ class Unit(StrEnum):
 
 
 class Entity(NamedTuple):
-    """A metric, funnel step or pair of stages that a report row can be about."""
+    """A metric, funnel step or pair of stages that a report row can describe."""
 
     entity_type: str
     entity_name: str

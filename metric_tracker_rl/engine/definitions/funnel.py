@@ -1,7 +1,7 @@
-"""Product funnels as data: stages, names, base rates and the distribution of traffic over a day.
+"""Definition of a product's funnel, with its stages, metric names and model of the counts.
 
 Each product has its own `Funnel` object. The generator, the tools, the reporting policy and the
-grader read names and positions from this object and contain no stage names themselves.
+grader get names and positions from this object and contain no stage names themselves.
 """
 
 from __future__ import annotations
@@ -25,7 +25,12 @@ HOURS_PER_DAY = 24
 
 
 class FunnelStage(NamedTuple):
-    """A funnel stage: the name of its daily count, and the singular name of its event."""
+    """A stage of a funnel.
+
+    Attributes:
+        name: name of the stage's daily count, such as "app_opens".
+        event: name of one event in the singular, such as "app_open".
+    """
 
     name: str
     event: str
@@ -39,14 +44,14 @@ class RateStages(NamedTuple):
 
 
 class RatioStages(NamedTuple):
-    """Stage indices of the numerators and denominators of all ratios, in column order."""
+    """Stage indices of the numerators and denominators of several ratios, in column order."""
 
     numerators: list[int]
     denominators: list[int]
 
 
 class RateDefinition(TypedDict):
-    """Definition of one conversion rate, as the reset observation lists it."""
+    """Definition of a conversion rate in the form in which the reset observation lists it."""
 
     name: str
     numerator: str
@@ -56,7 +61,7 @@ class RateDefinition(TypedDict):
 
 
 class OpensRange(NamedTuple):
-    """Range of the mean daily count of the first stage, which is drawn for each episode."""
+    """Range from which the first stage's mean daily count is drawn for each episode."""
 
     lowest: int
     highest: int
@@ -71,12 +76,12 @@ class HourRange(NamedTuple):
 
 @dataclass(frozen=True)
 class CleanCountsModel:
-    """Model from which clean counts of a built-in funnel are drawn.
+    """Model from which a built-in funnel's counts are drawn before anomalies are added.
 
     Attributes:
         opens_range: range of the mean daily count of the first stage.
         base_rates: step rates as fractions, one for each stage after the first.
-        rate_jitter: largest relative change of each base rate, which is drawn for each episode.
+        rate_jitter: largest relative change of a base rate. The change is drawn for each episode.
         hour_weights: relative traffic of the first stage in each of the 24 hours of a day.
         weekday_factors: traffic factor of each weekday, Monday first.
     """
@@ -90,20 +95,22 @@ class CleanCountsModel:
 
 @dataclass(frozen=True)
 class Funnel:
-    """A product funnel.
+    """The stages that users of a product pass through, and the metrics computed from them.
 
     Attributes:
         name: identifier of the funnel, which is part of an episode's identity.
         stages: stages in funnel order, at least two.
-        composite_ends: index of the last stage of each composite rate, in ascending order; may be
-            empty. Every composite rate starts at the first stage.
-        daytime: hours that count as daytime for the daytime share; None if the funnel has no
-            daytime share.
+        composite_ends: index of the last stage of each composite rate, in ascending order. A
+            composite rate is a conversion rate from the first stage over several steps. May be
+            empty.
+        daytime: hours that count as daytime for the daytime share, the fraction of the first
+            stage's events in these hours; None if the funnel has no daytime share.
         hours_per_day: number of counts of each stage on a day: 24, or 1 if only the day's total is
             known.
-        compares_daily_totals: whether the totals of a day are checked for impossible counts;
-            otherwise the counts of each hour are checked.
-        clean_counts: model of the clean counts; None if the counts come from another source.
+        compares_daily_totals: whether the totals of a day are checked for impossible counts (a
+            stage with more events than the previous one); otherwise each hour is checked.
+        clean_counts: model of the counts before anomalies are added; None if the counts come from
+            another source.
     """
 
     name: str
@@ -125,7 +132,7 @@ class Funnel:
 
     @cached_property
     def step_stage_indices(self) -> range:
-        """Indices of the stages that a funnel step leads into: all stages except the first."""
+        """Indices of all stages except the first, which are the stages that end a funnel step."""
         return range(1, len(self.stages))
 
     @cached_property
@@ -135,18 +142,18 @@ class Funnel:
 
     @cached_property
     def step_rate_names(self) -> tuple[str, ...]:
-        """Names of the step rates, starting with the rate into the second stage."""
+        """Names of the conversion rates between adjacent stages, in funnel order."""
         return tuple(f"{above.event}_to_{below.event}" for above, below in pairwise(self.stages))
 
     @cached_property
     def composite_rate_names(self) -> tuple[str, ...]:
-        """Names of the composite rates, from the one that spans the fewest steps to the longest."""
+        """Names of the conversion rates over several steps, ordered by their number of steps."""
         first = self.stages[0].event
         return tuple(f"{first}_to_{self.stages[end].event}" for end in self.composite_ends)
 
     @cached_property
     def conversion_rate_names(self) -> tuple[str, ...]:
-        """Names of all conversion rates: step rates, then composite rates."""
+        """Names of all conversion rates, with the step rates before the composite rates."""
         return self.step_rate_names + self.composite_rate_names
 
     @cached_property
@@ -161,12 +168,12 @@ class Funnel:
 
     @cached_property
     def quality_check_names(self) -> tuple[str, ...]:
-        """Names of the data-quality pairs, one for each stage after the first."""
+        """Names of the checks that a stage has no more events than the previous one."""
         return tuple(f"{below}_lte_{above}" for above, below in pairwise(self.event_count_names))
 
     @cached_property
     def daytime_share_names(self) -> tuple[str, ...]:
-        """Tuple that contains the name of the daytime share, if the funnel has one."""
+        """The name of the daytime share as a tuple, which is empty if the funnel has none."""
         return () if self.daytime is None else (f"{self.event_count_names[0]}:daytime_share",)
 
     @cached_property
@@ -204,7 +211,11 @@ class Funnel:
 
     @cached_property
     def rate_and_daytime_share_stage_indices(self) -> RatioStages:
-        """Stage indices of all conversion rates, followed by (0, 0) for a daytime share."""
+        """Stage indices of the numerators and denominators of all ratios of the daily series.
+
+        The daytime share, if there is one, comes last. Both of its indices are 0, because its
+        numerator and its denominator are counts of the first stage.
+        """
         daytime_share = RateStages(0, 0)
         ratios = (*self.rate_stage_indices, *(daytime_share for _ in self.daytime_share_names))
         return RatioStages(
@@ -213,7 +224,7 @@ class Funnel:
 
     @cached_property
     def entity_names_by_type(self) -> dict[str, tuple[str, ...]]:
-        """Entity names by entity type."""
+        """Names of the funnel's entities by entity type, each in column order."""
         return {
             EVENT_COUNT: self.event_count_names,
             CONVERSION_RATE: self.conversion_rate_names,
@@ -224,16 +235,16 @@ class Funnel:
 
     @cached_property
     def entities(self) -> tuple[Entity, ...]:
-        """Every entity that a report row can be about."""
+        """All entities that a report row can describe."""
         return tuple(self.columns.column_by_entity)
 
     @cached_property
     def columns(self) -> ColumnLayout:
-        """Column layout of the daily series."""
+        """Positions of the funnel's metrics in arrays of daily values."""
         return ColumnLayout(self.entity_names_by_type)
 
     def list_rate_definitions(self) -> list[RateDefinition]:
-        """Return name, numerator, denominator, description and formula of each conversion rate."""
+        """Return the definitions of all conversion rates for the reset observation."""
         definitions: list[RateDefinition] = []
         for name, stages in zip(self.conversion_rate_names, self.rate_stage_indices, strict=True):
             numerator = self.event_count_names[stages.numerator]

@@ -1,8 +1,8 @@
-"""Difficulty levels: thresholds, noise, and the range of anomaly sizes.
+"""Difficulty levels, which set the thresholds, the noise and the range of anomaly sizes.
 
 The thresholds are parameters of the reporting policy, and `reporting_policy.drawn_policies` may
-replace them for an episode. Noise and separation are parameters of the generator: a harder level
-has noisier clean days and anomalies closer to their thresholds.
+replace them for an episode. Noise and separation are parameters of the generator. At a harder
+level, days without anomalies are usually noisier, and anomalies are closer to their thresholds.
 """
 
 from __future__ import annotations
@@ -21,18 +21,19 @@ from metric_tracker_rl.engine.definitions.versions import DRAWN_POLICIES_VERSION
 
 
 class Separation(NamedTuple):
-    """Range of an anomaly's deviation, in multiples of its reporting threshold."""
+    """Range of the sizes of generated anomalies, in multiples of their reporting thresholds."""
 
     nearest: float
     farthest: float
 
 
 class SeriesThresholds(NamedTuple):
-    """Thresholds of a reporting policy with a separate threshold for every series.
+    """Thresholds of a reporting policy that has a separate threshold for each daily series.
 
     Attributes:
-        columns: threshold of each column of the daily series with a baseline, in column order.
-        breaks: break threshold of each funnel step, in funnel order.
+        columns: thresholds of all counts, rates and the daytime share, in column order.
+        breaks: smallest relative drop of each funnel step's rate that counts as a funnel break, in
+            funnel order.
     """
 
     columns: tuple[float, ...]
@@ -52,18 +53,18 @@ class FunnelLevel:
         traffic_noise, rate_noise: relative standard deviation of a day's traffic and of its step
             rates.
         shape_noise: standard deviation of a day's relative shift between day and night.
-        separation: range of an anomaly's size, which is drawn at random.
+        separation: range from which an anomaly's size is drawn.
         mixed_needs_both: whether a `mixed` episode of two or more anomalies always contains a count
-            anomaly and a rate anomaly.
+            anomaly and a rate anomaly, if its product allows both.
         days: number of days of an episode, a multiple of seven.
         max_anomalies: largest allowed value of the reset argument `anomaly_count`.
         weekday_factors: traffic factor of each weekday, Monday first; None to use the factors of
             the funnel.
-        decoys: number of days with a deviation that the calendar explains; 0 if the level has no
-            calendar.
+        decoys: number of harmless deviations, which a calendar entry explains and which must not be
+            reported; 0 if the level has no calendar.
         bounds_by_kind: severity bounds of each kind of report row.
         baseline: kind of the baseline that values are compared with.
-        leak_reports: which of the flagged composite rates is reported for a slow leak.
+        leak_reports: which of the flagged composite rates is reported if no step rate is flagged.
         wording: number that selects a wording of the policy's text; 0 is the default wording.
         has_drawn_policy: whether the reporting policy was drawn at random for an episode.
         product_threshold_factor: factor by which the thresholds of a user's product are multiplied.
@@ -100,17 +101,20 @@ class FunnelLevel:
 
     @cached_property
     def severity_bounds_by_entity_type(self) -> dict[str, SeverityBounds]:
-        """Severity bounds by entity type."""
+        """Severity bounds that apply to each entity type."""
         return self.bounds_by_kind.get_bounds_by_entity_type()
 
     @property
     def is_zero_baseline_flagged(self) -> bool:
-        """Whether a value with a baseline of 0 can be flagged."""
+        """Whether a value can be flagged if its baseline is 0."""
         return self.series_thresholds is None
 
     @property
     def policy_version_with_suffixes(self) -> str:
-        """Policy version, with suffixes for series thresholds, a calendar and drawn parameters."""
+        """Version of the reporting policy, with a suffix for each optional feature that it uses.
+
+        The features are thresholds for each series, a calendar and parameters drawn at random.
+        """
         series = "" if self.series_thresholds is None else "+series"
         calendar = "+calendar" if self.decoys else ""
         drawn = f"+varied{DRAWN_POLICIES_VERSION}" if self.has_drawn_policy else ""

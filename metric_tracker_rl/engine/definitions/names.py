@@ -1,6 +1,6 @@
-"""Fixed names in requests and replies: play modes and settings of the reporting policy.
+"""Names that requests and replies use for play modes and settings of the reporting policy.
 
-The module imports nothing from the engine, so a client that only talks to a server can load it.
+The module imports nothing from the engine, so that a client can load it without the other modules.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Disclosure(StrEnum):
 
 
 class PolicySource(StrEnum):
-    """Value of the reset argument `policy`, the source of an episode's reporting policy."""
+    """Value of the reset argument `policy`, which selects the source of the reporting policy."""
 
     STANDARD = "standard"
     """The policy of the episode's level."""
@@ -38,7 +38,7 @@ class PolicySource(StrEnum):
 
 
 class BaselineKind(StrEnum):
-    """Kind of the baseline that values of a daily series are compared with."""
+    """Kind of baseline with which the values of a daily series are compared."""
 
     ALL_DAYS = "all_days_median"
     """The median over all days of the episode."""
@@ -47,7 +47,10 @@ class BaselineKind(StrEnum):
 
 
 class LeakReport(StrEnum):
-    """Rule that selects the composite rate to report for a slow leak."""
+    """Rule that selects the composite rate to report for a slow leak.
+
+    In a slow leak, conversion rates over several steps are flagged, but no rate of a single step.
+    """
 
     SHORTEST = "shortest_composite"
     LONGEST = "longest_composite"

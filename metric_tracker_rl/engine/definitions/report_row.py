@@ -1,4 +1,4 @@
-"""Report rows, the key by which the grader matches them, and groups of their fields."""
+"""Rows of a report, and the key by which the grader matches them with the expected rows."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ NUMBER_FIELDS = ("baseline_value", "observed_value", "delta_value")
 
 @dataclass(frozen=True, slots=True)
 class ReportRow:
-    """One row of a report, which describes a root and its date.
+    """One row of a report, which describes an anomaly on one date.
 
-    Rates are in percent; the daytime share is a fraction.
+    Rates are in percent, and the daytime share is a fraction.
     """
 
     date: str
@@ -51,7 +51,7 @@ class ReportRow:
         return RowKey(self.date, self.entity_type, self.entity_name)
 
     def as_dict(self) -> dict[str, str | float]:
-        """Return the fields by name, in the order of the wire contract."""
+        """Return the fields by name, in the order in which requests and replies contain them."""
         return {name: getattr(self, name) for name in ROW_FIELDS}
 
 
@@ -60,9 +60,10 @@ ROW_FIELDS: tuple[str, ...] = tuple(field.name for field in fields(ReportRow))
 
 
 def compute_deviation_size_for_threshold_comparison(row: ReportRow) -> float:
-    """Return the size of a row's deviation for comparison with thresholds and severity bounds.
+    """Return the size of a row's deviation, as compared with thresholds and severity bounds.
 
-    The size is relative to the baseline for counts and rates, and an absolute difference otherwise.
+    For counts, rates and funnel steps with a baseline other than 0, this is the absolute difference
+    divided by the baseline; otherwise it is the absolute difference.
     """
     if ENTITY_TYPES[row.entity_type].is_relative and row.baseline_value:
         return abs(row.delta_value) / row.baseline_value

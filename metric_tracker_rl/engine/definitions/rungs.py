@@ -1,9 +1,9 @@
-"""Ten levels, called rungs, in small steps from easy to expert, for training with a curriculum.
+"""Ten difficulty levels, called rungs, for training with a curriculum.
 
-Rungs 1, 4, 7 and 10 have the thresholds and the noise of easy, medium, hard and expert; the rungs
-between them are interpolated linearly. Days, decoys and the default number of anomalies grow from
-the first rung to the last, so that higher rungs are harder even for a player who applies all
-thresholds correctly.
+Rungs 1, 4, 7 and 10 have the thresholds and the noise of the levels easy, medium, hard and expert;
+the rungs between them are interpolated linearly. The numbers of days, of decoys (harmless
+deviations that a calendar explains) and of anomalies grow from the first rung to the last, so that
+higher rungs are harder even for a player who applies all thresholds correctly.
 """
 
 from __future__ import annotations
@@ -28,14 +28,22 @@ _RUNGS_PER_LEVEL = (_LAST_RUNG - 1) // (len(LEVELS) - 1)
 
 
 def _interpolate_value_at_rung(rung_number: int, first_value: float, last_value: float) -> float:
-    """Return a value interpolated linearly from the first to the last rung. Rungs start at 1."""
+    """Return the value at a rung, interpolated linearly between the first and the last rung.
+
+    Args:
+        rung_number: number of the rung, starting at 1.
+        first_value: value at the first rung.
+        last_value: value at the last rung.
+    """
     return first_value + (last_value - first_value) * (rung_number - 1) / (_LAST_RUNG - 1)
 
 
 def _interpolate_levels(
     below: FunnelLevel, above: FunnelLevel, share_of_above: float
 ) -> FunnelLevel:
-    """Return a level whose thresholds, noise and separation lie between those of two levels.
+    """Return a level whose thresholds, noise and anomaly sizes lie between those of two levels.
+
+    All other parameters are those of the easier level.
 
     Args:
         below: the easier of two neighbouring named levels.
@@ -85,7 +93,7 @@ def _interpolate_levels(
 
 
 def _build_rung_level(rung_number: int) -> FunnelLevel:
-    """Return the level of a rung. Rungs are counted from 1."""
+    """Return the difficulty level for a rung of the curriculum, where the first rung is 1."""
     levels = list(LEVELS.values())
     below, step = divmod(rung_number - 1, _RUNGS_PER_LEVEL)
     above = min(below + 1, len(levels) - 1)

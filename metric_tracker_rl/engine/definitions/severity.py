@@ -1,4 +1,4 @@
-"""Severity of report rows, and the bounds between low, medium, high and critical."""
+"""Severity of report rows, which depends on the size of their deviations."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ If a deviation were closer, its severity could depend on the player's rounding.
 
 
 class SeverityBounds(NamedTuple):
-    """Smallest deviations with medium, high and critical severity. Smaller ones are low."""
+    """Smallest deviations of medium, high and critical severity.
+
+    A deviation below `medium` has low severity.
+    """
 
     medium: float
     high: float
@@ -34,12 +37,12 @@ class SeverityBounds(NamedTuple):
 
 
 class SeverityBoundsByKind(NamedTuple):
-    """Severity bounds of a reporting policy.
+    """Severity bounds of a reporting policy for each kind of value.
 
     Attributes:
-        counts, rates: bounds of the relative deviations of event counts and of conversion rates.
-        share: bounds of the absolute deviation of the daytime share.
-        excess: bounds of the number of events by which a stage exceeds the previous one, summed
+        counts, rates: bounds for the relative deviations of event counts and of conversion rates.
+        share: bounds for the absolute deviation of the daytime share.
+        excess: bounds for the number of events by which a stage exceeds the previous one, summed
             over the day.
     """
 
@@ -49,7 +52,7 @@ class SeverityBoundsByKind(NamedTuple):
     excess: SeverityBounds = SeverityBounds(20.0, 60.0, 120.0)
 
     def get_bounds_by_entity_type(self) -> dict[str, SeverityBounds]:
-        """Return the bounds of each entity type. Funnel steps use the bounds of rates."""
+        """Return the severity bounds by entity type, where funnel steps have those of rates."""
         return {
             EVENT_COUNT: self.counts,
             CONVERSION_RATE: self.rates,
@@ -64,25 +67,32 @@ DEFAULT_SEVERITY_BOUNDS = SeverityBoundsByKind()
 
 
 def find_highest_severity_reached(unsigned_deviation: float, bounds: Sequence[float]) -> str:
-    """Return the highest severity whose bound a deviation reaches."""
+    """Return the severity of a deviation.
+
+    Args:
+        unsigned_deviation: absolute value of the deviation.
+        bounds: smallest deviations of medium, high and critical severity. If the deviation is below
+            the first one, its severity is low.
+    """
     return SEVERITIES[sum(unsigned_deviation >= bound for bound in bounds)]
 
 
 def is_clear_of_severity_bounds(unsigned_deviation: float, bounds: Sequence[float]) -> bool:
-    """Return whether a deviation is not too close to any severity bound.
+    """Return whether a deviation is far enough from all severity bounds.
 
-    Its relative distance from every bound must be greater than `SEVERITY_GUARD`.
+    Its relative distance from every bound must be greater than `SEVERITY_GUARD`, so that a player's
+    rounding cannot change the severity.
     """
     return all(abs(unsigned_deviation / bound - 1.0) > SEVERITY_GUARD for bound in bounds)
 
 
 def is_row_clear_of_severity_bounds(row: ReportRow, bounds: SeverityBounds) -> bool:
-    """Return whether a row's deviation is not too close to any severity bound."""
+    """Return whether a report row satisfies `is_clear_of_severity_bounds`."""
     return is_clear_of_severity_bounds(compute_deviation_size_for_threshold_comparison(row), bounds)
 
 
 def severity_bounds_to_lists(
     bounds_by_entity_type: Mapping[str, SeverityBounds],
 ) -> dict[str, list[float]]:
-    """Return the bounds by entity type as lists, for an episode's public configuration."""
+    """Convert the severity bounds of each entity type to a list, as used in replies to players."""
     return {name: list(bounds) for name, bounds in bounds_by_entity_type.items()}
