@@ -1,1 +1,1 @@
-"""Sessions, which execute resets and steps and create the replies."""
+"""Sessions that run episodes: they execute resets and steps and create the replies."""
