@@ -1,4 +1,4 @@
-"""Effects of anomalies that set the totals of a day exactly and then spread them over the hours.
+"""Effects that set the totals of a day exactly and then spread them over the hours.
 
 They are used in episodes about a user's product, whose counts can be small. If every hour were
 changed and rounded separately, a change of small counts could be lost.

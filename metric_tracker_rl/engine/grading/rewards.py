@@ -1,7 +1,7 @@
 """Rewards of a graded report, one for each value of the reset argument `reward`.
 
 `graded` is the grader's score. `exact` is 1 for a perfect report and 0 for any other report.
-`key_f1` is a smooth reward for weak models: it compares only the keys of rows, and a report of
+`key_f1` is a gradual reward for weak models. It compares only the keys of rows, and a report of
 flagged series that contains an expected row always earns more than 0. Reporting every flagged
 series earns at most 1/5, unless no consequence is flagged and every expected row is reported.
 

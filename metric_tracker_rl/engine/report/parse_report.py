@@ -207,7 +207,8 @@ def require_allowed_name(field_name: str, value: object, allowed: Sequence[str])
     """Raise an error if a submitted value is not one of the allowed names.
 
     Raises:
-        ToolArgumentError: the value is not allowed. The message contains the nearest name.
+        ToolArgumentError: the value is not allowed. The message contains the allowed names and, if
+            the value resembles one of them, a suggestion.
     """
     if not isinstance(value, str) or value not in allowed:
         raise ToolArgumentError(build_unknown_name_message(field_name, value, allowed))

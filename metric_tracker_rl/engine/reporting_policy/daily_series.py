@@ -211,7 +211,7 @@ def build_near_threshold_mask(
 ) -> NDArray[np.bool_]:
     """Return a boolean array that is True where a deviation is close to its reporting threshold.
 
-    The generator rejects such deviations, so that it is always clear which series are flagged.
+    The generator avoids such deviations, so that it is clear which series are flagged.
 
     Args:
         deviations: shape (…, columns).

@@ -1,4 +1,4 @@
-"""Session that runs funnel episodes: it executes resets and steps and grades reports.
+"""The session that runs funnel episodes, executes resets and steps, and grades reports.
 
 The reply to an invalid reset or step has the status `error` and states the allowed values. A
 rejected step counts towards the step limit but does not change the episode otherwise.

@@ -20,7 +20,7 @@ NO_ARGUMENTS: Mapping[str, Any] = MappingProxyType({})
 
 
 class ParsedAction(NamedTuple):
-    """Fields of a parsed action.
+    """The fields of an action after parsing.
 
     An action may use only one of `analysis_method`, `classifications` and `payload_generators`.
     """
