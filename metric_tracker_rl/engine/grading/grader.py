@@ -1,4 +1,4 @@
-"""Deterministic grader: computes a score in [0, 1] from a report and the expected rows.
+"""Deterministic grader that computes a score in [0, 1] from a report and the expected rows.
 
 total = precision × (0.60 recall + 0.12 anomaly_type + 0.10 detection_method + 0.12 values
 + 0.06 severity) − penalties, clipped to [0, 1]. Recall and the four field accuracies are averaged

@@ -109,9 +109,9 @@ def parse_report(raw_rows: object, episode: FunnelEpisode) -> SubmittedReport:
 
 
 def build_report_preview(report: SubmittedReport) -> SubmissionPreview:
-    """Describe a report without grading it: return its row counts, format errors and valid rows.
+    """Return the row counts, format errors and valid rows of a report without grading it.
 
-    The result does not depend on the expected rows. Format errors are invalid and duplicate rows.
+    Format errors are invalid and duplicate rows. The result does not depend on the expected rows.
     """
     issues = list(report.invalid_issues)
     keys: set[RowKey] = set()

@@ -1,4 +1,4 @@
-"""Baselines of the daily series: the median of all days, or one median for each weekday."""
+"""Baselines of the daily series, which are medians over all days or one median for each weekday."""
 
 from __future__ import annotations
 

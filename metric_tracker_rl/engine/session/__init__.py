@@ -1,1 +1,1 @@
-"""Sessions that run episodes: they execute resets and steps and create the replies."""
+"""The session that runs episodes, the parser of actions and the replies to submitted reports."""

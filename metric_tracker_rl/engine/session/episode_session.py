@@ -166,9 +166,10 @@ class EpisodeSession(Session):
         }
 
     def build_episode_identity(self) -> dict[str, Any]:
-        """Return what identifies the current episode, which is empty before the first reset.
+        """Return the values that identify the current episode.
 
-        The result contains the configuration, including the seed, and the play rules.
+        They are the configuration, including the seed, and the play rules. The result is empty
+        before the first reset.
         """
         if self.view is None:
             return {}
