@@ -99,7 +99,10 @@ class MetricTracker(Environment):
         return EpisodeSession(debug=debug)
 
     def build_result_labels(self, reset_arguments: Mapping[str, Any]) -> Mapping[str, str]:
-        """Return the level and the scenario family of an episode; empty for a sealed task."""
+        """Return the level and the scenario family of the episode that reset arguments select.
+
+        The result is empty for a task of a sealed split, because these facts are secret.
+        """
         if is_sealed_split(reset_arguments.get("split")):
             return {}
         _, config = resolve_task_of_reset_arguments(reset_arguments)

@@ -1,7 +1,7 @@
 """Effects that set the totals of a day exactly and then spread them over the hours.
 
-They are used for products. If every hour were rounded separately, changes of small counts would be
-lost.
+They are used in episodes about a user's product, whose counts can be small. If every hour were
+changed and rounded separately, a change of small counts could be lost.
 """
 
 from __future__ import annotations
@@ -40,10 +40,14 @@ class SetTotals(NamedTuple):
 class ScaleTotals(NamedTuple):
     """Effect that multiplies the daily total of each stage by a factor.
 
+    A stage whose scaled total would exceed that of the previous stage gets the previous stage's
+    total instead.
+
     Attributes:
         factors: one factor for each stage.
         daytime: hours that count as daytime; None if the funnel has no daytime share.
-        hours: hours that are changed; None for all.
+        hours: hours whose counts are scaled, without preserving the daytime share; None to scale
+            the whole day.
     """
 
     factors: tuple[float, ...]
@@ -79,7 +83,9 @@ class SetDaytimeShare(NamedTuple):
 
 
 class AddDailyExcess(NamedTuple):
-    """Effect of an instrumentation fault that is visible only in the daily total.
+    """Effect that makes the daily total of a stage larger than that of the previous stage.
+
+    Such a total is impossible in a funnel and shows a fault in how events are recorded.
 
     Attributes:
         stage: index of the stage that records more events than the previous stage.
@@ -101,13 +107,14 @@ def _spread_totals(
     daytime: HourRange | None,
     daytime_total: int | None,
 ) -> IntArray:
-    """Return hourly counts with new totals that are distributed like the given hourly counts.
+    """Spread new daily totals over the hours in the same way as the given hourly counts.
 
     Args:
         hourly_counts: counts, shape (hours, stages).
         totals: total of each stage, each at most that of the previous stage.
-        daytime: hours that count as daytime.
-        daytime_total: number of the first stage's events in daytime.
+        daytime: hours that count as daytime; None if the funnel has no daytime share.
+        daytime_total: number of the first stage's events to place in the daytime; None if the
+            funnel has no daytime share.
     """
     changed = np.empty_like(hourly_counts)
     first = hourly_counts[:, 0]
@@ -134,7 +141,10 @@ def _spread_totals(
 
 
 def _apportion_total(total: int, weights: IntArray) -> IntArray:
-    """Divide one total in proportion to weights, or evenly if all weights are 0."""
+    """Divide a total into whole numbers in proportion to weights.
+
+    If all weights are 0, the total is divided evenly.
+    """
     if not len(weights):
         return weights
     usable = weights if weights.any() else np.ones_like(weights)

@@ -1,1 +1,1 @@
-"""Grading of submitted reports: scores and rewards."""
+"""Computation of the scores and rewards of submitted reports."""

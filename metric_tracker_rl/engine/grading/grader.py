@@ -1,4 +1,4 @@
-"""Deterministic grader: computes a score in [0, 1] from a report and the expected rows.
+"""Deterministic grader that computes a score in [0, 1] from a report and the expected rows.
 
 total = precision × (0.60 recall + 0.12 anomaly_type + 0.10 detection_method + 0.12 values
 + 0.06 severity) − penalties, clipped to [0, 1]. Recall and the four field accuracies are averaged
@@ -30,7 +30,7 @@ from openenv_kit.float_sum import sum_left_to_right
 class ValueTolerance(NamedTuple):
     """Largest difference from the expected number at which a submitted number counts as correct.
 
-    The larger limit applies.
+    A number is correct if it is within at least one of the two limits.
 
     Attributes:
         absolute: in the unit of the number.
@@ -108,13 +108,13 @@ def grade_report(
     *,
     include_expected_rows: bool = False,
 ) -> FunnelGrade:
-    """Grade a report against the expected rows.
+    """Compare a report with the expected rows and return its score and its errors.
 
     Args:
         report: the submitted report.
         expected_rows: the rows of the correct report.
-        include_expected_rows: whether the issues contain the expected rows; True only on servers in
-            debug mode.
+        include_expected_rows: whether the descriptions of errors contain the expected rows. This is
+            True only on servers in debug mode.
     """
     rows_by_key: dict[RowKey, list[ReportRow]] = defaultdict(list)
     for row in report.valid_rows:
@@ -137,11 +137,14 @@ def grade_report(
 def copy_breakdown_with_row_counts_only(
     breakdown: RewardBreakdown, *, include_expected_count: bool = True
 ) -> RewardBreakdown:
-    """Return a copy of a breakdown with only its row counts, for replies to practice submissions.
+    """Return a copy of a score breakdown that contains only the numbers of rows.
+
+    Replies to practice submissions contain this copy instead of the full breakdown.
 
     Args:
         breakdown: the full breakdown.
-        include_expected_count: whether to include the numbers of expected and missing rows.
+        include_expected_count: whether to include the numbers of expected and missing rows. If
+            False, both are 0 in the copy.
     """
     counts = {name: n for name, n in breakdown.model_dump().items() if name.endswith("_rows")}
     if not include_expected_count:
@@ -150,7 +153,7 @@ def copy_breakdown_with_row_counts_only(
 
 
 def is_within_value_tolerance(submitted: float, expected: float) -> bool:
-    """Return whether two numbers are equal within `VALUE_TOLERANCE`."""
+    """Return whether a submitted number differs from the expected one by at most the tolerance."""
     tolerance = max(VALUE_TOLERANCE.absolute, VALUE_TOLERANCE.relative * abs(expected))
     return abs(submitted - expected) <= tolerance
 
@@ -158,10 +161,11 @@ def is_within_value_tolerance(submitted: float, expected: float) -> bool:
 def _compute_worst_field_accuracies(
     rows_of_key: Sequence[ReportRow], expected_row: ReportRow
 ) -> dict[str, float]:
-    """Return the accuracies of an expected row that was reported, by name in `SCORE_WEIGHTS`.
+    """Compare the submitted rows that share a key with the expected row of this key.
 
-    Accuracies are in [0, 1]. If several rows with the key were submitted, the lowest accuracy of
-    each field counts, so submitting alternatives never raises the score.
+    Return an accuracy in [0, 1] for each name in `SCORE_WEIGHTS`; that of `recall` is always 1,
+    because the row was reported. If several rows were submitted, the lowest accuracy of each field
+    counts, so submitting alternatives never raises the score.
     """
     worst = dict.fromkeys(SCORE_WEIGHTS, 1.0)
     for row in rows_of_key:
@@ -184,7 +188,7 @@ def _compute_score_breakdown(
     expected_count: int,
     unique_count: int,
 ) -> RewardBreakdown:
-    """Compute the score breakdown of a report.
+    """Compute the score of a report and the components from which it is composed.
 
     Args:
         report: the submitted report.
@@ -248,10 +252,10 @@ def _list_issues_of_rows_and_missing_rows(
     *,
     include_expected_rows: bool,
 ) -> list[SubmissionIssue]:
-    """Return all issues of a report.
+    """List all errors in a report, including the expected rows that it lacks.
 
-    The issues contain expected rows and the keys of missing rows only if `include_expected_rows` is
-    True.
+    If `include_expected_rows` is False, the list neither contains expected rows nor reveals which
+    rows are missing, only how many.
     """
     issues = list(report.invalid_issues)
     for key, rows in rows_by_key.items():
@@ -287,7 +291,10 @@ def _list_issues_of_rows_and_missing_rows(
 def _list_wrong_fields_of_rows_with_same_key(
     rows_of_key: Sequence[ReportRow], expected_row: ReportRow | None
 ) -> list[RowRemark]:
-    """Return a remark for each kind of error in the submitted rows with one key."""
+    """Return one remark for each field that is wrong in any of the submitted rows with one key.
+
+    If no row with this key is expected, return a single remark that says so.
+    """
     if expected_row is None:
         return [RowRemark("extra_row", "The reporting policy does not ask for this row.")]
     remarks = [

@@ -1,15 +1,16 @@
 """Rewards of a graded report, one for each value of the reset argument `reward`.
 
 `graded` is the grader's score. `exact` is 1 for a perfect report and 0 for any other report.
-`key_f1` is a smooth reward for weak models: it compares only the keys of rows, and a report of
+`key_f1` is a gradual reward for weak models. It compares only the keys of rows, and a report of
 flagged series that contains an expected row always earns more than 0. Reporting every flagged
 series earns at most 1/5, unless no consequence is flagged and every expected row is reported.
 
 key_f1 = F1 × (1/5 + 4/5 × max(0, recall − share of consequences reported)) − 1/100 × other rows
 
 F1 counts every submitted row, so duplicate and invalid rows cost as much as wrong ones.
-Consequences are flagged series that are neither expected nor explained by the calendar. Other rows
-are rows about series that are not flagged. If no row is expected, an empty report earns 1, and any
+A series is flagged on a date if the tool `scan` lists it for that date. Consequences are flagged
+series that are neither expected nor explained by the calendar. Other rows are rows about series
+that are not flagged. If no row is expected, an empty report earns 1, and any
 other report earns 1/5 divided by its number of rows. The reward is never below 0. Tests check these
 properties: an additional wrong or duplicate row never raises it, and an additional expected row
 never lowers it.
@@ -33,7 +34,7 @@ UNFLAGGED_PENALTY = 0.01
 def compute_reward_of_each_mode_and_score_components(
     report: SubmittedReport, grade: FunnelGrade, episode: FunnelEpisode
 ) -> dict[str, float]:
-    """Return the reward of every reward mode and the components of the graded score.
+    """Compute the reward of a report in every reward mode and the components of its graded score.
 
     Args:
         report: the submitted report.
@@ -53,7 +54,10 @@ def compute_reward_of_each_mode_and_score_components(
 
 
 def compute_key_f1_reward(report: SubmittedReport, episode: FunnelEpisode) -> float:
-    """Return the `key_f1` reward of a report, in [0, 1]. The module docstring has the formula."""
+    """Compute the `key_f1` reward of a report with the formula in the module docstring.
+
+    The reward is in [0, 1].
+    """
     expected_keys = {row.key for row in episode.expected_rows}
     is_explained_by_key = {
         flagged.row.key: flagged.is_explained for flagged in list_flagged_series_by_id(episode)

@@ -57,7 +57,7 @@ _NUMBER_PATTERN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.AS
 
 @dataclass(frozen=True)
 class SubmittedReport:
-    """A parsed report.
+    """A report after parsing, with its invalid rows separated from the valid ones.
 
     Attributes:
         valid_rows: the valid rows in submission order, including duplicates.
@@ -109,7 +109,10 @@ def parse_report(raw_rows: object, episode: FunnelEpisode) -> SubmittedReport:
 
 
 def build_report_preview(report: SubmittedReport) -> SubmissionPreview:
-    """Return the row counts, issues and normalized rows of a report that has not been graded."""
+    """Return the row counts, format errors and valid rows of a report without grading it.
+
+    Format errors are invalid and duplicate rows. The result does not depend on the expected rows.
+    """
     issues = list(report.invalid_issues)
     keys: set[RowKey] = set()
     for row in report.valid_rows:
@@ -129,14 +132,20 @@ def build_report_preview(report: SubmittedReport) -> SubmissionPreview:
 
 
 def build_invalid_row_issue(row_key: str, message: str, row: dict[str, Any]) -> SubmissionIssue:
-    """Create the issue that reports an invalid row."""
+    """Create the issue that tells the player why a submitted row is invalid.
+
+    Args:
+        row_key: date, entity type and entity name of the row, as text.
+        message: the reason why the row is invalid.
+        row: fields of the row.
+    """
     return SubmissionIssue(
         row_key=row_key, issue_type="invalid_row", message=message, submitted_row=row
     )
 
 
 def build_duplicate_row_issue(row: ReportRow) -> SubmissionIssue:
-    """Create the issue that reports a row with the same key as an earlier row."""
+    """Create the issue that tells the player that a row has the same key as an earlier row."""
     return SubmissionIssue(
         row_key=row.key.as_text(),
         issue_type="duplicate_row",
@@ -198,21 +207,26 @@ def require_allowed_name(field_name: str, value: object, allowed: Sequence[str])
     """Raise an error if a submitted value is not one of the allowed names.
 
     Raises:
-        ToolArgumentError: the value is not allowed. The message contains the nearest name.
+        ToolArgumentError: the value is not allowed. The message contains the allowed names and, if
+            the value resembles one of them, a suggestion.
     """
     if not isinstance(value, str) or value not in allowed:
         raise ToolArgumentError(build_unknown_name_message(field_name, value, allowed))
 
 
 def _copy_known_fields_for_echo(raw_row: object) -> dict[str, Any]:
-    """Return the known fields of an invalid row for the reply, with long values shortened."""
+    """Return the fields of an invalid row that may be repeated in the reply.
+
+    Unknown fields are left out, and long values are shortened. If the row is not a mapping, return
+    its shortened repr under the name `row`.
+    """
     if not isinstance(raw_row, Mapping):
         return {"row": truncated_repr(raw_row)}
     return {name: _shorten_value_for_echo(raw_row[name]) for name in ROW_FIELDS if name in raw_row}
 
 
 def _shorten_value_for_echo(value: object) -> JsonValue:
-    """Return a value unchanged if it is short and of a JSON type, or else its shortened repr."""
+    """Return a value unchanged if it is short and a JSON scalar; otherwise, shorten its repr."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int | float) and abs(value) < MAX_ECHOED_NUMBER:

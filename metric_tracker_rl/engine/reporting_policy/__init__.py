@@ -1,1 +1,1 @@
-"""Reporting policy: its text, its rules as code, and the daily series that the rules evaluate."""
+"""The reporting policy as text and as code, and the daily series to which it is applied."""

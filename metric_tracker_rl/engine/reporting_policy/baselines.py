@@ -1,4 +1,4 @@
-"""Baselines of the daily series: the median of all days, or one median for each weekday."""
+"""Baselines of the daily series, which are medians over all days or one median for each weekday."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ FloatArray = NDArray[np.float64]
 def compute_rounded_medians(
     daily_values: FloatArray, *, has_daytime_share: bool = True
 ) -> FloatArray:
-    """Return medians over the days, rounded for display.
+    """Compute the medians of an array along its first axis and round them for display.
 
-    The first axis of `daily_values` is the day, and the last axis is the column.
+    The first axis of `daily_values` is the day (or the week, to compute one median for each
+    weekday), and the last axis is the column.
     """
     half, odd = divmod(len(daily_values), 2)
     ordered = np.sort(daily_values, axis=0)
@@ -35,7 +36,7 @@ def compute_rounded_medians(
 def compute_rounded_baselines(
     daily_values: FloatArray, baseline_kind: BaselineKind, *, has_daytime_share: bool = True
 ) -> FloatArray:
-    """Return the baselines of daily values, rounded for display.
+    """Compute the baselines with which daily values are compared, rounded for display.
 
     Args:
         daily_values: shape (days, columns). For weekday baselines, the number of days must be a
@@ -62,7 +63,7 @@ def get_weekday_name_of_date(iso_date: str) -> str:
 
 
 def list_weekday_names_of_first_week(first_date: str) -> list[str]:
-    """Return the weekday names of an episode's first seven days, in order."""
+    """Return the names of seven consecutive weekdays, starting with that of the given date."""
     first = date.fromisoformat(first_date).weekday()
     return [WEEKDAYS[(first + day) % DAYS_PER_WEEK] for day in range(DAYS_PER_WEEK)]
 
@@ -70,11 +71,11 @@ def list_weekday_names_of_first_week(first_date: str) -> list[str]:
 def reorder_so_last_days_differ_in_weekday(
     days: Sequence[int], baseline_kind: BaselineKind
 ) -> list[int]:
-    """Reorder day indices so that the days at the end fall on different weekdays.
+    """Reorder day indices so that the last days of the list fall on different weekdays.
 
     The generator assigns anomalies to days from the end of the list. A weekday's median is computed
-    from few days, so two similar anomalies on the same weekday would change it. For medians over
-    all days, the order is not changed.
+    from few days, so two similar anomalies on the same weekday would change it. If the baseline is
+    the median over all days, the order is not changed.
     """
     if baseline_kind != BaselineKind.SAME_WEEKDAY:
         return list(days)

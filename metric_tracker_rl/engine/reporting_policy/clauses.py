@@ -1,8 +1,8 @@
 """Clauses of the reporting policy's text, with placeholders for its parameters.
 
 Every clause has two wordings with the same meaning. The default text uses the first wording of each
-clause. A drawn policy selects the wording of each clause at random, so that players read many
-combinations of wordings. `policy_text` fills in the parameters.
+clause. If an episode's policy is drawn at random, so is the wording of each clause, so that players
+read many combinations of wordings. `policy_text` fills in the parameters.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ ENTITY_TYPES_TEXT = "; ".join(
 
 
 def unpack_alternative_wording_flags(wording_number: int) -> tuple[bool, ...]:
-    """Return one flag for each clause, which is True if its second wording is used.
+    """Return for each clause whether the policy's text uses its second wording.
 
     Args:
         wording_number: 0 to `WORDING_COUNT` - 1. Bit i is the flag of clause i.

@@ -1,8 +1,9 @@
-"""Clauses of the reporting policy's text for reports of ids.
+"""Clauses of the reporting policy's text for episodes in which a report is a list of ids.
 
-If a report lists ids, `scan` has already applied the definitions and thresholds, and the server
-fills in the fields of the rows. The first message of such an episode therefore states the rules
-without formulas, which keeps it short. `overview` with `details` returns the complete text.
+The ids come from the tool `scan`, which has already applied the definitions and thresholds, and the
+server fills in the fields of the rows. The first message of such an episode therefore states the
+rules without formulas to keep the message short. The tool `overview` returns the complete text if
+it is called with `details`.
 """
 
 from __future__ import annotations

@@ -110,19 +110,19 @@ class DailySeries:
 
     @cached_property
     def values_and_excess_by_day(self) -> list[list[float]]:
-        """For each day, the day's values followed by its excess events."""
+        """One list for each day, with the day's values followed by its excess events."""
         return np.concatenate([self.values, self.excess], axis=1).tolist()
 
     @cached_property
     def baselines_by_day(self) -> list[list[float]]:
-        """For each day, the day's baselines followed by 0 for each excess column."""
+        """One list for each day, with the day's baselines followed by 0 for each excess column."""
         pair_baselines = [0.0] * self.excess.shape[1]
         rows = [[*row, *pair_baselines] for row in self.baselines.tolist()]
         return rows * (len(self.values) // len(rows))
 
     @cached_property
     def medians_by_column(self) -> list[float]:
-        """Rounded medians over all days by column, followed by 0 for each excess column."""
+        """Rounded median of each column over all days, followed by 0 for each excess column."""
         medians = compute_rounded_medians(
             self.values, has_daytime_share=self.funnel.columns.has_daytime_share
         )
@@ -130,26 +130,30 @@ class DailySeries:
 
     @cached_property
     def deviations_and_excess_by_day(self) -> list[list[float]]:
-        """For each day, the day's deviations followed by its excess events."""
+        """One list for each day, with the day's deviations followed by its excess events."""
         return np.concatenate([self.deviations, self.excess], axis=1).tolist()
 
     @cached_property
     def std_devs_from_baseline(self) -> tuple[float, ...]:
-        """Standard deviation from the baseline by column: √ mean (value − baseline)²."""
+        """Standard deviation of each column from its baseline, √ mean (value − baseline)²."""
         values_by_column = zip(*self.values_and_excess_by_day, strict=True)
         baselines_by_column = zip(*self.baselines_by_day, strict=True)
         return tuple(map(compute_std_dev_from_baseline, values_by_column, baselines_by_column))
 
     @cached_property
     def days_past_threshold_by_column(self) -> list[list[int]]:
-        """For each column, the indices of the days on which it reaches its reporting threshold."""
+        """One list for each column, with the indices of the days on which the column is flagged.
+
+        A column is flagged if its deviation reaches the reporting threshold, and an excess column
+        if there are any excess events. Calendar entries are not considered.
+        """
         is_reached = np.abs(self.deviations) >= self.thresholds
         by_column = np.concatenate([is_reached, self.excess > 0], axis=1).T
         return [np.flatnonzero(column).tolist() for column in by_column]
 
 
 def compute_rounded_daily_values(hourly: IntArray, funnel: Funnel) -> FloatArray:
-    """Compute daily values from hourly counts and round them for display.
+    """Compute daily counts, rates and daytime shares from hourly counts, rounded for display.
 
     The result has the shape (…, columns).
 
@@ -179,14 +183,17 @@ def compute_deviations(
     has_daytime_share: bool = True,
     is_zero_baseline_flagged: bool = True,
 ) -> FloatArray:
-    """Return deviations from baselines: absolute for the daytime share, otherwise relative.
+    """Compute by how much values deviate from their baselines.
+
+    The deviation of the daytime share is the difference; that of all other columns is the
+    difference divided by the baseline.
 
     Args:
         values: shape (…, columns).
         baselines: same shape as `values`, or a shape that can be broadcast to it.
         has_daytime_share: whether the last column is a daytime share.
-        is_zero_baseline_flagged: whether the deviation from a baseline of 0 is the value; otherwise
-            the deviation is 0.
+        is_zero_baseline_flagged: if True, the deviation from a baseline of 0 is the value itself;
+            if False, it is 0.
     """
     differences = values - baselines
     is_zero = baselines == 0.0
@@ -202,13 +209,15 @@ def compute_deviations(
 def build_near_threshold_mask(
     deviations: FloatArray, funnel: Funnel, level: FunnelLevel, guard_band: float
 ) -> NDArray[np.bool_]:
-    """Return a boolean array that marks deviations close to their reporting threshold.
+    """Return a boolean array that is True where a deviation is close to its reporting threshold.
+
+    The generator avoids such deviations, so that it is clear which series are flagged.
 
     Args:
         deviations: shape (…, columns).
         funnel: funnel that provides the columns.
         level: level that provides the thresholds.
-        guard_band: relative half-width of the band around a threshold.
+        guard_band: how close a deviation must be, as a fraction of the threshold.
 
     Returns:
         Shape (…, columns + step rates). The additional columns at the end compare drops of step
@@ -224,10 +233,11 @@ def build_near_threshold_mask(
 def sum_excess_over_previous_stage(
     hourly: IntArray, *, compares_daily_totals: bool = False
 ) -> IntArray:
-    """Return each stage's excess events over the previous stage, summed over the hours.
+    """Compute by how many events each stage exceeds the previous stage on each day.
 
-    The result has the shape (…, stages - 1) for hourly counts of shape (…, hours, stages). If
-    `compares_daily_totals` is True, it contains the excess of the day's totals instead.
+    Only hours in which the stage exceeds the previous one are summed. If `compares_daily_totals` is
+    True, the totals of the day are compared instead of the hours. For hourly counts of shape (…,
+    hours, stages), the result has the shape (…, stages - 1).
     """
     if compares_daily_totals:
         hourly = hourly.sum(axis=-2, keepdims=True)
@@ -235,7 +245,10 @@ def sum_excess_over_previous_stage(
 
 
 def compute_std_dev_from_baseline(values: Sequence[float], baselines: Sequence[float]) -> float:
-    """Return √ mean (value − baseline)², computed with a correctly rounded sum."""
+    """Return the standard deviation of values from their baselines, √ mean (value − baseline)².
+
+    The sum is correctly rounded, so it does not depend on the order of the days.
+    """
     # A product is used instead of pow(), whose last bit differs between C libraries.
     differences = [value - base for value, base in zip(values, baselines, strict=True)]
     return math.sqrt(math.fsum(each * each for each in differences) / len(differences))

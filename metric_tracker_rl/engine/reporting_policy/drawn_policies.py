@@ -1,9 +1,10 @@
-"""Drawn reporting policies, which replace the parameters of a level with random values.
+"""Reporting policies that are drawn at random and replace the parameters of a level.
 
 With a drawn policy, a player has to apply the given policy instead of a memorized one. The random
 stream of the parameters is seeded with the episode's configuration and independent of the stream of
-the data. The possible values are limited so that generation succeeds: days without anomalies stay
-below the smallest thresholds, and every anomaly family can exceed the largest ones.
+the data. The possible values are limited so that an episode can be generated with each of them:
+days without anomalies stay below the smallest thresholds, and anomalies of every type can exceed
+the largest ones.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ instrumentation fault.
 
 
 class PolicyLevelAndFunnel(NamedTuple):
-    """A level and a funnel that contain the parameters of one reporting policy."""
+    """The level and the funnel that together hold the parameters of one reporting policy."""
 
     level: FunnelLevel
     funnel: Funnel
@@ -102,8 +103,8 @@ def draw_reporting_policy(
     """Draw a reporting policy and return copies of the level and funnel with its parameters.
 
     Args:
-        level: level whose thresholds, severity bounds, baseline, leak rule and wording are
-            replaced.
+        level: level whose thresholds, severity bounds, baseline, rule about slow leaks and wording
+            are replaced.
         funnel: funnel whose daytime hours are replaced.
         random_stream_key_json: canonical JSON of the episode's configuration, which seeds the
             random stream.
@@ -145,6 +146,10 @@ def draw_reporting_policy(
 def _list_break_thresholds_above_rate_drops(
     rate_threshold: float, level: FunnelLevel
 ) -> list[float]:
-    """Return the possible break thresholds that exceed the level's smallest planned rate drop."""
+    """Return the break thresholds that may be drawn together with a rate threshold.
+
+    A drop of a step rate that reaches the break threshold is reported as a funnel break. The
+    returned thresholds are larger than the smallest rate drop that the generator plans.
+    """
     smallest = rate_threshold * level.separation.nearest + MIN_BREAK_GAP
     return [each for each in BREAK_THRESHOLD_CHOICES if each * (1.0 - GUARD_BAND) >= smallest]

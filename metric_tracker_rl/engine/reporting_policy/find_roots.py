@@ -1,4 +1,8 @@
-"""Rules of the reporting policy as code, which determine the roots of one day."""
+"""Rules of the reporting policy as code.
+
+The rules find the roots of a day, which are the series that the policy wants reported. Other series
+that deviate because a root has changed are its consequences.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,7 @@ from metric_tracker_rl.engine.definitions.thresholds import get_policy_limits
 
 
 class RootFinding(NamedTuple):
-    """A root that the rules found on one day.
+    """A series that the policy's rules report on one day.
 
     Attributes:
         entity_type, entity_name, anomaly_type: fields of the root's report row.
@@ -42,13 +46,14 @@ def find_roots_of_day(
     funnel: Funnel,
     level: FunnelLevel,
 ) -> list[RootFinding]:
-    """Return the roots of one day, in the order of the policy's rules.
+    """Apply the reporting policy to one day and return the series to report, in rule order.
 
     Args:
         deviations: the day's deviations by column; 0 where the calendar explains them.
-        excess_by_stage_pair: the day's excess events of each pair of adjacent stages.
+        excess_by_stage_pair: for each pair of adjacent stages, the number of events by which the
+            later stage exceeds the earlier one.
         funnel: funnel that provides names and columns.
-        level: level that provides the thresholds and the leak rule.
+        level: level that provides the thresholds and the rule about slow leaks.
     """
     columns = funnel.columns
     if any(excess_by_stage_pair):

@@ -1,6 +1,7 @@
 """Labels, which are the report rows that the reporting policy requires for an episode's data.
 
-The policy asks for roots only, not for their consequences. Labels are computed from the displayed
+The policy asks only for the series that an anomaly changed directly (roots), not for the series
+that changed as a result (consequences). Labels are computed from the displayed
 daily values and the level's thresholds, never from the generator's plan, so a player can find every
 label with the tools.
 """
@@ -20,7 +21,9 @@ from metric_tracker_rl.engine.reporting_policy.find_roots import RootFinding, fi
 
 
 def compute_expected_rows(series: DailySeries, dates: Sequence[str]) -> tuple[ReportRow, ...]:
-    """Return the expected rows, sorted by date and then in the order of the policy's rules.
+    """Apply the reporting policy to an episode and return the rows of a correct report.
+
+    The rows are sorted by date. Rows with the same date are in the order of the policy's rules.
 
     Args:
         series: daily series of the episode.
@@ -37,10 +40,10 @@ def compute_expected_rows(series: DailySeries, dates: Sequence[str]) -> tuple[Re
 
 
 def build_report_row(finding: RootFinding, day: int, date: str, series: DailySeries) -> ReportRow:
-    """Create the report row of a root, with the same values as the tools show.
+    """Create the report row of a series to report, with the same values as the tools show.
 
     Args:
-        finding: the root.
+        finding: the series, as found by the policy's rules.
         day: index of the day.
         date: ISO date of the day.
         series: daily series that contains the values.

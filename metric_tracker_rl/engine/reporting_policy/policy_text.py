@@ -34,15 +34,15 @@ def format_policy_text(
     calendar_tool: str = "list_calendar",
     is_for_report_of_ids: bool = False,
 ) -> str:
-    """Return the policy's text with the level's thresholds and severity bounds.
+    """Return the text of the reporting policy that players receive, with all parameters filled in.
 
     Args:
         funnel: funnel that provides names and the daytime hours.
         level: level that provides thresholds, severity bounds, baseline and wording.
         calendar_tool: name of the tool that returns the calendar.
         is_for_report_of_ids: whether players submit ids that `scan` has listed. The text then omits
-            thresholds and formulas, because `scan` has already applied them, and the fields of a
-            row.
+            thresholds and formulas, which `scan` has already applied, and does not describe the
+            fields of a row.
     """
     if level.series_thresholds is not None:
         return format_series_policy_text(
@@ -101,7 +101,8 @@ def build_policy_text_template(
 
     Args:
         wording_number: 0 to `WORDING_COUNT` - 1; see `unpack_alternative_wording_flags`.
-        is_for_report_of_ids: whether to use the clauses for reports of ids.
+        is_for_report_of_ids: whether players submit ids instead of complete rows. The text then
+            consists of shorter clauses and does not describe the fields of a row.
         with_calendar_clause: whether to include the clause about calendar entries.
     """
     clauses: list[Clause | None] = [

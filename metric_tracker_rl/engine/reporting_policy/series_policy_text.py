@@ -1,6 +1,7 @@
-"""Text of a reporting policy in which every series has its own threshold, as for products.
+"""Text of a reporting policy in which every series has its own threshold.
 
-Rules that cannot apply to the funnel are omitted, but the remaining rules keep their numbers.
+Episodes about a user's product have such a policy. Rules that cannot apply to the funnel are
+omitted, but the remaining rules keep their numbers.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ from metric_tracker_rl.engine.reporting_policy.clauses import (
 def format_series_policy_text(
     funnel: Funnel, level: FunnelLevel, *, calendar_tool: str, is_for_report_of_ids: bool
 ) -> str:
-    """Return the policy's text with the threshold of every series.
+    """Return the text of a reporting policy in which every series has its own threshold.
 
     Args:
         funnel: funnel that provides names and determines which rules apply.
         level: level that provides thresholds, severity bounds and baseline.
         calendar_tool: name of the tool that returns the calendar.
         is_for_report_of_ids: whether players submit ids that `scan` has listed. The text then omits
-            deviations and thresholds, because `scan` has already applied them, and the fields of a
-            row.
+            baselines, deviations and thresholds, which `scan` has already applied, and does not
+            describe the fields of a row.
     """
     limits = get_policy_limits(funnel, level)
     clauses = ["Report the root of each anomaly, not its consequences.", *_list_definitions(funnel)]

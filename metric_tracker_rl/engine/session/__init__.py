@@ -1,1 +1,1 @@
-"""Sessions, which execute resets and steps and create the replies."""
+"""The session that runs episodes, the parser of actions and the replies to submitted reports."""

@@ -1,4 +1,4 @@
-"""Session that runs funnel episodes: it executes resets and steps and grades reports.
+"""The session that runs funnel episodes, executes resets and steps, and grades reports.
 
 The reply to an invalid reset or step has the status `error` and states the allowed values. A
 rejected step counts towards the step limit but does not change the episode otherwise.
@@ -90,7 +90,7 @@ class EpisodeSession(Session):
         self._listed_ids: set[int] = set()
 
     def start_episode(self, **arguments: Any) -> Reply:
-        """Start an episode.
+        """Start the episode that the reset arguments describe and return the reply to the reset.
 
         `split` and `index` select a task of a split and can be combined only with play rules and
         `policy`. `policy="varied"` draws the episode's reporting policy at random. With
@@ -116,7 +116,12 @@ class EpisodeSession(Session):
         return self.start_episode_from_view(task_id, view)
 
     def start_episode_from_view(self, task_id: str, view: EpisodeView) -> Reply:
-        """Start the episode of an existing view and return the reply to the reset."""
+        """Start an episode that has already been generated and return the reply to the reset.
+
+        Args:
+            task_id: id of the episode's task.
+            view: the episode and its play rules.
+        """
         self.task_id = task_id
         self.max_steps = view.rules.max_steps
         self.view = view
@@ -161,9 +166,10 @@ class EpisodeSession(Session):
         }
 
     def build_episode_identity(self) -> dict[str, Any]:
-        """Return the configuration (including the seed) and the play rules.
+        """Return the values that identify the current episode.
 
-        The result is empty before the first reset.
+        They are the configuration, including the seed, and the play rules. The result is empty
+        before the first reset.
         """
         if self.view is None:
             return {}
@@ -176,7 +182,11 @@ class EpisodeSession(Session):
         }
 
     def execute_action(self, action: Mapping[str, Any]) -> Reply:
-        """Execute one action, a mapping with the fields of `MetricTrackerRlAction`."""
+        """Execute an action and return the reply.
+
+        Args:
+            action: mapping with the fields of `MetricTrackerRlAction`.
+        """
         reply = self._run_analysis_or_grade_report(self.running_view, parse_action(action))
         reply.observation_fields["expected_row_count"] = self._get_expected_row_count_if_visible(
             self.running_view, is_done=reply.done
@@ -202,12 +212,15 @@ class EpisodeSession(Session):
     def _get_expected_row_count_if_visible(
         self, view: EpisodeView, *, is_done: bool = False
     ) -> int | None:
-        """Return the number of expected rows, or None if the number is hidden."""
+        """Return the number of expected rows, or None if the player must not see it.
+
+        A hidden number becomes visible at the end of an episode with full feedback.
+        """
         is_visible = not view.hides_counts or (is_done and view.rules.feedback == FULL_FEEDBACK)
         return len(view.episode.expected_rows) if is_visible else None
 
     def _run_analysis_or_grade_report(self, view: EpisodeView, action: ParsedAction) -> Reply:
-        """Run an analysis method or grade a report.
+        """Execute a parsed action, which either calls an analysis method or submits a report.
 
         Raises:
             ReportError: the action uses several of `ACTION_FIELDS`, or submits a report in a form
@@ -290,9 +303,10 @@ class EpisodeSession(Session):
     def _compute_evidence_share_of_correct_rows(
         self, view: EpisodeView, report: SubmittedReport
     ) -> float | None:
-        """Return the share of correctly reported rows whose date appeared in a tool result.
+        """Return the share of the matched rows whose date a tool had shown before.
 
-        Return None if no expected row was reported.
+        A matched row is a submitted row with the key of an expected row. Return None if there are
+        no matched rows. In the lean profile, the share is always 1.
         """
         expected_keys = {row.key for row in view.episode.expected_rows}
         matched = [row for row in report.valid_rows if row.key in expected_keys]
@@ -305,7 +319,10 @@ class EpisodeSession(Session):
         return shown_count / len(matched)
 
     def _build_reset_observation_fields(self, view: EpisodeView) -> dict[str, Any]:
-        """Return the observation fields of a reset reply, which include the catalogues of tools."""
+        """Return the observation fields of the reply to a reset.
+
+        They include the instruction, the public configuration and descriptions of the tools.
+        """
         tools = select_analysis_tools(
             view.rules, has_drawn_policy=view.has_drawn_policy, product_funnel=view.product_funnel
         )

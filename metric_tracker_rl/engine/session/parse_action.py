@@ -1,4 +1,4 @@
-"""Parser of the action of a step.
+"""Parser of the action that a player sends with a step.
 
 The input can be any object. If it cannot be parsed, the session returns an error reply that states
 what is allowed. An invalid report row does not make the action invalid; the grader counts such rows
@@ -20,7 +20,7 @@ NO_ARGUMENTS: Mapping[str, Any] = MappingProxyType({})
 
 
 class ParsedAction(NamedTuple):
-    """Fields of a parsed action.
+    """The fields of an action after parsing.
 
     An action may use only one of `analysis_method`, `classifications` and `payload_generators`.
     """

@@ -1,4 +1,4 @@
-"""Replies to graded reports, and the additional content of replies in debug mode."""
+"""Replies to submitted reports, and the fields that debug mode adds to the reply to a reset."""
 
 from __future__ import annotations
 
@@ -77,7 +77,10 @@ def build_final_submission_reply(
 def build_practice_submission_reply(
     submission_number: int, view: EpisodeView, breakdown: RewardBreakdown
 ) -> Reply:
-    """Create the reply to a practice submission, which contains the number of matched rows."""
+    """Create the reply to a practice submission, after which the episode continues.
+
+    The reply contains the number of matched rows but not the score.
+    """
     expected_text = "" if view.hides_counts else f" of {breakdown.expected_rows} expected"
     return Reply(
         IN_PROGRESS,
@@ -94,7 +97,10 @@ def build_practice_submission_reply(
 
 
 def build_issue_for_row_of_unshown_date(row: ReportRow) -> SubmissionIssue:
-    """Create the issue for a generated row with a date that no analysis method has returned."""
+    """Create the issue of a row that is invalid because no tool has shown its date to the player.
+
+    Such rows can only come from a row generator.
+    """
     message = (
         f"No analysis method has shown {row.date}; payload_generators may only report dates that "
         "one has shown."
@@ -103,7 +109,11 @@ def build_issue_for_row_of_unshown_date(row: ReportRow) -> SubmissionIssue:
 
 
 def build_debug_fields_with_expected_rows_and_plan(episode: FunnelEpisode) -> dict[str, Any]:
-    """Return the expected rows and the planned anomalies, for servers in debug mode only."""
+    """Return hidden facts about an episode, which only servers in debug mode may send.
+
+    They are the expected rows, the planned anomalies, the seed and the number of attempts that
+    generating the episode took.
+    """
     return {
         "expected_rows": [row.as_dict() for row in episode.expected_rows],
         "anomaly_schedule": [
