@@ -47,6 +47,7 @@ def test_seeds_of_the_product_are_certified(name: str, level: str) -> None:
     assert results == [SeedResult(seed) for seed in range(6)]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.network
 @pytest.mark.skipif(UV is None, reason="uv is not installed")

@@ -26,6 +26,7 @@ from support.paths import ROOT
 
 UV = shutil.which("uv")
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.slow,
     pytest.mark.network,
     pytest.mark.skipif(UV is None, reason="uv is not installed"),

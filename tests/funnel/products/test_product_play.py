@@ -75,6 +75,7 @@ def test_first_seeds_of_every_level_are_certified_in_every_mode(name: str) -> No
     certify_seeds(SHAPES[name], range(1, 4))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SHAPES)
 def test_twenty_seeds_of_every_level_are_certified_in_every_mode(name: str) -> None:

@@ -183,6 +183,7 @@ def test_parquet_with_names_that_are_not_utf_8_is_refused(
     assert load_mutations(valid_files, tmp_path, range(2_069, 2_070)) == 1
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_2000_damaged_files_are_read_or_refused(
     valid_files: dict[str, bytes], tmp_path: Path

@@ -58,6 +58,7 @@ def measure_memory(path: Path) -> tuple[int, int]:
     return int(events), int(memory_kib) * 1024
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="resource is a module of Unix")
 def test_memory_of_a_large_event_log_is_bounded(tmp_path: Path) -> None:
