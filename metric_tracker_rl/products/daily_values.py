@@ -1,4 +1,4 @@
-"""Computes the daily series that a product is fitted to from a table of counts."""
+"""Converts a table of counts to the daily series that a product is fitted to."""
 
 from __future__ import annotations
 

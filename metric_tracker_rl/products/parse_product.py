@@ -134,7 +134,7 @@ def serialize_within_size_limit(content: Mapping[str, Any]) -> str:
 
 
 def _require_format(content: object) -> None:
-    """Raise `ProductRefused` unless this version can read the format number of the content.
+    """Raise `ProductRefused` if this version does not support the format number of the content.
 
     This is checked before the other keys, because their names depend on the format.
     """

@@ -110,7 +110,7 @@ def list_possible_families(product: Product, level_factor: float) -> tuple[str, 
 def explain_missing_families(product: Product, level_factor: float) -> str:
     """Return why too few scenario families are possible, or an empty text if enough are possible.
 
-    The text is the reason why the first impossible family is not possible for its first series.
+    It says why the first impossible family cannot be generated for the first of its series.
     """
     possible = list_possible_families(product, level_factor)
     if len(possible) >= MIN_FAMILIES:

@@ -23,7 +23,7 @@ rounding to whole events.
 
 
 class PlannedRoot(NamedTuple):
-    """Fields that identify the root, the report row that a planned anomaly should cause."""
+    """Identifies the root of a planned anomaly: the row that a correct report contains for it."""
 
     entity_type: str
     entity_name: str
