@@ -87,7 +87,7 @@ PLAYERS_BY_MODE = {
 
 
 class MetricTrackerAudit(Audit):
-    """Exploit audit of the funnel; see `openenv_kit.trust.audit.Audit` for the members."""
+    """Audits the funnel environment. `openenv_kit.trust.audit.Audit` documents the members."""
 
     levels = tuple(LEVELS)
     baseline_names = BASELINE_POLICIES

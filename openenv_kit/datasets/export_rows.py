@@ -79,7 +79,9 @@ def iter_export_rows(
     if is_sealed_split(split):
         raise ConfigurationError(f"The split {split} is sealed and cannot be exported.")
     rows = list_task_rows(split, first, count, environment.name, extra_reset_arguments, level)
-    complete = partial(add_export_columns, environment.name, dict(extra_reset_arguments or {}))
+    complete = partial(
+        add_prompt_and_score_columns, environment.name, dict(extra_reset_arguments or {})
+    )
     if process_count == 1:
         yield from map(complete, rows)
         return
@@ -87,7 +89,7 @@ def iter_export_rows(
         yield from pool.map(complete, rows, chunksize=TASKS_PER_PROCESS)
 
 
-def add_export_columns(
+def add_prompt_and_score_columns(
     environment_name: str, extra_reset_arguments: Mapping[str, Any], row: TaskRow
 ) -> TaskRow:
     """Return a row of `list_task_rows` with the additional columns of an exported row.

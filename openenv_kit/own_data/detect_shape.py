@@ -210,7 +210,7 @@ class _RoleFinder:
     def find_roles(self, shape: TableShape) -> ColumnRoles:
         """Return the columns for a shape. Only `metric`, `value`, `stages` and `notes` are set."""
         if shape in (TableShape.WIDE, TableShape.CASES):
-            return self._find_wide_roles(shape)
+            return self._find_stage_columns_of_wide_table(shape)
         metric_option, name = "--metric-column", self._options.metric_column
         if shape is TableShape.EVENTS:
             metric_option, name = "--event-column", self._options.event_column
@@ -227,7 +227,7 @@ class _RoleFinder:
             shape=shape, metric=metric.position, value=value.position if value else None
         )
 
-    def _find_wide_roles(self, shape: TableShape) -> ColumnRoles:
+    def _find_stage_columns_of_wide_table(self, shape: TableShape) -> ColumnRoles:
         stages = self._options.stages
         if stages:
             found = [find_column(self._others, "--stages", stage, stages) for stage in stages]

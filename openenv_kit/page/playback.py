@@ -88,7 +88,7 @@ def create_playback_of_policy(
         ConfigurationError: the reset is rejected.
     """
     chosen = environment or get_environment()
-    session, opening = start_unsealed_playback_session(reset, chosen)
+    session, opening = start_playback_session_unless_sealed(reset, chosen)
 
     def iter_steps() -> Iterator[PlaybackStep]:
         yield PlaybackStep({}, observation_json_from_reply(opening))
@@ -124,7 +124,7 @@ def create_playback_that_checks_recording(
     require_replayable_run(run, chosen)
     reset = {name: value for name, value in run.reset.items() if name != "episode_id"}
     try:
-        session, opening = start_unsealed_playback_session(reset, chosen)
+        session, opening = start_playback_session_unless_sealed(reset, chosen)
     except (TypeError, AttributeError, ValueError) as problem:
         reason = str(problem) if isinstance(problem, KitError) else "its reset is unreadable"
         raise RecordingError(f"The run cannot be replayed: {reason}") from None
@@ -171,7 +171,7 @@ class StartedSession(NamedTuple):
     reset_reply: Reply
 
 
-def start_unsealed_playback_session(
+def start_playback_session_unless_sealed(
     reset: Mapping[str, Any], environment: Environment
 ) -> StartedSession:
     """Start an episode of an unsealed task in a new session with debug mode disabled.

@@ -5,7 +5,7 @@ serves the sealed split therefore numbers a player's episodes from 1, in the ord
 start, and signs one record of all of them on request:
 
     attestation = Attestation(player=…, environment=…, split="sealed", …, plays=[…])
-    token = sign_attestation(attestation, read_signing_key())      # server
+    token = build_signed_attestation_token(attestation, read_signing_key())      # server
     verify_attestation(token, parse_public_key(published_text))     # leaderboard
 
 Design, and what each part prevents:
@@ -168,7 +168,7 @@ def compute_actions_digest(actions: Iterable[Mapping[str, Any]]) -> str:
     return digest.hexdigest()
 
 
-def sign_attestation(attestation: Attestation, signing_key: Ed25519PrivateKey) -> str:
+def build_signed_attestation_token(attestation: Attestation, signing_key: Ed25519PrivateKey) -> str:
     """Sign a record and return it as a token: JSON and signature in base64url, joined by a dot."""
     payload = attestation.model_dump_json().encode()
     signature = signing_key.sign(_SIGNATURE_DOMAIN + payload)

@@ -138,9 +138,9 @@ def add_sealed_record_route(app: FastAPI, episodes: EpisodeService) -> None:
     async def sealed_record(split: str = Query(SEALED_SPLIT, max_length=MAX_ID_LENGTH)) -> Response:
         """Return the record for a leaderboard submission. Unfinished episodes score 0."""
         from openenv_kit.trust.attestation import (
+            build_signed_attestation_token,
             format_public_key,
             read_signing_key,
-            sign_attestation,
         )
 
         try:
@@ -155,7 +155,7 @@ def add_sealed_record_route(app: FastAPI, episodes: EpisodeService) -> None:
             {
                 "player": attestation.player,
                 "plays": len(attestation.plays),
-                "attestation": sign_attestation(attestation, key),
+                "attestation": build_signed_attestation_token(attestation, key),
                 "public_key": format_public_key(key.public_key()),
             }
         )

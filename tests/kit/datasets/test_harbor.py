@@ -13,7 +13,7 @@ import yaml
 from starlette.testclient import TestClient
 
 from openenv_kit.datasets import harbor
-from openenv_kit.datasets.export_rows import add_export_columns
+from openenv_kit.datasets.export_rows import add_prompt_and_score_columns
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.serving.one_task import SingleTaskServer
@@ -24,7 +24,9 @@ IMAGE = "some-image:1"
 
 
 def written(folder: Path, environment: str) -> Path:
-    row = add_export_columns(environment, {}, {"task": "test-1", "split": "test", "index": 1})
+    row = add_prompt_and_score_columns(
+        environment, {}, {"task": "test-1", "split": "test", "index": 1}
+    )
     harbor.write_harbor_task(folder / "test-1", get_environment(environment), row, IMAGE)
     return folder / "test-1"
 

@@ -27,10 +27,10 @@ from openenv_kit.trust.attestation import (
     SIGNING_KEY_VARIABLE,
     Attestation,
     AttestedEpisode,
+    build_signed_attestation_token,
     compute_actions_digest,
     format_public_key,
     read_signing_key,
-    sign_attestation,
 )
 from support.command_line import run_cli
 
@@ -53,7 +53,7 @@ class SealedPlays:
 
     def token(self, key: Ed25519PrivateKey = KEY, **changes: Any) -> str:
         """Sign the record, with other values of some fields."""
-        return sign_attestation(Attestation(**{**dict(self.record), **changes}), key)
+        return build_signed_attestation_token(Attestation(**{**dict(self.record), **changes}), key)
 
 
 def play(path: Path, policy: str, number: int, index: int) -> AttestedEpisode:

@@ -15,13 +15,13 @@ from openenv_kit.trust.attestation import (
     Attestation,
     AttestationError,
     AttestedEpisode,
+    build_signed_attestation_token,
     compute_actions_digest,
     count_unstarted_episodes,
     find_missing_episode_numbers,
     format_public_key,
     parse_public_key,
     read_signing_key,
-    sign_attestation,
     verify_attestation,
 )
 from openenv_kit.variables import SIGNING_KEY_VARIABLE
@@ -62,7 +62,9 @@ def attestation(*plays: AttestedEpisode, **fields: Any) -> Attestation:
 def test_verify_attestation_returns_the_signed_record() -> None:
     unfinished = play(2, 1, is_finished=False, score=0.0, steps=1)
     record = attestation(play(1, 0, reset={"max_steps": 9}), unfinished)
-    assert verify_attestation(sign_attestation(record, KEY), KEY.public_key()) == record
+    assert (
+        verify_attestation(build_signed_attestation_token(record, KEY), KEY.public_key()) == record
+    )
     assert count_unstarted_episodes(record) == 2
 
 
@@ -108,7 +110,7 @@ def test_attested_play_with_impossible_values_is_rejected(
 
 
 def test_verify_attestation_rejects_every_change() -> None:
-    token = sign_attestation(attestation(play(1, 0), play(2, 1, score=0.0)), KEY)
+    token = build_signed_attestation_token(attestation(play(1, 0), play(2, 1, score=0.0)), KEY)
     content, signature = token.split(".")
     record = json.loads(base64.urlsafe_b64decode(content + "=="))
     for change in (
@@ -125,7 +127,7 @@ def test_verify_attestation_rejects_every_change() -> None:
 
 
 def test_verify_attestation_rejects_another_key_and_text_that_is_no_token() -> None:
-    token = sign_attestation(attestation(play(1, 0)), KEY)
+    token = build_signed_attestation_token(attestation(play(1, 0)), KEY)
     other = Ed25519PrivateKey.generate().public_key()
     with pytest.raises(AttestationError, match=format_public_key(other)):
         verify_attestation(token, other)

@@ -25,7 +25,7 @@ from openenv_kit.environment import (
     get_environment,
 )
 from openenv_kit.errors import ConfigurationError, InvalidValueError
-from openenv_kit.page.playback import start_unsealed_playback_session
+from openenv_kit.page.playback import start_playback_session_unless_sealed
 from openenv_kit.reply import observation_from_reply
 from openenv_kit.reset_arguments import drop_task_selectors
 from openenv_kit.rollouts.run_policy import iter_policy_steps, start_session
@@ -206,7 +206,7 @@ def test_sealed_reset_beyond_the_offered_tasks_is_rejected(tmp_path: Path) -> No
 
 def test_page_does_not_play_sealed_tasks_in_process() -> None:
     with pytest.raises(ConfigurationError, match="Sealed tasks"):
-        start_unsealed_playback_session(TASK, get_environment())
+        start_playback_session_unless_sealed(TASK, get_environment())
 
 
 @pytest.mark.parametrize("name", ["drilldown", "firewatch", "metric_tracker_rl"])
