@@ -21,6 +21,9 @@ COPY openenv_kit openenv_kit
 COPY metric_tracker_rl metric_tracker_rl
 COPY drilldown_env drilldown_env
 COPY firewatch_env firewatch_env
+# Pages of the debugger show these files.
+COPY examples/connect examples/connect
+COPY examples/flights/flights.toml examples/flights/flights.toml
 # Without isolation the build backend is the hash-pinned one, not whatever is newest today.
 RUN /opt/build/bin/hatchling build -t wheel -d /tmp/dist \
     && python -m pip --python /opt/venv/bin/python install \

@@ -105,7 +105,7 @@ def _build_funnel_player(
             expected: Sequence[Any] = yield from request_calendar_and_find_root_ids(
                 listed, reset_observation
             )
-            day_of = {number: date for date, number, *_ in listed}
+            day_of = {series.series_id: series.date for series in listed}
             rows = _choose_rows(expected, list(day_of), day_of.__getitem__, strength, generator)
             yield build_analysis_action("submit", ids=sorted(set(rows)))
             return

@@ -151,7 +151,8 @@ def clone(tmp_path: Path) -> Path:
     (folder / "examples").mkdir(parents=True)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder)
-    shutil.copytree(ROOT / "examples" / "pipe_leak", folder / "examples" / "pipe_leak")
+    for name in ("pipe_leak", "connect", "flights"):
+        shutil.copytree(ROOT / "examples" / name, folder / "examples" / name)
     return folder
 
 

@@ -17,6 +17,7 @@ from openenv_kit.datasets.split_rows import list_task_rows
 from openenv_kit.datasets.task_sampling import sample_task_reset_arguments
 from openenv_kit.errors import ConfigurationError, InvalidValueError, UnknownNameError
 from openenv_kit.own_data.product_argument import get_splits_of_reset
+from openenv_kit.trainers import trl
 from openenv_kit.trainers.tool_episode import ToolEpisode
 from openenv_kit.trainers.trl import _build_environment_class, environment_class
 from support.products import build_level_mapping, write_example_product
@@ -143,7 +144,7 @@ def test_row_of_an_earlier_import_is_refused_with_both_digests(tmp_path: Path) -
 
 
 def test_class_of_a_product_can_be_pickled_and_is_refused_for_another_file(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "shop.toml"
     product_class = environment_class(product=write_example_product(path))
@@ -152,7 +153,8 @@ def test_class_of_a_product_can_be_pickled_and_is_refused_for_another_file(
     register_product_file(write_example_product(path, days=111))
     other_class = environment_class(product="shop")
     assert other_class is not product_class
-    _build_environment_class.cache_clear()
+    # As in another process, which has made no class yet.
+    monkeypatch.setattr(trl, "_build_environment_class", _build_environment_class.__wrapped__)
     with pytest.raises(InvalidValueError, match="for which the class was made"):
         pickle.loads(text)
 
