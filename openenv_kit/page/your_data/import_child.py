@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import anyio
+
 from openenv_kit.own_data.import_process import ImportStage
 
 MAX_DURATION_S = {ImportStage.CHECK: 60.0, ImportStage.IMPORT: 240.0}
@@ -70,7 +72,9 @@ async def iter_child_messages(
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.stdin.close()
-        await process.wait()
+        # A visitor who leaves cancels this task at every await, also at this one.
+        with anyio.CancelScope(shield=True):
+            await process.wait()
     if not is_answered:
         raise ImportFailedError(
             "The import stopped before it was finished. It probably needed more memory than "
