@@ -43,6 +43,33 @@ def wide_lines(counts: npt.NDArray[np.int64]) -> list[str]:
     return lines
 
 
+COUNTS = funnel_counts()
+LINES = wide_lines(COUNTS)
+HOURLY = funnel_counts(hours=24)
+
+
+def with_line(number: int, text: str) -> list[str]:
+    """Return the daily table with another text in a line, counted from 1."""
+    return [*LINES[: number - 1], text, *LINES[number:]]
+
+
+def replace_dates(date_format: str) -> list[str]:
+    """Return the daily table with its dates in another format."""
+    dates = [(START + timedelta(days=day)).strftime(date_format) for day in range(len(LINES) - 1)]
+    rows = [line.partition(",")[2] for line in LINES[1:]]
+    return [LINES[0], *(f'"{day}",{row}' for day, row in zip(dates, rows, strict=True))]
+
+
+def without_days(*days: int) -> list[str]:
+    """Return the daily table without some days, which are counted from 0."""
+    return [line for line in LINES if line[:10] not in {day_text(day) for day in days}]
+
+
+def hourly_lines_without(*times: str) -> list[str]:
+    """Return the hourly table without some hours, such as `2024-01-01 03:00`."""
+    return [line for line in wide_lines(HOURLY) if line[:16] not in times]
+
+
 def write_lines(path: Path, lines: list[str]) -> Path:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path

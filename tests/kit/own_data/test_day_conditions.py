@@ -9,34 +9,21 @@ import numpy as np
 import pytest
 
 from kit.own_data.tables import (
+    COUNTS,
+    HOURLY,
+    LINES,
     START,
     day_text,
     event_lines,
     funnel_counts,
+    hourly_lines_without,
     load,
     refusal_message,
     wide_lines,
+    without_days,
     write_lines,
 )
 from openenv_kit.own_data.stage_counts import DayStatus
-
-COUNTS = funnel_counts()
-LINES = wide_lines(COUNTS)
-HOURLY = funnel_counts(hours=24)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "shop.csv"
-
-
-def without_days(*days: int) -> list[str]:
-    return [line for line in LINES if line[:10] not in {day_text(day) for day in days}]
-
-
-def hourly_lines_without(*times: str) -> list[str]:
-    return [line for line in wide_lines(HOURLY) if line[:16] not in times]
-
 
 # Clock changes
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from kit.own_data.tables import (
+    COUNTS,
+    LINES,
     START,
     case_lines,
-    day_text,
     event_lines,
     funnel_counts,
     load,
@@ -23,24 +24,6 @@ from openenv_kit.own_data.check_days import TableLimits
 from openenv_kit.own_data.clean_table import load_table
 from openenv_kit.own_data.options import ImportOptions, StageRename
 from openenv_kit.own_data.stage_counts import Grain
-
-COUNTS = funnel_counts()
-LINES = wide_lines(COUNTS)
-HOURLY = funnel_counts(hours=24)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "shop.csv"
-
-
-def without_days(*days: int) -> list[str]:
-    return [line for line in LINES if line[:10] not in {day_text(day) for day in days}]
-
-
-def hourly_lines_without(*times: str) -> list[str]:
-    return [line for line in wide_lines(HOURLY) if line[:16] not in times]
-
 
 # Limits
 

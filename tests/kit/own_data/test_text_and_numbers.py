@@ -2,41 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from kit.own_data.tables import (
-    START,
-    funnel_counts,
+    COUNTS,
+    LINES,
     load,
     refusal_message,
-    wide_lines,
+    with_line,
     write_lines,
 )
-
-COUNTS = funnel_counts()
-LINES = wide_lines(COUNTS)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "shop.csv"
-
-
-def with_line(number: int, text: str) -> list[str]:
-    """The table with another text in a line, counted from 1."""
-    return [*LINES[: number - 1], text, *LINES[number:]]
-
-
-def replace_dates(date_format: str) -> list[str]:
-    """The table with its dates in another format."""
-    dates = [(START + timedelta(days=day)).strftime(date_format) for day in range(len(LINES) - 1)]
-    rows = [line.partition(",")[2] for line in LINES[1:]]
-    return [LINES[0], *(f'"{day}",{row}' for day, row in zip(dates, rows, strict=True))]
-
 
 # Text and fields
 
