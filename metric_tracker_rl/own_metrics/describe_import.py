@@ -20,6 +20,7 @@ from metric_tracker_rl.own_metrics.certify_levels import CERTIFIED_SEEDS
 from metric_tracker_rl.products.fit import TableFit
 from metric_tracker_rl.products.product import Product, list_fitted_series_names
 from metric_tracker_rl.products.room import SeriesRoom, list_series_room
+from openenv_kit.own_data.count_text import format_count
 from openenv_kit.own_data.stage_counts import DayStatus, StageCounts
 from openenv_kit.own_data.support import SummaryLine
 
@@ -34,11 +35,12 @@ _FAMILY_TEXTS = {
     MIX_SHIFT: "shifts of",
     QUALITY_ISSUE: "impossible counts of",
 }
-_STATUS_TEXTS = {
-    DayStatus.MISSING: "missing days",
-    DayStatus.OUTAGE: "days of zeros",
-    DayStatus.IMPOSSIBLE: "days with impossible counts",
+_STATUS_NOUNS = {
+    DayStatus.MISSING: ("missing day", "missing days"),
+    DayStatus.OUTAGE: ("day of zeros", "days of zeros"),
+    DayStatus.IMPOSSIBLE: ("day with impossible counts", "days with impossible counts"),
 }
+"""Nouns for the days of a status, in the singular and the plural."""
 
 
 class UnusualDay(NamedTuple):
@@ -100,18 +102,18 @@ def describe_days_set_aside(table: StageCounts, fit: TableFit) -> str:
         for day, status in enumerate(table.day_status)
     )
     if holidays:
-        parts.append(format_count(holidays, "holidays"))
+        parts.append(format_count(holidays, "holiday"))
     unusual = list_unusual_days(table, fit)
     if unusual:
         worst = unusual[0]
         parts.append(
-            f"{format_count(len(unusual), 'unusual days')} "
+            f"{format_count(len(unusual), 'unusual day')} "
             f"({worst.date}: {worst.series} {format_signed_percent(worst.residual)})"
         )
-    for status, text in _STATUS_TEXTS.items():
+    for status, (noun, plural) in _STATUS_NOUNS.items():
         count = table.day_status.count(status)
         if count:
-            parts.append(format_count(count, text))
+            parts.append(format_count(count, noun, plural))
     return ", ".join(parts) or "nothing"
 
 
@@ -167,17 +169,6 @@ def format_signed_percent(fraction: float) -> str:
     """Format a fraction as percent with its sign, such as `−57 %`."""
     sign = "−" if fraction < 0.0 else "+"
     return f"{sign}{abs(100.0 * fraction):.0f} %"
-
-
-def format_count(count: int, plural: str) -> str:
-    """Return a number followed by a noun, such as `3 holidays`.
-
-    If the number is 1, the words `days` and `holidays` become singular.
-    """
-    words = plural.split(" ")
-    if count == 1:
-        words = [word.removesuffix("s") if word in ("days", "holidays") else word for word in words]
-    return f"{count} {' '.join(words)}"
 
 
 def _iter_missing_families(product: Product, rooms: tuple[SeriesRoom, ...]) -> Iterator[str]:

@@ -11,10 +11,10 @@ from metric_tracker_rl.own_metrics.describe_import import (
     describe_impossible_families,
     describe_levels,
     describe_thresholds,
-    format_count,
     list_unusual_days,
 )
 from metric_tracker_rl.products.fit import fit_table
+from openenv_kit.own_data.count_text import format_count
 from openenv_kit.own_data.stage_counts import DayStatus, StageCounts
 from support.small_products import build_small_product, simulate_small_table
 
@@ -79,5 +79,5 @@ def test_missing_room_names_the_family_and_its_series() -> None:
 
 
 def test_count_of_one_is_singular() -> None:
-    assert format_count(1, "unusual days") == "1 unusual day"
-    assert format_count(2, "unusual days") == "2 unusual days"
+    assert format_count(1, "unusual day") == "1 unusual day"
+    assert format_count(2, "unusual day") == "2 unusual days"
