@@ -94,6 +94,17 @@ class HourExcess(NamedTuple):
     events: int
 
 
+def spread_excess_over_hours(
+    total_events: int, first_hour: int, hours: int
+) -> tuple[HourExcess, ...]:
+    """Spread excess events over consecutive hours as evenly as possible, earlier hours first."""
+    events_per_hour, remaining_events = divmod(total_events, hours)
+    return tuple(
+        HourExcess(first_hour + number, events_per_hour + (1 if number < remaining_events else 0))
+        for number in range(hours)
+    )
+
+
 class AddImpossibleCounts(NamedTuple):
     """Effect of a fault that makes a stage record more events than the previous stage.
 

@@ -33,12 +33,12 @@ from metric_tracker_rl.engine.definitions.severity import (
 from metric_tracker_rl.engine.definitions.thresholds import GUARD_BAND
 from metric_tracker_rl.engine.generation.effects import (
     AddImpossibleCounts,
-    HourExcess,
     ScaleStageCount,
     ScaleStepRates,
     ScaleTraffic,
     ShiftHours,
     StepFactor,
+    spread_excess_over_hours,
 )
 from metric_tracker_rl.engine.generation.planned_anomaly import (
     MIN_PLANNED_MULTIPLE,
@@ -232,11 +232,7 @@ def plan_impossible_counts(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
     total_events = stream.choose(
         list_excess_totals_clear_of_bounds(day.level.bounds_by_kind.excess)
     )
-    events_per_hour, remaining_events = divmod(total_events, hours)
-    excess = tuple(
-        HourExcess(first_hour + number, events_per_hour + (1 if number < remaining_events else 0))
-        for number in range(hours)
-    )
+    excess = spread_excess_over_hours(total_events, first_hour, hours)
     root = PlannedRoot(DATA_QUALITY, day.funnel.quality_check_names[stage - 1], QUALITY_ISSUE)
     return PlannedAnomaly(day.day, AddImpossibleCounts(stage, excess), root)
 

@@ -32,7 +32,7 @@ from metric_tracker_rl.engine.definitions.severity import (
 from metric_tracker_rl.engine.generation.effects import (
     AddImpossibleCounts,
     CountEffect,
-    HourExcess,
+    spread_excess_over_hours,
 )
 from metric_tracker_rl.engine.generation.planned_anomaly import (
     MIN_PLANNED_MULTIPLE,
@@ -174,11 +174,7 @@ def _build_excess_effect(
     fewest, most = (min(hours, daytime_hours, total_events) for hours in FAULT_HOURS_RANGE)
     hours = fewest + stream.integer_below(most - fewest + 1)
     first_hour = daytime.start + stream.integer_below(daytime_hours - hours + 1)
-    events_per_hour, remaining_events = divmod(total_events, hours)
-    excess = tuple(
-        HourExcess(first_hour + number, events_per_hour + (1 if number < remaining_events else 0))
-        for number in range(hours)
-    )
+    excess = spread_excess_over_hours(total_events, first_hour, hours)
     return AddImpossibleCounts(stage, excess)
 
 
