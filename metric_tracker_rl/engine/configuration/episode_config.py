@@ -21,7 +21,7 @@ from metric_tracker_rl.engine.definitions.anomaly_types import ANOMALY_TYPES, MI
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP, Funnel
 from metric_tracker_rl.engine.definitions.levels import ANOMALY_COUNT_BY_DENSITY, FunnelLevel
 from metric_tracker_rl.engine.definitions.names import POLICY_SOURCES, PolicySource
-from metric_tracker_rl.engine.definitions.rungs import EVERY_LEVEL
+from metric_tracker_rl.engine.definitions.rungs import EVERY_LEVEL, RUNG_LEVELS, RUNGS_VERSION
 from metric_tracker_rl.engine.definitions.versions import DRAWN_POLICIES_VERSION, GENERATOR_VERSION
 from metric_tracker_rl.engine.reporting_policy.drawn_policies import (
     PolicyLevelAndFunnel,
@@ -166,6 +166,8 @@ class EpisodeConfig:
             "count": self.anomaly_count,
             "funnel": self.funnel,
         }
+        if self.difficulty in RUNG_LEVELS:
+            parts["rungs"] = RUNGS_VERSION
         if self.policy == PolicySource.VARIED:
             parts["policy"] = f"{PolicySource.VARIED}/{DRAWN_POLICIES_VERSION}"
         if self.product is not None:

@@ -62,6 +62,8 @@ class FunnelLevel:
             the funnel.
         decoys: number of harmless deviations, which a calendar entry explains and which must not be
             reported; 0 if the level has no calendar.
+        has_decoys_like_anomalies: whether decoys are drawn like anomalies, so that only the
+            calendar distinguishes them.
         bounds_by_kind: severity bounds of each kind of report row.
         baseline: kind of the baseline that values are compared with.
         leak_reports: which of the flagged composite rates is reported if no step rate is flagged.
@@ -87,6 +89,7 @@ class FunnelLevel:
     max_anomalies: int
     weekday_factors: tuple[float, ...] | None
     decoys: int
+    has_decoys_like_anomalies: bool = False
     bounds_by_kind: SeverityBoundsByKind = DEFAULT_SEVERITY_BOUNDS
     baseline: BaselineKind = BaselineKind.ALL_DAYS
     leak_reports: LeakReport = LeakReport.SHORTEST

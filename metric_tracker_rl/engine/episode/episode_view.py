@@ -9,6 +9,7 @@ from metric_tracker_rl.engine.configuration.modes import get_mode_texts
 from metric_tracker_rl.engine.configuration.play_rules import DEFAULT_PLAY_RULES, PlayRules
 from metric_tracker_rl.engine.definitions.funnel import Funnel
 from metric_tracker_rl.engine.definitions.names import BaselineKind
+from metric_tracker_rl.engine.definitions.rungs import RUNG_LEVELS
 from metric_tracker_rl.engine.definitions.severity import severity_bounds_to_lists
 from metric_tracker_rl.engine.definitions.thresholds import get_thresholds_by_public_name
 from metric_tracker_rl.engine.definitions.versions import GENERATOR_VERSION, GRADER_VERSION
@@ -35,7 +36,8 @@ class EpisodeView:
         rules: play rules.
         is_split_task: whether the episode is a task of a split.
         hides_counts: whether the public configuration hides the scenario family, the density and
-            the number of anomalies. It does so in tasks of a split and with raw disclosure.
+            the number of anomalies. It does so in tasks of a split, on curriculum levels and with
+            raw disclosure.
         has_drawn_policy: whether the episode's reporting policy is drawn at random.
         policy_numbers: parameters of the episode's reporting policy, as the public configuration
             shows them.
@@ -55,7 +57,9 @@ class EpisodeView:
         self.episode = episode
         self.rules = rules
         self.is_split_task = is_split_task
-        self.hides_counts = is_split_task or rules.has_raw_disclosure
+        self.hides_counts = (
+            is_split_task or rules.has_raw_disclosure or episode.config.difficulty in RUNG_LEVELS
+        )
         self.has_drawn_policy = level.has_drawn_policy
         self.drawn_policy_numbers = (
             _get_public_drawn_policy_parameters(episode) if level.has_drawn_policy else {}

@@ -20,6 +20,9 @@ from metric_tracker_rl.engine.generation.calendar import (
     draw_calendar,
 )
 from metric_tracker_rl.engine.generation.clean_counts import generate_clean_counts
+from metric_tracker_rl.engine.generation.explained_anomalies import (
+    draw_calendar_of_explained_anomalies,
+)
 from metric_tracker_rl.engine.generation.product_calendar import (
     draw_product_calendar,
     list_open_days,
@@ -86,6 +89,8 @@ def draw_clean_data(stream: BitStream, config: EpisodeConfig) -> CleanData:
 
 def _draw_calendar(stream: BitStream, config: EpisodeConfig, clean: IntArray) -> CalendarPlan:
     level, funnel = config.level_with_policy_parameters, config.funnel_with_policy_daytime
+    if level.has_decoys_like_anomalies:
+        return draw_calendar_of_explained_anomalies(stream, config, clean)
     if config.product is None:
         return draw_calendar(stream, funnel, level)
     return draw_product_calendar(stream, funnel, level, clean)
