@@ -97,7 +97,7 @@ def build_first_user_message(reset_observation: Mapping[str, Any]) -> str:
         del fields["days"]
         if config["max_submissions"] == 1:  # The system prompt states it.
             del fields["max_submissions"]
-    fields |= {name: config[name] for name in MODE_ARGUMENTS if name in config}
+    fields |= {name: config[name] for name in (*MODE_ARGUMENTS, "drawn_terms") if name in config}
     fields |= {name: config[name] for name in _PRODUCT_MESSAGE_FIELDS if name in config}
     message = f"{reset_observation['instruction']}{_CONFIG_HEADING}{compact_json(fields)}."
     count = reset_observation.get("expected_row_count")

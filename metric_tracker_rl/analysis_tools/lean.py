@@ -116,6 +116,7 @@ def list_series_with_median_and_threshold(
         "columns": ["series", weekday_baselines.index.tolist() or "median", "threshold"],
         "rows": [list(row) for row in rows],
         **view.drawn_policy_numbers,
+        **view.drawn_terms,
         **view.names_and_thresholds_of_product,
     }
     if arguments.details:

@@ -49,8 +49,9 @@ def request_calendar_and_find_root_ids(
 ) -> Generator[Action, ObservationJson, list[int]]:
     """Request the calendar and return the series ids of all root anomalies.
 
-    If the episode has its own, randomly drawn reporting policy, the overview is requested too,
-    because it states which composite rate to report for a leak. The thresholds need not be
+    If the reporting policy or some of its terms were drawn at random for the episode, the overview
+    is requested too, because it states which composite rate to report for a leak and which rule is
+    suspended. The thresholds need not be
     requested, because `scan` already applies them.
 
     Args:
@@ -59,8 +60,11 @@ def request_calendar_and_find_root_ids(
     """
     names = read_funnel_names(reset_observation)
     composites = names.composite_rates
-    if has_drawn_policy(reset_observation):
+    suspended_rule: int | None = None
+    has_drawn_terms = bool(reset_observation.get("config", {}).get("drawn_terms"))
+    if has_drawn_policy(reset_observation) or has_drawn_terms:
         overview = require_analysis_result((yield build_analysis_action("overview")))
+        suspended_rule = overview.get("suspended_rule")
         composites = names.order_composite_rates_by_leak_preference(overview)
     series_by_date: dict[str, dict[str, ListedSeries]] = {}
     for series in flagged_series:
@@ -72,7 +76,7 @@ def request_calendar_and_find_root_ids(
     root_ids: list[int] = []
     for date, series_by_name in series_by_date.items():
         root_ids += find_root_ids_of_date(
-            series_by_name, explained.get(date, ()), composites, names
+            series_by_name, explained.get(date, ()), composites, names, suspended_rule
         )
     return root_ids
 
@@ -99,6 +103,7 @@ def find_root_ids_of_date(
     explained_series: Collection[str] = (),
     ordered_composite_rates: Sequence[str] = BUILT_IN_NAMES.composite_rates,
     names: FunnelNames = BUILT_IN_NAMES,
+    suspended_rule: int | None = None,
 ) -> list[int]:
     """Apply the reporting policy to the flagged series of one date and return the ids of the roots.
 
@@ -110,6 +115,8 @@ def find_root_ids_of_date(
         ordered_composite_rates: composite rates in order of preference; a leak is reported as the
             first flagged one.
         names: names of the daily series.
+        suspended_rule: number of the rule whose roots are not reported, 2 to 6; None if there is
+            none.
     """
     impossible_counts = [
         series.series_id
@@ -128,7 +135,10 @@ def find_root_ids_of_date(
         step_rate if step_rate in unexplained else funnel_break
         for step_rate, funnel_break in zip(names.step_rates, names.funnel_breaks, strict=True)
     ]
-    roots = [name for name in unexplained if name == names.daytime_share]
+    roots_by_rule: dict[int, list[str]] = {
+        2: [name for name in unexplained if name == names.daytime_share],
+        3: [],
+    }
     consequences: set[str] = set()
     stages_with_neighbours = zip(names.stages, names.stages[1:], names.stages[2:], strict=False)
     for (above, stage, below), (into, out_of) in zip(
@@ -139,12 +149,16 @@ def find_root_ids_of_date(
         if not (is_only_stage and has_both_steps):
             continue
         if unexplained[into].change * unexplained[out_of].change < 0:
-            roots.append(stage)
+            roots_by_rule[3].append(stage)
             consequences |= {into, out_of}
     flagged_steps = [step for step in steps if step in unexplained]
-    roots += [step for step in flagged_steps if step not in consequences]
-    if not flagged_steps:
-        roots += [name for name in ordered_composite_rates if name in unexplained][:1]
-    if names.stages[0] in unexplained:
-        roots.append(names.stages[0])
-    return [unexplained[name].series_id for name in roots]
+    roots_by_rule[4] = [step for step in flagged_steps if step not in consequences]
+    leaks = [name for name in ordered_composite_rates if name in unexplained]
+    roots_by_rule[5] = [] if flagged_steps else leaks[:1]
+    roots_by_rule[6] = [name for name in names.stages[:1] if name in unexplained]
+    return [
+        unexplained[name].series_id
+        for rule, roots in roots_by_rule.items()
+        if rule != suspended_rule
+        for name in roots
+    ]

@@ -10,6 +10,7 @@ from itertools import product
 from typing import NamedTuple
 
 from metric_tracker_rl.engine.configuration.episode_config import SCENARIO_FAMILIES, EpisodeConfig
+from metric_tracker_rl.engine.definitions.anomaly_types import MIXED
 from metric_tracker_rl.engine.definitions.levels import ANOMALY_COUNT_BY_DENSITY, LEVELS
 from metric_tracker_rl.engine.definitions.rungs import (
     DEFAULT_ANOMALY_COUNTS,
@@ -71,13 +72,17 @@ def _find_lowest_density_with_anomaly_count(anomaly_count: int) -> str:
 
 
 def _build_strata_around_default_count(rung: str) -> tuple[Stratum, ...]:
-    """Return a stratum for each scenario family and each anomaly count of a curriculum level.
+    """Return strata for each scenario family and each anomaly count of a curriculum level.
 
-    The anomaly counts are the level's default count, one less and one more.
+    The anomaly counts are the level's default count, one less and one more. A level with drawn
+    terms has only mixed episodes; its strata are repeated, so that all splits have the same size.
     """
+    families = SCENARIO_FAMILIES
+    if RUNG_LEVELS[rung].has_drawn_terms:
+        families = (MIXED,) * len(SCENARIO_FAMILIES)
     return tuple(
         Stratum(family, rung, count)
-        for family, count in product(SCENARIO_FAMILIES, list_counts_around_default(rung))
+        for family, count in product(families, list_counts_around_default(rung))
     )
 
 

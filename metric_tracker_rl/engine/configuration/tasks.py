@@ -106,7 +106,8 @@ def resolve_named_or_custom_task(
     Args:
         task_id: name of a task.
         seed: 0 to 2**64 - 1.
-        scenario_family: an anomaly type, or `mixed`.
+        scenario_family: an anomaly type, or `mixed`, which is the default on levels with drawn
+            terms.
         difficulty: name of a level, or a number from 0 to 1 for the nearest of the curriculum
             levels, which have their own default numbers of anomalies.
         anomaly_density: "low", "medium" or "high".
@@ -132,6 +133,8 @@ def resolve_named_or_custom_task(
     task = get_task_spec(task_id) if task_id is not None else TASKS[DEFAULT_TASK_ID]
     custom_anomalies = parse_custom_anomalies(anomalies)
     level = task.difficulty if difficulty is None else _resolve_level_name(difficulty)
+    if scenario_family is None and level in EVERY_LEVEL and EVERY_LEVEL[level].has_drawn_terms:
+        scenario_family = MIXED
     density = task.anomaly_density
     default_count = DEFAULT_ANOMALY_COUNTS.get(level, task.anomaly_count)
     if anomaly_density is not None:

@@ -64,6 +64,13 @@ class FunnelLevel:
             reported; 0 if the level has no calendar.
         has_decoys_like_anomalies: whether decoys are drawn like anomalies, so that only the
             calendar distinguishes them.
+        has_drawn_terms: whether some terms of the reporting policy are drawn for each episode. In
+            the lean profile, only `overview` states them.
+        suspended_anomalies: number of anomalies that are not reported, because the reporting policy
+            suspends the rule that would report them.
+        suspended_rule: number of the rule that is suspended, 2 to 6; None if there is none. It
+            reports no row. Its consequences stay consequences, and its series still count as
+            flagged for the other rules.
         bounds_by_kind: severity bounds of each kind of report row.
         baseline: kind of the baseline that values are compared with.
         leak_reports: which of the flagged composite rates is reported if no step rate is flagged.
@@ -90,6 +97,9 @@ class FunnelLevel:
     weekday_factors: tuple[float, ...] | None
     decoys: int
     has_decoys_like_anomalies: bool = False
+    has_drawn_terms: bool = False
+    suspended_anomalies: int = 0
+    suspended_rule: int | None = None
     bounds_by_kind: SeverityBoundsByKind = DEFAULT_SEVERITY_BOUNDS
     baseline: BaselineKind = BaselineKind.ALL_DAYS
     leak_reports: LeakReport = LeakReport.SHORTEST

@@ -8,6 +8,9 @@ measures how well players score who do not read it. All rungs have the noise of 
 - rung_2: `calendar` states which flagged series are explained. The decoys are drawn like anomalies,
   so only the calendar distinguishes them. A player who removes the explained series can use a table
   for the others.
+- rung_3: `overview` states terms of the reporting policy that are drawn for each episode: the
+  composite rate that is reported for a slow leak, and a suspended rule, which reports nothing. One
+  anomaly of each episode belongs to the suspended rule.
 """
 
 from __future__ import annotations
@@ -27,16 +30,27 @@ _CALENDAR_RUNG = replace(
     has_decoys_like_anomalies=True,
     weekday_factors=LEVELS["expert"].weekday_factors,
 )
+_DRAWN_TERMS_RUNG = replace(
+    _CALENDAR_RUNG, name="rung_3", has_drawn_terms=True, suspended_anomalies=1
+)
 
-RUNG_LEVELS: dict[str, FunnelLevel] = {level.name: level for level in (_FIRST_RUNG, _CALENDAR_RUNG)}
+RUNG_LEVELS: dict[str, FunnelLevel] = {
+    level.name: level for level in (_FIRST_RUNG, _CALENDAR_RUNG, _DRAWN_TERMS_RUNG)
+}
 """The rungs by name, from `rung_1` on."""
 
-NAMED_LEVELS_BESIDE_RUNG: dict[str, tuple[str, ...]] = dict.fromkeys(RUNG_LEVELS, ("easy",))
-"""Names of the named levels whose thresholds a rung has."""
+NAMED_LEVELS_BESIDE_RUNG: dict[str, tuple[str, ...]] = {
+    name: ("easy",) for name, level in RUNG_LEVELS.items() if not level.has_drawn_terms
+}
+"""Names of the levels that a product must have for a rung. Products have no rungs with drawn terms,
+because their reporting policy is fixed.
+"""
 
 EVERY_LEVEL: dict[str, FunnelLevel] = {**LEVELS, **RUNG_LEVELS}
 
-DEFAULT_ANOMALY_COUNTS: dict[str, int] = dict.fromkeys(RUNG_LEVELS, 2)
+DEFAULT_ANOMALY_COUNTS: dict[str, int] = {
+    name: 3 if level.has_drawn_terms else 2 for name, level in RUNG_LEVELS.items()
+}
 """Number of planned anomalies on each rung, used if a reset gives no `anomaly_count`."""
 
 CURRICULUM_RESETS = tuple({"difficulty": name, "scenario_family": "mixed"} for name in RUNG_LEVELS)

@@ -22,6 +22,7 @@ from metric_tracker_rl.engine.generation.calendar import (
 from metric_tracker_rl.engine.generation.clean_counts import generate_clean_counts
 from metric_tracker_rl.engine.generation.explained_anomalies import (
     draw_calendar_of_explained_anomalies,
+    plant_suspended_anomalies,
 )
 from metric_tracker_rl.engine.generation.product_calendar import (
     draw_product_calendar,
@@ -83,6 +84,8 @@ def draw_clean_data(stream: BitStream, config: EpisodeConfig) -> CleanData:
     for entry in calendar:
         for effect in entry.effects:
             clean[entry.day] = effect.apply_to_copy(clean[entry.day])
+    if level.has_decoys_like_anomalies:
+        plant_suspended_anomalies(stream, config, clean, free_days)
     explained = build_mask_of_explained_values(calendar, funnel, level.days)
     return CleanData(dates, clean, calendar, explained, free_days)
 

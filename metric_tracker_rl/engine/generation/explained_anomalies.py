@@ -7,6 +7,8 @@ calendar explains; only the calendar does.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
@@ -19,7 +21,10 @@ from metric_tracker_rl.engine.generation.calendar import (
     CalendarEntry,
     CalendarPlan,
 )
-from metric_tracker_rl.engine.generation.plan_anomalies import plan_anomalies_of_day
+from metric_tracker_rl.engine.generation.plan_anomalies import (
+    MAX_PLAN_ATTEMPTS,
+    plan_anomalies_of_day,
+)
 from metric_tracker_rl.engine.generation.planned_anomaly import CleanDay
 from metric_tracker_rl.engine.generation.product_calendar import list_open_days
 from metric_tracker_rl.engine.reporting_policy.baselines import (
@@ -27,10 +32,15 @@ from metric_tracker_rl.engine.reporting_policy.baselines import (
 )
 from metric_tracker_rl.engine.reporting_policy.daily_series import (
     DailySeries,
+    FloatArray,
     IntArray,
     compute_deviations,
     compute_rounded_daily_values,
 )
+from metric_tracker_rl.engine.reporting_policy.drawn_policies import (
+    ANOMALY_TYPES_BY_SUSPENDABLE_RULE,
+)
+from metric_tracker_rl.engine.reporting_policy.find_roots import find_roots_of_day
 from openenv_kit.bitstream import BitStream
 
 TITLE_BY_KIND = {
@@ -62,21 +72,13 @@ def draw_calendar_of_explained_anomalies(
         clean: hourly counts without any deviation, shape (days, hours, stages).
     """
     level, funnel = config.level_with_policy_parameters, config.funnel_with_policy_daytime
-    series = DailySeries(clean, funnel, level)
     days = range(level.days) if config.product is None else list_open_days(clean)
     free_days = reorder_so_last_days_differ_in_weekday(stream.shuffled_copy(days), level.baseline)
+    series = DailySeries(clean, funnel, level)
     entries: list[CalendarEntry] = []
     kinds = list(TITLE_BY_KIND)
     while len(entries) < level.decoys and free_days:
-        day = free_days.pop()
-        clean_day = CleanDay(
-            day=day,
-            hours=clean[day],
-            values=series.values[day].tolist(),
-            baselines=series.baselines[day % len(series.baselines)].tolist(),
-            funnel=funnel,
-            level=level,
-        )
+        clean_day = build_clean_day(series, clean, free_days.pop())
         plan = plan_anomalies_of_day(stream, [_draw_anomaly_type(stream, config)], clean_day)
         if plan is None:
             continue
@@ -85,7 +87,7 @@ def draw_calendar_of_explained_anomalies(
             kinds.remove(LATE_DATA)
         entries.append(
             CalendarEntry(
-                day=day,
+                day=clean_day.day,
                 kind=kind,
                 title=TITLE_BY_KIND[kind],
                 explains=_list_changed_series(clean_day, plan.hours),
@@ -93,6 +95,49 @@ def draw_calendar_of_explained_anomalies(
             )
         )
     return CalendarPlan(tuple(entries), free_days)
+
+
+def plant_suspended_anomalies(
+    stream: BitStream, config: EpisodeConfig, clean: IntArray, free_days: list[int]
+) -> None:
+    """Add anomalies that only the suspended rule of the reporting policy would report.
+
+    Args:
+        stream: random stream.
+        config: configuration of the episode, whose level has the number of these anomalies.
+        clean: hourly counts, which are changed in place; shape (days, hours, stages).
+        free_days: indices of the available days. Days are removed from the end of the list.
+    """
+    level, funnel = config.level_with_policy_parameters, config.funnel_with_policy_daytime
+    if level.suspended_rule is None:
+        return
+    types = ANOMALY_TYPES_BY_SUSPENDABLE_RULE[level.suspended_rule]
+    series = DailySeries(clean, funnel, replace(level, suspended_rule=None))
+    planted = 0
+    while planted < level.suspended_anomalies and free_days:
+        clean_day = build_clean_day(series, clean, free_days.pop())
+        for _ in range(MAX_PLAN_ATTEMPTS):
+            plan = plan_anomalies_of_day(stream, [stream.choose(types)], clean_day)
+            if plan is None:
+                continue
+            deviations = _compute_deviations_of_hours(clean_day, plan.hours).tolist()
+            no_excess = [0.0] * len(funnel.quality_check_names)
+            if not find_roots_of_day(deviations, no_excess, funnel, level):
+                clean[clean_day.day] = plan.hours
+                planted += 1
+                break
+
+
+def build_clean_day(series: DailySeries, hourly: IntArray, day: int) -> CleanDay:
+    """Return the data of one day, as planners need it."""
+    return CleanDay(
+        day=day,
+        hours=hourly[day],
+        values=series.values[day].tolist(),
+        baselines=series.baselines[day % len(series.baselines)].tolist(),
+        funnel=series.funnel,
+        level=series.level,
+    )
 
 
 def _draw_anomaly_type(stream: BitStream, config: EpisodeConfig) -> str:
@@ -108,14 +153,18 @@ def _list_changed_series(clean_day: CleanDay, hours: IntArray) -> tuple[str, ...
         clean_day: the day before its decoy is applied.
         hours: hourly counts with the decoy, shape (hours, stages).
     """
-    funnel, level = clean_day.funnel, clean_day.level
-    deviations = compute_deviations(
-        compute_rounded_daily_values(hours, funnel),
-        np.array(clean_day.baselines),
-        has_daytime_share=funnel.columns.has_daytime_share,
-        is_zero_baseline_flagged=level.is_zero_baseline_flagged,
-    )
+    deviations = _compute_deviations_of_hours(clean_day, hours)
     limits = EXPLAINED_THRESHOLD_MULTIPLE * np.array(clean_day.limits.thresholds)
     is_changed = np.abs(deviations) >= limits
-    names = zip(funnel.daily_series_names, is_changed.tolist(), strict=True)
+    names = zip(clean_day.funnel.daily_series_names, is_changed.tolist(), strict=True)
     return tuple(name for name, has_changed in names if has_changed)
+
+
+def _compute_deviations_of_hours(clean_day: CleanDay, hours: IntArray) -> FloatArray:
+    """Return the deviations by column that hourly counts would give a day."""
+    return compute_deviations(
+        compute_rounded_daily_values(hours, clean_day.funnel),
+        np.array(clean_day.baselines),
+        has_daytime_share=clean_day.funnel.columns.has_daytime_share,
+        is_zero_baseline_flagged=clean_day.level.is_zero_baseline_flagged,
+    )
