@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from metric_tracker_rl.analysis_tools.lean import SUBMIT_TOOL
@@ -32,21 +31,21 @@ class ListedSeries(NamedTuple):
 
 
 class PlayedEpisode(NamedTuple):
-    """What the reference policy read and submitted in one episode.
+    """What the reference policy read in one episode, and the right report.
 
     Attributes:
+        reset_observation: observation of the reset.
         dates: ISO dates of the episode.
         series: all series that have an id, in the order of the ids.
         results: result of each tool that the policy called, by the name of the tool; the pages of
             a tool that was called several times are in one list.
-        submitted_ids: ids that the policy submitted.
         is_exact: whether the report was exactly right.
     """
 
+    reset_observation: dict[str, Any]
     dates: tuple[str, ...]
     series: tuple[ListedSeries, ...]
     results: dict[str, list[ToolResult]]
-    submitted_ids: frozenset[int]
     is_exact: bool
 
     @property
@@ -55,41 +54,23 @@ class PlayedEpisode(NamedTuple):
         return frozenset(series.series_id for series in self.series if series.is_root)
 
 
-@lru_cache(maxsize=4096)
 def play_reference(split: str, index: int) -> PlayedEpisode:
-    """Play a task with the reference policy and unchanged results."""
-    return play_reference_with_changed_results(split, index, lambda _, result: result)
-
-
-def play_reference_with_changed_results(
-    split: str, index: int, change_result: ChangeResult
-) -> PlayedEpisode:
-    """Play a task with the reference policy, which reads changed tool results.
-
-    Args:
-        split: name of the split.
-        index: index of the task.
-        change_result: returns the result that the policy reads instead of a tool's own.
-    """
+    """Play a task with the reference policy in the lean profile."""
     session = EpisodeSession()
     reply = session.reset(split=split, index=index, profile=Profile.LEAN, max_steps=MAX_STEPS)
     episode = session.running_view.episode
+    reset_observation = observation_from_reply(reply)
     results: dict[str, list[ToolResult]] = {}
-    submitted_ids: frozenset[int] = frozenset()
-    actions = scan_flagged_series_and_submit_root_ids(observation_from_reply(reply))
+    actions = scan_flagged_series_and_submit_root_ids(reset_observation)
     action = next(actions)
-    while not reply.done:
+    while True:
         reply = session.step(action)
-        name, arguments = action["analysis_method"], action["analysis_args"]
-        if name == SUBMIT_TOOL:
-            submitted_ids = frozenset(arguments["ids"])
+        if action["analysis_method"] == SUBMIT_TOOL:
             break
         observation = observation_from_reply(reply)
-        analysis = observation["analysis_result"]
-        results.setdefault(name, []).append(analysis["result"])
-        changed = change_result(name, analysis["result"])
-        action = actions.send({**observation, "analysis_result": {**analysis, "result": changed}})
-    components = EndInfo.from_info(reply.info).components
+        result = observation["analysis_result"]["result"]
+        results.setdefault(action["analysis_method"], []).append(result)
+        action = actions.send(observation)
     expected_keys = {row.key for row in episode.expected_rows}
     series = tuple(
         ListedSeries(
@@ -101,13 +82,24 @@ def play_reference_with_changed_results(
         )
         for series_id, listed in enumerate(list_flagged_series_by_id(episode), start=1)
     )
-    return PlayedEpisode(
-        episode.dates,
-        series,
-        results,
-        submitted_ids,
-        is_exact=components.get(Reward.EXACT) == 1.0,
-    )
+    is_exact = EndInfo.from_info(reply.info).components[Reward.EXACT] == 1.0
+    return PlayedEpisode(reset_observation, episode.dates, series, results, is_exact)
+
+
+def choose_reference_ids(episode: PlayedEpisode, change_result: ChangeResult) -> frozenset[int]:
+    """Return the ids that the reference policy submits if it reads changed tool results.
+
+    Args:
+        episode: a played episode, whose results are read again.
+        change_result: returns the result that the policy reads instead of a tool's own.
+    """
+    unread = {name: iter(results) for name, results in episode.results.items()}
+    actions = scan_flagged_series_and_submit_root_ids(episode.reset_observation)
+    action = next(actions)
+    while (name := action["analysis_method"]) != SUBMIT_TOOL:
+        result = change_result(name, next(unread[name]))
+        action = actions.send({"analysis_result": {"result": result}})
+    return frozenset(action["analysis_args"]["ids"])
 
 
 def count_tasks(split: str) -> int:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import combinations
 
+from metric_tracker_rl.policies.funnel_names import BUILT_IN_NAMES
 from research.ladder.episodes import ListedSeries, PlayedEpisode
 
 Pattern = tuple[tuple[str, bool], ...]
@@ -61,25 +62,18 @@ def group_by_date(series: Iterable[ListedSeries]) -> list[list[ListedSeries]]:
     return list(rows_by_date.values())
 
 
-def remove_explained_series(
-    episode: PlayedEpisode, break_names: dict[str, str]
-) -> list[ListedSeries]:
-    """Return the listed series that the calendar does not explain.
-
-    Args:
-        episode: a played episode, whose calendar was read.
-        break_names: name of the step rate of each funnel break.
-    """
+def remove_explained_series(episode: PlayedEpisode) -> list[ListedSeries]:
+    """Return the listed series that the calendar does not explain."""
     explained = {
         (date, name)
-        for result in episode.results["calendar"]
+        for result in episode.results.get("calendar", ())
         for date, _, names in result["rows"]
         for name in names
     }
     return [
         row
         for row in episode.series
-        if (row.date, break_names.get(row.name, row.name)) not in explained
+        if (row.date, BUILT_IN_NAMES.convert_funnel_step_to_step_rate(row.name)) not in explained
     ]
 
 
