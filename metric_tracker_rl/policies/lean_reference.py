@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Generator, Mapping, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from metric_tracker_rl.engine.configuration.modes import has_drawn_policy
 from metric_tracker_rl.policies.base import (
@@ -51,19 +51,22 @@ def request_calendar_and_find_root_ids(
 
     If the reporting policy or some of its terms were drawn at random for the episode, the overview
     is requested too, because it states which composite rate to report for a leak and which rule is
-    suspended. The thresholds need not be
-    requested, because `scan` already applies them.
+    suspended. Its thresholds are applied only if `scan` does not apply them.
 
     Args:
-        flagged_series: every flagged series of the episode.
+        flagged_series: every series that `scan_all_flagged_series` has returned.
         reset_observation: observation of the reset.
     """
     names = read_funnel_names(reset_observation)
     composites = names.composite_rates
     suspended_rule: int | None = None
-    has_drawn_terms = bool(reset_observation.get("config", {}).get("drawn_terms"))
-    if has_drawn_policy(reset_observation) or has_drawn_terms:
+    config = reset_observation.get("config", {})
+    if has_drawn_policy(reset_observation) or config.get("drawn_terms"):
         overview = require_analysis_result((yield build_analysis_action("overview")))
+        if config.get("scan_lists") == "dates":
+            flagged_series = convert_values_to_changes(flagged_series, overview, names)
+        if "scan_lists" in config:
+            flagged_series = select_flagged_series(flagged_series, overview)
         suspended_rule = overview.get("suspended_rule")
         composites = names.order_composite_rates_by_leak_preference(overview)
     series_by_date: dict[str, dict[str, ListedSeries]] = {}
@@ -82,20 +85,59 @@ def request_calendar_and_find_root_ids(
 
 
 def scan_all_flagged_series() -> Generator[Action, ObservationJson, list[ListedSeries]]:
-    """Call `scan` until all pages have been read, and return every flagged series."""
+    """Call `scan` until all pages have been read, and return every series with an id.
+
+    If `scan` lists dates only, the series are requested with `day`, and their changes are values.
+    """
     flagged_series: list[ListedSeries] = []
     first: int | None = 1
     while first is not None:
         page = require_analysis_result((yield build_analysis_action("scan", first=first)))
+        if page["columns"] == ["date"]:
+            dates = [date for (date,) in page["rows"]]
+            page = require_analysis_result((yield build_analysis_action("day", dates=dates)))
         _, series_columns = page["columns"]
+        change_column = series_columns[-1]
         for date, rows in page["rows"]:
             for row in rows:
                 values = dict(zip(series_columns, row, strict=True))
                 flagged_series.append(
-                    ListedSeries(date, values["name"], values["id"], values["change"])
+                    ListedSeries(date, values["name"], values["id"], values[change_column])
                 )
         first = page.get("next")
     return flagged_series
+
+
+def convert_values_to_changes(
+    listed_series: Sequence[ListedSeries], overview: Mapping[str, Any], names: FunnelNames
+) -> list[ListedSeries]:
+    """Return the series with the deviation of each value from its median.
+
+    Args:
+        listed_series: series whose `change` is a value.
+        overview: result of `overview`.
+        names: names of the daily series.
+    """
+    medians = {name: median for name, median, _ in overview["rows"]}
+    converted = []
+    for series in listed_series:
+        change = series.change
+        if series.name in medians:
+            change -= medians[series.name]
+            if series.name != names.daytime_share:
+                change /= medians[series.name] or 1.0
+        converted.append(series._replace(change=change))
+    return converted
+
+
+def select_flagged_series(
+    listed_series: Sequence[ListedSeries], overview: Mapping[str, Any]
+) -> list[ListedSeries]:
+    """Return the series that reach their threshold in the overview, and all impossible counts."""
+    thresholds = {name: threshold for name, _, threshold in overview["rows"]}
+    return [
+        series for series in listed_series if abs(series.change) >= thresholds.get(series.name, 0.0)
+    ]
 
 
 def find_root_ids_of_date(

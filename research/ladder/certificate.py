@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from itertools import product
 from typing import Any
 
-from metric_tracker_rl.engine.definitions.names import LEAK_REPORTS
+from metric_tracker_rl.engine.definitions.names import ScanContent
 from metric_tracker_rl.engine.definitions.rungs import RUNG_LEVELS
-from metric_tracker_rl.engine.reporting_policy.drawn_policies import (
-    ANOMALY_TYPES_BY_SUSPENDABLE_RULE,
+from research.ladder.changed_results import (
+    THRESHOLDS,
+    build_change_to_result_of,
+    build_change_to_term_of,
+    iter_assumptions,
 )
 from research.ladder.episodes import (
     ChangeResult,
     PlayedEpisode,
-    ToolResult,
     choose_reference_ids,
     count_tasks,
     play_reference,
@@ -71,6 +72,7 @@ class RungCertificate:
         table_entries: number of entries of this table.
         table_without_explained: a table of the series that the calendar does not explain.
         tools: certificate of each tool that decides the answer.
+        terms: the reference policy reads only this drawn term of another episode.
         uninformed: players that report without a rule.
     """
 
@@ -82,6 +84,7 @@ class RungCertificate:
     table_entries: int
     table_without_explained: float
     tools: Mapping[str, ToolCertificate] = field(default_factory=dict)
+    terms: Mapping[str, float] = field(default_factory=dict)
     uninformed: Mapping[str, float] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
@@ -110,14 +113,30 @@ class RungCertificate:
                     f"{self.rung}: a player that ignores {name} is exact on {tool.ignored} "
                     f"({tool.ignored_rule}), allowed: at most {MAX_IGNORED_TOOL}."
                 )
+        if self.terms.get(THRESHOLDS, 0.0) > MAX_RESULT_OF_ANOTHER_EPISODE:
+            missed.append(
+                f"{self.rung}: with the thresholds of another episode, the reference is exact on "
+                f"{self.terms[THRESHOLDS]}, allowed: at most {MAX_RESULT_OF_ANOTHER_EPISODE}."
+            )
         return missed
 
 
 def list_deciding_tools(rung: str) -> tuple[str, ...]:
     """Return the names of the tools besides `scan` that decide the answer on a rung."""
     level = RUNG_LEVELS[rung]
-    decides = {"calendar": level.decoys > 0, "overview": level.has_drawn_terms}
+    decides = {
+        "calendar": level.decoys > 0,
+        "overview": level.has_drawn_terms,
+        "day": level.scan_lists == ScanContent.DATES,
+    }
     return tuple(name for name, is_deciding in decides.items() if is_deciding)
+
+
+def list_drawn_terms(rung: str) -> tuple[str, ...]:
+    """Return the names of the terms that `overview` states on a rung."""
+    level = RUNG_LEVELS[rung]
+    terms = ("suspended_rule", "leak_reports") if level.has_drawn_terms else ()
+    return (*terms, THRESHOLDS) if level.threshold_factors else terms
 
 
 def certify_rung(
@@ -149,7 +168,8 @@ def certify_rung(
         table_without_explained=measure(
             lambda episode: table_without_explained.choose_ids(remove_explained_series(episode))
         ),
-        tools={name: _certify_tool(name, episodes) for name in list_deciding_tools(rung)},
+        tools={name: _certify_tool(name, rung, episodes) for name in list_deciding_tools(rung)},
+        terms={name: _measure_term_of_another(name, episodes) for name in list_drawn_terms(rung)},
         uninformed={name: measure(player) for name, player in UNINFORMED_PLAYERS.items()},
     )
 
@@ -161,69 +181,42 @@ def _measure_exact_share(
     return round(exact / len(episodes), DECIMALS)
 
 
-def _certify_tool(name: str, episodes: Sequence[PlayedEpisode]) -> ToolCertificate:
+def _measure_term_of_another(term: str, episodes: Sequence[PlayedEpisode]) -> float:
+    return _measure_exact_share_of_pairs(
+        episodes, lambda _, other: build_change_to_term_of(other, term)
+    )
+
+
+def _measure_exact_share_of_pairs(
+    episodes: Sequence[PlayedEpisode],
+    build_change: Callable[[PlayedEpisode, PlayedEpisode], ChangeResult],
+) -> float:
+    """Return the share of episodes in which the reference is exact with changed results.
+
+    Args:
+        episodes: played episodes.
+        build_change: returns the change of the results of an episode, given another episode.
+    """
     exact = 0
     for position, episode in enumerate(episodes):
         other = episodes[(position + OTHER_TASK_DISTANCE) % len(episodes)]
-        exact += _choose_ids_with_results_of(other, episode, name) == episode.root_ids
+        ids = choose_reference_ids(episode, build_change(episode, other))
+        exact += ids == episode.root_ids
+    return round(exact / len(episodes), DECIMALS)
+
+
+def _certify_tool(name: str, rung: str, episodes: Sequence[PlayedEpisode]) -> ToolCertificate:
     exact_by_rule: Counter[str] = Counter()
     for episode in episodes:
-        for assumption, change_result in _iter_assumptions(name):
+        for assumption, change_result in iter_assumptions(name, rung):
             ids = choose_reference_ids(episode, change_result)
             for rule, kept_ids in iter_reports_without_fixed_positions(episode, ids):
                 exact_by_rule[f"assumes {assumption}, drops {rule}"] += kept_ids == episode.root_ids
     best_rule, best = exact_by_rule.most_common(1)[0]
     return ToolCertificate(
-        result_of_another_episode=round(exact / len(episodes), DECIMALS),
+        result_of_another_episode=_measure_exact_share_of_pairs(
+            episodes, lambda episode, other: build_change_to_result_of(other, episode, name)
+        ),
         ignored=round(best / len(episodes), DECIMALS),
         ignored_rule=best_rule,
     )
-
-
-def _choose_ids_with_results_of(
-    other: PlayedEpisode, episode: PlayedEpisode, tool: str
-) -> frozenset[int]:
-    """Return the reference's ids if it reads a tool's results of another episode."""
-    other_results = iter(other.results[tool])
-    date_of_other = dict(zip(other.dates, episode.dates, strict=False))
-
-    def change_result(name: str, result: ToolResult) -> ToolResult:
-        if name != tool:
-            return result
-        changed = next(other_results)
-        if tool != "calendar":
-            return changed
-        rows = [[date_of_other[date], *rest] for date, *rest in changed["rows"]]
-        return {**changed, "rows": rows}
-
-    return choose_reference_ids(episode, change_result)
-
-
-def _iter_assumptions(tool: str) -> Iterator[tuple[str, ChangeResult]]:
-    """Yield what a player may assume instead of reading a tool, with its replacement."""
-    for fields in _ASSUMED_FIELDS[tool]():
-
-        def change_result(
-            name: str, result: ToolResult, assumed: Mapping[str, Any] = fields
-        ) -> ToolResult:
-            return {**result, **assumed} if name == tool else result
-
-        yield str(fields), change_result
-
-
-def _iter_assumed_calendars() -> Iterable[dict[str, Any]]:
-    return [{"rows": []}]
-
-
-def _iter_assumed_overviews() -> Iterable[dict[str, Any]]:
-    rules = (None, *ANOMALY_TYPES_BY_SUSPENDABLE_RULE)
-    return [
-        {"suspended_rule": rule, "leak_reports": leak}
-        for rule, leak in product(rules, LEAK_REPORTS)
-    ]
-
-
-_ASSUMED_FIELDS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
-    "calendar": _iter_assumed_calendars,
-    "overview": _iter_assumed_overviews,
-}

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from metric_tracker_rl.analysis_tools.lean import SUBMIT_TOOL
 from metric_tracker_rl.engine.configuration.splits import SPLITS
-from metric_tracker_rl.engine.definitions.names import Profile
-from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series_by_id
+from metric_tracker_rl.engine.definitions.names import Profile, ScanContent
+from metric_tracker_rl.engine.episode.flagged_series import get_series_name, list_series_by_id
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies.lean_reference import scan_flagged_series_and_submit_root_ids
 from openenv_kit.reply import EndInfo, observation_from_reply
@@ -21,12 +21,22 @@ ChangeResult = Callable[[str, ToolResult], ToolResult]
 
 
 class ListedSeries(NamedTuple):
-    """A series with an id, as a player could know it, and whether the report must contain it."""
+    """A series with an id, and whether the report must contain it.
+
+    Attributes:
+        series_id: id of the series in the episode.
+        date: ISO date.
+        name: name that the tools show.
+        change: deviation from the median.
+        is_in_scan: whether `scan` shows the name and the change; otherwise it shows the date only.
+        is_root: whether the report must contain the series.
+    """
 
     series_id: int
     date: str
     name: str
     change: float
+    is_in_scan: bool
     is_root: bool
 
 
@@ -72,15 +82,19 @@ def play_reference(split: str, index: int) -> PlayedEpisode:
         results.setdefault(action["analysis_method"], []).append(result)
         action = actions.send(observation)
     expected_keys = {row.key for row in episode.expected_rows}
+    scan_lists = episode.config.level_with_policy_parameters.scan_lists
     series = tuple(
         ListedSeries(
             series_id,
             listed.row.date,
-            listed.row.entity_name,
+            listed.row.entity_name
+            if scan_lists == ScanContent.FLAGGED
+            else get_series_name(listed, episode.config.funnel_with_policy_daytime),
             listed.deviation,
-            listed.row.key in expected_keys,
+            is_in_scan=scan_lists != ScanContent.DATES,
+            is_root=listed.row.key in expected_keys,
         )
-        for series_id, listed in enumerate(list_flagged_series_by_id(episode), start=1)
+        for series_id, listed in enumerate(list_series_by_id(episode), start=1)
     )
     is_exact = EndInfo.from_info(reply.info).components[Reward.EXACT] == 1.0
     return PlayedEpisode(reset_observation, episode.dates, series, results, is_exact)

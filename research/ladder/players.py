@@ -51,7 +51,7 @@ class PatternTable:
 
 
 def _find_pattern(rows: Sequence[ListedSeries]) -> Pattern:
-    return tuple(sorted((row.name, row.change > 0) for row in rows))
+    return tuple(sorted((row.name, row.change > 0) for row in rows if row.is_in_scan))
 
 
 def group_by_date(series: Iterable[ListedSeries]) -> list[list[ListedSeries]]:

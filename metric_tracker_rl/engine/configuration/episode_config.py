@@ -142,9 +142,7 @@ class EpisodeConfig:
         if self.product is None:
             suspended_rule = self.level_with_policy_parameters.suspended_rule
             return tuple(
-                name
-                for name in ANOMALY_TYPES
-                if is_reported_by_another_rule(name, suspended_rule)
+                name for name in ANOMALY_TYPES if is_reported_by_another_rule(name, suspended_rule)
             )
         return list_product_families(self.product, self.difficulty)
 

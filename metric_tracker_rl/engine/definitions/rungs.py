@@ -11,13 +11,24 @@ measures how well players score who do not read it. All rungs have the noise of 
 - rung_3: `overview` states terms of the reporting policy that are drawn for each episode: the
   composite rate that is reported for a slow leak, and a suspended rule, which reports nothing. One
   anomaly of each episode belongs to the suspended rule.
+- rung_4: the thresholds are drawn too, and `scan` lists the changes of all series that deviate by
+  at least half the smallest possible threshold. Some of them would be flagged with other
+  thresholds.
+- rung_5: `scan` lists dates only. `day` lists the values of a date, each with an id, and `overview`
+  the medians.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from metric_tracker_rl.engine.definitions.levels import LEVELS, FunnelLevel
+from metric_tracker_rl.engine.definitions.levels import (
+    LEVELS,
+    FunnelLevel,
+    Separation,
+    ShownDeviations,
+)
+from metric_tracker_rl.engine.definitions.names import ScanContent
 
 RUNGS_VERSION = "3"
 """Version of the rungs' data. It is part of the random stream's key and of the splits' domain."""
@@ -33,9 +44,33 @@ _CALENDAR_RUNG = replace(
 _DRAWN_TERMS_RUNG = replace(
     _CALENDAR_RUNG, name="rung_3", has_drawn_terms=True, suspended_anomalies=1
 )
+_SMALLEST_THRESHOLDS = ShownDeviations(count=0.20, rate=0.12, mix=0.05)
+_DRAWN_THRESHOLDS_RUNG = replace(
+    _DRAWN_TERMS_RUNG,
+    name="rung_4",
+    count_threshold=_SMALLEST_THRESHOLDS.count,
+    rate_threshold=_SMALLEST_THRESHOLDS.rate,
+    mix_threshold=_SMALLEST_THRESHOLDS.mix,
+    threshold_factors=(1.0, 1.3, 1.6),
+    near_misses=2,
+    # A larger anomaly would be flagged with the next larger threshold too.
+    separation=Separation(nearest=1.13, farthest=1.28),
+    # Every day of the week is less than half the smallest threshold from the median.
+    weekday_factors=(0.96, 0.97, 0.98, 1.0, 1.03, 1.05, 1.04),
+    scan_lists=ScanContent.DEVIATIONS,
+    shown_deviations=ShownDeviations(*(limit / 2 for limit in _SMALLEST_THRESHOLDS)),
+)
+_DATES_RUNG = replace(_DRAWN_THRESHOLDS_RUNG, name="rung_5", scan_lists=ScanContent.DATES)
 
 RUNG_LEVELS: dict[str, FunnelLevel] = {
-    level.name: level for level in (_FIRST_RUNG, _CALENDAR_RUNG, _DRAWN_TERMS_RUNG)
+    level.name: level
+    for level in (
+        _FIRST_RUNG,
+        _CALENDAR_RUNG,
+        _DRAWN_TERMS_RUNG,
+        _DRAWN_THRESHOLDS_RUNG,
+        _DATES_RUNG,
+    )
 }
 """The rungs by name, from `rung_1` on."""
 

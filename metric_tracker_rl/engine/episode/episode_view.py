@@ -9,7 +9,7 @@ from metric_tracker_rl.engine.configuration.modes import get_mode_texts
 from metric_tracker_rl.engine.configuration.play_rules import DEFAULT_PLAY_RULES, PlayRules
 from metric_tracker_rl.engine.definitions.funnel import Funnel
 from metric_tracker_rl.engine.definitions.levels import FunnelLevel
-from metric_tracker_rl.engine.definitions.names import BaselineKind
+from metric_tracker_rl.engine.definitions.names import BaselineKind, ScanContent
 from metric_tracker_rl.engine.definitions.rungs import RUNG_LEVELS
 from metric_tracker_rl.engine.definitions.severity import severity_bounds_to_lists
 from metric_tracker_rl.engine.definitions.thresholds import get_thresholds_by_public_name
@@ -124,6 +124,9 @@ class EpisodeView:
         if level.has_drawn_terms:
             public["drawn_terms"] = True
             public |= {} if self.rules.has_lean_profile else self.drawn_terms
+        if level.scan_lists != ScanContent.FLAGGED and self.rules.has_lean_profile:
+            public["scan_lists"] = level.scan_lists.value
+            del public["thresholds"]  # only the overview states them
         if level.decoys:
             public["calendar"] = True
         public |= self.rules.rules_by_name_without_default_modes

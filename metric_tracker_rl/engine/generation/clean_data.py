@@ -24,6 +24,7 @@ from metric_tracker_rl.engine.generation.explained_anomalies import (
     draw_calendar_of_explained_anomalies,
     plant_suspended_anomalies,
 )
+from metric_tracker_rl.engine.generation.near_misses import plant_near_misses
 from metric_tracker_rl.engine.generation.product_calendar import (
     draw_product_calendar,
     list_open_days,
@@ -86,6 +87,7 @@ def draw_clean_data(stream: BitStream, config: EpisodeConfig) -> CleanData:
             clean[entry.day] = effect.apply_to_copy(clean[entry.day])
     if level.has_decoys_like_anomalies:
         plant_suspended_anomalies(stream, config, clean, free_days)
+        plant_near_misses(stream, config, clean, free_days)
     explained = build_mask_of_explained_values(calendar, funnel, level.days)
     return CleanData(dates, clean, calendar, explained, free_days)
 

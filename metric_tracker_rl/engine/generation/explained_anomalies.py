@@ -120,7 +120,7 @@ def plant_suspended_anomalies(
             plan = plan_anomalies_of_day(stream, [stream.choose(types)], clean_day)
             if plan is None:
                 continue
-            deviations = _compute_deviations_of_hours(clean_day, plan.hours).tolist()
+            deviations = compute_deviations_of_hours(clean_day, plan.hours).tolist()
             no_excess = [0.0] * len(funnel.quality_check_names)
             if not find_roots_of_day(deviations, no_excess, funnel, level):
                 clean[clean_day.day] = plan.hours
@@ -153,14 +153,14 @@ def _list_changed_series(clean_day: CleanDay, hours: IntArray) -> tuple[str, ...
         clean_day: the day before its decoy is applied.
         hours: hourly counts with the decoy, shape (hours, stages).
     """
-    deviations = _compute_deviations_of_hours(clean_day, hours)
+    deviations = compute_deviations_of_hours(clean_day, hours)
     limits = EXPLAINED_THRESHOLD_MULTIPLE * np.array(clean_day.limits.thresholds)
     is_changed = np.abs(deviations) >= limits
     names = zip(clean_day.funnel.daily_series_names, is_changed.tolist(), strict=True)
     return tuple(name for name, has_changed in names if has_changed)
 
 
-def _compute_deviations_of_hours(clean_day: CleanDay, hours: IntArray) -> FloatArray:
+def compute_deviations_of_hours(clean_day: CleanDay, hours: IntArray) -> FloatArray:
     """Return the deviations by column that hourly counts would give a day."""
     return compute_deviations(
         compute_rounded_daily_values(hours, clean_day.funnel),

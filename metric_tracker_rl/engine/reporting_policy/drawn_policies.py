@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import NamedTuple
 
 from metric_tracker_rl.engine.definitions.anomaly_types import (
@@ -109,6 +110,17 @@ because it also decides that nothing else is reported on its day.
 """
 
 
+THRESHOLD_DECIMALS = 4
+
+
+class ThresholdFactors(NamedTuple):
+    """Factors by which the thresholds of each kind of series are multiplied."""
+
+    count: float
+    rate: float
+    mix: float
+
+
 class PolicyLevelAndFunnel(NamedTuple):
     """The level and the funnel that together hold the parameters of one reporting policy."""
 
@@ -165,7 +177,8 @@ def draw_reporting_policy(
 def draw_policy_terms(level: FunnelLevel, random_stream_key_json: str) -> FunnelLevel:
     """Draw the terms of the reporting policy that a level leaves open for each episode.
 
-    The terms are the composite rate that is reported for a slow leak, and the suspended rule.
+    The terms are the composite rate that is reported for a slow leak, the suspended rule and, on
+    some levels, the thresholds. At least one threshold is larger than the smallest possible one.
 
     Args:
         level: level whose terms are replaced.
@@ -173,10 +186,30 @@ def draw_policy_terms(level: FunnelLevel, random_stream_key_json: str) -> Funnel
             random stream.
     """
     stream = BitStream(f"{random_stream_key_json}|terms")
-    return replace(
+    level = replace(
         level,
         leak_reports=stream.choose(tuple(LeakReport)),
         suspended_rule=stream.choose(tuple(ANOMALY_TYPES_BY_SUSPENDABLE_RULE)),
+    )
+    if level.threshold_factors:
+        factors = stream.choose(list_threshold_factors(level)[1:])
+        level = multiply_thresholds(level, factors)
+    return level
+
+
+def list_threshold_factors(level: FunnelLevel) -> list[ThresholdFactors]:
+    """Return all combinations of threshold factors that can be drawn, the smallest ones first."""
+    combinations = product(level.threshold_factors, repeat=len(ThresholdFactors._fields))
+    return [ThresholdFactors(*factors) for factors in combinations]
+
+
+def multiply_thresholds(level: FunnelLevel, factors: ThresholdFactors) -> FunnelLevel:
+    """Return a level whose count, rate and daytime share thresholds are multiplied by factors."""
+    return replace(
+        level,
+        count_threshold=round(level.count_threshold * factors.count, THRESHOLD_DECIMALS),
+        rate_threshold=round(level.rate_threshold * factors.rate, THRESHOLD_DECIMALS),
+        mix_threshold=round(level.mix_threshold * factors.mix, THRESHOLD_DECIMALS),
     )
 
 

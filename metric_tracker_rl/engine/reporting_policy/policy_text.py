@@ -24,7 +24,7 @@ from metric_tracker_rl.engine.reporting_policy.clauses import (
     Clause,
     unpack_alternative_wording_flags,
 )
-from metric_tracker_rl.engine.reporting_policy.clauses_for_ids import CLAUSES_FOR_IDS
+from metric_tracker_rl.engine.reporting_policy.clauses_for_ids import CLAUSES_FOR_IDS, SCAN_CLAUSES
 from metric_tracker_rl.engine.reporting_policy.series_policy_text import format_series_policy_text
 
 
@@ -65,6 +65,8 @@ def format_policy_text(
         is_for_report_of_ids=is_for_report_of_ids,
         with_calendar_clause=level.decoys > 0,
     )
+    if is_for_report_of_ids:
+        template = f"{SCAN_CLAUSES[level.scan_lists]} {template}"
     if level.has_drawn_terms and is_for_report_of_ids:
         template = f"{template} {DRAWN_TERMS_CLAUSE}"
     elif level.suspended_rule is not None:
