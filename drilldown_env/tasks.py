@@ -17,7 +17,13 @@ from drilldown_env.levels import EVERY_LEVEL, LEVELS
 from openenv_kit.bitstream import BitStream
 from openenv_kit.errors import InvalidValueError, require_name
 from openenv_kit.rollouts.curriculum import RUNG_LEVEL_NAMES, resolve_level_name
-from openenv_kit.splits import SEALED_SPLIT, SESSIONS_SPLIT, HashedSplits, PerLevelSplits
+from openenv_kit.splits import (
+    SEALED_SPLIT,
+    SESSIONS_SPLIT,
+    HashedSplits,
+    PerLevelSplits,
+    find_reset_arguments_of_task_id,
+)
 
 DEFAULT_SPLIT = "train"
 STRATA: tuple[tuple[str, str, int], ...] = tuple(
@@ -90,6 +96,12 @@ def task_of(
     """
     chosen: dict[str, Any] = {"seed": seed, "difficulty": difficulty, "product": product}
     free = {name: value for name, value in chosen.items() if value is not None}
+    if (
+        split is None
+        and index is None
+        and (found := find_reset_arguments_of_task_id(task_id, TASKS))
+    ):
+        task_id, split, index = None, found["split"], found["index"]
     if split is not None or index is not None:
         given = [each for each in {"task_id": task_id, **free}.items() if each[1] is not None]
         if given:

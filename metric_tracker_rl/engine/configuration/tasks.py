@@ -78,7 +78,7 @@ def get_task_spec(task_id: str) -> TaskSpec:
     Raises:
         UnknownNameError: there is no such task. The message suggests the most similar id.
     """
-    return TASKS[require_name("task_id", task_id, TASKS)]
+    return TASKS[require_name("task_id", task_id, (*TASKS, "<split>-<index>"))]
 
 
 def available_task_specs() -> list[TaskSpec]:

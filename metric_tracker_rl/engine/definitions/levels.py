@@ -33,9 +33,9 @@ class ShownDeviations(NamedTuple):
     Those of counts and rates are relative; that of the daytime share is absolute.
     """
 
-    count: float
-    rate: float
-    mix: float
+    counts: float
+    rates: float
+    share: float
 
 
 class SeriesThresholds(NamedTuple):

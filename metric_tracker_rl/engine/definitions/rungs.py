@@ -44,13 +44,13 @@ _CALENDAR_RUNG = replace(
 _DRAWN_TERMS_RUNG = replace(
     _CALENDAR_RUNG, name="rung_3", has_drawn_terms=True, suspended_anomalies=1
 )
-_SMALLEST_THRESHOLDS = ShownDeviations(count=0.20, rate=0.12, mix=0.05)
+_SMALLEST_THRESHOLDS = ShownDeviations(counts=0.20, rates=0.12, share=0.05)
 _DRAWN_THRESHOLDS_RUNG = replace(
     _DRAWN_TERMS_RUNG,
     name="rung_4",
-    count_threshold=_SMALLEST_THRESHOLDS.count,
-    rate_threshold=_SMALLEST_THRESHOLDS.rate,
-    mix_threshold=_SMALLEST_THRESHOLDS.mix,
+    count_threshold=_SMALLEST_THRESHOLDS.counts,
+    rate_threshold=_SMALLEST_THRESHOLDS.rates,
+    mix_threshold=_SMALLEST_THRESHOLDS.share,
     threshold_factors=(1.0, 1.3, 1.6),
     near_misses=2,
     # A larger anomaly would be flagged with the next larger threshold too.

@@ -115,9 +115,9 @@ def _find_listed_series(episode: FunnelEpisode) -> list[FlaggedSeries]:
     shown = level.shown_deviations
     limits = np.array(
         [
-            *[shown.count] * columns.count_total,
-            *[shown.rate] * columns.rate_total,
-            *[shown.mix] * columns.has_daytime_share,
+            *[shown.counts] * columns.count_total,
+            *[shown.rates] * columns.rate_total,
+            *[shown.share] * columns.has_daytime_share,
         ]
     )
     is_listed = np.abs(series.deviations) >= limits

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.definitions.levels import FunnelLevel
 from metric_tracker_rl.engine.definitions.report_row import ReportRow
@@ -42,7 +44,7 @@ def does_every_tool_decide_the_report(
     keys = _find_row_keys(series, dates)
     if series.explained is not None:
         unexplained_keys = _find_row_keys(DailySeries(hourly, series.funnel, level), dates)
-        decoy_dates = {dates[day] for day in series.explained.any(axis=1).nonzero()[0].tolist()}
+        decoy_dates = {dates[day] for day in np.flatnonzero(series.explained.any(axis=1)).tolist()}
         if not decoy_dates <= {date for date, *_ in unexplained_keys - keys}:
             return False
     if not level.has_drawn_terms:

@@ -28,11 +28,11 @@ from metric_tracker_rl.engine.generation.plan_anomalies import (
 from metric_tracker_rl.engine.generation.planned_anomaly import CleanDay
 from metric_tracker_rl.engine.generation.product_calendar import list_open_days
 from metric_tracker_rl.engine.reporting_policy.baselines import (
+    FloatArray,
     reorder_so_last_days_differ_in_weekday,
 )
 from metric_tracker_rl.engine.reporting_policy.daily_series import (
     DailySeries,
-    FloatArray,
     IntArray,
     compute_deviations,
     compute_rounded_daily_values,

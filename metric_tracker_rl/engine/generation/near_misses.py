@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.definitions.levels import FunnelLevel
@@ -96,7 +96,8 @@ def _propose_near_miss(
     if build_near_threshold_mask(deviations, funnel, level, PLANNING_GUARD_BAND).any():
         return None
     no_excess = [0.0] * len(funnel.quality_check_names)
-    smaller = replace(level, **{kind.threshold: smaller_threshold})
+    changed_threshold: dict[str, Any] = {kind.threshold: smaller_threshold}
+    smaller = replace(level, **changed_threshold)
     is_flagged, would_be_flagged = (
         bool(find_roots_of_day(deviations.tolist(), no_excess, funnel, each))
         for each in (level, smaller)

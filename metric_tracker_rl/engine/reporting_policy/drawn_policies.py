@@ -116,9 +116,9 @@ THRESHOLD_DECIMALS = 4
 class ThresholdFactors(NamedTuple):
     """Factors by which the thresholds of each kind of series are multiplied."""
 
-    count: float
-    rate: float
-    mix: float
+    counts: float
+    rates: float
+    share: float
 
 
 class PolicyLevelAndFunnel(NamedTuple):
@@ -207,9 +207,9 @@ def multiply_thresholds(level: FunnelLevel, factors: ThresholdFactors) -> Funnel
     """Return a level whose count, rate and daytime share thresholds are multiplied by factors."""
     return replace(
         level,
-        count_threshold=round(level.count_threshold * factors.count, THRESHOLD_DECIMALS),
-        rate_threshold=round(level.rate_threshold * factors.rate, THRESHOLD_DECIMALS),
-        mix_threshold=round(level.mix_threshold * factors.mix, THRESHOLD_DECIMALS),
+        count_threshold=round(level.count_threshold * factors.counts, THRESHOLD_DECIMALS),
+        rate_threshold=round(level.rate_threshold * factors.rates, THRESHOLD_DECIMALS),
+        mix_threshold=round(level.mix_threshold * factors.share, THRESHOLD_DECIMALS),
     )
 
 
