@@ -96,12 +96,9 @@ def task_of(
     """
     chosen: dict[str, Any] = {"seed": seed, "difficulty": difficulty, "product": product}
     free = {name: value for name, value in chosen.items() if value is not None}
-    if (
-        split is None
-        and index is None
-        and (found := find_reset_arguments_of_task_id(task_id, TASKS))
-    ):
-        task_id, split, index = None, found["split"], found["index"]
+    selectors = find_reset_arguments_of_task_id(task_id, TASKS)
+    if selectors and split is None and index is None:
+        task_id, split, index = None, selectors["split"], selectors["index"]
     if split is not None or index is not None:
         given = [each for each in {"task_id": task_id, **free}.items() if each[1] is not None]
         if given:

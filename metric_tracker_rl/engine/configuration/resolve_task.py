@@ -32,9 +32,9 @@ def resolve_task_of_reset_arguments(reset_arguments: Mapping[str, Any]) -> TaskC
     """Return the task id and configuration of the episode that the reset arguments select.
 
     Args:
-        reset_arguments: `split`, `index` or both, or a `task_id` such as `train-7`, optionally with `policy` and `product`; otherwise
-            the arguments of `resolve_named_or_custom_task`. Play rules are ignored, and None is
-            treated as missing.
+        reset_arguments: `split`, `index` or both, or a `task_id` such as `train-7`, optionally with
+            `policy` and `product`; otherwise the arguments of `resolve_named_or_custom_task`. Play
+            rules are ignored, and None is treated as missing.
 
     Raises:
         UnknownNameError, InvalidValueError: a value violates the limits of `EpisodeConfig`, or an

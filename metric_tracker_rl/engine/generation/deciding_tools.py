@@ -30,7 +30,8 @@ def does_every_tool_decide_the_report(
     """Return whether the report would be different with another result of each deciding tool.
 
     Without the calendar, every decoy would have a row. With every other suspended rule, and with
-    most other thresholds that could be drawn, the report would differ.
+    most other thresholds that could be drawn, the report would differ. The thresholds are not
+    checked if there are no planned anomalies.
 
     Args:
         config: configuration of the episode.
@@ -57,6 +58,8 @@ def does_every_tool_decide_the_report(
     other_rules = ANOMALY_TYPES_BY_SUSPENDABLE_RULE.keys() - {level.suspended_rule}
     if not all(has_other_report(replace(level, suspended_rule=rule)) for rule in other_rules):
         return False
+    if not config.anomaly_count:  # larger thresholds cannot change an empty report
+        return True
     has_others = [
         has_other_report(other) for other in _iter_levels_with_other_thresholds(config, level)
     ]
