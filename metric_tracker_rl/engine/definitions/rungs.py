@@ -74,10 +74,10 @@ RUNG_LEVELS: dict[str, FunnelLevel] = {
 }
 """The rungs by name, from `rung_1` on."""
 
-NAMED_LEVELS_BESIDE_RUNG: dict[str, tuple[str, ...]] = {
-    name: ("easy",) for name, level in RUNG_LEVELS.items() if not level.has_drawn_terms
+NAMED_LEVEL_OF_RUNG: dict[str, str] = {
+    name: "easy" for name, level in RUNG_LEVELS.items() if not level.has_drawn_terms
 }
-"""Names of the levels that a product must have for a rung. Products have no rungs with drawn terms,
+"""Name of the level that a product must have for a rung. Products have no rungs with drawn terms,
 because their reporting policy is fixed.
 """
 

@@ -96,9 +96,10 @@ class EpisodeSession(Session):
         """Start the episode that the reset arguments describe and return the reply to the reset.
 
         `split` and `index`, or a `task_id` such as `train-7`, select a task of a split and can be
-        combined only with play rules and `policy`. `policy="varied"` draws the episode's reporting policy at random. With
-        `feedback="score"`, the final reply contains only the score, so it reveals little that helps
-        in other rollouts of the same episode. Tasks of a sealed split always have this feedback.
+        combined only with play rules and `policy`. `policy="varied"` draws the episode's reporting
+        policy at random. With `feedback="score"`, the final reply contains only the score, so it
+        reveals little that helps in other rollouts of the same episode. Tasks of a sealed split
+        always have this feedback.
         See `PlayRules` for the play rules.
 
         Raises:
