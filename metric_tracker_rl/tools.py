@@ -90,7 +90,7 @@ def build_first_user_message(reset_observation: Mapping[str, Any]) -> str:
 
     The arguments that select the play mode are included if they differ from the default. The
     thresholds are left out in the lean profile, where the tool `overview` returns them, and for
-    products, whose policy text contains them. The number of expected rows is left out at the ten
+    products, whose policy text contains them. The number of expected rows is left out on
     curriculum levels, because a model could infer the report of an easy level from it.
     """
     config = reset_observation["config"]

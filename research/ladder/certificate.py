@@ -22,6 +22,7 @@ from research.ladder.episodes import (
     choose_reference_ids,
     count_tasks,
     play_reference,
+    read_episode,
 )
 from research.ladder.players import (
     UNINFORMED_PLAYERS,
@@ -154,9 +155,9 @@ def certify_rung(
     episodes = [play_reference(f"test_{rung}", index) for index in range(test_count)]
     table, table_without_explained = PatternTable(), PatternTable()
     for index in range(training_count):
-        episode = play_reference(f"train_{rung}", index)
-        table.add_episode(episode.series)
-        table_without_explained.add_episode(remove_explained_series(episode))
+        known_episode = read_episode(f"train_{rung}", index)
+        table.add_episode(known_episode.series)
+        table_without_explained.add_episode(remove_explained_series(known_episode))
     measure = partial(_measure_exact_share, episodes)
     return RungCertificate(
         rung=rung,

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from metric_tracker_rl.analysis_tools.lean import SUBMIT_TOOL
 from metric_tracker_rl.engine.configuration.splits import SPLITS
 from metric_tracker_rl.engine.definitions.names import Profile, ScanContent
+from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
 from metric_tracker_rl.engine.episode.flagged_series import get_series_name, list_series_by_id
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies.lean_reference import scan_flagged_series_and_submit_root_ids
@@ -59,9 +60,31 @@ class PlayedEpisode(NamedTuple):
     is_exact: bool
 
     @property
+    def explained(self) -> frozenset[tuple[str, str]]:
+        """Date and name of each series that the calendar explains."""
+        return frozenset(
+            (date, name)
+            for result in self.results.get("calendar", ())
+            for date, _, names in result["rows"]
+            for name in names
+        )
+
+    @property
     def root_ids(self) -> frozenset[int]:
         """Ids of the exactly right report."""
         return frozenset(series.series_id for series in self.series if series.is_root)
+
+
+class UnplayedEpisode(NamedTuple):
+    """The series of an episode that have an id, and what its calendar explains.
+
+    Attributes:
+        series: all series that have an id, in the order of the ids.
+        explained: date and name of each series that the calendar explains.
+    """
+
+    series: tuple[ListedSeries, ...]
+    explained: frozenset[tuple[str, str]]
 
 
 def play_reference(split: str, index: int) -> PlayedEpisode:
@@ -81,9 +104,27 @@ def play_reference(split: str, index: int) -> PlayedEpisode:
         result = observation["analysis_result"]["result"]
         results.setdefault(action["analysis_method"], []).append(result)
         action = actions.send(observation)
+    series = list_series_with_roots(episode)
+    is_exact = EndInfo.from_info(reply.info).components[Reward.EXACT] == 1.0
+    return PlayedEpisode(reset_observation, episode.dates, series, results, is_exact)
+
+
+def read_episode(split: str, index: int) -> UnplayedEpisode:
+    """Return the series and the explained series of a task without playing it."""
+    episode = build_episode(SPLITS.task(split, index).config)
+    explained = {
+        (episode.dates[entry.day], name)
+        for entry in episode.generated.calendar
+        for name in entry.explains
+    }
+    return UnplayedEpisode(list_series_with_roots(episode), frozenset(explained))
+
+
+def list_series_with_roots(episode: FunnelEpisode) -> tuple[ListedSeries, ...]:
+    """Return all series of an episode that have an id, in the order of the ids."""
     expected_keys = {row.key for row in episode.expected_rows}
     scan_lists = episode.config.level_with_policy_parameters.scan_lists
-    series = tuple(
+    return tuple(
         ListedSeries(
             series_id,
             listed.row.date,
@@ -96,8 +137,6 @@ def play_reference(split: str, index: int) -> PlayedEpisode:
         )
         for series_id, listed in enumerate(list_series_by_id(episode), start=1)
     )
-    is_exact = EndInfo.from_info(reply.info).components[Reward.EXACT] == 1.0
-    return PlayedEpisode(reset_observation, episode.dates, series, results, is_exact)
 
 
 def choose_reference_ids(episode: PlayedEpisode, change_result: ChangeResult) -> frozenset[int]:

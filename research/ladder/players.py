@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import combinations
 
 from metric_tracker_rl.policies.funnel_names import BUILT_IN_NAMES
-from research.ladder.episodes import ListedSeries, PlayedEpisode
+from research.ladder.episodes import ListedSeries, PlayedEpisode, UnplayedEpisode
 
 Pattern = tuple[tuple[str, bool], ...]
 """Sorted names of the series that `scan` lists for a date, each with whether it has risen."""
@@ -62,14 +62,9 @@ def group_by_date(series: Iterable[ListedSeries]) -> list[list[ListedSeries]]:
     return list(rows_by_date.values())
 
 
-def remove_explained_series(episode: PlayedEpisode) -> list[ListedSeries]:
+def remove_explained_series(episode: PlayedEpisode | UnplayedEpisode) -> list[ListedSeries]:
     """Return the listed series that the calendar does not explain."""
-    explained = {
-        (date, name)
-        for result in episode.results.get("calendar", ())
-        for date, _, names in result["rows"]
-        for name in names
-    }
+    explained = episode.explained
     return [
         row
         for row in episode.series
