@@ -6,14 +6,15 @@ import json
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from metric_tracker_rl.engine.definitions.rungs import RUNG_LEVELS, RUNGS_VERSION
 from metric_tracker_rl.environment import ENVIRONMENT
-from openenv_kit.cli.common import WorkersOption, build_table
+from openenv_kit.cli.common import WorkersOption, build_table, report_usage_errors
+from openenv_kit.errors import require_name
 from research.ladder.certificate import RungCertificate, certify_rung
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -24,20 +25,23 @@ COLUMNS = ("rung", "reference", "table", "table without explained", "of another"
 
 @app.command()
 def certify_rungs(
-    out: Annotated[Path, typer.Option(help="JSON file to write.")] = RESULTS,
+    rung: Annotated[
+        list[str] | None, typer.Option(help="Only this rung; may be repeated. Default: all.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="JSON file, in which rungs are replaced.")] = RESULTS,
     test_tasks: Annotated[int | None, typer.Option(min=2, help="Default: all.")] = None,
     training_tasks: Annotated[int | None, typer.Option(min=1, help="Default: all.")] = None,
     workers: WorkersOption = 1,
 ) -> None:
-    """Certify every rung. The exit code is 1 if a rung misses a bound."""
+    """Certify rungs. The exit code is 1 if a rung misses a bound."""
+    with report_usage_errors():
+        rungs = [require_name("rung", name, RUNG_LEVELS) for name in rung or RUNG_LEVELS]
     certify = partial(certify_rung, test_tasks=test_tasks, training_tasks=training_tasks)
+    certificates = []
     with ProcessPoolExecutor(workers or None) as pool:
-        certificates = list(pool.map(certify, RUNG_LEVELS))
-    document = {
-        "versions": current_versions(),
-        "rungs": [certificate.as_json() for certificate in certificates],
-    }
-    out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        for certificate in pool.map(certify, rungs):
+            certificates.append(certificate)
+            _write_certificate(out, certificate)
     rows = [_format_row(certificate) for certificate in certificates]
     Console(width=110).print(build_table("Share of exact reports on test tasks", COLUMNS, rows))
     missed = [text for certificate in certificates for text in certificate.list_missed_bounds()]
@@ -45,6 +49,19 @@ def certify_rungs(
         typer.echo(text)
     if missed:
         raise typer.Exit(1)
+
+
+def _write_certificate(path: Path, certificate: RungCertificate) -> None:
+    """Replace the certificate of one rung in a file. Those of other versions are dropped."""
+    by_rung: dict[str, Any] = {}
+    if path.exists():
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if document["versions"] == current_versions():
+            by_rung = {fields["rung"]: fields for fields in document["rungs"]}
+    by_rung[certificate.rung] = certificate.as_json()
+    rungs = [by_rung[name] for name in RUNG_LEVELS if name in by_rung]
+    document = {"versions": current_versions(), "rungs": rungs}
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
 def current_versions() -> dict[str, str]:

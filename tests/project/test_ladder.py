@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -56,7 +57,7 @@ def test_first_rung_is_a_lookup_and_each_other_rung_adds_something_to_read() -> 
         {*list_deciding_tools(rung), *list_drawn_terms(rung), RUNG_LEVELS[rung].scan_lists}
         for rung in RUNG_LEVELS
     ]
-    assert all(later - earlier for earlier, later in zip(needed, needed[1:], strict=False))
+    assert all(later - earlier for earlier, later in pairwise(needed))
 
 
 def test_missed_bounds_are_listed() -> None:

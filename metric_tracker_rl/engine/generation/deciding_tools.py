@@ -52,8 +52,7 @@ def does_every_tool_decide_the_report(
         return True
 
     def has_other_report(other_level: FunnelLevel) -> bool:
-        other = DailySeries(hourly, series.funnel, other_level, series.explained)
-        return _find_row_keys(other, dates) != keys
+        return _find_row_keys(series.build_copy_with_level(other_level), dates) != keys
 
     other_rules = ANOMALY_TYPES_BY_SUSPENDABLE_RULE.keys() - {level.suspended_rule}
     if not all(has_other_report(replace(level, suspended_rule=rule)) for rule in other_rules):

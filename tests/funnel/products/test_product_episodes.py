@@ -24,6 +24,7 @@ from metric_tracker_rl.engine.definitions.report_row import NUMBER_FIELDS
 from metric_tracker_rl.engine.definitions.rungs import EVERY_LEVEL
 from metric_tracker_rl.engine.generation.generate import GeneratedEpisode, generate_episode
 from metric_tracker_rl.engine.reporting_policy.policy_text import format_policy_text
+from openenv_kit.errors import InvalidValueError
 from openenv_kit.own_data.stage_counts import Grain
 from support.oldest_packages import in_oldest_environment
 from support.paths import ROOT, TESTS
