@@ -17,7 +17,13 @@ from drilldown_env.levels import EVERY_LEVEL, LEVELS
 from openenv_kit.bitstream import BitStream
 from openenv_kit.errors import InvalidValueError, require_name
 from openenv_kit.rollouts.curriculum import RUNG_LEVEL_NAMES, resolve_level_name
-from openenv_kit.splits import SEALED_SPLIT, SESSIONS_SPLIT, HashedSplits, PerLevelSplits
+from openenv_kit.splits import (
+    SEALED_SPLIT,
+    SESSIONS_SPLIT,
+    HashedSplits,
+    PerLevelSplits,
+    find_reset_arguments_of_task_id,
+)
 
 DEFAULT_SPLIT = "train"
 STRATA: tuple[tuple[str, str, int], ...] = tuple(
@@ -90,6 +96,9 @@ def task_of(
     """
     chosen: dict[str, Any] = {"seed": seed, "difficulty": difficulty, "product": product}
     free = {name: value for name, value in chosen.items() if value is not None}
+    selectors = find_reset_arguments_of_task_id(task_id, TASKS)
+    if selectors and split is None and index is None:
+        task_id, split, index = None, selectors["split"], selectors["index"]
     if split is not None or index is not None:
         given = [each for each in {"task_id": task_id, **free}.items() if each[1] is not None]
         if given:

@@ -53,6 +53,8 @@ _PRODUCT_MESSAGE_FIELDS = (
     "compares_daily_totals",
 )
 """Fields of a product's configuration that determine the names of its series."""
+_LADDER_FIELDS = ("drawn_terms", "scan_lists")
+"""Fields of the configuration of curriculum levels that state what a player has to read."""
 _GRADE_FIELDS = ("reward_breakdown", "submission_issues")
 PROSE_FIELDS = frozenset(
     {
@@ -88,7 +90,7 @@ def build_first_user_message(reset_observation: Mapping[str, Any]) -> str:
 
     The arguments that select the play mode are included if they differ from the default. The
     thresholds are left out in the lean profile, where the tool `overview` returns them, and for
-    products, whose policy text contains them. The number of expected rows is left out at the ten
+    products, whose policy text contains them. The number of expected rows is left out on
     curriculum levels, because a model could infer the report of an easy level from it.
     """
     config = reset_observation["config"]
@@ -97,7 +99,7 @@ def build_first_user_message(reset_observation: Mapping[str, Any]) -> str:
         del fields["days"]
         if config["max_submissions"] == 1:  # The system prompt states it.
             del fields["max_submissions"]
-    fields |= {name: config[name] for name in MODE_ARGUMENTS if name in config}
+    fields |= {name: config[name] for name in (*MODE_ARGUMENTS, *_LADDER_FIELDS) if name in config}
     fields |= {name: config[name] for name in _PRODUCT_MESSAGE_FIELDS if name in config}
     message = f"{reset_observation['instruction']}{_CONFIG_HEADING}{compact_json(fields)}."
     count = reset_observation.get("expected_row_count")

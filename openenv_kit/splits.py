@@ -23,14 +23,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from openenv_kit.errors import require_integer, require_name
+from openenv_kit.errors import InvalidValueError, require_integer, require_name
 from openenv_kit.sealed_split import SEALED_SPLIT as SEALED_SPLIT  # part of this module's interface
-from openenv_kit.sealed_split import has_sealed_salt, read_sealed_salt
+from openenv_kit.sealed_split import has_sealed_salt, is_sealed_split, read_sealed_salt
 
 SESSIONS_SPLIT = "sessions"
 """Name of the split for MCP sessions without an episode id. No other interface offers it."""
@@ -39,6 +40,7 @@ SPLIT_BITS = 2
 SEED_HASH_BITS = 64 - SPLIT_BITS
 """Number of the remaining bits of a seed, which are taken from a hash."""
 MAX_SPLITS = 2**SPLIT_BITS
+_TASK_ID_PATTERN = re.compile(r"(?P<split>\w+)-(?P<index>[0-9]{1,9})")
 
 Config = TypeVar("Config")
 Stratum = TypeVar("Stratum")
@@ -272,6 +274,29 @@ class _LevelSplit(NamedTuple):
 
     splits: HashedSplits[Any, Any]
     split: str
+
+
+def find_reset_arguments_of_task_id(task_id: object, named_tasks: Container[str]) -> dict[str, Any]:
+    """Return `split` and `index` of a task id of the form `<split>-<index>`, such as `train-7`.
+
+    The result is empty for the id of a named task and for an id of another form. Whether the split
+    and the index exist is not checked.
+
+    Args:
+        task_id: value of the reset argument `task_id`.
+        named_tasks: ids of the named tasks of the environment.
+
+    Raises:
+        InvalidValueError: the id belongs to a sealed split or to `sessions`, whose tasks cannot be
+            selected by an id.
+    """
+    match = _TASK_ID_PATTERN.fullmatch(task_id) if isinstance(task_id, str) else None
+    if match is None or task_id in named_tasks:
+        return {}
+    split = match["split"]
+    if is_sealed_split(split) or split == SESSIONS_SPLIT:
+        raise InvalidValueError("task_id", task_id, "split and index for a task of a sealed split")
+    return {"split": split, "index": int(match["index"])}
 
 
 def _compute_keyed_hash(domain: str, salt: str, text: str) -> bytes:

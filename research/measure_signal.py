@@ -139,17 +139,22 @@ def rung_table(lines_by_environment: Mapping[str, list[LevelSignal]]) -> str:
     """Return a table of rungs, with the graded signal of the weakest and the half-right player."""
     titles = [get_environment(name).title for name in lines_by_environment]
     rows = []
-    for number, rung in enumerate(RUNG_LEVEL_NAMES):
-        row = [f"{number / (len(RUNG_LEVEL_NAMES) - 1):.2f}"]
+    for rung in RUNG_LEVEL_NAMES:
+        row = [rung]
         for lines in lines_by_environment.values():
             signal_by_player = {
                 line.player: line.signal
                 for line in lines
                 if line.level == rung and line.mode["reward"] == "graded"
             }
-            row.append(f"{signal_by_player[WEAKEST]:.2f}/{signal_by_player[HALF_RIGHT]:.2f}")
+            has_rung = bool(signal_by_player)
+            row.append(
+                f"{signal_by_player[WEAKEST]:.2f}/{signal_by_player[HALF_RIGHT]:.2f}"
+                if has_rung
+                else ""
+            )
         rows.append(row)
-    return markdown_table(["difficulty", *titles], rows)
+    return markdown_table(["level", *titles], rows)
 
 
 @app.command()
@@ -165,7 +170,7 @@ def measure_signal(
     by_level = _measure_cases(list(iter_level_cases(tasks)), workers, with_tokens=True)
     by_rung = _measure_cases(list(iter_rung_cases(tasks)), workers, with_tokens=False)
     rung_title = (
-        "**Levels rung_1 to rung_10**, graded (random legal/half right; targets: 0.40 at 0, 0.60)"
+        "**Numbered levels**, graded (random legal/half right; targets: 0.40 on rung_1, 0.60)"
     )
     tables = f"{signal_tables(by_level)}\n\n{rung_title}\n\n{rung_table(by_rung)}"
     if write is None:

@@ -51,8 +51,12 @@ TEMPLATE_TOKENS = 80
 """Tokens that Qwen's chat template adds to the first two messages and the tool schemas."""
 TEMPLATE_TOKENS_PER_CALL = 18
 """Tokens that Qwen's chat template adds to a tool call and its result."""
-SHOWN_RUNGS = ("rung_1", "rung_4", "rung_7", "rung_10")
-"""Rungs in the table of the docs; `metric-tracker budgets` prints all."""
+SHOWN_RUNGS: Mapping[str, tuple[str, ...]] = {
+    "metric_tracker_rl": ("rung_1", "rung_2", "rung_3", "rung_4", "rung_5"),
+    "drilldown": ("rung_1", "rung_4", "rung_7", "rung_10"),
+    "firewatch": ("rung_1", "rung_4", "rung_7", "rung_10"),
+}
+"""Numbered levels in the table of the docs; `metric-tracker budgets` prints all."""
 DIGIT_RUN = re.compile(r"\d+")
 DOCS_PAGE = Path("docs/training.md")
 BEGIN_MARK, END_MARK = "<!-- python -m research.token_budgets -->", "<!-- end -->"
@@ -103,9 +107,14 @@ def measure_token_budgets(
 
 def list_cases(environment: str) -> list[BudgetCase]:
     """Return every level and rung of an environment in each mode of play."""
-    levels = (*LEVELS[environment], *RUNG_LEVEL_NAMES)
+    levels = (*LEVELS[environment], *list_numbered_levels(environment))
     modes = MEASURED_MODES.get(environment, ({},))
     return [BudgetCase(environment, level, mode) for mode, level in product(modes, levels)]
+
+
+def list_numbered_levels(environment: str) -> tuple[str, ...]:
+    """Return the names of an environment's numbered levels, which have splits of their own."""
+    return tuple(getattr(get_environment(environment).splits, "splits_by_level", RUNG_LEVEL_NAMES))
 
 
 def measure_case(case: BudgetCase, tasks: int) -> list[TokenBudget]:
@@ -187,7 +196,7 @@ def budgets_table() -> str:
             f"{single.completion.p50:,} / {single.completion.p95:,}",
         ]
         for case, grouped, single in _iter_case_budgets()
-        if case.level in (*LEVELS[case.environment], *SHOWN_RUNGS)
+        if case.level in (*LEVELS[case.environment], *SHOWN_RUNGS[case.environment])
     ]
     titles = ["environment", "level", *TOKEN_PARTS, "completion, one token a digit"]
     return markdown_table(titles, rows, text_columns=2)

@@ -19,7 +19,7 @@ from openenv_kit.errors import (
     require_name,
 )
 from openenv_kit.rollouts.curriculum import RUNG_LEVEL_NAMES, resolve_level_name
-from openenv_kit.splits import HashedSplits, PerLevelSplits
+from openenv_kit.splits import HashedSplits, PerLevelSplits, find_reset_arguments_of_task_id
 
 VERSION = "9"  # of faults, services and scores: raising it draws every task anew
 REPLIES = "6"  # of all else that a player can tell: raise it whenever a result would change
@@ -85,6 +85,10 @@ def find(arguments: Mapping[str, Any]) -> Task:
         raise InvalidValueError("seed", seed, "a whole number")
     if difficulty is not None:
         difficulty = require_name("difficulty", resolve_level_name(difficulty), EVERY_LEVEL)
+    if split is None and arguments.get("index") is None:
+        selectors = find_reset_arguments_of_task_id(task_id, NAMED)
+        if selectors:
+            return find({**arguments, "task_id": None, **selectors})
     if task_id:
         named = NAMED[require_name("task_id", task_id, NAMED)]
         return named_task(named, named.seed if seed is None else seed)

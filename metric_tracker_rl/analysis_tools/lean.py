@@ -7,7 +7,7 @@ contains ids, and the server looks up the corresponding report rows.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from typing import Annotated, Any, TypedDict
 
 from pydantic import Field
@@ -17,9 +17,10 @@ from metric_tracker_rl.analysis_tools.registry import (
     MethodResult,
     create_empty_analysis_method_registry,
 )
+from metric_tracker_rl.engine.definitions.names import ScanContent
 from metric_tracker_rl.engine.definitions.report_row import ROW_FIELDS
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
-from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series_by_id
+from metric_tracker_rl.engine.episode.flagged_series import get_series_name, list_series_by_id
 from metric_tracker_rl.engine.report.parse_report import MAX_REPORT_ROWS
 from openenv_kit.errors import ToolArgumentError
 from openenv_kit.tool import Tool, ToolArguments
@@ -37,6 +38,13 @@ MAX_DATES_PER_HOURS_CALL = 7
 
 SCAN_COLUMNS = ["date", ["name", "id", "change"]]
 """Columns of a result of `scan`: each date has a list of rows, one for each flagged series."""
+
+SCAN_DATES_COLUMNS = ["date"]
+"""Columns of a result of `scan` on levels on which it lists dates only."""
+DAY_COLUMNS_WITH_IDS = ["date", ["name", "id", "value"]]
+"""Columns of a result of `day` on levels on which `scan` lists dates only."""
+SCAN_DECIMALS = {ScanContent.FLAGGED: 3, ScanContent.DEVIATIONS: 4}
+"""Decimals of the changes in a result of `scan`. No change is as close to a threshold."""
 
 FlaggedSeriesId = Annotated[int, Field(ge=1, strict=True)]
 
@@ -116,6 +124,7 @@ def list_series_with_median_and_threshold(
         "columns": ["series", weekday_baselines.index.tolist() or "median", "threshold"],
         "rows": [list(row) for row in rows],
         **view.drawn_policy_numbers,
+        **view.drawn_terms,
         **view.names_and_thresholds_of_product,
     }
     if arguments.details:
@@ -132,13 +141,21 @@ def list_series_with_median_and_threshold(
 def list_flagged_series_with_ids_by_date(
     view: EpisodeView, arguments: ScanArguments
 ) -> MethodResult:
-    """List every flagged series, with its id."""
-    flagged_series = list_flagged_series_by_id(view.episode)
+    """List what deviates, by date."""
+    config = view.episode.config
+    scan_lists = config.level_with_policy_parameters.scan_lists
+    flagged_series = list_series_by_id(view.episode)
+    if scan_lists == ScanContent.DATES:
+        dates = dict.fromkeys(listed.row.date for listed in flagged_series)
+        return {"columns": SCAN_DATES_COLUMNS, "rows": [[date] for date in dates]}
     start = arguments.first - 1
     page = flagged_series[start : start + MAX_CANDIDATES_PER_REPLY]
     rows_by_date: dict[str, list[list[Any]]] = {}
     for series_id, flagged in enumerate(page, arguments.first):
-        row = [flagged.row.entity_name, series_id, round(flagged.deviation, 3)]
+        name = flagged.row.entity_name
+        if scan_lists == ScanContent.DEVIATIONS:
+            name = get_series_name(flagged, config.funnel_with_policy_daytime)
+        row = [name, series_id, round(flagged.deviation, SCAN_DECIMALS[scan_lists])]
         rows_by_date.setdefault(flagged.row.date, []).append(row)
     next_id = arguments.first + len(page)
     return {
@@ -153,10 +170,30 @@ def list_daily_values(view: EpisodeView, arguments: DailyValuesArguments) -> Met
     """Return every daily series on given dates."""
     names = _list_daily_series_names(view)
     dates = [view.episode.require_episode_date(date) for date in arguments.dates]
+    scan_lists = view.episode.config.level_with_policy_parameters.scan_lists
+    if scan_lists == ScanContent.DATES and not view.rules.has_raw_disclosure:
+        return _list_daily_values_with_ids(view, dates)
     values = view.episode.metrics.value.loc[dates, names].to_numpy().tolist()
     return {
         "columns": ["date", *names],
         "rows": [[date, *row] for date, row in zip(dates, values, strict=True)],
+    }
+
+
+def _list_daily_values_with_ids(view: EpisodeView, dates: Sequence[str]) -> MethodResult:
+    """Return every daily series on given dates, with the ids of the dates that `scan` lists.
+
+    Dates without ids have no rows.
+    """
+    funnel = view.episode.config.funnel_with_policy_daytime
+    rows_by_date: dict[str, list[list[Any]]] = {date: [] for date in dates}
+    for series_id, listed in enumerate(list_series_by_id(view.episode), start=1):
+        if listed.row.date in rows_by_date:
+            row = [get_series_name(listed, funnel), series_id, listed.row.observed_value]
+            rows_by_date[listed.row.date].append(row)
+    return {
+        "columns": DAY_COLUMNS_WITH_IDS,
+        "rows": [list(date_and_rows) for date_and_rows in rows_by_date.items()],
     }
 
 
@@ -194,7 +231,7 @@ def convert_submitted_ids_to_rows(
     Raises:
         ToolArgumentError: an id does not belong to a flagged series of the episode.
     """
-    flagged_series = list_flagged_series_by_id(view.episode)
+    flagged_series = list_series_by_id(view.episode)
     require_ids_listed_by_scan(arguments.ids, range(1, len(flagged_series) + 1))
     rows_of_ids = [flagged_series[series_id - 1].row.as_dict() for series_id in arguments.ids]
     return {"ids": arguments.ids, "rows": [*rows_of_ids, *arguments.rows]}
@@ -228,13 +265,14 @@ def require_ids_listed_by_scan(submitted_ids: Iterable[int], listed_ids: Contain
 
 
 def find_series_ids_in_scan_result(result: MethodResult) -> set[int]:
-    """Return the ids of all flagged series that a result of `scan` lists.
+    """Return the ids of all series that a result of `scan` lists, or of `day` if it lists ids.
 
     If the result comes from another tool, the set is empty.
     """
-    if result.get("columns") != SCAN_COLUMNS:
+    columns = result.get("columns")
+    if columns not in (SCAN_COLUMNS, DAY_COLUMNS_WITH_IDS):
         return set()
-    _, series_columns = SCAN_COLUMNS
+    _, series_columns = columns
     id_position = series_columns.index("id")
     return {row[id_position] for _, rows in result["rows"] for row in rows}
 

@@ -7,6 +7,7 @@ contains only one threshold for each kind of series, such as event counts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -44,9 +45,12 @@ def read_funnel(config: Mapping[str, Any]) -> Funnel:
 def list_thresholds_by_column(config: Mapping[str, Any], funnel: Funnel) -> list[float]:
     """Return the threshold for reporting each daily series, in column order.
 
-    The columns are the event counts, the conversion rates and the daytime share.
+    The columns are the event counts, the conversion rates and the daytime share. The thresholds are
+    infinite if only a tool states them.
     """
-    thresholds = config["thresholds"]
+    thresholds = config.get("thresholds")
+    if thresholds is None:
+        return [math.inf] * len(funnel.daily_series_names)
     if "stages" in config:
         return [thresholds[name] for name in funnel.daily_series_names]
     counts, rates = len(funnel.event_count_names), len(funnel.conversion_rate_names)
@@ -55,8 +59,13 @@ def list_thresholds_by_column(config: Mapping[str, Any], funnel: Funnel) -> list
 
 
 def list_break_drops(config: Mapping[str, Any], funnel: Funnel) -> Sequence[float]:
-    """Return, for each step of the funnel, the smallest relative drop that is a funnel break."""
+    """Return, for each step of the funnel, the smallest relative drop that is a funnel break.
+
+    It is infinite if only a tool states the thresholds.
+    """
     names = funnel.funnel_step_names
     if "stages" in config:
         return [config["break_thresholds"][name] for name in names]
+    if "thresholds" not in config:
+        return [math.inf] * len(names)
     return [config["thresholds"][PUBLIC_THRESHOLD_NAMES[FUNNEL_STEP]]] * len(names)

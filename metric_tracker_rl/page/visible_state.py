@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from metric_tracker_rl.engine.configuration.play_rules import FULL_FEEDBACK
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
-from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series_by_id
+from metric_tracker_rl.engine.episode.flagged_series import list_series_by_id
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.page.known_values import KnownValues
 from metric_tracker_rl.page.verdicts import (
@@ -105,6 +105,6 @@ def list_submitted_rows_of_graded_report(view: EpisodeView, step: PlaybackStep) 
     if submitted is not None:
         return list(submitted)
     arguments: Mapping[str, Any] = step.action.get("analysis_args") or {}
-    flagged_series = list_flagged_series_by_id(view.episode)
-    named = [flagged_series[number - 1].row.as_dict() for number in arguments.get("ids") or ()]
+    listed_series = list_series_by_id(view.episode)
+    named = [listed_series[number - 1].row.as_dict() for number in arguments.get("ids") or ()]
     return [*named, *(arguments.get("rows") or step.action.get("classifications") or ())]

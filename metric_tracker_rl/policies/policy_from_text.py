@@ -18,6 +18,8 @@ ValuesByName = Mapping[str, float]
 BaselinesByName = Mapping[str, float | Mapping[str, float]]
 """Baselines by series name; a mapping by weekday name if each weekday has its own baseline."""
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+DAYTIME_SHARE_RULE = 2
+"""Number of the rule that reports the daytime share."""
 REPORT_ROW_FIELDS = (
     "date",
     "entity_type",
@@ -110,7 +112,7 @@ class FunnelDay:
         These are found with rules 3 to 6 of the reporting policy.
         """
         stages, step_rates = self._policy.names.stages, self._policy.names.step_rates
-        roots: list[str] = []
+        lost_stages: list[str] = []
         consequences: set[str] = set()
         for above, stage, below, into, out_of in zip(
             stages, stages[1:], stages[2:], step_rates, step_rates[1:], strict=False
@@ -123,16 +125,22 @@ class FunnelDay:
                 self.is_flagged_and_unexplained(name) for name in (stage, into, out_of)
             )
             if are_all_flagged and are_opposite and not is_neighbour_flagged:
-                roots.append(stage)
+                lost_stages.append(stage)
                 consequences |= {into, out_of}
         flagged_steps = [step for step in step_rates if self.is_flagged_and_unexplained(step)]
-        roots += [step for step in flagged_steps if step not in consequences]
-        if not flagged_steps:
-            leaks = [name for name in self._composites if self.is_flagged_and_unexplained(name)]
-            roots += leaks[:1]
-        if self.is_flagged_and_unexplained(stages[0]):
-            roots.append(stages[0])
-        return [self.build_row_of_count_or_rate(name) for name in roots]
+        leaks = [name for name in self._composites if self.is_flagged_and_unexplained(name)]
+        roots_by_rule = {
+            3: lost_stages,
+            4: [step for step in flagged_steps if step not in consequences],
+            5: [] if flagged_steps else leaks[:1],
+            6: [name for name in stages[:1] if self.is_flagged_and_unexplained(name)],
+        }
+        return [
+            self.build_row_of_count_or_rate(name)
+            for rule, roots in roots_by_rule.items()
+            if rule != self._policy.suspended_rule
+            for name in roots
+        ]
 
     def _build_report_row_of_series(
         self,

@@ -23,6 +23,7 @@ class PolicyNumbers:
 
     Attributes:
         names: names of the daily series.
+        suspended_rule: number of the rule that reports nothing; None if there is none.
         is_zero_baseline_flagged: whether a series can be flagged if its baseline is 0.
     """
 
@@ -32,6 +33,7 @@ class PolicyNumbers:
         self._break_thresholds: Mapping[str, float] | None = config.get("break_thresholds")
         self._severity_bands: Mapping[str, Sequence[float]] = config["severity_bands"]
         self._severity_multiples: Sequence[float] = config.get("severity_multiples", ())
+        self.suspended_rule: int | None = config.get("suspended_rule")
         self.is_zero_baseline_flagged = self._break_thresholds is None
 
     def get_threshold(self, series_name: str) -> float:

@@ -20,6 +20,7 @@ from metric_tracker_rl.policies.base import (
 )
 from metric_tracker_rl.policies.funnel_names import FunnelNames, read_funnel_names
 from metric_tracker_rl.policies.policy_from_text import (
+    DAYTIME_SHARE_RULE,
     BaselinesByName,
     FunnelDay,
     build_daytime_share_row,
@@ -190,6 +191,8 @@ def find_flagged_daytime_share_rows(
     """
     share_name, policy = data.names.daytime_share, PolicyNumbers(data.policy_numbers)
     if share_name is None or share_name in explained_series:
+        return []
+    if policy.suspended_rule == DAYTIME_SHARE_RULE:
         return []
     baseline = select_baselines_for_date(iso_date, data.baselines)[share_name]
     if not baseline and not policy.is_zero_baseline_flagged:

@@ -30,6 +30,7 @@ from metric_tracker_rl.policies.base import (
 )
 from metric_tracker_rl.policies.lean_reference import scan_flagged_series_and_submit_root_ids
 from metric_tracker_rl.policies.policy_from_text import (
+    DAYTIME_SHARE_RULE,
     REPORT_ROW_FIELDS,
     FunnelDay,
     build_daytime_share_row,
@@ -97,7 +98,7 @@ def _request_daytime_share_rows_by_date(
     No request is made if the funnel has no daytime share, or if none of the given dates reaches its
     threshold.
     """
-    if policy.names.daytime_share is None:
+    if policy.names.daytime_share is None or policy.suspended_rule == DAYTIME_SHARE_RULE:
         return {}
     min_delta = 100.0 * policy.get_threshold(policy.names.daytime_share)
     if all(fields["hourly_mix_delta_pct"] < min_delta for fields in suspicious_dates):

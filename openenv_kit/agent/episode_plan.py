@@ -15,7 +15,7 @@ from openenv_kit.own_data.product_argument import get_splits_of_reset
 from openenv_kit.reply import ReplyStatus
 from openenv_kit.reset_arguments import ArgumentRole, select_argument_names_by_role
 from openenv_kit.sealed_split import is_sealed_split
-from openenv_kit.splits import Splits
+from openenv_kit.splits import Splits, find_reset_arguments_of_task_id
 
 MAX_EPISODES = 100_000
 MAX_SEED = 2**64 - 1
@@ -136,7 +136,16 @@ class _TaskSource(NamedTuple):
 def _plan_episodes_of_task_list_entry(
     source: _TaskSource, entry: str, episodes_per_task: int, first_seed: int | None
 ) -> Iterator[PlannedEpisode]:
-    """Yield the episodes of one entry of `--tasks`: a task id or a range of a split."""
+    """Yield the episodes of one entry of `--tasks`: a task id or a range of a split.
+
+    A task id is the id of a named task, or `<split>-<index>`.
+    """
+    selectors = find_reset_arguments_of_task_id(
+        entry, source.environment.reset_arguments_by_task_id
+    )
+    if selectors:
+        split, index = selectors["split"], selectors["index"]
+        entry = f"{split}:{index}-{index + 1}"
     range_match = _SPLIT_RANGE_PATTERN.fullmatch(entry)
     if range_match:
         if first_seed is not None:

@@ -20,7 +20,7 @@ from openenv_kit.environment import Environment, get_environment
 from openenv_kit.own_data.product_argument import find_product_of_reset, get_splits_of_reset
 from openenv_kit.own_data.product_support import LoadedProduct
 from openenv_kit.reset_arguments import PRODUCT, SINGLE_TASK_SELECTORS
-from openenv_kit.rollouts.curriculum import resolve_level_name
+from openenv_kit.rollouts.curriculum import RUNG_LEVEL_NAMES, resolve_level_name
 from openenv_kit.variables import RANK_VARIABLE, WORLD_SIZE_VARIABLE
 
 LOG = logging.getLogger("openenv_kit.trainers")
@@ -97,8 +97,9 @@ def sample_task_reset_arguments(
     }
     split = str(arguments.pop("split", get_default_split(environment)))
     difficulty = arguments.pop("difficulty", None)
-    level = None if difficulty is None else resolve_level_name(difficulty)
     splits = get_splits_of_reset(environment, arguments)
+    numbered_levels = tuple(getattr(splits, "splits_by_level", {})) or RUNG_LEVEL_NAMES
+    level = None if difficulty is None else resolve_level_name(difficulty, numbered_levels)
     product = find_product_of_reset(environment, arguments)
     source = _TaskSource(environment.name, product, split, level)
     tasks = _find_task_indices_cached(source)

@@ -25,15 +25,18 @@ MIN_REWARD_DIFFERENCE = 0.01
 ROUNDING_TOLERANCE = 1e-9
 """Tolerance for rounding errors in the difference of two rewards."""
 RUNG_LEVEL_NAMES = tuple(f"rung_{number}" for number in range(1, 11))
-"""Names of the numbered levels, from the easiest to the hardest."""
+"""Default names of the numbered levels, from the easiest to the hardest."""
 
 
-def resolve_level_name(difficulty: str | float) -> str:
+def resolve_level_name(
+    difficulty: str | float, numbered_levels: Sequence[str] = RUNG_LEVEL_NAMES
+) -> str:
     """Return the level that a value of the reset argument `difficulty` selects.
 
     Args:
         difficulty: name of a level, or a number from 0 to 1, which selects the nearest numbered
             level.
+        numbered_levels: names of the environment's numbered levels, from the easiest on.
 
     Raises:
         InvalidValueError: the number is outside [0, 1].
@@ -43,7 +46,7 @@ def resolve_level_name(difficulty: str | float) -> str:
     is_number = isinstance(difficulty, int | float) and not isinstance(difficulty, bool)
     if not is_number or not 0.0 <= difficulty <= 1.0:
         raise InvalidValueError("difficulty", difficulty, "a name, or a number from 0 to 1")
-    return RUNG_LEVEL_NAMES[round(difficulty * (len(RUNG_LEVEL_NAMES) - 1))]
+    return numbered_levels[round(difficulty * (len(numbered_levels) - 1))]
 
 
 @dataclass

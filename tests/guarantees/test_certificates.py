@@ -153,7 +153,9 @@ def test_episodes_of_every_rung_are_certified() -> None:
 @pytest.mark.slow
 def test_every_kind_of_task_of_a_rung_is_certified() -> None:
     splits: Any = get_environment().splits
-    configs = [splits.task("test_rung_10", index).config for index in range(24)] + [
-        splits.task("test_rung_1", index).config for index in range(24)
+    configs = [
+        splits.task(f"test_{rung}", index).config
+        for rung in ("rung_1", "rung_2", "rung_5")
+        for index in range(24)
     ]
     assert [config for config in configs if not certify_episode(config).holds] == []

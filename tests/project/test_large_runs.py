@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
+from metric_tracker_rl.engine.definitions.rungs import RUNG_LEVELS
 from openenv_kit.datasets.split_rows import list_task_rows, reset_arguments_from_row
 from openenv_kit.environment import get_environment
-from openenv_kit.rollouts.curriculum import RUNG_LEVEL_NAMES
 from openenv_kit.rollouts.run_policy import iter_policy_steps, start_session
 from openenv_kit.rollouts.token_budgets import DigitTokens, find_token_budget
 from openenv_kit.rollouts.token_limits import list_levels_of_rows, warn_if_context_too_small
@@ -64,7 +64,7 @@ def test_trl_processes_are_those_of_accelerate(settings: SimpleNamespace) -> Non
     assert accelerate["deepspeed_config"]["zero_stage"] == 3
 
 
-@pytest.mark.parametrize("level", RUNG_LEVEL_NAMES)
+@pytest.mark.parametrize("level", RUNG_LEVELS)
 def test_trl_limits_suffice_for_every_level(settings: SimpleNamespace, level: str) -> None:
     environment = get_environment(settings.ENVIRONMENT)
     budget = find_token_budget(environment, level, settings.RESET_ARGUMENTS, DigitTokens.SINGLE)
@@ -79,9 +79,9 @@ def test_trl_limits_suffice_for_every_level(settings: SimpleNamespace, level: st
 
 
 def test_trl_dataset_and_environment_class_fit(settings: SimpleNamespace) -> None:
-    split = f"train_{RUNG_LEVEL_NAMES[0]}"
+    split = f"train_{next(iter(RUNG_LEVELS))}"
     made = environment_class(settings.ENVIRONMENT, split, settings.RESET_ARGUMENTS)
-    for level in RUNG_LEVEL_NAMES:
+    for level in RUNG_LEVELS:
         (row,) = list_task_rows(
             "train", 0, 1, settings.ENVIRONMENT, settings.RESET_ARGUMENTS, level
         )

@@ -21,7 +21,8 @@ from settings import (
 from transformers.trainer_utils import get_last_checkpoint
 from trl import GRPOConfig, GRPOTrainer
 
-from openenv_kit.rollouts.curriculum import RUNG_LEVEL_NAMES, Curriculum
+from metric_tracker_rl.engine.definitions.rungs import RUNG_LEVELS
+from openenv_kit.rollouts.curriculum import Curriculum
 from openenv_kit.trainers.trl import build_reward_components
 from openenv_kit.trainers.trl_curriculum import CurriculumCallback
 from openenv_kit.trainers.trl_monitor import RolloutMonitor
@@ -49,7 +50,7 @@ def build_trainer(model: Any, config: GRPOConfig, **trainer_arguments: Any) -> G
         config: arguments of the training.
         trainer_arguments: further arguments of `GRPOTrainer`.
     """
-    stages = [{"split": f"train_{level}", **RESET_ARGUMENTS} for level in RUNG_LEVEL_NAMES]
+    stages = [{"split": f"train_{level}", **RESET_ARGUMENTS} for level in RUNG_LEVELS]
     curriculum = CurriculumCallback(Curriculum(stages, window=CURRICULUM_WINDOW), ENVIRONMENT)
     monitor = RolloutMonitor()
     return GRPOTrainer(

@@ -29,7 +29,7 @@ from metric_tracker_rl.products.product import PRODUCT_FORMAT, Product
 from metric_tracker_rl.products.twin import TWIN_VERSION
 
 VERSIONS = {**DIGEST_VERSIONS, "product_format": PRODUCT_FORMAT, "twin_version": TWIN_VERSION}
-RUNGS = ("rung_3", "rung_8")
+RUNGS = ("rung_1", "rung_2")
 """Curriculum levels that are covered for a product if all of its named levels are enabled."""
 EpisodeFields = dict[str, Any]
 """Product, seed, family, level and anomaly count of an episode, and its two digests."""

@@ -21,11 +21,13 @@ from metric_tracker_rl.engine.definitions.anomaly_types import ANOMALY_TYPES, MI
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP, Funnel
 from metric_tracker_rl.engine.definitions.levels import ANOMALY_COUNT_BY_DENSITY, FunnelLevel
 from metric_tracker_rl.engine.definitions.names import POLICY_SOURCES, PolicySource
-from metric_tracker_rl.engine.definitions.rungs import EVERY_LEVEL
+from metric_tracker_rl.engine.definitions.rungs import EVERY_LEVEL, RUNG_LEVELS, RUNGS_VERSION
 from metric_tracker_rl.engine.definitions.versions import DRAWN_POLICIES_VERSION, GENERATOR_VERSION
 from metric_tracker_rl.engine.reporting_policy.drawn_policies import (
     PolicyLevelAndFunnel,
+    draw_policy_terms,
     draw_reporting_policy,
+    is_reported_by_another_rule,
 )
 from metric_tracker_rl.products.product import PRODUCT_FORMAT, Product
 from metric_tracker_rl.products.twin import TWIN_VERSION
@@ -102,6 +104,8 @@ class EpisodeConfig:
         require_name("funnel", self.funnel, FUNNELS)
         if self.product is not None:
             self._require_values_of_product(self.product)
+        if EVERY_LEVEL[self.difficulty].has_drawn_terms:
+            self._require_values_of_drawn_terms()
         max_anomalies = self.level_with_policy_parameters.max_anomalies
         require_integer("anomaly_count", self.anomaly_count, 0, max_anomalies)
         for anomaly in self.anomalies:
@@ -121,11 +125,25 @@ class EpisodeConfig:
             )
             raise InvalidValueError("scenario_family", self.scenario_family, allowed)
 
+    def _require_values_of_drawn_terms(self) -> None:
+        if self.scenario_family != MIXED:
+            allowed = f"{MIXED!r} on {self.difficulty}"
+            raise InvalidValueError("scenario_family", self.scenario_family, allowed)
+        if self.policy != PolicySource.STANDARD:
+            allowed = f"{PolicySource.STANDARD.value!r} on {self.difficulty}"
+            raise InvalidValueError("policy", self.policy, allowed)
+
     @property
     def possible_families(self) -> tuple[str, ...]:
-        """Names of the anomaly types that a "mixed" episode can contain."""
+        """Names of the anomaly types that a "mixed" episode can contain.
+
+        They do not include types that only a suspended rule would report.
+        """
         if self.product is None:
-            return tuple(ANOMALY_TYPES)
+            suspended_rule = self.level_with_policy_parameters.suspended_rule
+            return tuple(
+                name for name in ANOMALY_TYPES if is_reported_by_another_rule(name, suspended_rule)
+            )
         return list_product_families(self.product, self.difficulty)
 
     @property
@@ -146,6 +164,8 @@ class EpisodeConfig:
                 build_product_funnel(self.product),
             )
         level, funnel = EVERY_LEVEL[self.difficulty], FUNNELS[self.funnel]
+        if level.has_drawn_terms:
+            level = draw_policy_terms(level, self.random_stream_key_json)
         if self.policy == PolicySource.VARIED:
             return draw_reporting_policy(level, funnel, self.random_stream_key_json)
         return PolicyLevelAndFunnel(level, funnel)
@@ -166,6 +186,8 @@ class EpisodeConfig:
             "count": self.anomaly_count,
             "funnel": self.funnel,
         }
+        if self.difficulty in RUNG_LEVELS:
+            parts["rungs"] = RUNGS_VERSION
         if self.policy == PolicySource.VARIED:
             parts["policy"] = f"{PolicySource.VARIED}/{DRAWN_POLICIES_VERSION}"
         if self.product is not None:

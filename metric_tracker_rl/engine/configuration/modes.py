@@ -96,10 +96,9 @@ baselines and observed values from tool results; never guess or round them.""",
     LEAN_MODE: ModeTexts(
         objective="Submit the ids of exactly the rows that the reporting policy asks for.",
         system_prompt=f"""\
-You analyse a product funnel with tools. scan lists every flagged series by date, roots and \
-consequences, each with an id. Decide for each date, in the policy's order, which of these are \
-roots. Then submit the roots' ids, once: {_SUBMISSION_ENDS_EPISODE} An empty report is right if \
-there is nothing to report. Answer with tool calls; text alone has no effect.""",
+You analyse a product funnel with tools. Decide for each date, in the policy's order, which series \
+are roots. Then submit the roots' ids, once: {_SUBMISSION_ENDS_EPISODE} An empty report is right \
+if there is nothing to report. Answer with tool calls; text alone has no effect.""",
     ),
     RAW_MODE: ModeTexts(
         objective="Find every anomaly in the values that the analysis methods return, which do not "

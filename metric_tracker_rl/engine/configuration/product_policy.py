@@ -9,7 +9,7 @@ from metric_tracker_rl.engine.definitions.anomaly_types import MIXED
 from metric_tracker_rl.engine.definitions.funnel import HOURS_PER_DAY, Funnel, FunnelStage
 from metric_tracker_rl.engine.definitions.levels import LEVELS, FunnelLevel, SeriesThresholds
 from metric_tracker_rl.engine.definitions.names import BaselineKind
-from metric_tracker_rl.engine.definitions.rungs import EVERY_LEVEL, NAMED_LEVELS_BESIDE_RUNG
+from metric_tracker_rl.engine.definitions.rungs import EVERY_LEVEL, NAMED_LEVEL_OF_RUNG
 from metric_tracker_rl.engine.definitions.severity import DEFAULT_SEVERITY_BOUNDS
 from metric_tracker_rl.products.product import DAYS_PER_WEEK, Product
 from metric_tracker_rl.products.thresholds import (
@@ -79,29 +79,25 @@ def compute_series_thresholds(product: Product, factor: float) -> SeriesThreshol
 def list_product_levels(product: Product) -> tuple[str, ...]:
     """Return the names of the levels that are enabled for a product.
 
-    Each of the ten curriculum levels has the thresholds of a named level, such as easy, or lies
-    between two named levels. It is enabled if these named levels are enabled.
+    A curriculum level that products have is enabled if the named level is, such as easy, from which
+    it takes its thresholds.
     """
     named = [name for name, level in product.levels.items() if level.is_on]
-    rungs = [
-        rung for rung, sides in NAMED_LEVELS_BESIDE_RUNG.items() if all(s in named for s in sides)
-    ]
+    rungs = [rung for rung, level in NAMED_LEVEL_OF_RUNG.items() if level in named]
     return (*named, *rungs)
 
 
 def list_product_families(product: Product, level_name: str) -> tuple[str, ...]:
     """Return the anomaly types that can be the scenario family of a product's episodes.
 
-    Each of the ten curriculum levels has the thresholds of a named level, such as easy, or lies
-    between two named levels. In the second case, it has the families that both of them have.
+    A curriculum level has the families of the named level from which it takes its thresholds.
 
     Args:
         product: product of the episodes.
         level_name: name of an enabled level.
     """
-    sides = NAMED_LEVELS_BESIDE_RUNG.get(level_name, (level_name,))
-    first, *others = (product.levels[side].families for side in sides)
-    return tuple(name for name in first if all(name in families for families in others))
+    named_level = NAMED_LEVEL_OF_RUNG.get(level_name, level_name)
+    return product.levels[named_level].families
 
 
 def has_product_episode(product: Product, level_name: str, family: str, anomaly_count: int) -> bool:
@@ -126,9 +122,9 @@ def require_product_level(product: Product, level_name: str) -> None:
     is_on = list_product_levels(product)
     if level_name in is_on:
         return
-    sides = NAMED_LEVELS_BESIDE_RUNG.get(level_name, (level_name,))
-    reasons = [product.levels[side].reason for side in sides if side in product.levels]
-    reason = next((f" ({text})" for text in reasons if text), "")
+    named_level = NAMED_LEVEL_OF_RUNG.get(level_name, level_name)
+    level = product.levels.get(named_level)
+    reason = f" ({level.reason})" if level and level.reason else ""
     named = ", ".join(name for name in LEVELS if name in is_on) or "none"
     allowed = f"a level that the product {product.name!r} has{reason}: {named}"
     raise InvalidValueError("difficulty", level_name, allowed)

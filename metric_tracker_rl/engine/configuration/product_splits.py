@@ -16,6 +16,7 @@ from metric_tracker_rl.engine.configuration.product_policy import (
 )
 from metric_tracker_rl.engine.configuration.splits import (
     RUNG_SPLIT_BLOCKS,
+    RUNG_SPLITS_DOMAIN,
     SPLIT_BLOCKS,
     STRATUM_ANOMALY_COUNTS,
     Stratum,
@@ -61,7 +62,7 @@ def build_product_splits(product: Product) -> PerLevelSplits[EpisodeConfig, Stra
         identity_of=lambda config: config.random_stream_key_json,
         splits_by_level={
             rung: HashedSplits(
-                domain=f"metric-tracker-rungs/2|product|{product.digest}|{rung}",
+                domain=f"{RUNG_SPLITS_DOMAIN}|product|{product.digest}|{rung}",
                 blocks=RUNG_SPLIT_BLOCKS,
                 strata=_list_strata(product, rung, list_counts_around_default(rung)),
                 make_config=make_config,

@@ -10,10 +10,14 @@ from itertools import product
 from typing import NamedTuple
 
 from metric_tracker_rl.engine.configuration.episode_config import SCENARIO_FAMILIES, EpisodeConfig
+from metric_tracker_rl.engine.definitions.anomaly_types import MIXED
 from metric_tracker_rl.engine.definitions.levels import ANOMALY_COUNT_BY_DENSITY, LEVELS
-from metric_tracker_rl.engine.definitions.rungs import DEFAULT_ANOMALY_COUNTS
+from metric_tracker_rl.engine.definitions.rungs import (
+    DEFAULT_ANOMALY_COUNTS,
+    RUNG_LEVELS,
+    RUNGS_VERSION,
+)
 from metric_tracker_rl.products.product import Product
-from openenv_kit.rollouts.curriculum import RUNG_LEVEL_NAMES
 from openenv_kit.splits import SEALED_SPLIT as SEALED_SPLIT  # part of this module's interface
 from openenv_kit.splits import SESSIONS_SPLIT, HashedSplits, PerLevelSplits
 
@@ -68,13 +72,17 @@ def _find_lowest_density_with_anomaly_count(anomaly_count: int) -> str:
 
 
 def _build_strata_around_default_count(rung: str) -> tuple[Stratum, ...]:
-    """Return a stratum for each scenario family and each anomaly count of a curriculum level.
+    """Return strata for each scenario family and each anomaly count of a curriculum level.
 
-    The anomaly counts are the level's default count, one less and one more.
+    The anomaly counts are the level's default count, one less and one more. A level with drawn
+    terms has only mixed episodes; its strata are repeated, so that all splits have the same size.
     """
+    families = SCENARIO_FAMILIES
+    if RUNG_LEVELS[rung].has_drawn_terms:
+        families = (MIXED,) * len(SCENARIO_FAMILIES)
     return tuple(
         Stratum(family, rung, count)
-        for family, count in product(SCENARIO_FAMILIES, list_counts_around_default(rung))
+        for family, count in product(families, list_counts_around_default(rung))
     )
 
 
@@ -88,6 +96,8 @@ SPLIT_BLOCKS = {"train": 100, "validation": 12, "test": 12, SEALED_SPLIT: 12, SE
 """Number of blocks of each split."""
 RUNG_SPLIT_BLOCKS = {"train": 100, "validation": 6, "test": 12}
 """Number of blocks of each split of a curriculum level."""
+RUNG_SPLITS_DOMAIN = f"metric-tracker-rungs/{RUNGS_VERSION}"
+"""Prefix of the domain of every curriculum level's splits."""
 
 SPLITS: PerLevelSplits[EpisodeConfig, Stratum] = PerLevelSplits(
     domain="metric-tracker-split/1",
@@ -98,12 +108,12 @@ SPLITS: PerLevelSplits[EpisodeConfig, Stratum] = PerLevelSplits(
     identity_of=lambda config: config.random_stream_key_json,
     splits_by_level={
         rung: HashedSplits(
-            domain=f"metric-tracker-rungs/2|{rung}",
+            domain=f"{RUNG_SPLITS_DOMAIN}|{rung}",
             blocks=RUNG_SPLIT_BLOCKS,
             strata=_build_strata_around_default_count(rung),
             make_config=build_config_of_stratum,
             level_of=lambda config: config.difficulty,
         )
-        for rung in RUNG_LEVEL_NAMES
+        for rung in RUNG_LEVELS
     },
 )

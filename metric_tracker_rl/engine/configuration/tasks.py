@@ -16,7 +16,11 @@ from metric_tracker_rl.engine.configuration.product_policy import (
 from metric_tracker_rl.engine.definitions.anomaly_types import MIXED, RATE_SPIKE
 from metric_tracker_rl.engine.definitions.levels import ANOMALY_COUNT_BY_DENSITY
 from metric_tracker_rl.engine.definitions.names import PolicySource
-from metric_tracker_rl.engine.definitions.rungs import DEFAULT_ANOMALY_COUNTS, EVERY_LEVEL
+from metric_tracker_rl.engine.definitions.rungs import (
+    DEFAULT_ANOMALY_COUNTS,
+    EVERY_LEVEL,
+    RUNG_LEVELS,
+)
 from metric_tracker_rl.products.product_registry import find_product
 from metric_tracker_rl.wire_models import TaskSpec
 from openenv_kit.errors import InvalidValueError, require_name
@@ -74,7 +78,7 @@ def get_task_spec(task_id: str) -> TaskSpec:
     Raises:
         UnknownNameError: there is no such task. The message suggests the most similar id.
     """
-    return TASKS[require_name("task_id", task_id, TASKS)]
+    return TASKS[require_name("task_id", task_id, (*TASKS, "<split>-<index>"))]
 
 
 def available_task_specs() -> list[TaskSpec]:
@@ -102,8 +106,9 @@ def resolve_named_or_custom_task(
     Args:
         task_id: name of a task.
         seed: 0 to 2**64 - 1.
-        scenario_family: an anomaly type, or `mixed`.
-        difficulty: name of a level, or a number from 0 to 1 for the nearest of the ten curriculum
+        scenario_family: an anomaly type, or `mixed`, which is the default on levels with drawn
+            terms.
+        difficulty: name of a level, or a number from 0 to 1 for the nearest of the curriculum
             levels, which have their own default numbers of anomalies.
         anomaly_density: "low", "medium" or "high".
         anomaly_count: number of planned anomalies; takes precedence over the density.
@@ -127,7 +132,9 @@ def resolve_named_or_custom_task(
             difficulty = next(iter(list_product_levels(used_product)), None)
     task = get_task_spec(task_id) if task_id is not None else TASKS[DEFAULT_TASK_ID]
     custom_anomalies = parse_custom_anomalies(anomalies)
-    level = task.difficulty if difficulty is None else resolve_level_name(difficulty)
+    level = task.difficulty if difficulty is None else _resolve_level_name(difficulty)
+    if scenario_family is None and level in EVERY_LEVEL and EVERY_LEVEL[level].has_drawn_terms:
+        scenario_family = MIXED
     density = task.anomaly_density
     default_count = DEFAULT_ANOMALY_COUNTS.get(level, task.anomaly_count)
     if anomaly_density is not None:
@@ -151,3 +158,7 @@ def resolve_named_or_custom_task(
     is_changed = bool(custom_anomalies) or any(change is not None for change in changes)
     is_custom = task_id is None and is_changed
     return TaskConfig(CUSTOM_TASK_ID if is_custom else task.task_id, config)
+
+
+def _resolve_level_name(difficulty: str | float) -> str:
+    return resolve_level_name(difficulty, tuple(RUNG_LEVELS))

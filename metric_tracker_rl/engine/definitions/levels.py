@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
-from metric_tracker_rl.engine.definitions.names import BaselineKind, LeakReport
+from metric_tracker_rl.engine.definitions.names import BaselineKind, LeakReport, ScanContent
 from metric_tracker_rl.engine.definitions.severity import (
     DEFAULT_SEVERITY_BOUNDS,
     SeverityBounds,
@@ -25,6 +25,17 @@ class Separation(NamedTuple):
 
     nearest: float
     farthest: float
+
+
+class ShownDeviations(NamedTuple):
+    """Smallest deviations of each kind of series that `scan` takes into account.
+
+    Those of counts and rates are relative; that of the daytime share is absolute.
+    """
+
+    counts: float
+    rates: float
+    share: float
 
 
 class SeriesThresholds(NamedTuple):
@@ -62,6 +73,21 @@ class FunnelLevel:
             the funnel.
         decoys: number of harmless deviations, which a calendar entry explains and which must not be
             reported; 0 if the level has no calendar.
+        has_decoys_like_anomalies: whether decoys are drawn like anomalies, so that only the
+            calendar distinguishes them.
+        has_drawn_terms: whether some terms of the reporting policy are drawn for each episode. In
+            the lean profile, only `overview` states them.
+        suspended_anomalies: number of anomalies that are not reported, because the reporting policy
+            suspends the rule that would report them.
+        suspended_rule: number of the rule that is suspended, 2 to 6; None if there is none. It
+            reports no row. Its consequences stay consequences, and its series still count as
+            flagged for the other rules.
+        threshold_factors: factors of which one is drawn for the thresholds of each kind of series;
+            empty if the thresholds are not drawn.
+        near_misses: number of days on which a series reaches a threshold that could have been
+            drawn, but not the drawn one.
+        scan_lists: what the tool `scan` lists.
+        shown_deviations: smallest deviations that `scan` lists; None if it lists flagged series.
         bounds_by_kind: severity bounds of each kind of report row.
         baseline: kind of the baseline that values are compared with.
         leak_reports: which of the flagged composite rates is reported if no step rate is flagged.
@@ -87,6 +113,14 @@ class FunnelLevel:
     max_anomalies: int
     weekday_factors: tuple[float, ...] | None
     decoys: int
+    has_decoys_like_anomalies: bool = False
+    has_drawn_terms: bool = False
+    suspended_anomalies: int = 0
+    suspended_rule: int | None = None
+    threshold_factors: tuple[float, ...] = ()
+    near_misses: int = 0
+    scan_lists: ScanContent = ScanContent.FLAGGED
+    shown_deviations: ShownDeviations | None = None
     bounds_by_kind: SeverityBoundsByKind = DEFAULT_SEVERITY_BOUNDS
     baseline: BaselineKind = BaselineKind.ALL_DAYS
     leak_reports: LeakReport = LeakReport.SHORTEST

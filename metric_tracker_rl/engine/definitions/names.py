@@ -37,6 +37,17 @@ class PolicySource(StrEnum):
     """A policy that is drawn for the episode."""
 
 
+class ScanContent(StrEnum):
+    """What the tool `scan` of the lean profile lists on a level."""
+
+    FLAGGED = "flagged"
+    """The series that are flagged."""
+    DEVIATIONS = "deviations"
+    """The series that deviate noticeably, flagged or not."""
+    DATES = "dates"
+    """The dates on which a series deviates noticeably."""
+
+
 class BaselineKind(StrEnum):
     """Kind of baseline with which the values of a daily series are compared."""
 

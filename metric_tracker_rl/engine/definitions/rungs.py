@@ -1,138 +1,90 @@
-"""Ten difficulty levels, called rungs, for training with a curriculum.
+"""Numbered difficulty levels, called rungs, for training with a curriculum.
 
-Rungs 1, 4, 7 and 10 have the thresholds and the noise of the levels easy, medium, hard and expert;
-the rungs between them are interpolated linearly. The numbers of days, of decoys (harmless
-deviations that a calendar explains) and of anomalies grow from the first rung to the last, so that
-higher rungs are harder even for a player who applies all thresholds correctly.
+Each rung requires a player to read something that the rung before does not. `research.ladder`
+measures how well players score who do not read it. All rungs have the noise of the level easy.
+
+- rung_1: `scan` lists the flagged series, and nothing else is needed. A table from the names that
+  are flagged on a date to the names of the roots solves it.
+- rung_2: `calendar` states which flagged series are explained. The decoys are drawn like anomalies,
+  so only the calendar distinguishes them. A player who removes the explained series can use a table
+  for the others.
+- rung_3: `overview` states terms of the reporting policy that are drawn for each episode: the
+  composite rate that is reported for a slow leak, and a suspended rule, which reports nothing. One
+  anomaly of each episode belongs to the suspended rule.
+- rung_4: the thresholds are drawn too, and `scan` lists the changes of all series that deviate by
+  at least half the smallest possible threshold. Some of them would be flagged with other
+  thresholds.
+- rung_5: `scan` lists dates only. `day` lists the values of a date, each with an id, and `overview`
+  the medians.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from metric_tracker_rl.engine.definitions.levels import LEVELS, FunnelLevel, Separation
-from openenv_kit.rollouts.curriculum import RUNG_LEVEL_NAMES
+from metric_tracker_rl.engine.definitions.levels import (
+    LEVELS,
+    FunnelLevel,
+    Separation,
+    ShownDeviations,
+)
+from metric_tracker_rl.engine.definitions.names import ScanContent
 
-FIRST_RUNG_ANOMALIES = 2
-LAST_RUNG_ANOMALIES = 5
-"""Default number of anomalies on the first and on the last rung."""
+RUNGS_VERSION = "3"
+"""Version of the rungs' data. It is part of the random stream's key and of the splits' domain."""
 
-THRESHOLD_DECIMALS = 2
-"""Thresholds are rounded to whole percent, as the policy's text shows them."""
-SEPARATION_DECIMALS = 4
-NOISE_DECIMALS = 6
-PRODUCT_FACTOR_DECIMALS = 4
-
-_LAST_RUNG = len(RUNG_LEVEL_NAMES)
-_RUNGS_PER_LEVEL = (_LAST_RUNG - 1) // (len(LEVELS) - 1)
-
-
-def _interpolate_value_at_rung(rung_number: int, first_value: float, last_value: float) -> float:
-    """Return the value at a rung, interpolated linearly between the first and the last rung.
-
-    Args:
-        rung_number: number of the rung, starting at 1.
-        first_value: value at the first rung.
-        last_value: value at the last rung.
-    """
-    return first_value + (last_value - first_value) * (rung_number - 1) / (_LAST_RUNG - 1)
-
-
-def _interpolate_levels(
-    below: FunnelLevel, above: FunnelLevel, share_of_above: float
-) -> FunnelLevel:
-    """Return a level whose thresholds, noise and anomaly sizes lie between those of two levels.
-
-    All other parameters are those of the easier level.
-
-    Args:
-        below: the easier of two neighbouring named levels.
-        above: the harder of the two levels.
-        share_of_above: position between the two levels, 0 at `below` and 1 at `above`.
-    """
-
-    def interpolate_and_round(low: float, high: float, decimals: int) -> float:
-        return round(low + share_of_above * (high - low), decimals)
-
-    return replace(
-        below,
-        count_threshold=interpolate_and_round(
-            below.count_threshold, above.count_threshold, THRESHOLD_DECIMALS
-        ),
-        rate_threshold=interpolate_and_round(
-            below.rate_threshold, above.rate_threshold, THRESHOLD_DECIMALS
-        ),
-        break_threshold=interpolate_and_round(
-            below.break_threshold, above.break_threshold, THRESHOLD_DECIMALS
-        ),
-        mix_threshold=interpolate_and_round(
-            below.mix_threshold, above.mix_threshold, THRESHOLD_DECIMALS
-        ),
-        sampling_noise=interpolate_and_round(
-            below.sampling_noise, above.sampling_noise, NOISE_DECIMALS
-        ),
-        traffic_noise=interpolate_and_round(
-            below.traffic_noise, above.traffic_noise, NOISE_DECIMALS
-        ),
-        rate_noise=interpolate_and_round(below.rate_noise, above.rate_noise, NOISE_DECIMALS),
-        shape_noise=interpolate_and_round(below.shape_noise, above.shape_noise, NOISE_DECIMALS),
-        product_threshold_factor=interpolate_and_round(
-            below.product_threshold_factor,
-            above.product_threshold_factor,
-            PRODUCT_FACTOR_DECIMALS,
-        ),
-        separation=Separation(
-            nearest=interpolate_and_round(
-                below.separation.nearest, above.separation.nearest, SEPARATION_DECIMALS
-            ),
-            farthest=interpolate_and_round(
-                below.separation.farthest, above.separation.farthest, SEPARATION_DECIMALS
-            ),
-        ),
-    )
-
-
-def _build_rung_level(rung_number: int) -> FunnelLevel:
-    """Return the difficulty level for a rung of the curriculum, where the first rung is 1."""
-    levels = list(LEVELS.values())
-    below, step = divmod(rung_number - 1, _RUNGS_PER_LEVEL)
-    above = min(below + 1, len(levels) - 1)
-    easiest, hardest = levels[0], levels[-1]
-    decoys = round(_interpolate_value_at_rung(rung_number, easiest.decoys, hardest.decoys))
-    weeks = round(_interpolate_value_at_rung(rung_number, easiest.days // 7, hardest.days // 7))
-    return replace(
-        _interpolate_levels(levels[below], levels[above], step / _RUNGS_PER_LEVEL),
-        name=f"rung_{rung_number}",
-        days=7 * weeks,
-        max_anomalies=round(
-            _interpolate_value_at_rung(rung_number, easiest.max_anomalies, hardest.max_anomalies)
-        ),
-        weekday_factors=hardest.weekday_factors if decoys else easiest.weekday_factors,
-        decoys=decoys,
-    )
-
+_FIRST_RUNG = replace(LEVELS["easy"], name="rung_1")
+_CALENDAR_RUNG = replace(
+    _FIRST_RUNG,
+    name="rung_2",
+    decoys=2,
+    has_decoys_like_anomalies=True,
+    weekday_factors=LEVELS["expert"].weekday_factors,
+)
+_DRAWN_TERMS_RUNG = replace(
+    _CALENDAR_RUNG, name="rung_3", has_drawn_terms=True, suspended_anomalies=1
+)
+_SMALLEST_THRESHOLDS = ShownDeviations(counts=0.20, rates=0.12, share=0.05)
+_DRAWN_THRESHOLDS_RUNG = replace(
+    _DRAWN_TERMS_RUNG,
+    name="rung_4",
+    count_threshold=_SMALLEST_THRESHOLDS.counts,
+    rate_threshold=_SMALLEST_THRESHOLDS.rates,
+    mix_threshold=_SMALLEST_THRESHOLDS.share,
+    threshold_factors=(1.0, 1.3, 1.6),
+    near_misses=2,
+    # A larger anomaly would be flagged with the next larger threshold too.
+    separation=Separation(nearest=1.13, farthest=1.28),
+    # Every day of the week is less than half the smallest threshold from the median.
+    weekday_factors=(0.96, 0.97, 0.98, 1.0, 1.03, 1.05, 1.04),
+    scan_lists=ScanContent.DEVIATIONS,
+    shown_deviations=ShownDeviations(*(limit / 2 for limit in _SMALLEST_THRESHOLDS)),
+)
+_DATES_RUNG = replace(_DRAWN_THRESHOLDS_RUNG, name="rung_5", scan_lists=ScanContent.DATES)
 
 RUNG_LEVELS: dict[str, FunnelLevel] = {
-    level.name: level for level in map(_build_rung_level, range(1, _LAST_RUNG + 1))
-}
-"""The rungs by name, `rung_1` to `rung_10`."""
-
-NAMED_LEVELS_BESIDE_RUNG: dict[str, tuple[str, ...]] = {
-    name: tuple(
-        dict.fromkeys(
-            list(LEVELS)[position // _RUNGS_PER_LEVEL]
-            for position in (number, number + _RUNGS_PER_LEVEL - 1)
-        )
+    level.name: level
+    for level in (
+        _FIRST_RUNG,
+        _CALENDAR_RUNG,
+        _DRAWN_TERMS_RUNG,
+        _DRAWN_THRESHOLDS_RUNG,
+        _DATES_RUNG,
     )
-    for number, name in enumerate(RUNG_LEVELS)
 }
-"""Names of the levels on both sides of each rung; a single one if the rung equals a level."""
+"""The rungs by name, from `rung_1` on."""
+
+NAMED_LEVEL_OF_RUNG: dict[str, str] = {
+    name: "easy" for name, level in RUNG_LEVELS.items() if not level.has_drawn_terms
+}
+"""Name of the level that a product must have for a rung. Products have no rungs with drawn terms,
+because their reporting policy is fixed.
+"""
 
 EVERY_LEVEL: dict[str, FunnelLevel] = {**LEVELS, **RUNG_LEVELS}
 
 DEFAULT_ANOMALY_COUNTS: dict[str, int] = {
-    name: round(_interpolate_value_at_rung(number, FIRST_RUNG_ANOMALIES, LAST_RUNG_ANOMALIES))
-    for number, name in enumerate(RUNG_LEVELS, start=1)
+    name: 3 if level.has_drawn_terms else 2 for name, level in RUNG_LEVELS.items()
 }
 """Number of planned anomalies on each rung, used if a reset gives no `anomaly_count`."""
 
@@ -141,6 +93,6 @@ CURRICULUM_RESETS = tuple({"difficulty": name, "scenario_family": "mixed"} for n
 
 DIFFICULTY_BY_LEVEL: dict[str, float] = {
     **{name: place / (len(LEVELS) - 1) for place, name in enumerate(LEVELS)},
-    **{name: place / (_LAST_RUNG - 1) for place, name in enumerate(RUNG_LEVELS)},
+    **{name: place / (len(RUNG_LEVELS) - 1) for place, name in enumerate(RUNG_LEVELS)},
 }
 """Difficulty of every level as a number from 0 to 1."""

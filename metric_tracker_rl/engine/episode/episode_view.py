@@ -8,7 +8,9 @@ from typing import Any
 from metric_tracker_rl.engine.configuration.modes import get_mode_texts
 from metric_tracker_rl.engine.configuration.play_rules import DEFAULT_PLAY_RULES, PlayRules
 from metric_tracker_rl.engine.definitions.funnel import Funnel
-from metric_tracker_rl.engine.definitions.names import BaselineKind
+from metric_tracker_rl.engine.definitions.levels import FunnelLevel
+from metric_tracker_rl.engine.definitions.names import BaselineKind, ScanContent
+from metric_tracker_rl.engine.definitions.rungs import RUNG_LEVELS
 from metric_tracker_rl.engine.definitions.severity import severity_bounds_to_lists
 from metric_tracker_rl.engine.definitions.thresholds import get_thresholds_by_public_name
 from metric_tracker_rl.engine.definitions.versions import GENERATOR_VERSION, GRADER_VERSION
@@ -35,12 +37,16 @@ class EpisodeView:
         rules: play rules.
         is_split_task: whether the episode is a task of a split.
         hides_counts: whether the public configuration hides the scenario family, the density and
-            the number of anomalies. It does so in tasks of a split and with raw disclosure.
+            the number of anomalies. It does so in tasks of a split, on curriculum levels and with
+            raw disclosure.
         has_drawn_policy: whether the episode's reporting policy is drawn at random.
         policy_numbers: parameters of the episode's reporting policy, as the public configuration
             shows them.
         drawn_policy_numbers: parameters that the public configuration shows only if the policy is
             drawn; empty if it is not drawn.
+        drawn_terms: terms of the reporting policy that are drawn on the episode's level, with the
+            names of the public configuration; empty if the level has none. In the lean profile,
+            only the tool `overview` states them.
         objective: description of the player's task.
     """
 
@@ -55,7 +61,9 @@ class EpisodeView:
         self.episode = episode
         self.rules = rules
         self.is_split_task = is_split_task
-        self.hides_counts = is_split_task or rules.has_raw_disclosure
+        self.hides_counts = (
+            is_split_task or rules.has_raw_disclosure or episode.config.difficulty in RUNG_LEVELS
+        )
         self.has_drawn_policy = level.has_drawn_policy
         self.drawn_policy_numbers = (
             _get_public_drawn_policy_parameters(episode) if level.has_drawn_policy else {}
@@ -68,6 +76,7 @@ class EpisodeView:
             }
         else:
             self.policy_numbers = build_series_policy_numbers(episode.series, episode.dates[0])
+        self.drawn_terms = _get_public_drawn_terms(level) if level.has_drawn_terms else {}
         has_hours = episode.config.funnel_with_policy_daytime.hours_per_day > 1
         self.objective = get_mode_texts(rules.mode, has_hours=has_hours).objective
 
@@ -112,6 +121,12 @@ class EpisodeView:
         if self.has_drawn_policy:
             public["policy"] = config.policy
         public |= self.policy_numbers
+        if level.has_drawn_terms:
+            public["drawn_terms"] = True
+            public |= {} if self.rules.has_lean_profile else self.drawn_terms
+        if level.scan_lists != ScanContent.FLAGGED and self.rules.has_lean_profile:
+            public["scan_lists"] = level.scan_lists.value
+            del public["thresholds"]  # only the overview states them
         if level.decoys:
             public["calendar"] = True
         public |= self.rules.rules_by_name_without_default_modes
@@ -154,6 +169,10 @@ class EpisodeView:
             calendar_tool=calendar_tool,
             is_for_report_of_ids=is_for_report_of_ids,
         )
+
+
+def _get_public_drawn_terms(level: FunnelLevel) -> dict[str, Any]:
+    return {"leak_reports": level.leak_reports.value, "suspended_rule": level.suspended_rule}
 
 
 def _get_public_drawn_policy_parameters(episode: FunnelEpisode) -> dict[str, Any]:

@@ -11,6 +11,8 @@ import hashlib
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
+import numpy as np
+
 from metric_tracker_rl.engine.definitions.anomaly_types import find_anomaly_type_of_deviation
 from metric_tracker_rl.engine.definitions.entity_types import (
     CONVERSION_RATE,
@@ -18,6 +20,8 @@ from metric_tracker_rl.engine.definitions.entity_types import (
     FUNNEL_STEP,
     Entity,
 )
+from metric_tracker_rl.engine.definitions.funnel import Funnel
+from metric_tracker_rl.engine.definitions.names import ScanContent
 from metric_tracker_rl.engine.definitions.report_row import ReportRow
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
 from metric_tracker_rl.engine.reporting_policy.find_roots import RootFinding
@@ -51,6 +55,12 @@ FLAGGED_SERIES_CACHE: WeakKeyDictionary[FunnelEpisode, tuple[FlaggedSeries, ...]
 """Flagged series by episode. An entry is removed when its episode is freed."""
 
 
+LISTED_SERIES_CACHE: WeakKeyDictionary[FunnelEpisode, tuple[FlaggedSeries, ...]] = (
+    WeakKeyDictionary()
+)
+"""Series with an id by episode, for levels on which series that are not flagged have one."""
+
+
 def list_flagged_series_by_id(episode: FunnelEpisode) -> tuple[FlaggedSeries, ...]:
     """Return the series that are past their thresholds on any day, sorted by date.
 
@@ -68,6 +78,60 @@ def list_flagged_series_by_id(episode: FunnelEpisode) -> tuple[FlaggedSeries, ..
             _find_flagged_series_by_date_and_hash(episode)
         )
     return flagged
+
+
+def list_series_by_id(episode: FunnelEpisode) -> tuple[FlaggedSeries, ...]:
+    """Return the series that have an id in the episode; the id is the position, counted from 1.
+
+    These are the flagged series or, on levels whose `scan` lists deviations or dates, all series
+    that a player can select, flagged or not.
+    """
+    level = episode.config.level_with_policy_parameters
+    if level.scan_lists == ScanContent.FLAGGED:
+        return list_flagged_series_by_id(episode)
+    listed = LISTED_SERIES_CACHE.get(episode)
+    if listed is None:
+        listed = LISTED_SERIES_CACHE[episode] = tuple(_find_listed_series(episode))
+    return listed
+
+
+def get_series_name(listed: FlaggedSeries, funnel: Funnel) -> str:
+    """Return the name of the daily series of a row, which for a funnel step is its step rate."""
+    if listed.row.entity_type == FUNNEL_STEP:
+        return funnel.step_rate_names[funnel.funnel_step_names.index(listed.row.entity_name)]
+    return listed.row.entity_name
+
+
+def _find_listed_series(episode: FunnelEpisode) -> list[FlaggedSeries]:
+    """Return the series of `scan` or, if it lists dates only, all series of these dates.
+
+    Impossible counts are listed on the dates on which there are any.
+    """
+    level = episode.config.level_with_policy_parameters
+    columns = episode.config.funnel_with_policy_daytime.columns
+    series = episode.series
+    if level.shown_deviations is None:
+        raise RuntimeError(f"The level {level.name} has no smallest deviations.")
+    shown = level.shown_deviations
+    limits = np.array(
+        [
+            *[shown.counts] * columns.count_total,
+            *[shown.rates] * columns.rate_total,
+            *[shown.share] * columns.has_daytime_share,
+        ]
+    )
+    is_listed = np.abs(series.deviations) >= limits
+    has_excess = series.excess > 0
+    if level.scan_lists == ScanContent.DATES:
+        is_listed[is_listed.any(axis=1) | has_excess.any(axis=1)] = True
+    is_listed = np.concatenate([is_listed, has_excess], axis=1)
+    listed = [
+        _build_flagged_series(episode, day, entity, column)
+        for entity, column in columns.column_by_entity.items()
+        if entity.entity_type != FUNNEL_STEP  # shares the column of its step rate
+        for day in np.flatnonzero(is_listed[:, column]).tolist()
+    ]
+    return sorted(listed, key=_compute_date_and_hash_sort_key)
 
 
 def _find_flagged_series_by_date_and_hash(episode: FunnelEpisode) -> list[FlaggedSeries]:

@@ -20,6 +20,11 @@ from metric_tracker_rl.engine.generation.calendar import (
     draw_calendar,
 )
 from metric_tracker_rl.engine.generation.clean_counts import generate_clean_counts
+from metric_tracker_rl.engine.generation.explained_anomalies import (
+    draw_calendar_of_explained_anomalies,
+    plant_suspended_anomalies,
+)
+from metric_tracker_rl.engine.generation.near_misses import plant_near_misses
 from metric_tracker_rl.engine.generation.product_calendar import (
     draw_product_calendar,
     list_open_days,
@@ -80,12 +85,17 @@ def draw_clean_data(stream: BitStream, config: EpisodeConfig) -> CleanData:
     for entry in calendar:
         for effect in entry.effects:
             clean[entry.day] = effect.apply_to_copy(clean[entry.day])
+    if level.has_decoys_like_anomalies:
+        plant_suspended_anomalies(stream, config, clean, free_days)
+        plant_near_misses(stream, config, clean, free_days)
     explained = build_mask_of_explained_values(calendar, funnel, level.days)
     return CleanData(dates, clean, calendar, explained, free_days)
 
 
 def _draw_calendar(stream: BitStream, config: EpisodeConfig, clean: IntArray) -> CalendarPlan:
     level, funnel = config.level_with_policy_parameters, config.funnel_with_policy_daytime
+    if level.has_decoys_like_anomalies:
+        return draw_calendar_of_explained_anomalies(stream, config, clean)
     if config.product is None:
         return draw_calendar(stream, funnel, level)
     return draw_product_calendar(stream, funnel, level, clean)

@@ -25,6 +25,9 @@ from metric_tracker_rl.engine.generation.custom_anomalies import (
     AppliedAnomalyFields,
     apply_custom_anomalies,
 )
+from metric_tracker_rl.engine.generation.deciding_tools import (
+    does_every_tool_decide_the_report,
+)
 from metric_tracker_rl.engine.generation.plan_anomalies import (
     DayPlan,
     draw_families_and_take_free_days,
@@ -187,6 +190,8 @@ def _try_to_generate_planned_episode(
             if has_close_clean_days and _is_planned_day_near_threshold_without_anomalies(
                 clean_series, series, planned
             ):
+                return None
+            if not does_every_tool_decide_the_report(config, hourly, series, dates):
                 return None
             return GeneratedEpisode(
                 dates=dates,

@@ -161,6 +161,18 @@ CALENDAR_CLAUSE = Clause(
 )
 """Rule about calendar entries, for levels with a calendar."""
 
+SUSPENSION_CLAUSE = (
+    "Rule {rule} is suspended: it reports no row. Its consequences stay consequences, and its "
+    "series still count as flagged for the other rules."
+)
+"""Rule about the suspended rule, for levels with drawn terms."""
+DRAWN_TERMS_CLAUSE = (
+    "overview states the terms of this episode. leak_reports is the composite that rule 5 takes. "
+    "The rule suspended_rule is suspended: its roots are not reported, its consequences stay "
+    "consequences, and its series still count as flagged for the other rules."
+)
+"""The same rule where only a tool states the drawn terms."""
+
 _ALL_CLAUSES = (*CLAUSES, ROW_FIELDS_CLAUSE, CALENDAR_CLAUSE)
 
 WORDING_COUNT = 2 ** len(_ALL_CLAUSES)

@@ -8,7 +8,21 @@ it is called with `details`.
 
 from __future__ import annotations
 
+from metric_tracker_rl.engine.definitions.names import ScanContent
 from metric_tracker_rl.engine.reporting_policy.clauses import CLAUSES, Clause
+
+SCAN_CLAUSES: dict[ScanContent, str] = {
+    ScanContent.FLAGGED: "scan lists every flagged series, roots and consequences; it names a "
+    "large drop of a step rate, a funnel break, STAGE_from_STAGE.",
+    ScanContent.DEVIATIONS: "scan lists series that change, flagged or not. A series is flagged "
+    "if its change, up or down, reaches its threshold in overview; STAGE_lte_STAGE is always "
+    "flagged.",
+    ScanContent.DATES: "scan lists dates, and day the values of all series of a date. A series is "
+    "flagged if its change from the median, up or down, reaches its threshold in overview. Changes "
+    "are relative, (value - median) / median; that of the daytime share is value - median. "
+    "STAGE_lte_STAGE is always flagged.",
+}
+"""What `scan` lists and what is flagged, by the content of `scan`."""
 
 _TEXTS_BY_BEGINNING: dict[str, Clause | None] = {
     "Stages": Clause(
@@ -16,10 +30,8 @@ _TEXTS_BY_BEGINNING: dict[str, Clause | None] = {
         "The funnel's stages, from the first to the last, are {stages}.",
     ),
     "Step rates": Clause(
-        "Step rates, in order, are {steps}; scan names a large drop of one, a funnel break, "
-        "STAGE_from_STAGE.",
-        "The rates of the steps, from the first to the last, are {steps}. A funnel break, which is "
-        "a large drop of such a rate, has the name STAGE_from_STAGE in scan.",
+        "Step rates, in order, are {steps}.",
+        "The rates of the steps, from the first to the last, are {steps}.",
     ),
     "Composite rates": Clause(
         "Composite rates are {composite_names}.",

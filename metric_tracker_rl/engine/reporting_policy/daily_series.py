@@ -93,6 +93,20 @@ class DailySeries:
             self.unexplained_deviations = np.where(explained, 0.0, self.deviations)
         self.thresholds = np.array(self.limits.thresholds)
 
+    def build_copy_with_level(self, level: FunnelLevel) -> DailySeries:
+        """Return the same series with the thresholds and rules of another level.
+
+        The level must have the same kind of baseline.
+        """
+        other = DailySeries.__new__(DailySeries)
+        other.funnel, other.level, other.explained = self.funnel, level, self.explained
+        other.values, other.excess, other.baselines = self.values, self.excess, self.baselines
+        other.deviations = self.deviations
+        other.unexplained_deviations = self.unexplained_deviations
+        other.limits = get_policy_limits(self.funnel, level)
+        other.thresholds = np.array(other.limits.thresholds)
+        return other
+
     def get_metric_value(self, day: int, column: int) -> MetricValue:
         """Return the value, baseline and deviation of a column on a day."""
         columns = self.funnel.columns

@@ -11,8 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import NamedTuple
 
+from metric_tracker_rl.engine.definitions.anomaly_types import (
+    COUNT_DROP,
+    COUNT_SPIKE,
+    FUNNEL_BREAK,
+    MIX_SHIFT,
+    RATE_DROP,
+    RATE_SPIKE,
+)
 from metric_tracker_rl.engine.definitions.funnel import Funnel, HourRange
 from metric_tracker_rl.engine.definitions.levels import FunnelLevel
 from metric_tracker_rl.engine.definitions.names import BaselineKind, LeakReport
@@ -89,6 +98,28 @@ DAYTIME_CHOICES = (
 instrumentation fault.
 """
 
+ANOMALY_TYPES_BY_SUSPENDABLE_RULE: dict[int, tuple[str, ...]] = {
+    2: (MIX_SHIFT,),
+    3: (COUNT_DROP, COUNT_SPIKE),
+    4: (RATE_DROP, RATE_SPIKE, FUNNEL_BREAK),
+    5: (RATE_DROP, RATE_SPIKE),
+    6: (COUNT_DROP, COUNT_SPIKE),
+}
+"""Anomaly types that each rule reports, by the number of the rule. Rule 1 cannot be suspended,
+because it also decides that nothing else is reported on its day.
+"""
+
+
+THRESHOLD_DECIMALS = 4
+
+
+class ThresholdFactors(NamedTuple):
+    """Factors by which the thresholds of each kind of series are multiplied."""
+
+    counts: float
+    rates: float
+    share: float
+
 
 class PolicyLevelAndFunnel(NamedTuple):
     """The level and the funnel that together hold the parameters of one reporting policy."""
@@ -141,6 +172,53 @@ def draw_reporting_policy(
     return PolicyLevelAndFunnel(
         drawn_level, replace(funnel, daytime=stream.choose(DAYTIME_CHOICES))
     )
+
+
+def draw_policy_terms(level: FunnelLevel, random_stream_key_json: str) -> FunnelLevel:
+    """Draw the terms of the reporting policy that a level leaves open for each episode.
+
+    The terms are the composite rate that is reported for a slow leak, the suspended rule and, on
+    some levels, the thresholds. At least one threshold is larger than the smallest possible one.
+
+    Args:
+        level: level whose terms are replaced.
+        random_stream_key_json: canonical JSON of the episode's configuration, which seeds the
+            random stream.
+    """
+    stream = BitStream(f"{random_stream_key_json}|terms")
+    level = replace(
+        level,
+        leak_reports=stream.choose(tuple(LeakReport)),
+        suspended_rule=stream.choose(tuple(ANOMALY_TYPES_BY_SUSPENDABLE_RULE)),
+    )
+    if level.threshold_factors:
+        factors = stream.choose(list_threshold_factors(level)[1:])
+        level = multiply_thresholds(level, factors)
+    return level
+
+
+def list_threshold_factors(level: FunnelLevel) -> list[ThresholdFactors]:
+    """Return all combinations of threshold factors that can be drawn, the smallest ones first."""
+    combinations = product(level.threshold_factors, repeat=len(ThresholdFactors._fields))
+    return [ThresholdFactors(*factors) for factors in combinations]
+
+
+def multiply_thresholds(level: FunnelLevel, factors: ThresholdFactors) -> FunnelLevel:
+    """Return a level whose count, rate and daytime share thresholds are multiplied by factors."""
+    return replace(
+        level,
+        count_threshold=round(level.count_threshold * factors.counts, THRESHOLD_DECIMALS),
+        rate_threshold=round(level.rate_threshold * factors.rates, THRESHOLD_DECIMALS),
+        mix_threshold=round(level.mix_threshold * factors.share, THRESHOLD_DECIMALS),
+    )
+
+
+def is_reported_by_another_rule(anomaly_type: str, suspended_rule: int | None) -> bool:
+    """Return whether a policy with a suspended rule can still report an anomaly type."""
+    rules = [
+        rule for rule, types in ANOMALY_TYPES_BY_SUSPENDABLE_RULE.items() if anomaly_type in types
+    ]
+    return rules != [suspended_rule]
 
 
 def _list_break_thresholds_above_rate_drops(

@@ -53,7 +53,7 @@ def find_roots_of_day(
         excess_by_stage_pair: for each pair of adjacent stages, the number of events by which the
             later stage exceeds the earlier one.
         funnel: funnel that provides names and columns.
-        level: level that provides the thresholds and the rule about slow leaks.
+        level: level that provides the thresholds and the rules about slow leaks and suspension.
     """
     columns = funnel.columns
     if any(excess_by_stage_pair):
@@ -70,13 +70,13 @@ def find_roots_of_day(
     ]
     roots: list[RootFinding] = []
 
-    def add_root_if_reported(entity_type: str, name: str, column: int) -> None:
+    def add_root_if_reported(rule: int, entity_type: str, name: str, column: int) -> None:
         anomaly_type = find_anomaly_type_of_deviation(entity_type, deviations[column])
-        if anomaly_type is not None:
+        if anomaly_type is not None and rule != level.suspended_rule:
             roots.append(RootFinding(entity_type, name, anomaly_type, column))
 
     if columns.has_daytime_share and flagged[columns.daytime_share]:
-        add_root_if_reported(HOURLY_MIX, funnel.daytime_share_name, columns.daytime_share)
+        add_root_if_reported(2, HOURLY_MIX, funnel.daytime_share_name, columns.daytime_share)
 
     consequences: set[int] = set()  # columns of step rates
     for stage in funnel.inner_stage_indices:
@@ -87,7 +87,7 @@ def find_roots_of_day(
             )
             is_opposite = deviations[into] * deviations[out_of] < 0
             if is_opposite and flagged[into] and flagged[out_of]:
-                add_root_if_reported(EVENT_COUNT, funnel.event_count_names[stage], stage)
+                add_root_if_reported(3, EVENT_COUNT, funnel.event_count_names[stage], stage)
                 consequences.update((into, out_of))
 
     flagged_steps = [column for column in columns.step_rate_columns if flagged[column]]
@@ -96,20 +96,21 @@ def find_roots_of_day(
             continue
         step = columns.step_index_of_column(column)
         if deviations[column] <= -limits.break_thresholds[step]:
-            add_root_if_reported(FUNNEL_STEP, funnel.funnel_step_names[step], column)
+            add_root_if_reported(4, FUNNEL_STEP, funnel.funnel_step_names[step], column)
         else:
-            add_root_if_reported(CONVERSION_RATE, funnel.step_rate_names[step], column)
+            add_root_if_reported(4, CONVERSION_RATE, funnel.step_rate_names[step], column)
 
     if not flagged_steps:
         leaks = [column for column in columns.composite_rate_columns if flagged[column]]
         if leaks:
             column = leaks[-1] if level.leak_reports == LeakReport.LONGEST else leaks[0]
             add_root_if_reported(
+                5,
                 CONVERSION_RATE,
                 funnel.conversion_rate_names[columns.rate_index_of_column(column)],
                 column,
             )
 
     if flagged[0]:
-        add_root_if_reported(EVENT_COUNT, funnel.event_count_names[0], 0)
+        add_root_if_reported(6, EVENT_COUNT, funnel.event_count_names[0], 0)
     return roots

@@ -17,12 +17,14 @@ from metric_tracker_rl.engine.reporting_policy.clauses import (
     BASELINE_CLAUSES,
     CALENDAR_CLAUSE,
     CLAUSES,
+    DRAWN_TERMS_CLAUSE,
     ENTITY_TYPES_TEXT,
     ROW_FIELDS_CLAUSE,
+    SUSPENSION_CLAUSE,
     Clause,
     unpack_alternative_wording_flags,
 )
-from metric_tracker_rl.engine.reporting_policy.clauses_for_ids import CLAUSES_FOR_IDS
+from metric_tracker_rl.engine.reporting_policy.clauses_for_ids import CLAUSES_FOR_IDS, SCAN_CLAUSES
 from metric_tracker_rl.engine.reporting_policy.series_policy_text import format_series_policy_text
 
 
@@ -63,10 +65,21 @@ def format_policy_text(
         is_for_report_of_ids=is_for_report_of_ids,
         with_calendar_clause=level.decoys > 0,
     )
+    if is_for_report_of_ids:
+        template = f"{SCAN_CLAUSES[level.scan_lists]} {template}"
+    if level.has_drawn_terms and is_for_report_of_ids:
+        template = f"{template} {DRAWN_TERMS_CLAUSE}"
+    elif level.suspended_rule is not None:
+        template = f"{template} {SUSPENSION_CLAUSE}"
+    if level.has_drawn_terms and is_for_report_of_ids:
+        leak = "fewest or most"
+    else:
+        leak = "most" if level.leak_reports == LeakReport.LONGEST else "fewest"
     return template.format(
+        rule=level.suspended_rule,
         baseline=baseline.default,
         baseline_otherwise=baseline.alternative,
-        leak="most" if level.leak_reports == LeakReport.LONGEST else "fewest",
+        leak=leak,
         calendar=calendar_tool,
         counts=", ".join(
             name if stage == 0 else f"c{stage} {name}"

@@ -22,6 +22,7 @@ from metric_tracker_rl.engine.reporting_policy.clauses import (
     CALENDAR_CLAUSE,
     ENTITY_TYPES_BY_RULE,
 )
+from metric_tracker_rl.engine.reporting_policy.clauses_for_ids import SCAN_CLAUSES
 
 
 def format_series_policy_text(
@@ -38,13 +39,12 @@ def format_series_policy_text(
             describe the fields of a row.
     """
     limits = get_policy_limits(funnel, level)
-    clauses = ["Report the root of each anomaly, not its consequences.", *_list_definitions(funnel)]
-    if is_for_report_of_ids:
-        clauses.append(
-            "scan names a funnel break, a drop of r_k by its break threshold or more, "
-            "c_k_from_c_(k-1)."
-        )
-    else:
+    clauses = [SCAN_CLAUSES[level.scan_lists]] if is_for_report_of_ids else []
+    clauses += [
+        "Report the root of each anomaly, not its consequences.",
+        *_list_definitions(funnel),
+    ]
+    if not is_for_report_of_ids:
         clauses.append(BASELINE_CLAUSES[level.baseline].default)
         clauses += _list_deviation_clauses(funnel)
         clauses += _list_threshold_clauses(funnel, limits)

@@ -35,7 +35,10 @@ from metric_tracker_rl.engine.configuration.reset_arguments import (
     PLAY_RULE_ARGUMENTS,
     RESET_ARGUMENTS,
 )
-from metric_tracker_rl.engine.configuration.resolve_task import resolve_task_of_reset_arguments
+from metric_tracker_rl.engine.configuration.resolve_task import (
+    replace_task_id_of_split,
+    resolve_task_of_reset_arguments,
+)
 from metric_tracker_rl.engine.configuration.tasks import available_task_specs
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
@@ -92,10 +95,11 @@ class EpisodeSession(Session):
     def start_episode(self, **arguments: Any) -> Reply:
         """Start the episode that the reset arguments describe and return the reply to the reset.
 
-        `split` and `index` select a task of a split and can be combined only with play rules and
-        `policy`. `policy="varied"` draws the episode's reporting policy at random. With
-        `feedback="score"`, the final reply contains only the score, so it reveals little that helps
-        in other rollouts of the same episode. Tasks of a sealed split always have this feedback.
+        `split` and `index`, or a `task_id` such as `train-7`, select a task of a split and can be
+        combined only with play rules and `policy`. `policy="varied"` draws the episode's reporting
+        policy at random. With `feedback="score"`, the final reply contains only the score, so it
+        reveals little that helps in other rollouts of the same episode. Tasks of a sealed split
+        always have this feedback.
         See `PlayRules` for the play rules.
 
         Raises:
@@ -103,6 +107,7 @@ class EpisodeSession(Session):
         """
         for name in arguments:
             require_name("reset argument", name, RESET_ARGUMENTS)
+        arguments = dict(replace_task_id_of_split(arguments))
         split = arguments.get("split")
         is_sealed = is_sealed_split(split)
         rules = resolve_play_rules(

@@ -24,6 +24,7 @@ from metric_tracker_rl.engine.definitions.report_row import NUMBER_FIELDS
 from metric_tracker_rl.engine.definitions.rungs import EVERY_LEVEL
 from metric_tracker_rl.engine.generation.generate import GeneratedEpisode, generate_episode
 from metric_tracker_rl.engine.reporting_policy.policy_text import format_policy_text
+from openenv_kit.errors import InvalidValueError
 from openenv_kit.own_data.stage_counts import Grain
 from support.oldest_packages import in_oldest_environment
 from support.paths import ROOT, TESTS
@@ -130,22 +131,20 @@ def test_counts_of_a_product_stay_possible_outside_of_faults() -> None:
             assert (generated.hourly >= 0).all()
 
 
-def test_rungs_are_played_between_the_levels_beside_them() -> None:
+def test_rung_is_played_with_thresholds_of_its_level_and_decoys_like_anomalies() -> None:
     product = build_product(TableShape(4))
-    config = EpisodeConfig(3, MIXED, "rung_6", anomaly_count=4, product=product)
+    config = EpisodeConfig(3, MIXED, "rung_2", anomaly_count=3, product=product)
     generated = generate_episode(config)
-    assert len(generated.labels) == 4
-    thresholds = generated.series.limits.thresholds
-    easier, harder = (
-        EpisodeConfig(3, MIXED, level, product=product).level_with_policy_parameters
-        for level in ("medium", "hard")
-    )
-    assert easier.series_thresholds is not None
-    assert harder.series_thresholds is not None
-    columns = zip(
-        easier.series_thresholds.columns, thresholds, harder.series_thresholds.columns, strict=True
-    )
-    assert all(above > here > below for above, here, below in columns)
+    assert len(generated.labels) == 3
+    easy = EpisodeConfig(3, MIXED, "easy", product=product).level_with_policy_parameters
+    assert config.level_with_policy_parameters.series_thresholds == easy.series_thresholds
+    assert sum(bool(entry.explains) for entry in generated.calendar) == 2
+
+
+def test_product_has_no_rung_with_drawn_terms() -> None:
+    product = build_product(TableShape(4))
+    with pytest.raises(InvalidValueError, match="rung_3"):
+        EpisodeConfig(3, MIXED, "rung_3", product=product)
 
 
 def test_products_of_one_name_with_different_numbers_share_no_episode() -> None:

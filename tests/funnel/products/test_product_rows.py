@@ -33,14 +33,15 @@ def test_strata_are_families_levels_and_counts_of_the_product(product_file: Path
     assert splits.size("test") == 12 * len(splits.strata)
 
 
-def test_level_that_is_off_has_no_tasks_and_neither_have_rungs_beside_it(tmp_path: Path) -> None:
+def test_level_that_is_off_has_no_tasks_and_neither_have_its_rungs(tmp_path: Path) -> None:
     levels = build_level_mapping()
-    levels["expert"] |= {"on": False, "families": [], "certified": 0, "reason": "29 a day"}
+    levels["easy"] |= {"on": False, "families": [], "certified": 0, "reason": "29 a day"}
     product = find_product_of_file(tmp_path, level=levels)
     splits = build_product_splits(product)
-    assert {stratum.difficulty for stratum in splits.strata} == {"easy", "medium", "hard"}
-    assert set(splits.splits_by_level) == {f"rung_{number}" for number in range(1, 8)}
-    assert set(splits.splits_by_level) < set(RUNG_LEVELS)
+    assert {stratum.difficulty for stratum in splits.strata} == {"medium", "hard", "expert"}
+    assert set(splits.splits_by_level) == set()
+    every_level = build_product_splits(find_product_of_file(tmp_path))
+    assert set(every_level.splits_by_level) == {"rung_1", "rung_2"} < set(RUNG_LEVELS)
 
 
 def find_product_of_file(folder: Path, **changes: object) -> Product:

@@ -10,7 +10,6 @@ from typer.testing import CliRunner
 
 from openenv_kit.cli import app
 from openenv_kit.environment import get_environment
-from openenv_kit.rollouts.curriculum import RUNG_LEVEL_NAMES
 from openenv_kit.rollouts.measure_token_budget import compute_token_percentiles
 from openenv_kit.rollouts.token_budgets import (
     DigitTokens,
@@ -26,6 +25,7 @@ from research.token_budgets import (
     ROOT,
     BudgetCase,
     count_episode_tokens,
+    list_numbered_levels,
     measure_case,
     updated_pages,
 )
@@ -53,7 +53,7 @@ def test_shipped_budgets_are_those_of_the_current_environment(name: str) -> None
 @pytest.mark.parametrize("name", LEVELS)
 def test_every_level_and_rung_has_a_budget_for_each_kind_of_tokenizer(name: str) -> None:
     environment = get_environment(name)
-    for level in (*LEVELS[name], *RUNG_LEVEL_NAMES):
+    for level in (*LEVELS[name], *list_numbered_levels(name)):
         grouped, single = (find_token_budget(environment, level, {}, kind) for kind in DigitTokens)
         assert grouped is not None
         assert single is not None

@@ -157,7 +157,7 @@ def test_row_that_leaves_the_task_open_draws_one_in_its_mode_and_level() -> None
         ({"profile": "lean"}, "train-"),
         ({"split": "validation"}, "validation-"),
         ({"difficulty": "rung_2"}, "train_rung_2-"),
-        ({"difficulty": 1.0, "reward": "exact"}, "train_rung_10-"),
+        ({"difficulty": 1.0, "reward": "exact"}, "train_rung_5-"),
     ):
         episode.reset(row)
         first = task_of(episode)
