@@ -63,7 +63,8 @@ CLICK_JS = """([selector, chance, x]) => {
     return 'day in a chart';
   } else {
     chosen.click();
-    return `${chosen.dataset.mt || chosen.dataset.send || chosen.className} ${chosen.textContent.trim()}`;
+    const { mt, send } = chosen.dataset;
+    return `${mt || send || chosen.className} ${chosen.textContent.trim()}`;
   }
   for (const name of ['input', 'change', 'focusout']) {
     chosen.dispatchEvent(new Event(name, { bubbles: true }));
