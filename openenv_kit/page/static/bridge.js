@@ -210,12 +210,22 @@ async function countDown(seconds) {
 // Gradio neither asks again for a reply whose stream has ended early nor handles later events of the
 // page. Such a request stays pending here, and the page is loaded again.
 function waitForReload(problem) {
-  if (!(problem instanceof TypeError)) return;  // The page itself has ended the request.
+  if (!(problem instanceof TypeError)) return;  // the page itself has ended the request
   if (!document.hidden) reconnect();
   else document.addEventListener('visibilitychange', reconnect, { once: true });
 }
+const SESSION_NOT_FOUND = '"session_not_found":true';
+const MAX_ERROR_BYTES = 1000;
 function keepOpenIfBroken(response) {
-  const { readable, writable } = new TransformStream();
+  const { readable, writable } = new TransformStream({
+    // The browser asks again for a stream without a first byte. The server has discarded its replies.
+    transform(chunk, controller) {
+      const isShort = chunk.length < MAX_ERROR_BYTES;
+      const isLost = isShort && new TextDecoder().decode(chunk).includes(SESSION_NOT_FOUND);
+      if (isLost) waitForReload(new TypeError('session not found'));
+      else controller.enqueue(chunk);
+    },
+  });
   response.body.pipeTo(writable, { preventAbort: true }).catch(waitForReload);
   return new Response(readable, response);
 }
