@@ -162,7 +162,7 @@ class RandomVisitor:
     def click_random_element(self, rng: random.Random, kind: str) -> str:
         """Click a random element and return what was clicked, without waiting for the reply."""
         done = ""
-        for each in (kind, "guide", "chart"):
+        for each in (kind, "guide", "chart", "tab"):
             done = done or self.page.evaluate(
                 CLICK_JS, [SELECTOR_BY_KIND[each], rng.random(), rng.random()]
             )
@@ -203,16 +203,15 @@ class RandomVisitor:
         state: dict[str, Any] = self.page.evaluate(READ_STATE_JS)
         return state | {"saved": json.loads(state["saved"])}
 
-    def find_problem(self, server_url: str, before: dict[str, Any], done: str) -> str:
+    def find_problem(self, server_url: str, done: str) -> str:
         """Return what is wrong on the page after a move; empty if nothing is.
 
         Args:
             server_url: URL of the observed server.
-            before: state before the move.
             done: the move.
         """
         now = self.read_state()
-        saved = self.saved_by_path.get(self.path, before["saved"])
+        saved = self.saved_by_path.get(self.path, {})
         if has_lost_steps(saved, now["saved"]) and not done.startswith("yes"):
             return f"steps are lost: {saved} became {now['saved']}"
         if now["primaries"] > 1:

@@ -60,11 +60,11 @@ def test_random_clicks_cause_no_error_and_lose_no_step(
                 tabs.append(RandomVisitor(browser.new_page(), observed.url))
             here = tabs[1 - tabs.index(here)]
             here.page.bring_to_front()
-        path, before = here.path, here.read_state()
-        here.saved_by_path[path] = before["saved"]
+        path = here.path
+        here.saved_by_path[path] = here.read_state()["saved"]
         done = kind if kind == "other tab" else here.move(rng, kind)
         moves.append(f"{path} {done}"[:90])
-        assert here.find_problem(observed.url, before, done) == "", "\n".join(moves)
+        assert here.find_problem(observed.url, done) == "", "\n".join(moves)
     for tab in tabs:
         tab.stop()
         tab.page.close()
@@ -77,8 +77,8 @@ def test_cut_connections_lose_no_step(
     rng = random.Random(f"cut {seed}")
     visitor, moves = RandomVisitor(browser.new_page(), cuttable.url), []
     for number in range(MOVES):
-        path, before = visitor.path, visitor.read_state()
-        visitor.saved_by_path[path] = before["saved"]
+        path = visitor.path
+        visitor.saved_by_path[path] = visitor.read_state()["saved"]
         cut = number % 3
         if cut == 1:
             done = visitor.cut_during_random_click(rng, cuttable)
@@ -88,6 +88,6 @@ def test_cut_connections_lose_no_step(
             kind = draw_kind(rng)
             done = visitor.move(rng, "guide" if kind == "other tab" else kind)
         moves.append(f"{path} {done}"[:90])
-        assert visitor.find_problem(observed.url, before, done) == "", "\n".join(moves)
+        assert visitor.find_problem(observed.url, done) == "", "\n".join(moves)
     visitor.stop()
     visitor.page.close()
