@@ -28,6 +28,8 @@ ERRORS_OF_LEFT_PAGE = (
 """Errors about replies to a page that was left before they arrived."""
 ERRORS_OF_CUT_CONNECTION = (*ERRORS_OF_LEFT_PAGE, "net::ERR_", "network error", "Failed to fetch")
 """Errors of the browser and of Gradio's client about a connection that a test has cut."""
+WARNING_OF_REUSED_FIELD = "cannot be parsed, or is out of range"
+"""Warning of Chromium if Gradio turns a text field into a number field. The value is then cleared."""
 LOADED_SELECTOR = "#mt-first section, .mt-status .mt-budget"
 SELECTOR_BY_KIND = {
     "guide": "#mt-guide [data-mt], #mt-status .mt-btn, #mt-first .mt-btn",
@@ -154,8 +156,10 @@ class RandomVisitor:
         elif kind == "environment":
             self._change_environment(rng.choice(PATHS))
         else:
+            before = len(self.visit.problems)
             done = self.click_random_element(rng, kind)
             self.settle()
+            self.drop_problems(before, (WARNING_OF_REUSED_FIELD,))
             return done
         return kind
 
@@ -173,7 +177,8 @@ class RandomVisitor:
             self.page.keyboard.press("Escape")
             self.settle()
         link = self.page.locator(".mt-door").nth(PATHS.index(path))
-        self.page.click(".mt-menu > summary")
+        if not link.is_visible():  # an earlier move may have opened the menu
+            self.page.click(".mt-menu > summary")
         self.load(lambda: (link.click(), self.page.wait_for_url(f"**{path}*")))
 
     def cut_during_random_click(self, rng: random.Random, relay: Relay) -> str:
