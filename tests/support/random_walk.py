@@ -29,7 +29,7 @@ ERRORS_OF_LEFT_PAGE = (
 ERRORS_OF_CUT_CONNECTION = (*ERRORS_OF_LEFT_PAGE, "net::ERR_", "network error", "Failed to fetch")
 """Errors of the browser and of Gradio's client about a connection that a test has cut."""
 WARNING_OF_REUSED_FIELD = "cannot be parsed, or is out of range"
-"""Warning of Chromium if Gradio turns a text field into a number field. The value is then cleared."""
+"""Warning of Chromium if Gradio turns a text field into a number field, which clears it."""
 LOADED_SELECTOR = "#mt-first section, .mt-status .mt-budget"
 SELECTOR_BY_KIND = {
     "guide": "#mt-guide [data-mt], #mt-status .mt-btn, #mt-first .mt-btn",
