@@ -61,7 +61,7 @@ def main() -> None:
 
         return create
 
-    websocket._build_typed_client_class = create_recorded_client_class
+    vars(websocket)["_build_typed_client_class"] = create_recorded_client_class
     build_app = serving.build_app
 
     def build_observed_app(*arguments: Any) -> Any:
@@ -73,7 +73,7 @@ def main() -> None:
         logger.addHandler(EndedEpisodes())
         return app
 
-    serving.build_app = build_observed_app
+    vars(serving)["build_app"] = build_observed_app
     serving.main()
 
 

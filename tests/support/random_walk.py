@@ -179,7 +179,12 @@ class RandomVisitor:
         link = self.page.locator(".mt-door").nth(PATHS.index(path))
         if not link.is_visible():  # an earlier move may have opened the menu
             self.page.click(".mt-menu > summary")
-        self.load(lambda: (link.click(), self.page.wait_for_url(f"**{path}*")))
+
+        def follow_link() -> None:
+            link.click()
+            self.page.wait_for_url(f"**{path}*")
+
+        self.load(follow_link)
 
     def cut_during_random_click(self, rng: random.Random, relay: Relay) -> str:
         """Click a random element, cut all connections of the page, and wait until it is back."""
