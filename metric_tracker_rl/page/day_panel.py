@@ -10,6 +10,7 @@ from metric_tracker_rl.engine.definitions.funnel import HOURS_PER_DAY
 from metric_tracker_rl.page.charts import list_counts, list_rates
 from metric_tracker_rl.page.known_values import KnownValues
 from metric_tracker_rl.page.verdicts import RowVerdict
+from metric_tracker_rl.page.words import format_entity_name
 from openenv_kit.page.components.bar_chart import (
     BarChart,
     ComparedBar,
@@ -17,7 +18,7 @@ from openenv_kit.page.components.bar_chart import (
     compared_bars_html,
 )
 from openenv_kit.page.components.elements import button_html, format_short_date, humanize
-from openenv_kit.page.components.grid import GLYPHS, verdict_class
+from openenv_kit.page.components.grid import GLYPHS, CellVerdict, verdict_class
 
 MAX_DIFFERENCES = 5
 """Number of differences that are listed if the normal range is not known."""
@@ -124,6 +125,11 @@ def outstanding_values_html(
     """
     date = known_values.dates[day]
     outcomes = {verdict.column: verdict for verdict in verdicts if verdict.day == day}
+    causes = {
+        consequence.column: format_entity_name(verdict.row.as_dict())
+        for verdict in outcomes.values()
+        for consequence in verdict.consequences
+    }
     lines = ""
     for value in list_outstanding_values(known_values, day):
         button = ""
@@ -134,6 +140,11 @@ def outstanding_values_html(
             button = (
                 f'<b class="{verdict_class(verdict.kind)}">{GLYPHS[verdict.kind]} '
                 f"{escape(verdict.outcome)}</b>"
+            )
+        elif value.column in causes:
+            button = (
+                f'<b class="{verdict_class(CellVerdict.CONSEQUENCE)}">'
+                f"{GLYPHS[CellVerdict.CONSEQUENCE]} follows from {escape(causes[value.column])}</b>"
             )
         lines += (
             f'<li><i aria-hidden="true">{value.sign}</i><span><b>{escape(value.label)}</b> '

@@ -49,6 +49,7 @@ def _build_outcome(
     sentence = verdict.sentence
     if is_missing:
         sentence = "The reply contained its value." if verdict.is_read else ""
+    sentence = f"{sentence} {verdict.consequences_text}".strip()
     date, name = format_short_date(verdict.row.date), format_entity_name(verdict.row.as_dict())
     return RowOutcome(
         title=f"{date}, {name}",

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections import defaultdict
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from metric_tracker_rl.engine.definitions.entity_types import DATA_QUALITY, HOURLY_MIX
 from metric_tracker_rl.engine.definitions.report_row import (
     GRADED_NAME_FIELDS,
     NUMBER_FIELDS,
     ReportRow,
+    RowKey,
 )
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
+from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series_by_id
 from metric_tracker_rl.engine.grading.grader import is_within_value_tolerance
 from metric_tracker_rl.engine.report.parse_report import parse_report
 from metric_tracker_rl.page.format_values import format_field_with_unit
@@ -33,6 +36,18 @@ OUTCOME_TEXT: dict[CellVerdict, str] = {
 """Outcome of a row in words, by kind of verdict."""
 
 
+class Consequence(NamedTuple):
+    """A series that passes its threshold because of another one, which is the cause.
+
+    Attributes:
+        column: column of the daily series.
+        name: readable name of the series.
+    """
+
+    column: int
+    name: str
+
+
 @dataclass(frozen=True)
 class RowVerdict:
     """Verdict on a row that was submitted, or that was expected but not submitted.
@@ -44,6 +59,8 @@ class RowVerdict:
         column: column of the row's entity in the daily series.
         sentence: explanation of the verdict in one sentence.
         is_read: whether a reply contained the row's value.
+        consequences: series that passed their thresholds on the same day because of the row, in
+            funnel order; empty if the row was not expected.
     """
 
     kind: CellVerdict
@@ -52,6 +69,13 @@ class RowVerdict:
     column: int
     sentence: str
     is_read: bool = True
+    consequences: tuple[Consequence, ...] = ()
+
+    @property
+    def consequences_text(self) -> str:
+        """Sentence that lists the consequences; empty if there are none."""
+        names = ", ".join(each.name for each in self.consequences)
+        return f"Its consequences: {names}." if names else ""
 
     @property
     def outcome(self) -> str:
@@ -97,7 +121,33 @@ def judge_submitted_and_missing_rows(
             replace(verdict, is_read=(verdict.day, verdict.column) in read_values)
             for verdict in verdicts
         ]
+    consequences = group_consequences_by_cause(episode)
+    verdicts = [
+        replace(verdict, consequences=tuple(sorted(consequences.get(verdict.row.key, ()))))
+        for verdict in verdicts
+    ]
     return sorted(verdicts, key=lambda verdict: (verdict.day, verdict.column))
+
+
+def group_consequences_by_cause(episode: FunnelEpisode) -> Mapping[RowKey, list[Consequence]]:
+    """Return the consequences of each expected row that has any, by the key of the row.
+
+    A consequence is a series that passes its threshold on the day of an expected row, is not
+    expected itself and is not explained by the calendar.
+    """
+    columns = episode.config.funnel_with_policy_daytime.columns
+    expected = {
+        (row.date, columns.get_column_of_entity(row.entity_type, row.entity_name))
+        for row in episode.expected_rows
+    }
+    found: defaultdict[RowKey, list[Consequence]] = defaultdict(list)
+    for row, _, is_explained in list_flagged_series_by_id(episode):
+        column = columns.get_column_of_entity(row.entity_type, row.entity_name)
+        roots = [root for root in episode.expected_rows if root.date == row.date]
+        if roots and not is_explained and (row.date, column) not in expected:
+            cause = find_most_likely_root(row, roots, episode)
+            found[cause.key].append(Consequence(column, format_entity_name(row.as_dict())))
+    return found
 
 
 def _judge_submitted_row(
@@ -165,7 +215,7 @@ def _judge_unexpected_row(row: ReportRow, episode: FunnelEpisode) -> RowVerdict:
         )
     root = format_entity_name(find_most_likely_root(row, roots, episode).as_dict())
     return _create_verdict(
-        CellVerdict.CONSEQUENCE, row, f"Consequence of {root}: only the root is reported.", episode
+        CellVerdict.CONSEQUENCE, row, f"Consequence of {root}: only causes are reported.", episode
     )
 
 

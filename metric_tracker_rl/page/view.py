@@ -347,7 +347,7 @@ def _verdict_item_html(verdict: RowVerdict) -> str:
         f'<li class="{verdict_class(kind)}"><b>{GLYPHS[kind]} {escape(verdict.outcome)}</b>'
         f"<span>{escape(format_short_date(row.date))}, "
         f"{escape(words.format_entity_name(row.as_dict()))}. "
-        f"{escape(verdict.sentence)}{call}</span>"
+        f"{escape(verdict.sentence)}{call} {escape(verdict.consequences_text)}</span>"
         "</li>"
     )
 

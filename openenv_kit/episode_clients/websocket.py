@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from openenv.core.client_types import StepResult
+from websockets.protocol import State
 
 from openenv_kit.client import TypedClient
 from openenv_kit.environment import Environment
@@ -38,20 +39,36 @@ class WebSocketEpisode:
         self._client = _build_typed_client_class(environment)(
             url, message_timeout_s=REPLY_TIMEOUT_S, headers=dict(headers)
         )
+        self._episode_connection: object = None
         _run_in_background_loop(lambda: self._client.connect())
 
     def reset(self, arguments: Mapping[str, Any]) -> ObservationJson:
-        return _observation_json_from_result(
-            _run_in_background_loop(lambda: self._client.reset(**arguments))
-        )
+        result = _run_in_background_loop(lambda: self._client.reset(**arguments))
+        self._episode_connection = self._client._ws
+        return _observation_json_from_result(result)
 
     def step(self, action: Mapping[str, Any]) -> ObservationJson:
-        return _observation_json_from_result(
-            _run_in_background_loop(lambda: self._client.step(action))
-        )
+        async def step_on_same_connection() -> StepResult[Any]:
+            self._require_connection_of_episode()
+            return await self._client.step(action)
+
+        return _observation_json_from_result(_run_in_background_loop(step_on_same_connection))
 
     def state(self) -> dict[str, Any]:
         return dict(_run_in_background_loop(lambda: self._client.state()).model_dump())
+
+    def _require_connection_of_episode(self) -> None:
+        """Check that the connection on which the episode was reset is open.
+
+        The framework's client replaces a closed connection, but the new session has no episode.
+
+        Raises:
+            ConnectionError: the connection was closed, and its episode with it.
+        """
+        connection = self._client._ws
+        is_same = connection is not None and connection is self._episode_connection
+        if not (is_same and connection.state is State.OPEN):
+            raise ConnectionError("the connection of the episode was closed")
 
     def close(self) -> None:
         """Start closing the session and return immediately."""

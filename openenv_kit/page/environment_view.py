@@ -314,6 +314,8 @@ class EnvironmentView:
         """Return a short description of a reply, such as "28 rows"."""
         if observation.get("status") == ReplyStatus.ERROR:
             return str(observation.get("message") or "rejected")
+        if observation.get("done") and observation.get("message"):
+            return str(observation["message"])
         answer = tool_result_from_observation(self.environment, observation)
         result = answer.get("result", answer)
         if isinstance(result, Mapping):

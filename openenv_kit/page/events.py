@@ -147,12 +147,13 @@ class Page:
 
         async def handle_event(visitor: Visitor, event: gr.EventData) -> list[Any]:
             require_unexpired_visitor_state(visitor)
-            try:
-                value = event.value
-            except (AttributeError, TypeError):  # The request was not sent by the page.
-                value = None
+            is_repeated = visitor.has_handled_event(_read_event_field(event, "number"))
             return await run_in_thread_one_at_a_time(
-                visitor, self._handle_and_render, handler, value, changed_views
+                visitor,
+                self._handle_and_render,
+                _ignore_event if is_repeated else handler,
+                _read_event_field(event, "value"),
+                changed_views,
             )
 
         self._queue_listener_until_build_ends(
@@ -190,6 +191,19 @@ class Page:
             trigger(handle, [self.state, *inputs], [self.state, *changed], **settings)
 
         self.events.append(add_listener)
+
+
+def _read_event_field(event: gr.EventData, name: str) -> object:
+    """Return a field of an event; None if the request was not sent by the page."""
+    try:
+        field: object = getattr(event, name)
+    except (AttributeError, TypeError):
+        return None
+    return field
+
+
+def _ignore_event(visitor: Visitor, value: object) -> None:
+    """Handle a request that the browser has sent twice."""
 
 
 async def run_in_thread_one_at_a_time(

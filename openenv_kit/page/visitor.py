@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,8 @@ from openenv_kit.serving.settings import current_settings
 
 MAX_SAVED_CHARACTERS = 200_000
 """Maximum length of a saved episode, in characters. A longer one is not saved."""
+MAX_REMEMBERED_EVENTS = 64
+"""Number of the page's last events that are recognized if they arrive a second time."""
 MAX_RESTORE_S = 10.0
 """Maximum time for rebuilding a saved episode, in seconds."""
 
@@ -93,6 +96,7 @@ class Visitor:
         self.connect = connect or (lambda: create_limited_in_process_client(self.environment))
         self.lock = asyncio.Lock()
         self._client: EpisodeClient | None = None
+        self._event_numbers: deque[object] = deque(maxlen=MAX_REMEMBERED_EVENTS)
         self.episode_connect = self.connect
         self.close_episode_and_clear()
 
@@ -118,6 +122,18 @@ class Visitor:
         self.is_guided = False
         self.may_read_data = True
         self.report_rows: list[EditorRow] = []
+
+    def has_handled_event(self, number: object) -> bool:
+        """Return whether an event with this number was handled, and remember the number.
+
+        Args:
+            number: number that the page has given to the event. A browser may send a request twice
+                if its connection is lost. None is never remembered.
+        """
+        if number is None or number in self._event_numbers:
+            return number is not None
+        self._event_numbers.append(number)
+        return False
 
     @property
     def has_episode(self) -> bool:
@@ -197,22 +213,14 @@ class Visitor:
         Raises:
             ServerError: no episode is running, or the server does not reply.
         """
-        if self._client is None:
+        if not self.has_episode:
             raise ServerError("No episode is running.")
         self.pending_confirmation = self.shown_step = None
         if self.is_done:
             self.problem = "This episode is over."
             return dict(self.last_observation)
         begun = time.perf_counter()
-        try:
-            answer = self._client.step(action)
-        except ServerError:  # The server closed the idle session: repeat its steps.
-            self._client.close()
-            self._client = self.episode_connect()
-            self._client.reset(self.reset)
-            for frame in self.playback_steps[1:]:
-                self._client.step(frame.action)
-            answer = self._client.step(action)
+        answer = self._step_and_reconnect_if_closed(action)
         self.playback_steps = [
             *self.playback_steps,
             PlaybackStep(dict(action), answer, elapsed_s=time.perf_counter() - begun),
@@ -220,6 +228,31 @@ class Visitor:
         self.problem = str(answer["message"]) if answer["status"] == ReplyStatus.ERROR else ""
         if answer.get("done") and self.task_id not in self.finished_task_ids:
             self.finished_task_ids = [*self.finished_task_ids, self.task_id]
+        return answer
+
+    def _step_and_reconnect_if_closed(self, action: Mapping[str, Any]) -> ObservationJson:
+        """Take a step. If the server has closed the session, start another and repeat its steps.
+
+        Raises:
+            ServerError: the server does not reply. The next step reconnects again.
+        """
+        if self._client is not None:
+            try:
+                return self._client.step(action)
+            except ServerError:
+                # A closed client would connect again to a session without the episode.
+                self._client.close()
+                self._client = None
+        client = self.episode_connect()
+        try:
+            client.reset(self.reset)
+            for step in self.playback_steps[1:]:
+                client.step(step.action)
+            answer = client.step(action)
+        except ServerError:
+            client.close()
+            raise
+        self._client = client
         return answer
 
     def to_saved_json(self) -> str:

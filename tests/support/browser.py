@@ -34,8 +34,8 @@ FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
 ]
-STREAMS = ("/queue/data", "/own-data/check", "/own-data/import")
-"""Paths of responses that scripts read as streams."""
+STREAMS = ("/queue/data", "/own-data/check", "/own-data/import", "/runs/list")
+"""Paths of responses that scripts read as streams, or whose body they do not read if unchanged."""
 SERVER = ("-m", "server.app", "--host", "127.0.0.1", "--port")
 CUT_OFF = """[...document.querySelectorAll('body :is(div, p, li, dl, dd, section, button)')]
   .filter((each) => each.checkVisibility())

@@ -5,6 +5,14 @@ const EVENTS = ['next_episode', 'pick', 'ask', 'add_row', 'edit_rows',
   'submit', 'yes', 'no', 'run', 'choose_tool', 'start', 'read_data',
   'make_opening_calls', 'suggest', 'stop_guide', 'show_step', 'draft', 'apply_report', 'preview',
   'save_play', 'play_product', 'investigate_table'];
+// A browser sends a request again if its connection ends before the first byte of the response. The
+// number lets the server recognize an event that it has already handled.
+const triggerOfGradio = trigger;
+let eventNumber = 0;
+trigger = (name, fields) => {
+  eventNumber += 1;
+  triggerOfGradio(name, { ...fields, number: eventNumber });
+};
 // Events that are handled in the browser.
 const HERE = {
   theme: () => remember('localStorage', 'mt-theme', document.body.classList.toggle('dark') ? 'dark' : 'light'),
@@ -199,15 +207,39 @@ async function countDown(seconds) {
   isCounting = false;
   document.getElementById('mt-notice').remove();
 }
+// Gradio neither asks again for a reply whose stream has ended early nor handles later events of the
+// page. Such a request stays pending here, and the page is loaded again.
+function waitForReload(problem) {
+  if (!(problem instanceof TypeError)) return;  // the page itself has ended the request
+  if (!document.hidden) reconnect();
+  else document.addEventListener('visibilitychange', reconnect, { once: true });
+}
+const SESSION_NOT_FOUND = '"session_not_found":true';
+const MAX_ERROR_BYTES = 1000;
+function keepOpenIfBroken(response) {
+  const { readable, writable } = new TransformStream({
+    // The browser asks again for a stream without a first byte. The server has discarded its replies.
+    transform(chunk, controller) {
+      const isShort = chunk.length < MAX_ERROR_BYTES;
+      const isLost = isShort && new TextDecoder().decode(chunk).includes(SESSION_NOT_FOUND);
+      if (isLost) waitForReload(new TypeError('session not found'));
+      else controller.enqueue(chunk);
+    },
+  });
+  response.body.pipeTo(writable, { preventAbort: true }).catch(waitForReload);
+  return new Response(readable, response);
+}
 window.fetch = async (...call) => {
-  const isEvent = String(call[0]).includes('/queue/');
+  const isEvent = (call[0].url ?? String(call[0])).includes('/queue/');
+  if (!isEvent) return sendRequest(...call);
   try {
     const response = await sendRequest(...call);
-    if (isEvent && response.status === 503) countDown(Number(response.headers.get('retry-after')) || 10);
-    return response;
+    if (response.status === 503) countDown(Number(response.headers.get('retry-after')) || 10);
+    return keepOpenIfBroken(response);
   } catch (problem) {
-    if (isEvent && problem.name !== 'AbortError' && !document.hidden) reconnect();
-    throw problem;
+    if (!(problem instanceof TypeError)) throw problem;
+    waitForReload(problem);
+    return new Promise(() => {});
   }
 };
 

@@ -314,7 +314,7 @@ def test_each_row_is_matched_wrong_a_consequence_extra_or_missing() -> None:
                 for row in episode.expected_rows
                 if row.date == each.row.date
             }
-            assert re.findall("^Consequence of (.*): only the root", each.sentence)[0] in roots
+            assert re.findall("^Consequence of (.*): only causes", each.sentence)[0] in roots
 
 
 def test_consequence_names_its_root_on_a_day_with_two() -> None:
@@ -339,6 +339,42 @@ def test_consequence_names_its_root_on_a_day_with_two() -> None:
     assert "Consequence of app opens" in said["menu_opens"]
     assert "Consequence of product added to cart → order placed" in said["payment_successful"]
     assert date in episode.dates
+
+
+def test_each_consequence_is_listed_with_its_cause_after_the_end_only() -> None:
+    visitor = started()
+    asked(visitor, ("rows_for_date", {"date": ROWS[0]["date"]}))
+    visitor.selection = f"0/{ROWS[0]['date']}"
+    assert "follows from" not in drawn(visitor)
+    visitor.take_step({"classifications": [ROWS[0]]})
+    episode = episode_of(visitor)
+    expected = {row.key for row in episode.expected_rows}
+    dates = {row.date for row in episode.expected_rows}
+    consequences = sorted(
+        (flagged.row.date, format_entity_name(flagged.row.as_dict()))
+        for flagged in list_flagged_series_by_id(episode)
+        if flagged.row.key not in expected
+        and flagged.row.date in dates
+        and not flagged.is_explained
+    )
+    assert len(consequences) > len(expected)
+    verdicts = collect_values_and_verdicts_to_show(visitor.playback_steps, visitor.reset).verdicts
+    listed = [
+        (verdict.row.date, consequence.name)
+        for verdict in verdicts
+        for consequence in verdict.consequences
+    ]
+    assert sorted(listed) == consequences
+    (first,) = (verdict for verdict in verdicts if verdict.row.key == episode.expected_rows[0].key)
+    names = ", ".join(consequence.name for consequence in first.consequences)
+    story = unescape(SCENES.score_explanation_html(visitor.playback_steps, visitor.reset))
+    assert f"Its consequences: {names}." in story
+    cause = format_entity_name(first.row.as_dict())
+    assert f"↩ follows from {cause}" in unescape(drawn(visitor))
+    sentences = [
+        outcome.sentence for outcome in SCENES.row_outcomes(visitor.playback_steps, visitor.reset)
+    ]
+    assert any(names in sentence for sentence in sentences)
 
 
 def test_charts_after_grading_have_verdicts_and_missed_rows_name_the_call_that_shows_them() -> None:
@@ -387,6 +423,7 @@ def test_episode_that_returns_only_its_score_keeps_its_answer() -> None:
     shown = drawn(visitor) + SCENES.score_explanation_html(visitor.playback_steps, visitor.reset)
     assert NEVER_READ not in shown
     assert "verdict" not in shown
+    assert "onsequence" not in shown
 
 
 def test_steps_that_ran_out_leave_every_row_missing() -> None:

@@ -374,3 +374,28 @@ def test_play_on_a_phone_is_at_most_2600_pixels_high_after_three_steps(visit: Op
     mine = visit(width=390)
     play(mine)
     assert mine.page.evaluate("document.documentElement.scrollHeight") <= 2600
+
+
+def test_checkbox_that_is_reached_by_keyboard_has_an_outline(visit: OpenVisit) -> None:
+    mine = visit(width=1440)
+    mine.reach("[data-switch=read_data]")
+    expect(mine.page.locator("[data-switch=read_data]")).to_have_css("outline-style", "solid")
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_finished_episode_has_no_barriers_and_names_the_cause_of_each_consequence(
+    visit: OpenVisit, width: int
+) -> None:
+    mine = visit(width=width)
+    play(mine)
+    mine.click("#mt-ask [data-mt=draft] >> nth=2")
+    mine.sees(SUBMIT, "Submit (1)")
+    mine.click(SUBMIT)
+    mine.sees("#mt-result h2", "1 of 2 causes found")
+    mine.sees("#mt-result", "Its consequences: orders placed, payment successful")
+    mine.sees("#mt-ask", "follows from product added to cart → order placed")
+    mine.page.click("#mt-result summary")
+    for _ in ("light", "dark"):
+        assert mine.barriers() == []
+        assert mine.page.evaluate(CUT_OFF) == []
+        mine.page.click("[data-mt=theme]")

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import partial
 from html import unescape
 from typing import Any, ClassVar
+from unittest.mock import Mock
 
 import gradio as gr
 import pytest
@@ -325,3 +326,45 @@ def test_lost_session_is_reopened_without_a_message(
         assert broken.call_tool(tool, {}) == whole.call_tool(tool, {})
     assert (broken.step_count, Flaky.lost) == (4, [])
     assert (broken.to_saved_json(), broken.problem) == (whole.to_saved_json(), "")
+
+
+def test_step_after_failed_reconnection_repeats_all_steps_in_a_new_session(
+    funnel_view: EnvironmentView,
+) -> None:
+    clients: list[InProcessEpisode] = []
+
+    def connect() -> InProcessEpisode:
+        if len(clients) == 1:
+            clients.append(clients[0])
+            raise ServerError("The server is full.")
+        clients.append(InProcessEpisode(funnel_view.environment))
+        return clients[-1]
+
+    whole, visitor = start_visitor(funnel_view), Visitor(funnel_view.environment, connect)
+    visitor.start_episode(task_id=TASK)
+    assert visitor.call_tool("list_dates", {}) == whole.call_tool("list_dates", {})
+    clients[0].step = Mock(side_effect=ServerError("The connection was lost."))  # type: ignore[method-assign]
+    with pytest.raises(ServerError, match="full"):
+        visitor.call_tool("list_entities", {})
+    # A closed client would connect to a new session that does not have the episode.
+    clients[0].step = Mock(return_value={"status": "error", "message": "no episode"})  # type: ignore[method-assign]
+    assert visitor.call_tool("list_entities", {}) == whole.call_tool("list_entities", {})
+    assert visitor.to_saved_json() == whole.to_saved_json()
+
+
+async def test_event_that_arrives_twice_takes_one_step(funnel_view: EnvironmentView) -> None:
+    with gr.Blocks() as blocks:
+        layout.build_page(funnel_view, blocks)
+    (ask,) = (
+        function.fn
+        for function in blocks.fns.values()
+        if any(event == "ask" for _, event in function.targets)
+    )
+    visitor = start_visitor(funnel_view)
+    call = json.dumps(["list_dates", {}])
+    for number in (1, 1, 2):
+        await ask(visitor, gr.EventData(None, {"value": call, "number": number}))
+    assert visitor.step_count == 2
+    await ask(visitor, gr.EventData(None, {"value": call}))
+    await ask(visitor, gr.EventData(None, {"value": call}))
+    assert visitor.step_count == 4
