@@ -56,7 +56,7 @@ async def test_request_that_arrived_in_time_is_answered_after_a_busy_period(
             while not protocols or protocols[0]._timer is None:
                 await asyncio.sleep(0)
             client.sendall(request_bytes)
-            time.sleep(2 * TIMEOUT_S)  # noqa: ASYNC251 - the event loop is busy
+            time.sleep(2 * TIMEOUT_S)  # the event loop is busy
             received = await loop.run_in_executor(None, partial(client.recv, 65_536))
         protocols[0].transport.abort()
     assert received.startswith(status)
