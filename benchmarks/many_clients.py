@@ -4,13 +4,15 @@ All clients run in this process. Each one plays its own two tasks in turn, a lea
 funnel and another one, with the reference policy, and compares every reply with an episode that was
 played in this process. Every second client uses plain HTTP, the others WebSocket. Some episodes
 reconnect in the middle, and some are left. After the given time no episode starts any more, and
-the open ones are finished without thinking.
+the open ones are finished without thinking. Before the load, the server's caches of stored episodes
+are filled, because its memory grows until they are full.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import time
 from collections.abc import Sequence
@@ -37,6 +39,10 @@ from benchmarks.load import LoadError
 from benchmarks.load_record import LoadRecord, summarize
 from benchmarks.memory_trend import MemorySample, read_resident_bytes
 from benchmarks.server_process import ServerProcess, run_server
+from benchmarks.warm_up import (
+    count_episodes_to_fill_caches,
+    play_episodes_of_each_environment,
+)
 from openenv_kit.cli.common import exit_with_result
 
 RECONNECT_SHARE = LEAVE_SHARE = 0.05
@@ -195,6 +201,18 @@ async def run_clients(
     return record
 
 
+async def fill_episode_caches(
+    server: ServerProcess, workers: int, episodes: Sequence[Sequence[ExpectedEpisode]]
+) -> None:
+    """Play until the caches of stored episodes are full in every worker of the server."""
+    started_s = time.perf_counter()
+    http_episodes = [episode for own_episodes in episodes[1::2] for episode in own_episodes]
+    await play_episodes_of_each_environment(
+        lambda: HttpConnection(server.port), http_episodes, count_episodes_to_fill_caches(workers)
+    )
+    typer.echo(f"caches filled in {time.perf_counter() - started_s:.0f} s", err=True)
+
+
 async def _watch_event_loop(record: LoadRecord) -> None:
     while True:
         started_s = time.perf_counter()
@@ -216,6 +234,7 @@ def main(
     think_min: Annotated[float, typer.Option(help="Shortest time between two actions.")] = 2.0,
     think_max: Annotated[float, typer.Option(help="Longest time between two actions.")] = 20.0,
     workers: Annotated[int, typer.Option(min=1, help="Workers of the server.")] = 2,
+    warm_up: Annotated[bool, typer.Option(help="First fill the server's episode caches.")] = True,
     output: Annotated[Path | None, typer.Option(help="File for the figures as JSON.")] = None,
 ) -> None:
     """Play with many clients, and print what was lost, mixed up and slow."""
@@ -224,6 +243,8 @@ def main(
         episodes = list(pool.map(play_expected_episodes, range(clients), chunksize=8))
     typer.echo(f"episodes played in {time.perf_counter() - prepared_s:.0f} s", err=True)
     with run_server(workers=workers) as server:
+        if warm_up:
+            asyncio.run(fill_episode_caches(server, workers, episodes))
         record = asyncio.run(run_clients(server, episodes, seconds, (think_min, think_max)))
     figures = summarize(record, seconds)
     for example in record.examples:
@@ -236,6 +257,7 @@ def main(
             "seconds": seconds,
             "think_s": [think_min, think_max],
             "workers": workers,
+            "load_average": os.getloadavg(),
             "figures": [asdict(figure) for figure in figures],
             "errors": dict(record.errors),
             "memory": [list(sample) for sample in record.memory],

@@ -117,6 +117,7 @@ class OpenAIEndpoint:
                     endpoint_url=self._endpoint_url_without_secrets,
                     attempts_text=self._describe_last_attempt_and_limit(attempt),
                     max_tokens=limit,
+                    has_earlier_answers=any(each["role"] == "assistant" for each in messages),
                     has_earlier_tool_calls=any(message.get("tool_calls") for message in messages),
                 )
                 raise build_model_error(outcome, failed_request)

@@ -88,6 +88,7 @@ class FailedRequest:
         endpoint_url: URL of the endpoint, without secrets.
         attempts_text: clause that states the number of attempts.
         max_tokens: requested completion limit, in tokens.
+        has_earlier_answers: whether the conversation contains an answer of the model.
         has_earlier_tool_calls: whether the endpoint accepted tool calls earlier in the
             conversation.
     """
@@ -96,6 +97,7 @@ class FailedRequest:
     endpoint_url: str
     attempts_text: str
     max_tokens: int
+    has_earlier_answers: bool = False
     has_earlier_tool_calls: bool = False
 
 
@@ -164,11 +166,30 @@ def _build_length_error_if_too_long(
         )
     if failure.is_context_overflow or max_answer_tokens is not None:
         return ContextFullError(
-            f"The conversation is too long for {request.settings.model} ({failure.status}): "
-            f"{detail} Lower MAX_TOKENS ({request.max_tokens}) or MAX_TOOL_ROUNDS, choose a "
-            "MODEL_NAME with more context, or start the server with more."
+            f"The prompt does not fit the model's context ({failure.status}): {detail} "
+            f"{_advise_how_to_fit_context(request, max_answer_tokens)}"
         )
     return None
+
+
+def _advise_how_to_fit_context(request: FailedRequest, max_answer_tokens: int | None) -> str:
+    """Name the settings that help if a prompt, or the prompt and the answer, exceed the context.
+
+    Args:
+        request: the failed request.
+        max_answer_tokens: completion tokens that fit beside the prompt, 0 or less if the prompt
+            alone is too long; None if the endpoint did not say.
+    """
+    model = request.settings.model
+    more_context = f"choose a MODEL_NAME with more context than {model}, or start its server with"
+    shorter = []
+    if max_answer_tokens is not None and max_answer_tokens > 0:
+        shorter.append(f"MAX_TOKENS ({request.max_tokens})")
+    if request.has_earlier_answers:
+        shorter.append("MAX_TOOL_ROUNDS")
+    if not shorter:
+        return f"{more_context[0].upper()}{more_context[1:]} more."
+    return f"Lower {' or '.join(shorter)}, {more_context} more."
 
 
 def infer_refusal_reason(

@@ -14,8 +14,13 @@ from benchmarks.load_record import LoadRecord, find_percentile_ms, summarize
 from benchmarks.many_clients import SimulatedClient, run_clients
 from benchmarks.memory_trend import MemorySample, fit_memory_trend
 from benchmarks.server_process import run_server
+from benchmarks.warm_up import (
+    count_episodes_to_fill_caches,
+    play_episodes_of_each_environment,
+)
 from openenv_kit.environment import get_environment
 from openenv_kit.episode_clients.in_process import InProcessEpisode
+from openenv_kit.serving.episodes.episode_cache import MAX_CACHED_EPISODES
 
 CLIENTS = 32
 SECONDS = 20.0
@@ -143,6 +148,42 @@ def test_client_reconnects_or_leaves_by_its_luck(
     record = play_once(lean_episodes[0], lean_episodes[0], monkeypatch, luck=luck)
     assert (record.reconnected, record.left, record.finished) == counts
     assert record.lost == 0
+
+
+def test_warm_up_plays_the_given_number_of_whole_episodes_of_each_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("benchmarks.warm_up.FULL_PAUSE_S", 0.0)
+    resets: list[str] = []
+    steps: list[str] = []
+    full = [FullError("full")]
+
+    class CountingConnection:
+        async def reset(self, path: str, arguments: Any) -> dict[str, Any]:
+            if full:
+                raise full.pop()
+            self.path = path
+            resets.append(path)
+            return {}
+
+        async def step(self, action: Any) -> dict[str, Any]:
+            steps.append(self.path)
+            return {}
+
+        def drop(self) -> None:
+            """Do nothing."""
+
+    lean, firewatch = play_expected_episodes(2)
+    asyncio.run(
+        play_episodes_of_each_environment(CountingConnection, [lean, firewatch, lean], count=5)
+    )
+    assert sorted(resets) == [""] * 5 + ["/firewatch"] * 5
+    assert steps.count("") == 5 * len(lean.actions)
+    assert steps.count("/firewatch") == 5 * len(firewatch.actions)
+
+
+def test_warm_up_fills_the_cache_of_a_worker_with_fewer_episodes_than_the_other() -> None:
+    assert count_episodes_to_fill_caches(2) * 0.4 >= MAX_CACHED_EPISODES
 
 
 def samples(values: list[float]) -> list[MemorySample]:

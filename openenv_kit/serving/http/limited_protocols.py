@@ -97,7 +97,11 @@ class LimitedHttpProtocol(H11Protocol):
             super().data_received(data)
         except Exception:
             self.abort_connection(ErrorKind.MALFORMED)
-        if was_idle:
+        if self._is_request_complete_and_unanswered():
+            # On a busy server, the request may wait for longer than the client's time limit until
+            # the app starts and counts it as open.
+            self._stop_client_timeout_unless_replies_are_unread()
+        elif was_idle:
             # The timeout of the next request starts at its first byte.
             self.restart_or_stop_client_timeout()
         if self.is_closed() and self.cycle is not None:
@@ -125,6 +129,15 @@ class LimitedHttpProtocol(H11Protocol):
             self._timer = self.loop.call_later(
                 self.timeout_s, self._abort_unless_client_has_read, unread_bytes
             )
+
+    def _is_request_complete_and_unanswered(self) -> bool:
+        """Return whether the app has to answer a request whose headers have all arrived."""
+        is_websocket = self.transport.get_protocol() is not self
+        return is_websocket or (self.cycle is not None and not self.cycle.response_complete)
+
+    def _stop_client_timeout_unless_replies_are_unread(self) -> None:
+        if self._timer is not None and not self.flow.write_paused:
+            self._timer.cancel()
 
     def _abort_unless_client_has_read(self, unread_bytes_before: int) -> None:
         """Close the connection, unless the client has read something since the timer started."""

@@ -7,6 +7,9 @@ import json
 import pytest
 
 from openenv_kit.agent.completion_limit import parse_or_guess_max_answer_tokens
+from openenv_kit.agent.endpoint_failures import build_failure_from_error_response
+from openenv_kit.agent.failure_messages import ContextFullError, FailedRequest, build_model_error
+from openenv_kit.agent.settings import AgentSettings
 from support.agent_runs import Play
 from support.fake_model import ANSWER_LIMIT, TOKEN_LIMIT_WORDINGS, FakeModel
 
@@ -30,7 +33,7 @@ CURES = {
         ["accepted tool calls earlier", "message 3. It", "try another MODEL_NAME"],
         GOOD_MODEL,
     ),
-    "tiny-context": ({}, ["choose a MODEL_NAME with more context"], GOOD_MODEL),
+    "tiny-context": ({}, ["Choose a MODEL_NAME with more context"], GOOD_MODEL),
     "allows-few-tokens": ({}, ["Lower MAX_TOKENS"], {"MAX_TOKENS": "100"}),
     "thinks-as-long-as-it-may": (
         {"MODEL_TIMEOUT_S": "0.6"},
@@ -158,3 +161,33 @@ def test_refusals_of_requests_at_the_same_time_are_all_adapted_to(
     assert [task["score"] for task in ran.tasks] == [1.0] * 4
     assert len({json.dumps(request["tools"]) for request in model.requests}) == 1
     assert model.requests[-1].get("max_tokens") != 4096 or script == "forgets-a-field"
+
+
+LLAMA_CPP = "request (1053 tokens) exceeds the available context size (1024 tokens)"
+VLLM = (
+    "maximum context length is 1024 tokens. However, you requested 1093 tokens ({} in the "
+    "messages, 300 in the completion)"
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "has_earlier_answers", "advice"),
+    [
+        (LLAMA_CPP, False, "Choose a MODEL_NAME"),
+        (LLAMA_CPP, True, "Lower MAX_TOOL_ROUNDS, choose a MODEL_NAME"),
+        (VLLM.format(793), False, "Lower MAX_TOKENS (300), choose a MODEL_NAME"),
+        (VLLM.format(793), True, "Lower MAX_TOKENS (300) or MAX_TOOL_ROUNDS, choose a"),
+    ],
+)
+def test_context_overflow_names_only_settings_that_help(
+    words: str, has_earlier_answers: bool, advice: str
+) -> None:
+    failure = build_failure_from_error_response(400, {"error": {"message": words}}, {}, str)
+    request = FailedRequest(
+        AgentSettings(model="m"), "http://localhost", "1", 300, has_earlier_answers
+    )
+    error = build_model_error(failure, request)
+    assert isinstance(error, ContextFullError)
+    assert str(error).startswith("The prompt does not fit the model's context (400): ")
+    assert f". {advice}" in str(error)
+    assert str(error).endswith("with more context than m, or start its server with more.")

@@ -190,7 +190,7 @@ def test_permanent_failure_names_the_setting_and_stops_the_run(
         ("empty-body", ["sends no chat completions", "API_BASE_URL"]),
         ("empty-choices", ["no choices", "MODEL_RETRIES"]),
         ("null-choices", ["no choices", "MODEL_RETRIES"]),
-        ("tiny-context", ["too long", "MODEL_NAME"]),
+        ("tiny-context", ["does not fit the model's context", "MODEL_NAME"]),
         ("hangs", ["did not answer within 0.2 s", "MODEL_TIMEOUT_S"]),
     ],
 )

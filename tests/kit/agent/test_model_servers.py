@@ -33,6 +33,7 @@ def recorded_events(path: str) -> list[dict[str, Any]]:
     [
         (400, {"type": "exceed_context_size_error", "code": 400, "message": "too much"}),
         (400, {"code": "context_length_exceeded", "message": "too much"}),
+        (500, {"message": "Requested tokens (1581) exceed context window of 1024"}),
         (500, {"message": "the request exceeds the available context size. try increasing it"}),
         (
             400,
