@@ -31,6 +31,15 @@ OUTCOME_TEXT: dict[CellVerdict, str] = {
     CellVerdict.MISSING: NOT_REPORTED,
 }
 """Outcome of a row in words, by kind of verdict."""
+ONLY_YOURS = "only in your report"
+OWN_TABLE_OUTCOME_TEXT: dict[CellVerdict, str] = {
+    CellVerdict.MATCHED: "in both reports",
+    CellVerdict.WRONG_FIELD: "in both reports, with other values",
+    CellVerdict.CONSEQUENCE: ONLY_YOURS,
+    CellVerdict.EXTRA: ONLY_YOURS,
+    CellVerdict.MISSING: "only in the policy's report",
+}
+"""Outcome of a row about a user's table, whose causes nobody knows: it compares two reports."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,7 @@ class RowVerdict:
         column: column of the row's entity in the daily series.
         sentence: explanation of the verdict in one sentence.
         is_read: whether a reply contained the row's value.
+        is_own_table: whether the row is about a user's table.
     """
 
     kind: CellVerdict
@@ -52,10 +62,13 @@ class RowVerdict:
     column: int
     sentence: str
     is_read: bool = True
+    is_own_table: bool = False
 
     @property
     def outcome(self) -> str:
         """Outcome of the row in words, such as "found" or "never read"."""
+        if self.is_own_table:
+            return OWN_TABLE_OUTCOME_TEXT[self.kind]
         if self.kind == CellVerdict.MISSING and not self.is_read:
             return NEVER_READ
         return OUTCOME_TEXT[self.kind]

@@ -153,7 +153,7 @@ class EnvironmentView:
         sentences: paragraphs of the first screen.
         example_caption: line above the finished example on the first screen.
         tool_groups: names of tools by group. Tools in none of these groups are listed separately.
-        opening_call_count: number of calls that the page makes after a reset; see
+        opening_call_count: largest number of calls that the page makes after a reset; see
             `next_opening_call`.
         preview_tool: name of the tool that checks a report's format; empty if there is none.
         style_folder: folder with a `style.css` that extends the page's style sheet; None if the
@@ -201,6 +201,14 @@ class EnvironmentView:
         example = self.example_episode
         return str(example.reset.get("task_id") or "") if example else ""
 
+    def count_opening_calls(self, reset_steps: PlaybackSteps) -> int:
+        """Return how many opening calls the page makes in an episode.
+
+        Args:
+            reset_steps: the reset of the episode, without steps.
+        """
+        return self.opening_call_count
+
     def next_opening_call(self, steps: PlaybackSteps) -> SuggestedCall | None:
         """Return the next automatic call after a reset; None if there are no more calls.
 
@@ -241,6 +249,10 @@ class EnvironmentView:
         """Return the result of a finished episode in one line."""
         last = steps[-1].observation
         return f"Score {float(last.get('reward') or 0.0):.2f}"
+
+    def own_table_headline(self, steps: PlaybackSteps, reset: Mapping[str, Any]) -> str:
+        """Return the result of a finished episode of a visitor's table in one line."""
+        return self.result_headline(steps)
 
     def score_explanation_html(self, steps: PlaybackSteps, reset: Mapping[str, Any]) -> str:
         """Return HTML that explains a finished episode's score."""

@@ -159,6 +159,7 @@ class OwnDataRoutes:
                 yield {"key": uploaded.key, "refused": refusal_html(message["refused"])}
             else:
                 uploaded.table = convert_json_to_table(message["table"])
+                uploaded.option_words = tuple(message["option_words"])
                 html = table_check_html(uploaded.shown_name, uploaded.table)
                 yield {"key": uploaded.key, "html": html}
 
@@ -173,7 +174,7 @@ class OwnDataRoutes:
             "stage": ImportStage.IMPORT,
             "environment": self._environment.name,
             "name": name,
-            "file_name": uploaded.path.name,
+            "table_words": [Path(uploaded.shown_name).name, *uploaded.option_words],
             "table": convert_table_to_json(uploaded.table),
         }
         uploaded.folder.mkdir(mode=0o700, exist_ok=True)

@@ -140,6 +140,12 @@ def test_play_of_a_sealed_task_in_the_address_starts_nothing_without_a_click() -
     assert not visitor.problem
 
 
+def test_link_to_a_table_of_the_server_starts_nothing() -> None:
+    visitor = arrived(sent({"reset": '{"table": "shop"}'}))
+    assert not visitor.has_episode
+    assert "Unknown reset argument 'table'" in visitor.problem
+
+
 def test_a_recording_is_opened_in_its_own_environment_alone() -> None:
     policy = ENVIRONMENT.policies["null"]
     playback = create_playback_of_policy(policy, {"task_id": "easy_single_spike"}, ENVIRONMENT)
