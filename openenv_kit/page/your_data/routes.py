@@ -17,6 +17,7 @@ from urllib.parse import quote, unquote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
@@ -236,7 +237,8 @@ def build_own_data_app(
             Route("/import", routes.import_table, methods=["POST"]),
             Route("/file", routes.download_file, methods=["POST"]),
             Route("/discard", routes.discard_table, methods=["POST"]),
-            Mount("/static", StaticFiles(directory=SCRIPTS_FOLDER)),
+            # Not around all routes: progress must not wait until enough of it can be compressed.
+            Mount("/static", GZipMiddleware(StaticFiles(directory=SCRIPTS_FOLDER))),
         ]
     )
 
