@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 import pytest
-from playwright.sync_api import Browser, FrameLocator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, FrameLocator, Page, Response, expect, sync_playwright
 
 from support.browser import CHROMIUM, FLAGS
 from support.live_server import served
@@ -120,13 +120,18 @@ class TlsFront:
         self._loop.close()
 
 
+@pytest.fixture(scope="module", params=[TOKEN, ""], ids=["token", "no_token"])
+def token(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsFront]:
+def front(token: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsFront]:
     folder = tmp_path_factory.mktemp("space")
     env = {
         **os.environ,
         "ENABLE_WEB_INTERFACE": "true",
-        "OPENENV_KIT_TOKEN": TOKEN,
+        "OPENENV_KIT_TOKEN": token,
         "OPENENV_KIT_EPISODE_STORE": str(folder / "s.db"),
         "SPACE_HOST": SPACE,
         "SPACE_ID": "me/lab",
@@ -156,26 +161,45 @@ def page(chromium: Browser) -> Iterator[Page]:
     context.close()
 
 
-def test_page_in_the_frame_of_a_space_plays_with_a_cookie_and_breaks_no_policy(page: Page) -> None:
+def test_page_in_the_frame_of_a_space_plays_and_breaks_no_policy(page: Page, token: str) -> None:
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
     requested: set[str] = set()
     page.on("request", lambda request: requested.add(request.url.partition("?")[0]))
-    page.goto(f"https://{OUTSIDE}/?token={TOKEN}")
-    inside = page.frame_locator("iframe")
+    policies: set[str] = set()
+    page.on("response", lambda response: policies.add(read_policy(response)))
+    inside = open_space(page, token)
     inside.locator("#mt-first .mt-btn.primary").click(timeout=60_000)
     expect(inside.locator(".mt-budget")).to_contain_text("3 of 64 steps", timeout=60_000)
-    (cookie,) = page.context.cookies()
-    assert (cookie["sameSite"], cookie["secure"], cookie["httpOnly"]) == ("None", True, True)
-    assert OUTSIDE in cookie["partitionKey"]
+    cookies = page.context.cookies()
+    assert len(cookies) == (1 if token else 0)
+    for cookie in cookies:
+        assert (cookie["sameSite"], cookie["secure"], cookie["httpOnly"]) == ("None", True, True)
+        assert OUTSIDE in cookie["partitionKey"]
+    for name in ("Runs", "Leaderboard", "Connect", "Your data"):
+        inside.get_by_role("tab", name=name).click()
+    expect(inside.locator("#mt-own")).to_be_visible(timeout=60_000)
+    assert any(policy.startswith("default-src 'none'") for policy in policies)
     assert [line for line in said if "policy" in line.lower()] == []
     own = (f"https://{OUTSIDE}/", f"https://{SPACE}/")
     assert [url for url in requested if url != own[0] and not url.startswith(own[1])] == []
     said.clear()
-    page.goto(f"https://{STRANGER}/?token={TOKEN}")
+    page.goto(f"https://{STRANGER}/?token={token}")
     with page.expect_console_message(lambda message: "frame-ancestors" in message.text):
         page.reload()
+
+
+def read_policy(response: Response) -> str:
+    is_page = response.url.startswith(f"https://{SPACE}/web/") and response.status == 200
+    return response.headers.get("content-security-policy", "") if is_page else ""
+
+
+def open_space(page: Page, token: str, *, has_storage: bool = True) -> FrameLocator:
+    if not has_storage:
+        page.add_init_script(DENY_STORAGE)
+    page.goto(f"https://{OUTSIDE}/" + (f"?token={token}" if token else ""))
+    return page.frame_locator("iframe")
 
 
 DENY_STORAGE = """
@@ -188,15 +212,11 @@ for (const name of ['sessionStorage', 'localStorage']) {
 """What browsers do in a frame of another site if third-party cookies are blocked."""
 
 
-def open_space(page: Page, *, has_storage: bool) -> FrameLocator:
-    if not has_storage:
-        page.add_init_script(DENY_STORAGE)
-    page.goto(f"https://{OUTSIDE}/?token={TOKEN}")
-    return page.frame_locator("iframe")
-
-
-def test_play_without_storage_survives_a_switch_of_the_environment_and_a_reload(page: Page) -> None:
-    inside = open_space(page, has_storage=False)
+@pytest.mark.parametrize("token", [TOKEN], indirect=True)
+def test_play_without_storage_survives_a_switch_of_the_environment_and_a_reload(
+    page: Page, token: str
+) -> None:
+    inside = open_space(page, token, has_storage=False)
     inside.locator("#mt-first .mt-btn.primary").click(timeout=60_000)
     expect(inside.locator(".mt-budget")).to_contain_text("3 of 64", timeout=60_000)
     inside.locator("#mt-ask [data-mt=ask]").first.click()
@@ -223,8 +243,9 @@ def switch_environment(inside: FrameLocator, name: str) -> None:
     expect(inside.locator(".mt-menu summary")).to_have_text(name, timeout=60_000)
 
 
-def test_space_posts_query_and_hash_to_the_hub_as_the_hub_documents(page: Page) -> None:
-    inside = open_space(page, has_storage=True)
+@pytest.mark.parametrize("token", [TOKEN], indirect=True)
+def test_space_posts_query_and_hash_to_the_hub_as_the_hub_documents(page: Page, token: str) -> None:
+    inside = open_space(page, token)
     inside.locator("#mt-first .mt-btn.primary").click(timeout=60_000)
     page.wait_for_function("location.hash.startsWith('#play=')")
     message = page.evaluate("window.messages.at(-1)")
@@ -238,8 +259,9 @@ def test_space_posts_query_and_hash_to_the_hub_as_the_hub_documents(page: Page) 
     page.wait_for_function("location.search.includes('tab=leaderboard')")
 
 
-def test_links_in_a_space_lead_to_its_files(page: Page) -> None:
-    inside = open_space(page, has_storage=True)
+@pytest.mark.parametrize("token", [TOKEN], indirect=True)
+def test_links_in_a_space_lead_to_its_files(page: Page, token: str) -> None:
+    inside = open_space(page, token)
     links = inside.locator(".mt-headlinks > a")
     expect(links).to_have_text(["Docs", "Source"], timeout=60_000)
     hrefs = links.evaluate_all("all => all.map((each) => each.href)")
