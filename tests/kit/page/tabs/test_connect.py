@@ -89,7 +89,7 @@ def run_program(command: list[str], folder: Path, variables: Mapping[str, str]) 
         env={**environ, "PYTHONPATH": path, **variables},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr + done.stdout
