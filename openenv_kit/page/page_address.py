@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from openenv_kit.environment import Environment
 from openenv_kit.page.begin_episode import begin_episode
@@ -56,9 +56,7 @@ def restore_or_start_episode_on_page_load(
     visitor.is_page_loaded = True
     if linked and not kept:
         if is_sealed_split(_read_split_of_saved_episode(linked)):
-            raise _build_sealed_task_question(
-                lambda v: v.restore_saved_episode(linked, may_submit=False)
-            )
+            _ask_before_sealed_task(lambda v: v.restore_saved_episode(linked, may_submit=False))
         # Browsers deny storage to a page that is embedded in another site, but the URL still
         # contains the episode.
         kept = linked
@@ -74,7 +72,7 @@ def restore_or_start_episode_on_page_load(
     here = build_query_parameters_of_reset(environment_view.environment.name, visitor.reset)
     same = back and all(query.get(name, here[name]) == here[name] for name in EPISODE_PARAMETERS)
     if asked and not same and is_sealed_split(asked.get("split")):
-        raise _build_sealed_task_question(lambda v: v.start_episode(**asked))
+        _ask_before_sealed_task(lambda v: v.start_episode(**asked))
     if asked and not back:
         begin_episode(environment_view, visitor, asked)
         visitor.selection = query.get("place") or visitor.selection
@@ -111,9 +109,12 @@ def _parse_browser_state(state_json: object) -> _BrowserState:
         return _BrowserState({}, "")
 
 
-def _build_sealed_task_question(start: Callable[[Visitor], Any]) -> ConfirmationRequired:
-    text = "This link starts a sealed task. Every start of a sealed task is counted."
-    return ConfirmationRequired(text, "Start the sealed task", start)
+def _ask_before_sealed_task(start: Callable[[Visitor], Any]) -> NoReturn:
+    raise ConfirmationRequired(
+        "This link starts a sealed task. Every start of a sealed task is counted.",
+        "Start the sealed task",
+        start,
+    )
 
 
 def _read_split_of_saved_episode(saved_json: str) -> object:
