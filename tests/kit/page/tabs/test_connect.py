@@ -181,10 +181,12 @@ def test_mcp_snippet_lists_the_tools(
 
 
 PLAYING_TRAINER = """
+import functools
 import sys
 
 import trl
 
+from openenv_kit.trainers.scripted_calls import get_next_scripted_call
 
 
 class PlayingTrainer:
