@@ -36,6 +36,8 @@ METRICS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """Folder in which the workers of a server share their metrics; read by the Prometheus client."""
 SPACE_HOST_VARIABLE = "SPACE_HOST"
 """Public host name of a Hugging Face Space; the platform sets it."""
+SPACE_ID_VARIABLE = "SPACE_ID"
+"""Owner and name of a Hugging Face Space, such as `owner/name`; the platform sets it."""
 
 BASE_URL_VARIABLE = "OPENENV_KIT_BASE_URL"
 """URL of the server on which trainers play episodes."""

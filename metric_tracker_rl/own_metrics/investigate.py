@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from metric_tracker_rl.engine.configuration.play_rules import DEFAULT_PLAY_RULES
 from metric_tracker_rl.engine.definitions.entity_types import CONVERSION_RATE, FUNNEL_STEP
@@ -12,6 +13,7 @@ from metric_tracker_rl.engine.episode.episode import FunnelEpisode
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.episode.table_window import create_table_window_episode
 from metric_tracker_rl.engine.grading.grader import grade_report
+from metric_tracker_rl.engine.report.parse_report import SubmittedReport, parse_report
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.own_metrics.import_warnings import describe_unreportable_falls
 from metric_tracker_rl.own_metrics.table_windows import build_window
@@ -65,7 +67,17 @@ class TableInvestigation(Investigation):
         return StartedSession(session, session.start_episode_from_view(TASK_ID, self.view))
 
     def compare_report(self, session: Session) -> Agreement:
-        report = session.last_report if isinstance(session, EpisodeSession) else None
+        return self._compare(session.last_report if isinstance(session, EpisodeSession) else None)
+
+    def compare_submitted_rows(self, rows: Sequence[Any] | None) -> Agreement:
+        """Compare submitted rows with those of the reporting policy.
+
+        Args:
+            rows: all submitted rows; invalid ones are left out. None if there was no report.
+        """
+        return self._compare(None if rows is None else parse_report(list(rows), self.episode))
+
+    def _compare(self, report: SubmittedReport | None) -> Agreement:
         expected = self.episode.expected_rows
         if report is None:
             return Agreement(

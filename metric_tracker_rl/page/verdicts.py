@@ -34,6 +34,15 @@ OUTCOME_TEXT: dict[CellVerdict, str] = {
     CellVerdict.MISSING: NOT_REPORTED,
 }
 """Outcome of a row in words, by kind of verdict."""
+ONLY_YOURS = "only in your report"
+OWN_TABLE_OUTCOME_TEXT: dict[CellVerdict, str] = {
+    CellVerdict.MATCHED: "in both reports",
+    CellVerdict.WRONG_FIELD: "in both reports, with other values",
+    CellVerdict.CONSEQUENCE: ONLY_YOURS,
+    CellVerdict.EXTRA: ONLY_YOURS,
+    CellVerdict.MISSING: "only in the policy's report",
+}
+"""Outcome of a row about a user's table, whose causes nobody knows: it compares two reports."""
 
 
 class Consequence(NamedTuple):
@@ -61,6 +70,7 @@ class RowVerdict:
         is_read: whether a reply contained the row's value.
         consequences: series that passed their thresholds on the same day because of the row, in
             funnel order; empty if the row was not expected.
+        is_own_table: whether the row is about a user's table.
     """
 
     kind: CellVerdict
@@ -70,6 +80,7 @@ class RowVerdict:
     sentence: str
     is_read: bool = True
     consequences: tuple[Consequence, ...] = ()
+    is_own_table: bool = False
 
     @property
     def consequences_text(self) -> str:
@@ -80,6 +91,8 @@ class RowVerdict:
     @property
     def outcome(self) -> str:
         """Outcome of the row in words, such as "found" or "never read"."""
+        if self.is_own_table:
+            return OWN_TABLE_OUTCOME_TEXT[self.kind]
         if self.kind == CellVerdict.MISSING and not self.is_read:
             return NEVER_READ
         return OUTCOME_TEXT[self.kind]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from html import escape
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,8 +14,6 @@ from metric_tracker_rl.engine.configuration.episode_config import SCENARIO_FAMIL
 from metric_tracker_rl.engine.definitions.entity_types import FUNNEL_STEP
 from metric_tracker_rl.engine.definitions.levels import ANOMALY_COUNT_BY_DENSITY, LEVELS
 from metric_tracker_rl.engine.definitions.names import DISCLOSURES, PROFILES
-from metric_tracker_rl.engine.definitions.report_row import ReportRow
-from metric_tracker_rl.engine.grading.grader import SCORE_WEIGHTS
 from metric_tracker_rl.page import words
 from metric_tracker_rl.page.charts import (
     build_example_chart,
@@ -32,8 +31,12 @@ from metric_tracker_rl.page.day_panel import (
 from metric_tracker_rl.page.format_values import format_field_with_unit
 from metric_tracker_rl.page.known_values import KnownValues
 from metric_tracker_rl.page.report import FunnelReport, list_reported_columns
+from metric_tracker_rl.page.result import (
+    format_own_table_headline,
+    format_result_headline,
+    score_explanation_html,
+)
 from metric_tracker_rl.page.row_outcomes import list_row_outcomes
-from metric_tracker_rl.page.score import score_waterfall_html
 from metric_tracker_rl.page.shown_funnel import read_funnel
 from metric_tracker_rl.page.suggestion import (
     NO_SUGGESTION,
@@ -41,23 +44,17 @@ from metric_tracker_rl.page.suggestion import (
     build_report_hint,
     build_submitted_ids_hint,
 )
-from metric_tracker_rl.page.verdicts import RowVerdict
 from metric_tracker_rl.page.visible_state import (
     collect_known_values_from_replies,
     collect_values_and_verdicts_to_show,
-    may_reveal_answers,
     rebuild_episode_from_reset_arguments,
 )
 from metric_tracker_rl.policies.base import build_analysis_action
 from metric_tracker_rl.tools import SUBMIT_SOLUTION
-from metric_tracker_rl.wire_models import RewardBreakdown
 from openenv_kit.environment import Environment
 from openenv_kit.page.components.elements import (
-    collapsed_score_components_html,
     format_short_date,
-    message_box_html,
 )
-from openenv_kit.page.components.grid import GLYPHS, CellVerdict, verdict_class
 from openenv_kit.page.components.row_editor import EditorRow
 from openenv_kit.page.components.tool_result import tool_result_html
 from openenv_kit.page.environment_view import (
@@ -82,6 +79,8 @@ PACKAGED_PRODUCT_FILE = Path(__file__).with_name("flights.toml")
 """Product file of the example in an installed package."""
 CHECKOUT_PRODUCT_FILE = Path(__file__).parents[2] / "examples" / "flights" / "flights.toml"
 """Product file of the example in a checkout of the repository."""
+OPENING_TOOLS = ("show_raw_data", "get_metric_median", "hourly_rows_for_date")
+"""Tools that the page calls after a reset, as far as the episode offers them."""
 MIN_STEPS_FOR_OPENING_CALLS = 10
 DAILY_LIMIT = 1000
 DAY_CALLS = {
@@ -116,7 +115,7 @@ class FunnelView(EnvironmentView):
     )
     example_caption = "A finished example. Shaded: normal range. Triangle: a day outside it."
     preview_tool = "preview_submission"
-    opening_call_count = 3
+    opening_call_count = len(OPENING_TOOLS)
     tool_groups = words.TOOL_GROUPS
     reset_choices: ClassVar[Mapping[str, Sequence[str]]] = {
         "difficulty": tuple(LEVELS),
@@ -155,21 +154,21 @@ class FunnelView(EnvironmentView):
     def example_task_id(self) -> str:
         return ""
 
+    def count_opening_calls(self, reset_steps: PlaybackSteps) -> int:
+        if int(reset_steps[0].observation["config"]["max_steps"]) < MIN_STEPS_FOR_OPENING_CALLS:
+            return 0
+        offered = self._offered_tools(reset_steps)
+        return len(list(takewhile(lambda name: name in offered, OPENING_TOOLS)))
+
     def next_opening_call(self, steps: PlaybackSteps) -> SuggestedCall | None:
-        opening = steps[0].observation
-        if int(opening["config"]["max_steps"]) < MIN_STEPS_FOR_OPENING_CALLS:
-            return None
         position = len(steps) - 1
-        if position > 2:
+        if position >= self.count_opening_calls(steps[:1]):
             return None
-        name = ("show_raw_data", "get_metric_median", "hourly_rows_for_date")[position]
-        arguments = dict(ARGUMENTS_BY_TOOL.get(name, {}))
-        if position == 2:
+        name = OPENING_TOOLS[position]
+        arguments = ARGUMENTS_BY_TOOL.get(name, {})
+        if name == "hourly_rows_for_date":
             known_values = collect_known_values_from_replies(steps)
-            day = known_values.largest_deviation_day
-            arguments = {"date": known_values.dates[day or 0]}
-        if name not in self._offered_tools(steps):
-            return None
+            arguments = {"date": known_values.dates[known_values.largest_deviation_day or 0]}
         return SuggestedCall(name, name, arguments)
 
     def initial_selection(self, steps: PlaybackSteps) -> str:
@@ -211,35 +210,13 @@ class FunnelView(EnvironmentView):
         )
 
     def result_headline(self, steps: PlaybackSteps) -> str:
-        last = steps[-1].observation
-        breakdown = last.get("reward_breakdown")
-        score = f"{float(last.get('reward') or 0.0):.2f}"
-        if not breakdown:
-            outcome = "No report was submitted" if may_reveal_answers(steps) else "The score"
-            return f"{outcome}: {score}"
-        expected = breakdown["expected_rows"]
-        if not expected:
-            return f"There was nothing to find: {score}"
-        parts = [f"{breakdown['matched_rows']} of {expected} causes found"]
-        if breakdown["extra_rows"]:
-            parts.append(f"{breakdown['extra_rows']} too many")
-        if any(breakdown[name] < breakdown["recall"] for name in SCORE_WEIGHTS):
-            parts.append("some fields wrong")
-        return f"{', '.join(parts)}: {score}"
+        return format_result_headline(steps)
+
+    def own_table_headline(self, steps: PlaybackSteps, reset: Mapping[str, Any]) -> str:
+        return format_own_table_headline(steps, reset)
 
     def score_explanation_html(self, steps: PlaybackSteps, reset: Mapping[str, Any]) -> str:
-        last = steps[-1].observation
-        message = message_box_html(str(last.get("message") or ""))
-        if not may_reveal_answers(steps):
-            return message
-        breakdown = last.get("reward_breakdown")
-        score = message
-        if breakdown:
-            score = score_waterfall_html(RewardBreakdown.model_validate(breakdown))
-        verdicts = collect_values_and_verdicts_to_show(steps, reset)[1]
-        items = "".join(_verdict_item_html(verdict) for verdict in verdicts)
-        summary = f'<ul class="mt-verdicts">{items}</ul>' if items else ""
-        return summary + collapsed_score_components_html(score)
+        return score_explanation_html(steps, reset)
 
     def question_panel(self, visitor: Visitor) -> QuestionPanel | None:
         known_values, verdicts, _ = collect_values_and_verdicts_to_show(
@@ -334,28 +311,3 @@ def _tool_result_cell_html(column: str, value: Any, row: Mapping[str, Any]) -> s
     if column == "date" and isinstance(value, str):
         return escape(format_short_date(value))
     return format_field_with_unit(column, value, row)
-
-
-def _verdict_item_html(verdict: RowVerdict) -> str:
-    """Return the HTML of a list item for a verdict.
-
-    If the row was expected but not submitted, the item contains the tool call that shows it.
-    """
-    kind, row = verdict.kind, verdict.row
-    call = f" {_call_that_shows_row_html(row)}" if kind == CellVerdict.MISSING else ""
-    return (
-        f'<li class="{verdict_class(kind)}"><b>{GLYPHS[kind]} {escape(verdict.outcome)}</b>'
-        f"<span>{escape(format_short_date(row.date))}, "
-        f"{escape(words.format_entity_name(row.as_dict()))}. "
-        f"{escape(verdict.sentence)}{call} {escape(verdict.consequences_text)}</span>"
-        "</li>"
-    )
-
-
-def _call_that_shows_row_html(row: ReportRow) -> str:
-    """Return an HTML sentence that names the tool call whose result shows an expected row."""
-    arguments: dict[str, Any] = {"date": row.date}
-    if row.detection_method.startswith("compare"):
-        arguments["entity_name"] = row.entity_name
-    call = format_tool_call_for_display(row.detection_method, arguments)
-    return f"<code>{escape(call)}</code> shows it."

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metric_tracker_rl.engine.configuration.play_rules import FULL_FEEDBACK
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
@@ -16,6 +17,9 @@ from metric_tracker_rl.page.verdicts import (
 )
 from openenv_kit.page.playback import PlaybackStep
 from openenv_kit.reset_arguments import TABLE
+
+if TYPE_CHECKING:
+    from metric_tracker_rl.own_metrics.investigate import TableInvestigation
 
 PlaybackSteps = Sequence[PlaybackStep]
 
@@ -54,19 +58,26 @@ def may_reveal_answers(steps: PlaybackSteps) -> bool:
     return bool(steps[-1].observation.get("done")) and feedback == FULL_FEEDBACK
 
 
+def find_table_investigation(reset: Mapping[str, Any]) -> TableInvestigation | None:
+    """Return the investigation that a visitor of the page plays; None for all other episodes."""
+    table = reset.get(TABLE.name)
+    if table is None:
+        return None
+    # Few visitors investigate a table, so its modules are not imported with the page.
+    from metric_tracker_rl.own_metrics.investigate import TableInvestigation
+
+    return table if isinstance(table, TableInvestigation) else None
+
+
 def rebuild_episode_from_reset_arguments(reset: Mapping[str, Any]) -> EpisodeView:
     """Return the episode that the reset arguments describe, with its labels.
 
     Call this function only after the episode has ended, because the labels are the answers. For an
     investigation of a user's own table, the existing episode is returned.
     """
-    table = reset.get(TABLE.name)
-    if table is not None:
-        # Few visitors investigate a table, so its modules are not imported with the page.
-        from metric_tracker_rl.own_metrics.investigate import TableInvestigation
-
-        if isinstance(table, TableInvestigation):
-            return table.view
+    investigation = find_table_investigation(reset)
+    if investigation is not None:
+        return investigation.view
     session = EpisodeSession()
     session.reset(**reset)
     return session.running_view
@@ -91,6 +102,8 @@ def collect_values_and_verdicts_to_show(
         view.episode,
         read_values=read_values,
     )
+    is_own_table = TABLE.name in reset
+    verdicts = [replace(verdict, is_own_table=is_own_table) for verdict in verdicts]
     return VisibleState(all_values, tuple(verdicts), is_complete=True)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
-from collections.abc import Collection, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -28,7 +27,7 @@ from openenv_kit.cli.table_output import (
 )
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import ConfigurationError, require_name
-from openenv_kit.own_data.count_text import format_count
+from openenv_kit.own_data.agreement_lines import iter_agreement_lines
 from openenv_kit.own_data.options import ImportOptions
 from openenv_kit.own_data.product_argument import require_own_data
 from openenv_kit.own_data.support import (
@@ -148,38 +147,6 @@ def _serve_page(environment: Environment, title: str, investigation: Investigati
     print_lines([SummaryLine("Page", "only this machine can open it; Ctrl+C ends it")])
     typer.echo(page.address)  # not wrapped, so that the address can be copied
     page.serve()
-
-
-def iter_agreement_lines(
-    agreement: Agreement, player_name: str, stop_reason: str = ""
-) -> Iterator[SummaryLine]:
-    """Yield a line for each row that the player or the policy reported, and a line of totals."""
-    for title, rows in (
-        ("Both", agreement.both),
-        ("Only player", agreement.only_player),
-        ("Only policy", agreement.only_policy),
-    ):
-        for row in rows:
-            yield SummaryLine(title, describe_row(row, agreement.percent_entity_types))
-    if agreement.score is None:
-        yield SummaryLine("Agreement", f"{player_name} submitted no report. {stop_reason}".strip())
-        return
-    policy_rows = len(agreement.both) + len(agreement.only_policy)
-    player_rows = len(agreement.both) + len(agreement.only_player)
-    yield SummaryLine(
-        "Agreement",
-        f"{player_name} reported {format_count(player_rows, 'row')}, the reporting policy "
-        f"{policy_rows}; {len(agreement.both)} in common; score {agreement.score:.4f}",
-    )
-
-
-def describe_row(row: InvestigatedRow, percent_entity_types: Collection[str] = ()) -> str:
-    """Describe a report row in one line."""
-    unit = " %" if row.entity_type in percent_entity_types else ""
-    return (
-        f"{row.date} {row.entity_name}: {row.anomaly_type}, {row.observed_value:g}{unit} instead "
-        f"of {row.baseline_value:g}{unit} ({row.severity})"
-    )
 
 
 def format_rows_csv(agreement: Agreement) -> str:

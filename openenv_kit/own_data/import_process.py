@@ -53,7 +53,7 @@ def main() -> None:
     threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
     try:
         if request["stage"] == ImportStage.CHECK:
-            _send({"table": _check(request)})
+            _send(_check(request))
         else:
             _send({"product": _import(request)})
     except (KitError, ModuleNotFoundError) as problem:
@@ -67,12 +67,12 @@ def main() -> None:
 def _check(request: Mapping[str, Any]) -> dict[str, Any]:
     from openenv_kit.cli.option_text import parse_option_text
     from openenv_kit.own_data.clean_table import load_table  # slow: imports pandas
+    from openenv_kit.own_data.option_words import list_command_words
     from openenv_kit.own_data.table_json import convert_table_to_json
 
-    path = Path(request["path"])
-    return convert_table_to_json(
-        load_table(parse_option_text(request["options"], path, MAX_UPLOADED_ROWS))
-    )
+    options = parse_option_text(request["options"], Path(request["path"]), MAX_UPLOADED_ROWS)
+    _, *option_words = list_command_words(options)  # the first word is the file's name
+    return {"table": convert_table_to_json(load_table(options)), "option_words": option_words}
 
 
 def _import(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def _import(request: Mapping[str, Any]) -> dict[str, Any]:
             product_name=name,
             product_file_name=f"{name}.toml",
             report_file_name=f"{name}.html",
-            table_words=(request["file_name"],),
+            table_words=tuple(request["table_words"]),
             worker_count=os.cpu_count() or 1,
             show_progress=_send_progress,
         ),

@@ -16,7 +16,6 @@ def debugger_view(self) -> EnvironmentView:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,11 +23,13 @@ from typing import Any, ClassVar
 from openenv_kit.environment import Environment, get_environment, list_default_task_names
 from openenv_kit.errors import KitError, truncated_repr
 from openenv_kit.page.components.elements import bar_html, definition_list_html, humanize
-from openenv_kit.page.components.row_editor import Choices, EditorColumn, EditorRow
+from openenv_kit.page.components.row_editor import Choices, EditorRow
 from openenv_kit.page.components.tool_result import tool_result_html
 from openenv_kit.page.playback import Playback, PlaybackStep, create_playback_of_policy
+from openenv_kit.page.report_editor import ReportEditor
 from openenv_kit.page.row_outcomes import RowOutcome
 from openenv_kit.page.suggest_step import AnsweredStep, suggest_step
+from openenv_kit.page.suggestions import NextStepHint, QuestionPanel, SuggestedCall
 from openenv_kit.page.visitor import Visitor
 from openenv_kit.reply import ReplyStatus
 from openenv_kit.rollouts.policies import Action
@@ -37,108 +38,18 @@ from openenv_kit.tool import format_tool_call_for_display
 PlaybackSteps = Sequence[PlaybackStep]
 
 
-@dataclass(frozen=True)
-class SuggestedCall:
-    """A tool call that a visitor can make with one click.
-
-    Attributes:
-        label: the question that the call answers, in plain language.
-        tool: name of the tool.
-        arguments: arguments of the call.
-    """
-
-    label: str
-    tool: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class QuestionPanel:
-    """Suggested tool calls for the item that is selected in the overview.
-
-    Attributes:
-        title: name of the selected item.
-        groups: suggested calls by heading. Each heading states the cost of its calls.
-        known_html: HTML of the values that are already known for the selected item; may be empty.
-        suggested_values: values that the tool forms suggest, by argument name. The first value of
-            each argument is filled in.
-    """
-
-    title: str
-    groups: Mapping[str, Sequence[SuggestedCall]]
-    known_html: str = ""
-    suggested_values: Mapping[str, Sequence[str]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class NextStepHint:
-    """The suggested next step.
-
-    Attributes:
-        text: the suggestion, with its reason.
-        label: label of the button that performs the step; empty if there is no button.
-        event: page event that the button sends. `go` moves the focus to another element.
-        value: value of the event; for `go`, a CSS selector of the element.
-        details_html: HTML below the text, such as a list of changes; may be empty.
-    """
-
-    text: str
-    label: str = ""
-    event: str = "go"
-    value: str = "#mt-tools"
-    details_html: str = ""
-
-
-class ReportEditor:
-    """Editor for the report of a running episode. Subclasses define columns and validation.
-
-    Args:
-        visitor: visitor who edits the report.
-
-    Attributes:
-        columns: columns of the report.
-    """
-
-    columns: Sequence[EditorColumn] = ()
-
-    def __init__(self, visitor: Visitor) -> None:
-        self.visitor = visitor
-
-    def suggested_rows(self) -> Sequence[EditorRow]:
-        """Return rows that the visitor may want to add, given the last reply or selection."""
-        return ()
-
-    def build_draft_row(self, draft_key: str) -> EditorRow | None:
-        """Return a draft of the report row for an item of the page; None if there is no such item.
-
-        Fields are empty if no reply has contained their value.
-        """
-        return None
-
-    def format_row_title(self, row: EditorRow) -> str:
-        """Return the title of a row in the editor; the row may be incomplete."""
-        values = [str(row.get(column.name, "")) for column in self.columns[:3]]
-        return ", ".join(value for value in values if value) or "New row"
-
-    def format_suggested_row(self, row: EditorRow) -> str:
-        """Return a suggested row as one line of text."""
-        return ", ".join(str(value) for value in row.values())
-
-    def fill_row_from_known_values(self, row: EditorRow) -> EditorRow:
-        """Fill in the fields that follow from the row's other fields and from the replies."""
-        return row
-
-    def explain_why_row_cannot_be_submitted(self, row: EditorRow) -> str:
-        """Return why a row cannot be submitted, such as "severity is empty"; otherwise "".
-
-        The check covers only the format of the row, not whether its values are correct.
-        """
-        empty = [each.label for each in self.columns if row.get(each.name, "") == ""]
-        return f"{empty[0]} is empty" if empty else ""
-
-    def build_submit_action(self, rows: Sequence[EditorRow]) -> Mapping[str, Any]:
-        """Return the action that submits the report."""
-        raise NotImplementedError
+__all__ = [
+    "EnvironmentView",
+    "NextStepHint",
+    "PlaybackSteps",
+    "QuestionPanel",
+    "ReportEditor",
+    "SuggestedCall",
+    "dropdown_choices",
+    "get_environment_view_or_default",
+    "read_page_and_environment_css",
+    "tool_result_from_observation",
+]
 
 
 class EnvironmentView:
@@ -153,7 +64,7 @@ class EnvironmentView:
         sentences: paragraphs of the first screen.
         example_caption: line above the finished example on the first screen.
         tool_groups: names of tools by group. Tools in none of these groups are listed separately.
-        opening_call_count: number of calls that the page makes after a reset; see
+        opening_call_count: largest number of calls that the page makes after a reset; see
             `next_opening_call`.
         preview_tool: name of the tool that checks a report's format; empty if there is none.
         style_folder: folder with a `style.css` that extends the page's style sheet; None if the
@@ -201,6 +112,14 @@ class EnvironmentView:
         example = self.example_episode
         return str(example.reset.get("task_id") or "") if example else ""
 
+    def count_opening_calls(self, reset_steps: PlaybackSteps) -> int:
+        """Return how many opening calls the page makes in an episode.
+
+        Args:
+            reset_steps: the reset of the episode, without steps.
+        """
+        return self.opening_call_count
+
     def next_opening_call(self, steps: PlaybackSteps) -> SuggestedCall | None:
         """Return the next automatic call after a reset; None if there are no more calls.
 
@@ -241,6 +160,10 @@ class EnvironmentView:
         """Return the result of a finished episode in one line."""
         last = steps[-1].observation
         return f"Score {float(last.get('reward') or 0.0):.2f}"
+
+    def own_table_headline(self, steps: PlaybackSteps, reset: Mapping[str, Any]) -> str:
+        """Return the result of a finished episode of a visitor's table in one line."""
+        return self.result_headline(steps)
 
     def score_explanation_html(self, steps: PlaybackSteps, reset: Mapping[str, Any]) -> str:
         """Return HTML that explains a finished episode's score."""

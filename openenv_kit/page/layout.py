@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from html import escape
 from pathlib import Path
 
 import gradio as gr
 
 from openenv_kit.episode_clients.protocol import EpisodeClient
-from openenv_kit.page.components.elements import button_html
 from openenv_kit.page.environment_view import EnvironmentView
 from openenv_kit.page.events import Page, unstyled_html_component
 from openenv_kit.page.first_screen import first_screen_html
+from openenv_kit.page.header import EnvironmentLink, header_html
 from openenv_kit.page.page_address import (
     READ_ADDRESS_JS,
     build_query_parameters_of_reset,
@@ -27,22 +25,13 @@ from openenv_kit.page.tabs.play_views import saved_state_html
 from openenv_kit.page.visitor import Visitor
 from openenv_kit.reset_arguments import PRODUCT
 
-SCRIPTS = [Path(__file__).with_name("static") / name for name in ("bridge.js", "charts.js")]
+SCRIPTS = [
+    Path(__file__).with_name("static") / f"{name}.js"
+    for name in ("bridge", "saved_episode", "connection", "grid", "charts")
+]
+"""Scripts of the header component. They are joined, because a component has one script."""
 IDLE_S = 3600
 """Seconds without an event after which a visitor's state is discarded."""
-
-
-@dataclass(frozen=True)
-class EnvironmentLink:
-    """Link to the page of an environment.
-
-    Attributes:
-        environment_view: view of the environment.
-        href: relative URL of the environment's page; empty for the current page.
-    """
-
-    environment_view: EnvironmentView
-    href: str = ""
 
 
 def build_page(
@@ -113,55 +102,6 @@ def _run_confirmed_action(visitor: Visitor, _: object) -> None:
 
 def _cancel_confirmation(visitor: Visitor, _: object) -> None:
     visitor.pending_confirmation = None
-
-
-def header_html(
-    environment_view: EnvironmentView,
-    environment_links: Sequence[EnvironmentLink],
-    *,
-    is_debug: bool = False,
-) -> str:
-    """Return the header: name of the server, environment switch and theme.
-
-    The style sheet places the tabs inside it.
-    """
-    title = escape(environment_links[0].environment_view.environment.title)
-    badge = '<em class="mt-badge">debug mode</em>' if is_debug else ""
-    theme = button_html(
-        "theme", "", "Theme", hint="Switch between light and dark", css_class="link"
-    )
-    routes = "../docs"
-    return (
-        f'<header class="mt-head"><h1>{title}</h1>{badge}<div class="mt-headlinks">'
-        f"{_environment_switch_html(environment_view, environment_links)}"
-        f'<a href="{routes}">API</a>{theme}</div></header>'
-        '<p class="mt-unseen" role="status" id="mt-announcement"></p>'
-    )
-
-
-def _environment_switch_html(
-    environment_view: EnvironmentView, environment_links: Sequence[EnvironmentLink]
-) -> str:
-    """Return a menu with a link to each environment.
-
-    The page's script adds the progress of the episode that this browser has saved, if any.
-    """
-    name = escape(environment_view.link_title)
-    if len(environment_links) < 2:
-        return f"<span>{name}</span>"
-    links = "".join(map(_environment_link_html, environment_links))
-    return (
-        f'<details class="mt-menu"><summary aria-label="Environment: {name}">{name}</summary>'
-        f'<nav aria-label="Environments">{links}</nav></details>'
-    )
-
-
-def _environment_link_html(link: EnvironmentLink) -> str:
-    here = "" if link.href else ' aria-current="page"'
-    return (
-        f'<a class="mt-door" href="{escape(link.href or "./")}"{here}>'
-        f"{escape(link.environment_view.link_title)}<em></em></a>"
-    )
 
 
 def _saved_episode_and_address_html(environment_view: EnvironmentView, visitor: Visitor) -> str:

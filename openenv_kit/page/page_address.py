@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, NoReturn
 
 from openenv_kit.environment import Environment
 from openenv_kit.page.begin_episode import begin_episode
@@ -55,6 +55,8 @@ def restore_or_start_episode_on_page_load(
     visitor.close_episode_and_clear()
     visitor.is_page_loaded = True
     if linked and not kept:
+        if is_sealed_split(_read_split_of_saved_episode(linked)):
+            _ask_before_sealed_task(lambda v: v.restore_saved_episode(linked, may_submit=False))
         # Browsers deny storage to a page that is embedded in another site, but the URL still
         # contains the episode.
         kept = linked
@@ -70,11 +72,7 @@ def restore_or_start_episode_on_page_load(
     here = build_query_parameters_of_reset(environment_view.environment.name, visitor.reset)
     same = back and all(query.get(name, here[name]) == here[name] for name in EPISODE_PARAMETERS)
     if asked and not same and is_sealed_split(asked.get("split")):
-        raise ConfirmationRequired(
-            "This link starts a sealed task. Every start of a sealed task is counted.",
-            "Start the sealed task",
-            lambda v: v.start_episode(**asked),
-        )
+        _ask_before_sealed_task(lambda v: v.start_episode(**asked))
     if asked and not back:
         begin_episode(environment_view, visitor, asked)
         visitor.selection = query.get("place") or visitor.selection
@@ -109,6 +107,22 @@ def _parse_browser_state(state_json: object) -> _BrowserState:
         return _BrowserState(query, str(state["kept"]), str(state.get("linked", "")))
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return _BrowserState({}, "")
+
+
+def _ask_before_sealed_task(start: Callable[[Visitor], Any]) -> NoReturn:
+    raise ConfirmationRequired(
+        "This link starts a sealed task. Every start of a sealed task is counted.",
+        "Start the sealed task",
+        start,
+    )
+
+
+def _read_split_of_saved_episode(saved_json: str) -> object:
+    """Return the split in the reset arguments of a saved episode; None if the JSON is invalid."""
+    try:
+        return json.loads(saved_json)["reset"].get("split")
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return None
 
 
 def _is_same_play(linked_json: str, saved_json: str) -> bool:

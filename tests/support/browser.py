@@ -34,8 +34,8 @@ FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
 ]
-STREAMS = ("/queue/data", "/own-data/check", "/own-data/import", "/runs/list")
-"""Paths of responses that scripts read as streams, or whose body they do not read if unchanged."""
+ABORTABLE = ("/queue/data", "/own-data/check", "/own-data/import", "/runs/list")
+"""Paths of responses that scripts read as streams, or poll: leaving the page aborts a poll."""
 SERVER = ("-m", "server.app", "--host", "127.0.0.1", "--port")
 CUT_OFF = """[...document.querySelectorAll('body :is(div, p, li, dl, dd, section, button)')]
   .filter((each) => each.checkVisibility())
@@ -234,7 +234,7 @@ def listen(visit: Visit) -> Callable[[], None]:
         # Gradio's own client closes its event stream once all answers are in. Chromium also
         # reports a response as aborted that a script has read to its end as a stream.
         closed_by_page = request.failure == "net::ERR_ABORTED" and any(
-            path in request.url for path in STREAMS
+            path in request.url for path in ABORTABLE
         )
         if not closed_by_page:
             visit.problems.append(f"{request.failure} {request.url}")

@@ -11,6 +11,7 @@ from openenv_kit.page.environment_view import EnvironmentView, PlaybackSteps
 from openenv_kit.page.playback import Playback
 from openenv_kit.recordings.recorder import RunRecorder
 from openenv_kit.reply import EndInfo
+from openenv_kit.reset_arguments import TABLE
 
 
 def episode_result_html_if_finished(
@@ -23,14 +24,20 @@ def episode_result_html_if_finished(
     last = steps[-1].observation if steps else {}
     if not last.get("done"):
         return ""
+    is_own_table = TABLE.name in reset
+    headline = (
+        environment_view.own_table_headline(steps, reset)
+        if is_own_table
+        else environment_view.result_headline(steps)
+    )
     read = EndInfo.from_info(last.get("metadata")).evidence_share
     looked_up = (
         ""
-        if read is None
+        if read is None or is_own_table
         else message_box_html(f"{read:.0%} of what is right was looked up first.")
     )
     return (
-        f'<section class="mt-outcome">{heading_html(environment_view.result_headline(steps))}'
+        f'<section class="mt-outcome">{heading_html(headline)}'
         f"{environment_view.score_explanation_html(steps, reset)}{looked_up}</section>"
     )
 

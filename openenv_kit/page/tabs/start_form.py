@@ -90,8 +90,13 @@ def start_form_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
 
 
 def _read_data_switch_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """Return the checkbox for the opening calls; empty if the environment has none."""
+    """Return the checkbox for the opening calls; empty if the environment has none.
+
+    It states how many calls are made in the running episode, or at most if there is none.
+    """
     count = environment_view.opening_call_count
+    if visitor.has_episode:
+        count = environment_view.count_opening_calls(visitor.playback_steps[:1]) or count
     if not count:
         return ""
     checked = " checked" if visitor.may_read_data else ""
@@ -111,7 +116,8 @@ def opening_calls_button_html(environment_view: EnvironmentView, visitor: Visito
         return ""
     if visitor.step_count:
         return ""
-    label = f"Read the data ({_count_steps(environment_view.opening_call_count)})"
+    count = environment_view.count_opening_calls(visitor.playback_steps[:1])
+    label = f"Read the data ({_count_steps(count)})"
     text = escape("The charts fill as replies arrive.")
     return (
         f'<p class="mt-callout"><span>{text}</span>'

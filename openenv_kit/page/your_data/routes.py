@@ -17,6 +17,7 @@ from urllib.parse import quote, unquote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
@@ -159,6 +160,7 @@ class OwnDataRoutes:
                 yield {"key": uploaded.key, "refused": refusal_html(message["refused"])}
             else:
                 uploaded.table = convert_json_to_table(message["table"])
+                uploaded.option_words = tuple(message["option_words"])
                 html = table_check_html(uploaded.shown_name, uploaded.table)
                 yield {"key": uploaded.key, "html": html}
 
@@ -173,7 +175,7 @@ class OwnDataRoutes:
             "stage": ImportStage.IMPORT,
             "environment": self._environment.name,
             "name": name,
-            "file_name": uploaded.path.name,
+            "table_words": [Path(uploaded.shown_name).name, *uploaded.option_words],
             "table": convert_table_to_json(uploaded.table),
         }
         uploaded.folder.mkdir(mode=0o700, exist_ok=True)
@@ -235,7 +237,8 @@ def build_own_data_app(
             Route("/import", routes.import_table, methods=["POST"]),
             Route("/file", routes.download_file, methods=["POST"]),
             Route("/discard", routes.discard_table, methods=["POST"]),
-            Mount("/static", StaticFiles(directory=SCRIPTS_FOLDER)),
+            # Not around all routes: progress must not wait until enough of it can be compressed.
+            Mount("/static", GZipMiddleware(StaticFiles(directory=SCRIPTS_FOLDER))),
         ]
     )
 

@@ -58,6 +58,7 @@ class UploadedTable:
         shown_name: name of the file on the visitor's computer.
         key: secret that identifies the table in requests.
         folder: private folder of the file and of the child process's temporary files.
+        option_words: options of the last check, as words of a command line.
         table: cleaned counts; None if the table was not checked yet or was rejected.
         product: product of the table; None before the import.
         used_at: time of the last use, as a value of `time.monotonic`.
@@ -66,6 +67,7 @@ class UploadedTable:
     shown_name: str
     key: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX)))
+    option_words: tuple[str, ...] = ()
     table: CleanedTable | None = None
     product: ImportedProduct | None = None
     used_at: float = field(default_factory=time.monotonic)

@@ -131,6 +131,21 @@ def test_a_link_to_a_sealed_task_starts_nothing_without_a_click() -> None:
     assert not visitor.has_episode
 
 
+def test_play_of_a_sealed_task_in_the_address_starts_nothing_without_a_click() -> None:
+    visitor = Visitor(ENVIRONMENT)
+    play = json.dumps({"reset": {"split": "sealed", "index": 0}, "actions": []})
+    with pytest.raises(ConfirmationRequired, match="sealed"):
+        restore_or_start_episode_on_page_load(SCENES, visitor, sent(linked=play))
+    assert not visitor.has_episode
+    assert not visitor.problem
+
+
+def test_link_to_a_table_of_the_server_starts_nothing() -> None:
+    visitor = arrived(sent({"reset": '{"table": "shop"}'}))
+    assert not visitor.has_episode
+    assert "Unknown reset argument 'table'" in visitor.problem
+
+
 def test_a_recording_is_opened_in_its_own_environment_alone() -> None:
     policy = ENVIRONMENT.policies["null"]
     playback = create_playback_of_policy(policy, {"task_id": "easy_single_spike"}, ENVIRONMENT)

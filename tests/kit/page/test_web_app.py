@@ -14,8 +14,8 @@ from starlette.routing import Mount
 from openenv_kit.environment import get_environment
 from openenv_kit.page import is_debugger_enabled
 from openenv_kit.page.environment_view import get_environment_view_or_default
+from openenv_kit.page.route_filter import IMMUTABLE_CACHE_CONTROL
 from openenv_kit.page.web_app import (
-    IMMUTABLE_CACHE_CONTROL,
     POLL_S,
     build_environment_links,
     mount_debugger,
@@ -72,6 +72,22 @@ def test_page_has_no_playground_tab(web: WebServer) -> None:
 def test_the_way_to_the_page_keeps_the_query(web: WebServer, path: str) -> None:
     answer = httpx.get(f"{web.url}{path}?__theme=dark")
     assert (answer.status_code, answer.headers["location"]) == (307, "/web/?__theme=dark")
+
+
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [("/", "/drilldown/web/"), ("/web", "/drilldown/web/"), ("/drilldown/web", "/drilldown/web/")],
+)
+def test_address_that_names_another_environment_leads_to_its_page(
+    web: WebServer, path: str, target: str
+) -> None:
+    query = "?environment=drilldown&task=x"
+    assert httpx.get(f"{web.url}{path}{query}").headers["location"] == f"{target}{query}"
+
+
+def test_address_with_an_unknown_environment_leads_to_the_page(web: WebServer) -> None:
+    answer = httpx.get(f"{web.url}/?environment=//evil.example")
+    assert answer.headers["location"] == "/web/?environment=//evil.example"
 
 
 def test_the_page_looks_for_clicks_less_often_than_gradio_would() -> None:

@@ -1,6 +1,7 @@
 // The Runs tab: a list of rollouts, one rollout, or two side by side. The address holds all state.
-import { clearAddress, isRunsAddress, readAddress, writeAddress, writeParameters } from './address.js';
+import { readAddress, writeAddress, writeParameters } from './address.js';
 import { readFiles } from './files.js';
+import { listen } from './input.js';
 import { RolloutPane, firstDifference, markDifference } from './rollout.js';
 import { fetchList } from './server.js';
 import { FILTERS, drawFilters, drawSummary, drawTable, drawTaskGrid, element, filterAndSort, formatScore } from './table.js';
@@ -19,7 +20,7 @@ class RunsTab {
     Object.assign(this, { root, server: null, opened: [], openedProblems: [], ticked: [], panes: [], rows: 0, loading: 0 });
     this.find = (selector) => root.querySelector(selector);
     this.state = readAddress();
-    this.listen();
+    listen(this);
   }
 
   async open() {
@@ -258,92 +259,6 @@ class RunsTab {
     this.panes = [];
     if (this.state.id && !known.has(this.state.id) && rollouts.length) this.go({ id: '', with: '', step: '' });
     else this.draw();
-  }
-
-  listen() {
-    const { root } = this;
-    root.addEventListener('click', (event) => this.onClick(event));
-    root.addEventListener('change', ({ target }) => this.onChange(target));
-    root.addEventListener('input', ({ target }) => {
-      if (target.name === 'search') this.go({ search: target.value }, { replace: true });
-      if (target.name === 'step') this.go({ step: target.value }, { replace: true });
-    });
-    document.addEventListener('keydown', (event) => this.onKey(event));
-    window.addEventListener('popstate', () => { this.state = readAddress(); if (this.isVisible) this.draw(); });
-    // Another tab's address contains nothing of this one; coming back restores it.
-    new IntersectionObserver(() => {
-      if (this.isVisible) writeAddress(this.state, true);
-      else if (!isRunsAddress()) clearAddress();
-    }).observe(root);
-  }
-
-  onClick(event) {
-    const { target } = event;
-    const plain = !event.ctrlKey && !event.metaKey && !event.shiftKey;
-    const open = target.closest('[data-open]');
-    const step = target.closest('[data-step]');
-    if (target.closest('a[data-step]') && plain) {
-      event.preventDefault();
-      this.go({ step: step.dataset.step }, { replace: true });
-    } else if (step && step.tagName === 'LI' && !target.closest('details, a, blockquote')) {
-      this.go({ step: step.dataset.step }, { replace: true });
-    } else if (open && plain && !target.closest('input, td.tick')) {
-      event.preventDefault();
-      this.go({ id: open.dataset.open, step: '', with: '' });
-    } else if (target.dataset.sort !== undefined) this.go({ sort: target.dataset.sort }, { replace: true });
-    else if (target.dataset.more) { this.rows = Number(target.dataset.more); this.drawList(); }
-    else this.onButton(target.closest('button')?.name, event);
-  }
-
-  onButton(name, event) {
-    const actions = {
-      back: () => this.go({ id: '', with: '', step: '' }),
-      compare: () => this.go({ id: this.ticked[0], with: this.ticked[1], step: '' }),
-      earlier: () => this.moveStep(-1),
-      later: () => this.moveStep(1),
-      error: () => this.goToNextError(),
-      previous: () => this.moveRollout(-1),
-      next: () => this.moveRollout(1),
-      copy: () => this.copyLink(),
-      keys: () => this.find('dialog').showModal(),
-      files: () => this.find('input[type=file]:not([webkitdirectory])').click(),
-      folder: () => this.find('input[webkitdirectory]').click(),
-    };
-    if (!actions[name]) return;
-    event.preventDefault();
-    actions[name]();
-  }
-
-  onChange(target) {
-    if (target.type === 'file') {
-      const files = [...target.files].filter(({ name }) => /\.jsonl(\.gz)?$/.test(name));
-      if (target.files.length) this.openFiles(files);
-      target.value = '';  // allows the same file to be opened again
-    } else if (target.dataset.tick) {
-      const id = target.dataset.tick;
-      this.ticked = target.checked ? [...this.ticked, id].slice(-2) : this.ticked.filter((each) => each !== id);
-      this.root.querySelectorAll('[data-tick]').forEach((box) => { box.checked = this.ticked.includes(box.dataset.tick); });
-      this.drawCompareButton();
-    } else if (target.name === 'with') this.go({ with: target.value });
-    else if (FILTERS.includes(target.name)) this.go({ [target.name]: target.value }, { replace: true });
-    else if (target.name === 'tasks') this.go({ view: target.checked ? 'tasks' : '' });
-  }
-
-  onKey(event) {
-    const isField = event.target.closest('textarea, select, [contenteditable], [role=tab], input:not([type=checkbox], [type=range])');
-    if (isField || event.ctrlKey || event.metaKey || event.altKey || !this.isVisible || this.find('dialog').open) return;
-    const isSlider = event.target.type === 'range' && event.key.startsWith('Arrow');
-    const open = {
-      j: () => this.moveStep(1), k: () => this.moveStep(-1), ArrowRight: () => this.moveStep(1), ArrowLeft: () => this.moveStep(-1),
-      e: () => this.goToNextError(), n: () => this.moveRollout(1), p: () => this.moveRollout(-1),
-      c: () => this.find('select[name=with]').focus(), y: () => this.copyLink(), Escape: () => this.go({ id: '', with: '', step: '' }),
-    };
-    const list = { '/': () => this.find('input[name=search]').focus(), c: () => { if (this.ticked.length === 2) this.onButton('compare', event); } };
-    const both = { '?': () => this.find('dialog').showModal() };
-    const action = { ...both, ...(this.state.id ? open : list) }[event.key];
-    if (!action || isSlider) return;
-    event.preventDefault();
-    action();
   }
 }
 

@@ -7,8 +7,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 from playwright.sync_api import BrowserContext
@@ -16,7 +17,6 @@ from playwright.sync_api import BrowserContext
 from openenv_kit.environment import get_environment
 from openenv_kit.page.tabs.connect import SNIPPETS, build_snippets
 from openenv_kit.recordings.format import read_runs
-from openenv_kit.trainers.scripted_calls import get_next_scripted_call
 from research.scripted_endpoint import MODEL, ScriptedEndpoint
 from support.browser import PATIENCE_MS, browser  # noqa: F401
 from support.live_server import served
@@ -89,11 +89,26 @@ def run_program(command: list[str], folder: Path, variables: Mapping[str, str]) 
         env={**environ, "PYTHONPATH": path, **variables},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr + done.stdout
     return done.stdout
+
+
+def python_with(package: str) -> str:
+    """Return a Python that can import a trainer's package; skip the test if there is none.
+
+    Some trainers need an environment of their own, which `python -m research.check_integrations`
+    creates. METRIC_TRACKER_INTEGRATIONS names its folder.
+    """
+    folder = Path(os.environ.get("METRIC_TRACKER_INTEGRATIONS", ROOT / ".integrations"))
+    for python in (sys.executable, str(folder / package / "bin" / "python")):
+        command = [python, "-c", f"import {package}"]
+        with suppress(FileNotFoundError):
+            if subprocess.run(command, capture_output=True, check=False).returncode == 0:
+                return python
+    pytest.skip(f"{package} is not installed here, nor in {folder.name}/{package}")
 
 
 def run_python(text: str, folder: Path, variables: Mapping[str, str]) -> str:
@@ -165,48 +180,60 @@ def test_mcp_snippet_lists_the_tools(
     assert all(f"'{name}'" in printed for name in tools.tool_names[:2])
 
 
+PLAYING_TRAINER = """
+import functools
+import sys
+
+import trl
+
+from openenv_kit.trainers.scripted_calls import get_next_scripted_call
+
+
+class PlayingTrainer:
+    \"\"\"Plays the first row with the reference policy, instead of loading a model.\"\"\"
+
+    def __init__(self, **arguments):
+        self._arguments = arguments
+
+    def train(self):
+        environment = self._arguments["environment_factory"]()
+        first_message = environment.reset(**self._arguments["train_dataset"][0])
+        results = []
+        name = sys.argv[1]
+        while call := get_next_scripted_call("reference", results, name, first_message):
+            results.append(getattr(environment, call.name)(**call.arguments))
+        print("reward", environment.get_reward())
+
+
+trl.GRPOTrainer = PlayingTrainer
+trl.GRPOConfig = functools.partial(trl.GRPOConfig, use_cpu=True, bf16=False)
+"""
+"""Comes before the snippet for TRL, so that neither a model nor a GPU is needed."""
+
+
 def test_trl_snippet_trains_on_the_server(
-    server: ConnectedServer,
-    tmp_path: Path,
-    environment_name: str,
-    monkeypatch: pytest.MonkeyPatch,
+    server: ConnectedServer, tmp_path: Path, environment_name: str
 ) -> None:
-    trl = pytest.importorskip("trl", reason="TRL is not installed")
-    monkeypatch.chdir(tmp_path)
-    for name, value in server.variables.items():
-        monkeypatch.setenv(name, value)
-    rewards = []
-
-    class PlayingTrainer:
-        """Plays the first row with the reference policy, instead of loading a model."""
-
-        def __init__(self, **arguments: Any) -> None:
-            self._arguments = arguments
-
-        def train(self) -> None:
-            environment = self._arguments["environment_factory"]()
-            first_message = environment.reset(**self._arguments["train_dataset"][0])
-            results: list[str] = []
-            while call := get_next_scripted_call(
-                "reference", results, environment_name, first_message
-            ):
-                results.append(getattr(environment, call.name)(**call.arguments))
-            rewards.append(environment.get_reward())
-
-    monkeypatch.setattr(trl, "GRPOTrainer", PlayingTrainer)
-    exec(server.snippets["train_with_trl.py"], {"__name__": "__snippet__"})
-    assert rewards == [1.0]
+    python = python_with("trl")
+    (tmp_path / "snippet.py").write_text(PLAYING_TRAINER + server.snippets["train_with_trl.py"])
+    printed = run_program(
+        [python, "snippet.py", environment_name],
+        tmp_path,
+        {**server.variables, "HF_HUB_OFFLINE": "1", "TRL_EXPERIMENTAL_SILENCE": "1"},
+    )
+    assert "reward 1.0" in printed
+    (path,) = (tmp_path / "runs").glob("*.jsonl")
+    assert [run.score for run in read_runs(path)] == [1.0]
 
 
 def test_verifiers_snippet_evaluates_on_the_server(
     server: ConnectedServer, tmp_path: Path, environment_name: str
 ) -> None:
-    pytest.importorskip("verifiers", reason="verifiers is not installed")
+    python = python_with("verifiers")
+    (tmp_path / "snippet.py").write_text(server.snippets["evaluate_with_verifiers.py"])
     with ScriptedEndpoint("reference", environment_name) as endpoint:
         model = {"PRIME_INFERENCE_URL": endpoint.base_url, "PRIME_API_KEY": "none"}
-        printed = run_python(
-            server.snippets["evaluate_with_verifiers.py"], tmp_path, {**server.variables, **model}
-        )
+        printed = run_program([python, "snippet.py"], tmp_path, {**server.variables, **model})
     assert "[1.0, 1.0]" in printed
 
 

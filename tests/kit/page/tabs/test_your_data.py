@@ -158,6 +158,40 @@ def test_table_is_investigated_and_leaves_the_page_nowhere(
         play._create_recording(visitor)
 
 
+def test_finished_investigation_shows_the_agreement_with_the_policy(
+    view: EnvironmentView, options: OwnDataOptions, visitor: Visitor, uploaded: UploadedTable
+) -> None:
+    investigate(view, options, visitor, {"key": uploaded.key})
+    follow_suggestions_to_the_end(view, visitor)
+    (row,) = expected_rows_of(visitor)
+    html = play_views.result_html(view, visitor)
+    assert "<dt>Both</dt><dd>" in html
+    assert "1 of 1 rows as the reporting policy" in html
+    assert "You reported 1 row, the reporting policy 1; 1 in common; score 1.0000" in html
+    investigate(view, options, visitor, {"key": uploaded.key})
+    visitor.take_step({"classifications": [{**row, "date": "2024-04-01"}]})
+    html = play_views.result_html(view, visitor)
+    assert "<dt>Only player</dt><dd>2024-04-01" in html
+    assert f"<dt>Only policy</dt><dd>{row['date']}" in html
+    shown = html + play_views.charts_html(view, visitor)
+    for text in ("causes found", "never read", "not reported", "looked up"):
+        assert text not in shown
+    assert "only in the policy&#x27;s report" in shown
+
+
+def test_page_states_the_opening_calls_of_a_daily_table(
+    view: EnvironmentView, options: OwnDataOptions, visitor: Visitor, uploaded: UploadedTable
+) -> None:
+    assert "(3 steps)" in start_form_html(view, visitor)
+    visitor.may_read_data = False
+    investigate(view, options, visitor, {"key": uploaded.key})
+    assert "(2 steps)" in start_form_html(view, visitor)
+    assert "Read the data (2 steps)" in play_views.charts_html(view, visitor)
+    play._make_opening_calls(view, visitor, None)
+    assert visitor.step_count == 2
+    assert visitor.problem == ""
+
+
 def test_unexpected_error_in_an_investigation_has_no_number(
     view: EnvironmentView,
     options: OwnDataOptions,

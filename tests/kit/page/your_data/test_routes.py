@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -160,6 +160,24 @@ def test_table_is_checked_again_with_other_options_without_a_second_upload(
     again = check(client, b"", options="--stages visits,orders", **{"x-table-key": first["key"]})
     assert last_line(again)["key"] == first["key"]
     assert "html" in last_line(again)
+
+
+def test_commands_after_an_import_have_the_file_name_and_the_options_of_the_check(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = "--stages visits,orders --late-days 3"
+    name = "my shop é.csv"
+    checked = last_line(check(client, build_daily_csv(), name=name, options=options))
+    requests: list[Mapping[str, Any]] = []
+
+    async def keep_request(request: Mapping[str, Any], _: Path) -> AsyncIterator[dict[str, str]]:
+        requests.append(request)
+        yield {"refused": "not run"}
+
+    monkeypatch.setattr(routes, "iter_child_messages", keep_request)
+    last_line(post(client, "import", checked["key"]))
+    (request,) = requests
+    assert request["table_words"] == [name, "--stages", "visits,orders", "--late-days", "3"]
 
 
 def test_markup_in_names_and_cells_is_escaped(client: TestClient) -> None:
