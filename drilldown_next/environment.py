@@ -10,7 +10,7 @@ from typing import Any
 from drilldown_next import __version__
 from drilldown_next.config import VERSIONS
 from drilldown_next.levels import ALL_LEVELS
-from drilldown_next.policies import POLICIES
+from drilldown_next.policies.players import POLICIES
 from drilldown_next.prompts import SYSTEM_PROMPT
 from drilldown_next.session import (
     MAX_STEPS,

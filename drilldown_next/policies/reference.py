@@ -20,30 +20,57 @@ from drilldown_next.policies.replies import (
 from drilldown_next.policies.runs import Run, find_best_run
 from openenv_kit.rollouts.policies import ObservationJson, PolicySteps
 
-MIN_LOSSES = (15, 10)
-"""Smallest losses of the cells that are asked for at a step, in %, one request each."""
-MAX_COMPARED = (3, 2)
-"""Largest number of segments that are compared after each of these requests."""
 MIN_RELATIVE_EVIDENCE = 0.35
 """Further segments are compared if their evidence is at least this share of the largest."""
-MIN_EVIDENCE = 8.0
-"""Smallest evidence of a segment that is compared: loss² × people who entered."""
-DAYS_BESIDE = 7
+MIN_SHARED_LOSS = 0.7
+"""Share of a pair's loss from which a single value that contains it is compared first."""
+LARGEST_SAMPLE = 1000.0
+"""Number of people beyond which a cell is hardly more certain: values vary by day."""
+DAYS_BESIDE = 6
 """Number of days that are compared before and after the week of a cell."""
+
+
+class Search(NamedTuple):
+    """How one search for a root at a step is done.
+
+    Attributes:
+        min_loss: smallest loss of the cells that are asked for, in %.
+        min_evidence: smallest evidence of a segment that is compared.
+        max_compared: largest number of segments that are compared.
+    """
+
+    min_loss: int
+    min_evidence: float
+    max_compared: int
+
+
+SEARCHES = (Search(12, 18.0, 3), Search(8, 6.0, 4))
+"""Searches in their order; each goes through all steps, unless all roots are found before."""
 
 
 class Candidate(NamedTuple):
     """A segment that may have lost people.
 
     Attributes:
-        evidence: loss² × people who entered, of its best week.
+        evidence: squared loss of its best week, divided by its variance.
         segment: the segment.
         week: first date of its best week.
+        loss: loss in that week, in %.
     """
 
     evidence: float
     segment: SegmentValues
     week: str
+    loss: int
+
+    def contains(self, other: Candidate) -> bool:
+        """Return whether the other segment is a part of this one, in the same week."""
+        return self.week == other.week and self.segment.items() < other.segment.items()
+
+    def is_related_to(self, other: Candidate) -> bool:
+        """Return whether two segments share a value, at most one week apart."""
+        shares_value = bool(self.segment.items() & other.segment.items())
+        return shares_value and len(list_dates(*sorted((self.week, other.week)))) <= 8
 
 
 class FoundRow(NamedTuple):
@@ -91,39 +118,59 @@ def _search_steps(episode: EpisodeDescription) -> Request:
     """Search the steps for roots, until there can be no more."""
     found: list[FoundRow] = []
     steps = [episode.given["step"]] if "step" in episode.given else episode.steps
-    # Large losses are looked for at every step before smaller ones.
-    for step, (min_loss, max_compared) in _list_searches(steps):
+    tried: set[str] = set()
+    for search, step in product(SEARCHES, steps):
         while len(found) < episode.max_roots:
-            row = yield from _search_step(episode, step, found, min_loss, max_compared)
+            row = yield from _search_step(episode, step, found, search, tried)
             if row is None:
                 break
             found.append(row)
     return found
 
 
-def _list_searches(steps: Sequence[str]) -> list[tuple[str, tuple[int, int]]]:
-    passes = zip(MIN_LOSSES, MAX_COMPARED, strict=True)
-    return [(step, search) for search, step in product(passes, steps)]
-
-
 def _search_step(
     episode: EpisodeDescription,
     step: str,
     found: Sequence[FoundRow],
-    min_loss: int,
-    max_compared: int,
+    search: Search,
+    tried: set[str],
 ) -> Request:
-    """Return the best root of a step that was not found yet; None if there is none."""
+    """Return the best root of a step that was not found yet; None if there is none.
+
+    Args:
+        episode: the episode.
+        step: name of the step.
+        found: roots that were found before.
+        search: how to search.
+        tried: segments without a run; those of this search are added.
+    """
     without = list_removals(episode, step, found)
-    result = yield from request("top_segments", step=step, min_loss=min_loss, without=without)
+    result = yield from request(
+        "top_segments", step=step, min_loss=search.min_loss, without=without
+    )
     best: FoundRow | None = None
-    candidates = _rank_candidates(result)
-    for candidate in candidates[:max_compared]:
-        is_close = candidate.evidence >= MIN_RELATIVE_EVIDENCE * candidates[0].evidence
-        if best is not None and not is_close:
+    related: list[Candidate] = []
+    compared, min_evidence = 0, 0.0
+    for candidate in _rank_candidates(result, search.min_evidence):
+        name = f"{step}: {candidate.segment} {candidate.week}"
+        if name in tried:
+            continue
+        is_related = any(candidate.is_related_to(other) for other in related)
+        # Before a run is found, relatives of a segment without one are left out. Afterwards, only
+        # relatives of the found one can be the root instead.
+        if is_related != (best is not None):
+            continue
+        is_weak = best is not None and candidate.evidence < min_evidence
+        if compared == search.max_compared or is_weak:
             break
+        compared += 1
         run = yield from _compare(episode, step, candidate.segment, candidate.week, without)
-        if run is not None and (best is None or run.gain > best.run.gain):
+        if best is None:
+            related = [candidate] if run else [*related, candidate]
+            min_evidence = MIN_RELATIVE_EVIDENCE * candidate.evidence
+        if run is None:
+            tried.add(name)
+        elif best is None or run.gain > best.run.gain:
             best = FoundRow(step, candidate.segment, run)
     return best
 
@@ -141,15 +188,24 @@ def list_removals(
     return removals
 
 
-def _rank_candidates(result: Mapping[str, Any]) -> list[Candidate]:
-    """Return the segments of `top_segments` with enough evidence, the largest first."""
+def _rank_candidates(result: Mapping[str, Any], min_evidence: float) -> list[Candidate]:
+    """Return the segments of `top_segments` with enough evidence, the largest first.
+
+    A pair takes its turn after a single value that contains it and lost nearly as large a share.
+    """
     best: dict[str, Candidate] = {}
     for text, week, entered, loss in result["rows"]:
-        evidence = entered * (loss / 100.0) ** 2
+        evidence = (loss / 100.0) ** 2 / (1.0 / entered + 1.0 / LARGEST_SAMPLE)
         if text not in best or evidence > best[text].evidence:
-            best[text] = Candidate(evidence, parse_segment(text), week)
+            best[text] = Candidate(evidence, parse_segment(text), week, loss)
     ranked = sorted(best.values(), key=lambda candidate: -candidate.evidence)
-    return [candidate for candidate in ranked if candidate.evidence >= MIN_EVIDENCE]
+    ordered: list[Candidate] = []
+    for candidate in ranked:
+        if candidate.evidence >= min_evidence:
+            wider = [each for each in ranked if each.contains(candidate)]
+            similar = [each for each in wider if each.loss >= MIN_SHARED_LOSS * candidate.loss]
+            ordered += [each for each in (*similar, candidate) if each not in ordered]
+    return ordered
 
 
 def _compare(
