@@ -164,7 +164,7 @@ LEVELS: dict[str, Level] = {
             root_counts=(0, 1, 1, 1, 1, 2, 2, 2),
             log_size=24,
             log_clusters=4,
-            call_budget=40,
+            call_budget=60,
         ),
         Level(
             "hard",
@@ -183,7 +183,7 @@ LEVELS: dict[str, Level] = {
             root_counts=(0, 1, 1, 1, 1, 2, 2, 2),
             log_size=32,
             log_clusters=4,
-            call_budget=40,
+            call_budget=60,
             calendar_size=1,
             has_sql=True,
         ),

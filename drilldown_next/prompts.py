@@ -23,3 +23,14 @@ SYSTEM_PROMPT = (
     "of roots. change_log is free."
 )
 """System prompt of every level."""
+
+SQL_TABLES = (
+    "Tables: counts(date, day, week, weekday, {dimensions}, {stages}), one row per day and "
+    "combination of values, day and week from 0, weekday 0 is Monday, stages hold people; "
+    "changes(id, date, component, scope, owner, change); calendar(step, segment, date_from, "
+    "date_to, event). One SELECT in SQLite's dialect with WITH, joins and windows, also median() "
+    "and sqrt(); of functions of texts and dates only lower, upper, length, substr and instr; no "
+    "||; 1 / 2 is 0. At most 300 rows and 20 kB. Rows are ordered by ORDER BY, then by their "
+    "columns."
+)
+"""Description of the SQL tables, with the names of dimensions and stages to fill in."""

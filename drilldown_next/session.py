@@ -12,8 +12,14 @@ from drilldown_next.config import VERSIONS, EpisodeConfig
 from drilldown_next.episode import Episode, get_episode
 from drilldown_next.grade import Grade, grade_report
 from drilldown_next.report import read_report
+from drilldown_next.sql import (
+    MAX_EPISODE_STEPS,
+    QueryOutcome,
+    UnavailableError,
+    execute_query,
+)
 from drilldown_next.tasks import SELECTORS, SelectedTask, select_task
-from drilldown_next.tools import FREE_TOOLS, SUBMIT, describe_episode, find_tool
+from drilldown_next.tools import FREE_TOOLS, SQL, SUBMIT, describe_episode, find_tool
 from openenv_kit.environment import Reply
 from openenv_kit.errors import ToolArgumentError, require_name, truncated_repr
 from openenv_kit.reply import SCORE_COMPONENTS_KEY, ReplyStatus
@@ -64,7 +70,7 @@ class DrilldownSession(Session):
 
     def __init__(self) -> None:
         super().__init__()
-        self.calls = 0
+        self.calls = self.sql_steps = 0
         self.episode: Episode | None = None
         self._reward: str = Reward.GRADED
 
@@ -82,7 +88,8 @@ class DrilldownSession(Session):
     def open_episode(self, task_id: str, episode: Episode) -> Reply:
         """Start an episode that is already generated."""
         self.episode, self.task_id, self.max_steps = episode, task_id, MAX_STEPS
-        self.steps, self.done, self.calls = 0, False, 0
+        self.steps, self.done = 0, False
+        self.calls = self.sql_steps = 0
         self._reward = Reward.GRADED
         config = {**describe_episode(episode), "versions": dict(VERSIONS)}
         fields = {"config": config, "calls_left": episode.level.call_budget}
@@ -106,7 +113,10 @@ class DrilldownSession(Session):
                 f"All {episode.level.call_budget} calls that read counts are used; allowed: "
                 f"change_log and {SUBMIT}."
             )
-        result = tool.call(episode, arguments)
+        if tool.name == SQL:
+            result = self._query(episode, tool.validate_arguments(arguments).query)
+        else:
+            result = tool.call(episode, arguments)
         self.calls += is_counted
         fields = {"result": result, "calls_left": self._count_calls_left(episode)}
         return Reply(ANSWERED, "", observation_fields=fields)
@@ -130,6 +140,36 @@ class DrilldownSession(Session):
             return {}
         rules = {} if self._reward == Reward.GRADED else {"reward": self._reward}
         return {"config": asdict(self.episode.config), **rules, "versions": dict(VERSIONS)}
+
+    def _query(self, episode: Episode, query: str) -> dict[str, Any]:
+        """Return the answer to a query. A refused query takes a call too, because it may be work.
+
+        Raises:
+            ToolArgumentError: the query was refused, or no SQLite steps are left.
+            UnavailableError: the query was stopped although it may be correct.
+        """
+        steps_left = MAX_EPISODE_STEPS - self.sql_steps
+        if steps_left <= 0:
+            raise ToolArgumentError(
+                f"All {MAX_EPISODE_STEPS:,} SQLite steps of the episode are used; allowed: "
+                f"change_log and {SUBMIT}."
+            )
+        outcome = QueryOutcome(
+            **self.compute_or_reuse_slow_result(
+                lambda: execute_query(episode, query, steps_left)._asdict()
+            )
+        )
+        self.sql_steps += outcome.steps
+        if outcome.stopped:
+            raise UnavailableError(outcome.stopped)
+        if outcome.answer is None:
+            self.calls += 1
+            raise ToolArgumentError(
+                f"{outcome.refusal} The query took a call and {outcome.steps:,} SQLite steps; "
+                f"{self._count_calls_left(episode)} calls and "
+                f"{MAX_EPISODE_STEPS - self.sql_steps:,} steps are left."
+            )
+        return outcome.answer
 
     def _submit(self, episode: Episode, submitted: Sequence[ToolArguments]) -> Reply:
         rows = read_report(submitted, episode)

@@ -11,6 +11,7 @@ from drilldown_next.calendar import format_calendar
 from drilldown_next.change_log import LOG_COLUMNS, format_log
 from drilldown_next.episode import Episode
 from drilldown_next.levels import ALL_LEVELS, Level
+from drilldown_next.prompts import SQL_TABLES
 from drilldown_next.report import MAX_ROWS, ROW_MODELS
 from drilldown_next.slicing import (
     CompareArguments,
@@ -22,11 +23,13 @@ from drilldown_next.slicing import (
     run_slice,
     run_top_segments,
 )
-from openenv_kit.errors import require_name
+from drilldown_next.sql import MAX_QUERY_CHARACTERS, execute_query
+from openenv_kit.errors import ToolArgumentError, require_name
 from openenv_kit.tool import Tool, ToolArguments, Tools
 
 SUBMIT = "submit_report"
 SQL = "sql"
+COMPARE = "compare"
 TOOLS = Tools()
 """The tools that read, by name, in the order in which models see them."""
 Result = dict[str, Any]
@@ -54,6 +57,23 @@ def slice_counts(episode: Episode, asked: SliceArguments) -> Result:
 def compare(episode: Episode, asked: CompareArguments) -> Result:
     """A segment and everybody else by day, with the usual odds ratio, scale and spread."""
     return run_compare(episode, asked)
+
+
+class SqlArguments(ToolArguments):
+    """Arguments of `sql`."""
+
+    query: str = ArgumentField(
+        min_length=1, max_length=MAX_QUERY_CHARACTERS, description="one SELECT"
+    )
+
+
+@TOOLS.tool(SqlArguments, is_slow=True)
+def sql(episode: Episode, asked: SqlArguments) -> Result:
+    """One read-only SELECT over the tables counts, changes and calendar."""
+    outcome = execute_query(episode, asked.query)
+    if outcome.answer is None:
+        raise ToolArgumentError(outcome.refusal or outcome.stopped)
+    return outcome.answer
 
 
 @TOOLS.tool(ChangeLogArguments, has_episode_data=False)
@@ -84,9 +104,14 @@ for _level in ALL_LEVELS.values():
     _SUBMIT_TOOLS.setdefault(ROW_MODELS[_level.asked], _declare_submit(_level))
 
 
+NOT_OFFERED = {True: ("slice", COMPARE), False: (SQL,)}
+"""Tools that are not offered where counts are read by SQL, and where they are not."""
+
+
 def list_tools(level: Level) -> list[Tool]:
     """Return the tools of a level. Fields that the alert gives are absent from its report rows."""
-    return [*TOOLS.values(), _SUBMIT_TOOLS[ROW_MODELS[level.asked]]]
+    readers = [tool for name, tool in TOOLS.items() if name not in NOT_OFFERED[level.has_sql]]
+    return [*readers, _SUBMIT_TOOLS[ROW_MODELS[level.asked]]]
 
 
 ALL_TOOLS = [*TOOLS.values(), *_SUBMIT_TOOLS.values()]
@@ -123,4 +148,8 @@ def describe_episode(episode: Episode) -> Result:
         description["given"] = episode.alert.given
     if episode.calendar:
         description["calendar"] = format_calendar(product, episode.dates, episode.calendar)
+    if level.has_sql:
+        description["sql"] = SQL_TABLES.format(
+            dimensions=", ".join(product.dimension_names), stages=", ".join(product.stages)
+        )
     return description

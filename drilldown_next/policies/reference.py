@@ -18,6 +18,12 @@ from drilldown_next.policies.replies import (
     submit,
 )
 from drilldown_next.policies.runs import Run, find_best_run
+from drilldown_next.policies.sql_comparison import (
+    build_comparison_query,
+    build_daily_query,
+    read_comparison,
+    read_daily_counts,
+)
 from openenv_kit.rollouts.policies import ObservationJson, PolicySteps
 
 MIN_RELATIVE_EVIDENCE = 0.35
@@ -44,7 +50,7 @@ class Search(NamedTuple):
     max_compared: int
 
 
-SEARCHES = (Search(12, 18.0, 3), Search(8, 6.0, 4))
+SEARCHES = (Search(12, 18.0, 3), Search(10, 8.0, 3))
 """Searches in their order; each goes through all steps, unless all roots are found before."""
 
 
@@ -219,12 +225,16 @@ def _compare(
     dates = episode.dates
     monday = dates.index(week)
     first, last = max(monday - DAYS_BESIDE, 0), min(monday + 6 + DAYS_BESIDE, len(dates) - 1)
+    period = [dates[first], dates[last]]
+    if "sql" in episode.config:
+        daily = build_daily_query(episode.config, step, segment, without)
+        counts = read_daily_counts((yield from request("sql", query=daily)), period)
+        if find_best_run(counts) is None:  # a spread is at least 1
+            return None
+        query = build_comparison_query(episode.config, step, segment, period, without)
+        return find_best_run(read_comparison((yield from request("sql", query=query))))
     result = yield from request(
-        "compare",
-        step=step,
-        segment=segment,
-        dates=[dates[first], dates[last]],
-        without=list(without),
+        "compare", step=step, segment=segment, dates=period, without=list(without)
     )
     return find_best_run(result)
 

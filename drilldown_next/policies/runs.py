@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import sqrt
+from statistics import median
 from typing import Any, NamedTuple
 
 MIN_DAYS, MAX_DAYS = 3, 14
@@ -57,6 +58,29 @@ def find_best_run(comparison: Mapping[str, Any]) -> Run | None:
     return best
 
 
+def compute_usual_odds_ratio(rows: Sequence[Sequence[Any]]) -> float:
+    """Return the median over calendar weeks of the odds ratio between a segment and the rest.
+
+    Args:
+        rows: date, people who enter and pass, and the rest who enter and pass; whole weeks.
+    """
+    ratios = []
+    for monday in range(0, len(rows), 7):
+        above = below = 0.5
+        for _, entered, passed, rest_entered, rest_passed in rows[monday : monday + 7]:
+            everybody = max(entered + rest_entered, 1)
+            above += passed * (rest_entered - rest_passed) / everybody
+            below += (entered - passed) * rest_passed / everybody
+        ratios.append(above / below)
+    return median(ratios)
+
+
+def compute_scale(rows: Sequence[Sequence[Any]], usual_odds_ratio: float) -> float:
+    """Return the noise scale of a segment; see `compute_usual_odds_ratio`."""
+    days = [_score_day((*row, None, 1.0), usual_odds_ratio, min_people=1) for row in rows]
+    return max(1.0, median(abs(day.score) / sqrt(day.weight) for day in days) / 0.6745)
+
+
 def _counts(run: Sequence[Day], scale: float) -> bool:
     total_loss = 1.0 - sum(day.passed for day in run) / sum(day.expected for day in run)
     if total_loss < MIN_LOSS or not all(day.is_usable for day in run):
@@ -67,14 +91,14 @@ def _counts(run: Sequence[Day], scale: float) -> bool:
     return sum(day.score for day in run) >= MIN_SCORE * scale * sqrt(variance)
 
 
-def _score_day(row: Sequence[Any], usual_odds_ratio: float) -> Day:
+def _score_day(row: Sequence[Any], usual_odds_ratio: float, min_people: int = MIN_PEOPLE) -> Day:
     date, entered, passed, rest_entered, rest_passed, _, spread = row
     rest_odds = (rest_passed + 0.5) / (rest_entered - rest_passed + 0.5)
     odds = rest_odds * usual_odds_ratio
     rate, rest_rate = odds / (1.0 + odds), rest_odds / (1.0 + rest_odds)
     variance = entered * rate * (1.0 - rate)
     rest_variance = rest_entered * rest_rate * (1.0 - rest_rate)
-    if entered < MIN_PEOPLE or rest_entered < MIN_PEOPLE:
+    if entered < min_people or rest_entered < min_people:
         return Day(date, False, passed, 1.0, 0.0, 1.0, spread)
     weight = variance * rest_variance / (variance + rest_variance)
     score = (entered * rate - passed) * weight / variance
