@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from drilldown_next import __version__
 from drilldown_next.config import VERSIONS
@@ -18,6 +18,7 @@ from drilldown_next.session import (
     DrilldownSession,
     get_config_of_reset,
 )
+from drilldown_next.sql import count_sql_workers
 from drilldown_next.tasks import SPLITS, TASKS
 from drilldown_next.tools import ALL_TOOLS, list_tools
 from openenv_kit.catalogue import Catalogue
@@ -26,6 +27,10 @@ from openenv_kit.errors import KitError
 from openenv_kit.json_text import compact_json
 from openenv_kit.reset_arguments import ResetArgument
 from openenv_kit.tool import Tool
+
+if TYPE_CHECKING:
+    from openenv_kit.trust.audit import Audit
+    from openenv_kit.trust.certify import Certifier
 
 TOOL_RESULT_FIELDS = ("message", "result", "calls_left", "score_parts")
 
@@ -68,6 +73,16 @@ def build_observation_from_messages(
     return {"message": alert, "config": json.loads(config)}
 
 
+def count_started_workers() -> int:
+    """Return the number of running SQL worker processes."""
+    return count_sql_workers().started
+
+
+def count_busy_workers() -> int:
+    """Return the number of SQL worker processes that run a query."""
+    return count_sql_workers().busy
+
+
 class Drilldown(Environment):
     """Finding which segment lost people; see `openenv_kit.environment.Environment`."""
 
@@ -85,6 +100,7 @@ class Drilldown(Environment):
         first_user_message=build_first_user_message,
         observation_from_messages=build_observation_from_messages,
         select_tools=select_tools,
+        gauges={"sql_workers": count_started_workers, "busy_sql_workers": count_busy_workers},
     )
     reset_arguments: Mapping[str, ResetArgument] = RESET_ARGUMENTS
     episode_limits = EpisodeLimits(MAX_STEPS, max_tool_rounds=60)
@@ -95,6 +111,18 @@ class Drilldown(Environment):
     def reset_arguments_by_task_id(self) -> Mapping[str, Mapping[str, Any]]:
         """A task of each level and product."""
         return {name: {"task_id": name, "seed": config.seed} for name, config in TASKS.items()}
+
+    @property
+    def audit(self) -> Audit:
+        from drilldown_next.policies.exploits import DrilldownAudit
+
+        return DrilldownAudit(self)
+
+    @property
+    def certifier(self) -> Certifier:
+        from drilldown_next import certificate
+
+        return certificate
 
     @cached_property
     def wire_models(self) -> WireModels:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from drilldown_next.policies.replies import EpisodeDescription, parse_log, request, submit
+from drilldown_next.policies.replies import (
+    EpisodeDescription,
+    list_single_values,
+    parse_log,
+    request,
+    submit,
+)
 from openenv_kit.bitstream import BitStream
 from openenv_kit.rollouts.policies import ObservationJson, PolicySteps
 
@@ -49,7 +55,7 @@ def _draw_segment(
     dimensions: Mapping[str, list[str]], level: str, stream: BitStream
 ) -> dict[str, str]:
     """Draw one segment, each with the same probability; single values only where that is asked."""
-    singles = [{name: value} for name, values in dimensions.items() for value in values]
+    singles = list_single_values(dimensions)
     pairs = [
         {**one, **other}
         for number, one in enumerate(singles)

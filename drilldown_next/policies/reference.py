@@ -30,6 +30,8 @@ MIN_RELATIVE_EVIDENCE = 0.35
 """Further segments are compared if their evidence is at least this share of the largest."""
 MIN_SHARED_LOSS = 0.7
 """Share of a pair's loss from which a single value that contains it is compared first."""
+MAX_RIVALS = 2
+"""Largest number of relatives of a segment with a run that are compared as well."""
 LARGEST_SAMPLE = 1000.0
 """Number of people beyond which a cell is hardly more certain: values vary by day."""
 DAYS_BESIDE = 6
@@ -42,7 +44,7 @@ class Search(NamedTuple):
     Attributes:
         min_loss: smallest loss of the cells that are asked for, in %.
         min_evidence: smallest evidence of a segment that is compared.
-        max_compared: largest number of segments that are compared.
+        max_compared: largest number of segments that are compared until one has a run.
     """
 
     min_loss: int
@@ -94,7 +96,7 @@ def reference(observation: ObservationJson) -> PolicySteps:
     if "date_from" in given:
         rows = yield from _find_segment(episode)
     elif "segment" in given:
-        run = yield from _compare(episode, given["step"], given["segment"], _read_week(episode), [])
+        run = yield from _compare(episode, given["step"], given["segment"], episode.read_week(), [])
         rows = [FoundRow(given["step"], given["segment"], run)] if run else []
     else:
         rows = yield from _search_steps(episode)
@@ -156,7 +158,7 @@ def _search_step(
     )
     best: FoundRow | None = None
     related: list[Candidate] = []
-    compared, min_evidence = 0, 0.0
+    compared, rivals, min_evidence = 0, 0, 0.0
     for candidate in _rank_candidates(result, search.min_evidence):
         name = f"{step}: {candidate.segment} {candidate.week}"
         if name in tried:
@@ -166,10 +168,11 @@ def _search_step(
         # relatives of the found one can be the root instead.
         if is_related != (best is not None):
             continue
-        is_weak = best is not None and candidate.evidence < min_evidence
-        if compared == search.max_compared or is_weak:
+        if best is None and compared == search.max_compared:
             break
-        compared += 1
+        if best is not None and (rivals == MAX_RIVALS or candidate.evidence < min_evidence):
+            break
+        compared, rivals = compared + 1, rivals + (best is not None)
         run = yield from _compare(episode, step, candidate.segment, candidate.week, without)
         if best is None:
             related = [candidate] if run else [*related, candidate]
@@ -237,17 +240,6 @@ def _compare(
         "compare", step=step, segment=segment, dates=period, without=list(without)
     )
     return find_best_run(result)
-
-
-def _read_week(episode: EpisodeDescription) -> str:
-    """Return the first date of the week that the alert names."""
-    import datetime as dt
-
-    for date in episode.dates[::7]:
-        day = dt.date.fromisoformat(date)
-        if f"in the week of {day.day} {day:%B}." in episode.alert:
-            return date
-    raise ValueError("the alert names no week")
 
 
 def _build_rows(episode: EpisodeDescription, found: Sequence[FoundRow]) -> Request:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -61,6 +62,18 @@ class EpisodeDescription:
             if entry["step"] == step
         ]
 
+    def read_week(self) -> str:
+        """Return the first date of the week that the alert names.
+
+        Raises:
+            ValueError: the alert names no week.
+        """
+        for date in self.dates[::7]:
+            day = dt.date.fromisoformat(date)
+            if f"in the week of {day.day} {day:%B}." in self.alert:
+                return date
+        raise ValueError("the alert names no week")
+
     def _is_step_of_alert(self, stages: Sequence[str], name: str) -> bool:
         before = stages[stages.index(name) - 1].replace("_", " ")
         return f"from {before} to {name.replace('_', ' ')} " in self.alert
@@ -77,10 +90,13 @@ class LogLine(NamedTuple):
 
 def list_dates(first: str, last: str) -> list[str]:
     """Return all ISO dates of a range."""
-    import datetime as dt
-
     start, end = dt.date.fromisoformat(first), dt.date.fromisoformat(last)
     return [(start + dt.timedelta(days=day)).isoformat() for day in range((end - start).days + 1)]
+
+
+def list_single_values(dimensions: Mapping[str, Sequence[str]]) -> list[SegmentValues]:
+    """Return the segments of one value, in the order of the dimensions."""
+    return [{name: value} for name, values in dimensions.items() for value in values]
 
 
 def request(tool: str, **arguments: Any) -> Request:
