@@ -52,7 +52,7 @@ class Search(NamedTuple):
     max_compared: int
 
 
-SEARCHES = (Search(12, 18.0, 3), Search(10, 8.0, 3))
+SEARCHES = (Search(12, 18.0, 3), Search(8, 6.0, 3))
 """Searches in their order; each goes through all steps, unless all roots are found before."""
 
 

@@ -13,7 +13,8 @@ from drilldown_next.policies.replies import SegmentValues
 from drilldown_next.policies.runs import compute_scale, compute_usual_odds_ratio
 
 QUERY = """
-WITH k AS (SELECT *, "{before}" a, "{after}" b, ({segment}) inside FROM counts WHERE 1{removed}),
+WITH k AS (SELECT *, "{before}" * ({kept}) a, "{after}" * ({kept}) b, ({segment}) inside
+ FROM counts),
 t AS (SELECT day, week, inside, sum(a) n, sum(b) y FROM k GROUP BY day, inside),
 e AS (SELECT day, sum(n) n, sum(y) y FROM t GROUP BY day),
 r AS (SELECT day, n, y FROM t WHERE inside = 0),
@@ -44,7 +45,7 @@ VALUES = """UNION ALL SELECT {number}, k."{name}", k.day, k.week, sum(a), sum(b)
 DAILY_QUERY = """
 SELECT date, sum(CASE WHEN inside THEN a END) n, sum(CASE WHEN inside THEN b END) y,
  sum(CASE WHEN inside THEN 0 ELSE a END) m, sum(CASE WHEN inside THEN 0 ELSE b END) x
-FROM (SELECT date, "{before}" a, "{after}" b, ({segment}) inside FROM counts WHERE 1{removed})
+FROM (SELECT date, "{before}" * ({kept}) a, "{after}" * ({kept}) b, ({segment}) inside FROM counts)
 GROUP BY date
 """
 
@@ -119,7 +120,7 @@ def _build_parts(
     without: Sequence[Mapping[str, Any]],
 ) -> dict[str, str]:
     stages = config["stages"]
-    removed = "".join(
+    kept = "1" + "".join(
         f" AND NOT ({_build_condition(each['segment'])} AND date BETWEEN '{each['dates'][0]}' "
         f"AND '{each['dates'][1]}')"
         for each in without
@@ -128,7 +129,7 @@ def _build_parts(
         "before": stages[stages.index(step) - 1],
         "after": step,
         "segment": _build_condition(segment),
-        "removed": removed,
+        "kept": kept,
     }
 
 

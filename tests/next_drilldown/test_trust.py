@@ -50,6 +50,7 @@ def test_levels_and_products_have_equal_parts(split: str) -> None:
     assert set(empty.values()) == {512 // 4 // 8}
 
 
+@pytest.mark.slow
 def test_no_episode_is_in_two_splits() -> None:
     seen: set[EpisodeConfig] = set()
     names = [*("validation", "test"), *(f"test_{rung}" for rung in RUNGS)]
@@ -139,6 +140,7 @@ def test_audit_bounds_every_policy_that_does_not_investigate() -> None:
     assert audit.get_exploit_or_baseline("reference").ceiling.max_mean is None
 
 
+@pytest.mark.slow
 def test_audit_plays_a_rung_from_its_own_split() -> None:
     audit = DrilldownAudit(ENVIRONMENT)
     assert audit.count_episodes("split:test", "rung_1") == 128
