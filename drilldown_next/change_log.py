@@ -27,6 +27,8 @@ EVERYBODY_SHARE = 0.2
 """Probability that an entry is for everybody."""
 WHOLE_SEGMENT_SHARE = 0.5
 """Probability that an entry of a pair is for both values, if it is not for everybody."""
+NEARBY_DAYS = 6
+"""Largest distance in days of other clusters from a root whose week and segment are given."""
 LOG_COLUMNS = ("id", "date", "component", "scope", "owner", "change")
 EVERYBODY = "everybody"
 OWNERS = ("Amira", "Bruno", "Chiara", "Dmitri", "Elif", "Farid", "Greta", "Hugo", "Ines", "Jonas")
@@ -169,12 +171,23 @@ def _draw_clusters(
     for _ in range(level.log_clusters - len(roots)):
         segments = [draw_segment(table, level, stream) for _ in range(CLUSTER_SIZE)]
         step, first = stream.integer_below(step_count), draw_first_day(level, stream, 1)
+        if Field.SEGMENT not in level.asked:
+            first = _draw_near_day(roots[0].first, level, stream)
         drafts += _draw_cluster(table, step, first, segments, stream)
     while len(drafts) < level.log_size:
         step, day = stream.integer_below(step_count), stream.integer_below(level.days)
         scope = _draw_scope(table.segments[draw_segment(table, level, stream)], stream)
         drafts.append(_Draft(day, step, scope))
     return drafts
+
+
+def _draw_near_day(root_first: int, level: Level, stream: BitStream) -> int:
+    """Draw a day near the first day of a root, for a level whose alert gives the segment.
+
+    With only one cluster near the week of the alert, the log would give the first day.
+    """
+    nearby = root_first - NEARBY_DAYS + stream.integer_below(2 * NEARBY_DAYS + 1)
+    return min(max(nearby, MAX_AGE_DAYS), level.days - 1)
 
 
 def _draw_cluster(
