@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from drilldown_next.config import EpisodeConfig
-from drilldown_next.definition import Limits, find_roots
+from drilldown_next.definition import Limits, compute_spread, find_roots, split_by_step
 from drilldown_next.generator import draw_and_plant
 from drilldown_next.levels import ALL_LEVELS
 from drilldown_next.products import PRODUCTS
@@ -120,16 +120,15 @@ def test_removed_people_still_count_at_the_next_step() -> None:
     assert sorted(places(counts)) == [(0, 6, 20, 25), (1, 6, 20, 25)]
 
 
-def test_day_on_which_all_values_differ_is_no_root() -> None:
+def test_spread_is_large_on_days_on_which_values_differ() -> None:
     """The spread of a day is measured outside the segment."""
-    counts = steady_counts(4000)
-    lose(counts, 6, 20, 25, 0.4)
-    assert places(counts)
-    factors = [0.5, 1.5, 0.6, 1.4, 0.7, 1.3]
-    for leaf, factor in enumerate(factors):
-        if not build_segment_table(SHAPE).leaves[6, leaf]:
-            counts[leaf, 1:, 20:26] = np.rint(counts[leaf, 1:, 20:26] * factor)
-    assert (0, 6, 20, 25) not in places(counts)
+    counts, table = steady_counts(4000), build_segment_table(SHAPE)
+    for leaf, factor in enumerate([0.5, 1.5, 0.6, 1.4, 0.7, 1.3]):
+        if not table.leaves[6, leaf]:
+            counts[leaf, 1, 20:26] = np.rint(counts[leaf, 1, 20:26] * factor)
+    spread = compute_spread(split_by_step(counts, table)[0], 6)
+    assert spread[20:26].min() > 5.0
+    assert (np.delete(spread, range(20, 26)) == 1.0).all()
 
 
 def test_answer_is_the_same_for_every_number_type() -> None:

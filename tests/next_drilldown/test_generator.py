@@ -17,6 +17,7 @@ from drilldown_next.episode import build_episode
 from drilldown_next.generator import draw_and_plant, generate_counts, is_accepted
 from drilldown_next.levels import ALL_LEVELS, RUNGS, Field
 from drilldown_next.noise import Noise, draw_autoregression, draw_bad_day_drops
+from drilldown_next.planting import draw_first_day
 from drilldown_next.product import Dimension
 from drilldown_next.products import ORDERING_APP, PRODUCTS
 from drilldown_next.sampling import approximate_exp, draw_episode
@@ -83,6 +84,12 @@ def test_plans_stay_within_their_ranges(level: str) -> None:
             kinds[len(table.segments[place.segment])] += 1
     assert kinds[1]
     assert kinds[2]
+
+
+def test_first_days_leave_room_for_an_older_entry_and_a_day_after() -> None:
+    stream, level = BitStream("test"), ALL_LEVELS["easy"]
+    firsts = {draw_first_day(level, stream, 10) for _ in range(2000)}
+    assert (min(firsts), max(firsts)) == (2, 56 - 10 - 1)
 
 
 def test_losses_change_only_the_people_and_days_of_their_step() -> None:
