@@ -23,10 +23,9 @@ import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from drilldown_next.calendar import CALENDAR_COLUMNS, CalendarEntry, format_calendar
+from drilldown_next.calendar import CALENDAR_COLUMNS, format_calendar
 from drilldown_next.change_log import LOG_COLUMNS, format_log, format_scope
 from drilldown_next.episode import Episode
-from drilldown_next.segments import Segment
 from drilldown_next.sql_worker import TOO_MANY_STEPS, UNKNOWN_TABLES
 from openenv_kit.errors import KitError, ToolArgumentError
 
@@ -274,7 +273,10 @@ class Worker:
 def _build_tables(episode: Episode) -> dict[str, Any]:
     product, dates = episode.product, episode.dates
     calendar = format_calendar(product, dates, episode.calendar)
-    segments = [format_scope(product, _get_segment(episode, entry)) for entry in episode.calendar]
+    segments = [
+        format_scope(product, episode.table.segments[entry.place.segment])
+        for entry in episode.calendar
+    ]
     rows = [
         tuple({**entry, "segment": segment}.values())
         for entry, segment in zip(calendar, segments, strict=True)
@@ -287,10 +289,6 @@ def _build_tables(episode: Episode) -> dict[str, Any]:
         "changes": (LOG_COLUMNS, format_log(product, dates, episode.log)),
         "calendar": (CALENDAR_COLUMNS, rows),
     }
-
-
-def _get_segment(episode: Episode, entry: CalendarEntry) -> Segment:
-    return episode.table.segments[entry.place.segment]
 
 
 _WORKERS = [Worker() for _ in range(WORKER_COUNT)]
