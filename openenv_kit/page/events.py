@@ -218,6 +218,7 @@ async def run_in_thread_one_at_a_time(
     """
     async with visitor.lock:
         if visitor.is_disconnected:
+            # A page that is still open reads this text in `connection.js` and loads itself again.
             raise gr.Error(
                 "The page was closed before the request finished.", print_exception=False
             )

@@ -48,15 +48,15 @@ function waitForReload(problem) {
   if (!document.hidden) reconnect();
   else document.addEventListener('visibilitychange', reconnect, { once: true });
 }
-const SESSION_NOT_FOUND = '"session_not_found":true';
+// The server has discarded the page's session, or takes the page for closed: see `events.py`.
+const SESSION_LOST = ['"session_not_found":true', 'The page was closed before the request finished.'];
 const MAX_ERROR_BYTES = 1000;
 function keepOpenIfBroken(response) {
   const { readable, writable } = new TransformStream({
     // The browser asks again for a stream without a first byte. The server has discarded its replies.
     transform(chunk, controller) {
-      const isShort = chunk.length < MAX_ERROR_BYTES;
-      const isLost = isShort && new TextDecoder().decode(chunk).includes(SESSION_NOT_FOUND);
-      if (isLost) waitForReload(new TypeError('session not found'));
+      const text = chunk.length < MAX_ERROR_BYTES ? new TextDecoder().decode(chunk) : '';
+      if (SESSION_LOST.some((mark) => text.includes(mark))) waitForReload(new TypeError('session lost'));
       else controller.enqueue(chunk);
     },
   });
