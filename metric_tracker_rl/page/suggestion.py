@@ -28,8 +28,9 @@ NO_SUGGESTION = NextStepHint(
 
 def build_call_hint(call: ToolCall) -> NextStepHint:
     """Return a hint that suggests a tool call and gives a reason for it."""
+    day = format_short_date(str(call.arguments.get("date", "")))
     return NextStepHint(
-        REASON_BY_TOOL.get(call.name, OTHER_REASON),
+        REASON_BY_TOOL.get(call.name, OTHER_REASON).format(day=day),
         f"Run {format_tool_call_for_display(call.name, call.arguments)}",
         "ask",
         json.dumps([call.name, call.arguments]),

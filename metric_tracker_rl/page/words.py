@@ -70,7 +70,8 @@ TOOL_GROUPS: Mapping[str, Sequence[str]] = {
 
 REASON_BY_TOOL: Mapping[str, str] = {
     "task_overview": "Start with the rules: the thresholds define the normal ranges.",
-    "overview": "Start with the rules: they state which rate to report for a slow leak.",
+    "overview": "Start with the rules: they state which rate to report if no single step moved "
+    "enough.",
     "get_metric_median": "The usual values show whether a number is high or low.",
     "list_suspicious_dates": "The ranking of dates shows which days to read first.",
     "get_hourly_traffic_mix_shift_rows": "This shows days on which traffic moved between hours.",
@@ -78,15 +79,14 @@ REASON_BY_TOOL: Mapping[str, str] = {
     "calendar": "A planned event explains some changes; those are not reported.",
     "check_impossible_counts": "A later stage counted more events than the one before it. On such "
     "a day, only impossible counts are reported.",
-    "rows_for_date": "This day is outside its normal range. Its counts show which stage moved "
-    "first.",
+    "rows_for_date": "{day} is outside its normal range. Its counts show which stage moved first.",
     "scan": "The scan lists everything outside its normal range, causes and consequences alike.",
     "show_raw_data": "The daily counts show on which days a series leaves its usual level.",
-    "hourly_rows_for_date": "The hours of a day show shifted traffic and impossible counts.",
-    "day": "The counts of this day show which stage moved first.",
-    "hours": "The hours of a day show shifted traffic and impossible counts.",
+    "hourly_rows_for_date": "The hours of {day} show shifted traffic and impossible counts.",
+    "day": "The counts of {day} show which stage moved first.",
+    "hours": "The hours of {day} show shifted traffic and impossible counts.",
 }
-"""Reason for a suggested call, by tool."""
+"""Reason for a suggested call, by tool. `{day}` is replaced with the date of the call."""
 OTHER_REASON = "The reporting policy needs this before the report is complete."
 
 
@@ -107,7 +107,12 @@ def explain_rule_of_row(row: Mapping[str, Any], funnel: Funnel) -> str:
     if kind == FUNNEL_STEP:
         return "Rule 4: customers were lost at this step. Later counts only follow it."
     if kind == CONVERSION_RATE and name in funnel.composite_rate_names:
-        return "Rule 5: a slow leak. No single step is outside its range, but their product is."
+        end = funnel.composite_ends[funnel.composite_rate_names.index(name)]
+        steps = label_rates(funnel)[:end]
+        return (
+            f"Rule 5: a change that no single step shows: {'; '.join(steps)} all stayed inside "
+            "their normal ranges, and together they left it."
+        )
     return "Rule 4: this step moved, while the stage above it stayed inside its normal range."
 
 

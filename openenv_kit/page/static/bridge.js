@@ -1,7 +1,7 @@
 // Script of the page's header component. It sends clicks on HTML buttons to Python as events of
 // that component, with the function `trigger` that Gradio provides. EVENTS must list every event
 // name, because Gradio only supports events whose quoted name occurs in this script.
-const EVENTS = ['next_episode', 'pick', 'ask', 'add_row', 'edit_rows',
+const EVENTS = ['next_episode', 'another_episode', 'home', 'pick', 'ask', 'add_row', 'edit_rows',
   'submit', 'yes', 'no', 'run', 'choose_tool', 'start', 'read_data',
   'make_opening_calls', 'suggest', 'stop_guide', 'show_step', 'draft', 'apply_report', 'preview',
   'save_play', 'play_product', 'investigate_table'];
@@ -28,6 +28,8 @@ function keepPlaceOf(button) {
   const guide = document.getElementById('mt-guide');
   if (!guide) return;
   const isKept = KEEPS_PLACE.includes(button.dataset.mt);
+  const status = document.getElementById('mt-status');
+  document.body.style.setProperty('--mt-status-height', `${status.offsetHeight}px`);
   guide.style.minHeight = isKept && guide.offsetHeight ? `${guide.offsetHeight}px` : '';
 }
 
@@ -39,9 +41,13 @@ document.addEventListener('click', (event) => {
   const button = event.target.closest('[data-mt]');
   if (!button || button.getAttribute('aria-disabled')) return;
   const { mt, value } = button.dataset;
+  if (button.tagName === 'A') {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;  // the link opens in a new tab
+    event.preventDefault();
+  }
+  if (['next_episode', 'another_episode', 'home', 'yes', 'play_product', 'investigate_table'].includes(mt)) openTab('play');
+  if (['another_episode', 'home', 'play_product', 'investigate_table'].includes(mt)) scrollTo(0, 0);
   keepPlaceOf(button);
-  if (['next_episode', 'yes', 'play_product', 'investigate_table'].includes(mt)) openTab('play');
-  if (['play_product', 'investigate_table'].includes(mt)) scrollTo(0, 0);
   if (mt === 'submit' || mt === 'yes') ended = false;
   if (HERE[mt]) HERE[mt](value);
   else if (EVENTS.includes(mt)) trigger(mt, { value });
