@@ -14,12 +14,14 @@ from metric_tracker_rl.engine.definitions.entity_types import (
     HOURLY_MIX,
 )
 from metric_tracker_rl.engine.definitions.funnel import Funnel
-from openenv_kit.page.components.elements import humanize
+from metric_tracker_rl.page.format_values import format_field_with_unit
+from metric_tracker_rl.page.labels import label_field
+from openenv_kit.page.components.elements import format_short_date, humanize
 
 HEADLINE = "Can an AI agent find what broke in this app’s numbers?"
 SENTENCES = (
     "Each episode is four weeks of data from a simulated ordering app in which something went "
-    "wrong: customers were lost at a step, events went missing, traffic fell.",
+    "wrong: customers were lost at a step, events went missing, traffic rose or fell.",
     "The player, a language model or you, analyzes the data with tools, one call per step, and "
     "submits a report: which number broke, and on which day.",
     "The report is scored from 0 to 1: causes raise the score, their consequences lower it. "
@@ -114,6 +116,24 @@ def explain_rule_of_row(row: Mapping[str, Any], funnel: Funnel) -> str:
             "their normal ranges, and together they left it."
         )
     return "Rule 4: this step moved, while the stage above it stayed inside its normal range."
+
+
+def describe_result(result: Mapping[str, Any]) -> str:
+    """Return a short description of a tool result that contains no list of rows."""
+    if "payload_schema" in result:
+        return "rules and thresholds"
+    day = format_short_date(str(result.get("date") or ""))
+    if "daily_metrics" in result:
+        counts, rates = len(result["daily_metrics"]), len(result.get("derived_rates") or ())
+        return f"{counts} counts and {rates} rates of {day}"
+    if "observed_value" in result:
+        fields = ("observed_value", "baseline_value")
+        value, usual = (format_field_with_unit(name, result[name], result) for name in fields)
+        return f"{value}, usual {usual}"
+    empty = next((name for name, value in result.items() if value == []), "")
+    if empty:
+        return f"no {label_field(empty)}"
+    return f"values of {day}" if day else "values"
 
 
 def format_entity_name(row: Mapping[str, Any]) -> str:

@@ -214,7 +214,7 @@ def step_json(
     last = len(rollout.steps) - 1
     if last < 0:
         hint = "There are no charts without a replay. The transcript shows the recorded messages."
-        return {"charts": message_box_html(hint), "reply": "", "can_show_unread": False}
+        return {"charts": message_box_html(hint), "reply": "", "charts_step": None}
     step = min(max(step, 0), last)
     visible = list(rollout.steps[: step + 1])
     is_last = step == last
@@ -223,6 +223,7 @@ def step_json(
     return {
         "charts": view.overview_html(visible, rollout.run.reset),
         "reply": _reply_html(view, rollout.steps[step]),
+        "charts_step": step,
         "can_show_unread": is_last,
     }
 

@@ -185,7 +185,10 @@ whenever(() => {
   if (!list || list === listed) return;
   listed = list;
   const now = list.querySelector('.now');
-  if (now) list.scrollTop += now.getBoundingClientRect().bottom - list.getBoundingClientRect().bottom;
+  if (!now) return;
+  // The first line that is visible is a whole step.
+  const first = [...list.children].find((each) => now.offsetTop + now.offsetHeight - each.offsetTop <= list.clientHeight);
+  list.scrollTop = (first || now).offsetTop - list.firstElementChild.offsetTop;
 });
 
 // Says where a saved rollout is. The line disappears with the next change of the status line.

@@ -224,6 +224,7 @@ def tools_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
         values,
         suggested,
         visitor.problem if is_own_error else "",
+        environment_view.tool_titles,
     )
     return f'<section class="mt-panel" id="mt-tools"><h2>Tools</h2>{body}</section>'
 

@@ -89,6 +89,7 @@ def test_suggested_report_is_the_difference_to_the_rows_with_the_rule_behind_eac
     assert [sign for sign, _ in changes] == ["+"] * (len(expected) - 1) + ["±", "−"]
     assert ("±", "change severity of") in changes
     assert hint.details_html.count("<small>Rule ") == len(expected)
+    assert "<p>(4) A step moved:" in hint.details_html
 
 
 def test_every_tool_that_a_reference_policy_calls_has_a_reason_in_words(
