@@ -191,7 +191,7 @@ class FunnelView(EnvironmentView):
         count = reset_observation.get("expected_row_count")
         if not isinstance(count, int) or isinstance(count, bool) or not count:
             return ""
-        return f"this episode has {count} anomal{'y' if count == 1 else 'ies'}"
+        return f"{count} anomal{'y' if count == 1 else 'ies'} to find"
 
     def overview_html(
         self,
@@ -308,11 +308,9 @@ class FunnelView(EnvironmentView):
     def finding_text(self, observation: Mapping[str, Any]) -> str:
         analysis = observation.get("analysis_result") or {}
         text = super().finding_text(observation)
-        rows = analysis.get("result", {}).get("rows")
-        if "columns" in analysis.get("result", {}) and isinstance(rows, list):
-            return f"{len(rows)} row{'' if len(rows) == 1 else 's'}"
-        is_generic = text == f"{analysis.get('method')} done."
-        return words.describe_result(analysis["result"]) if is_generic else text
+        if not analysis or observation.get("done"):
+            return text
+        return words.describe_result(analysis["result"]) or text
 
     def _offered_tools(self, steps: PlaybackSteps) -> set[str]:
         tools = self.environment.tools.select_for_episode(steps[0].observation)

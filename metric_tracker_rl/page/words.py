@@ -119,9 +119,15 @@ def explain_rule_of_row(row: Mapping[str, Any], funnel: Funnel) -> str:
 
 
 def describe_result(result: Mapping[str, Any]) -> str:
-    """Return a short description of a tool result that contains no list of rows."""
+    """Return a short description of a tool result; empty if it is best described by its message."""
     if "payload_schema" in result:
         return "rules and thresholds"
+    rows = result.get("rows")
+    # In results of the lean profile, the names of the columns come before the rows.
+    lists = {"rows": rows} if rows and "columns" in result else result
+    for name, value in lists.items():
+        if isinstance(value, list) and value:
+            return f"{len(value)} {label_field(name)}"
     day = format_short_date(str(result.get("date") or ""))
     if "daily_metrics" in result:
         counts, rates = len(result["daily_metrics"]), len(result.get("derived_rates") or ())
@@ -133,7 +139,7 @@ def describe_result(result: Mapping[str, Any]) -> str:
     empty = next((name for name, value in result.items() if value == []), "")
     if empty:
         return f"no {label_field(empty)}"
-    return f"values of {day}" if day else "values"
+    return f"values of {day}" if day else ""
 
 
 def format_entity_name(row: Mapping[str, Any]) -> str:

@@ -260,9 +260,13 @@ def _replace_done(step: PlaybackStep, *, is_done: bool) -> PlaybackStep:
 def _reply_html(view: EnvironmentView, step: PlaybackStep) -> str:
     observation = step.observation
     css = "bad" if observation.get("status") == "error" else ""
+    message = str(observation.get("message") or "")
+    reply = view.reply_html_without_status_and_message(observation)
+    if reply and message.endswith(" done."):  # The reply itself shows this.
+        message = ""
     return (
-        message_box_html(str(observation.get("message") or ""), css)
-        + view.reply_html_without_status_and_message(observation)
+        message_box_html(message, css)
+        + reply
         + collapsed_truncated_json_html(tool_result_from_observation(view.environment, observation))
     )
 

@@ -84,7 +84,9 @@ def _rows_table_and_nested_tables_html(
         head = next((str(row[key]) for key in row if key.endswith("name")), "")
         inner = {key: value for key, value in row.items() if _is_nonempty_list_of_mappings(value)}
         html += "".join(
-            _rows_table_and_nested_tables_html(v, f"{head} {key}".strip(), format_cell)
+            _rows_table_and_nested_tables_html(
+                v, f"{head} {format_label(key)}".strip(), format_cell, format_label
+            )
             for key, v in inner.items()
         )
     return html

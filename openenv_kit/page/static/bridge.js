@@ -178,17 +178,22 @@ whenever(() => {
   filtered = field;
 });
 
-// The list of steps shows the selected one. Only the list is scrolled, not the page.
-let listed = null;
+// The list of steps shows the selected one. Only the list is scrolled, not the page, and the first
+// line that is visible is a whole step.
+let selectedStep = null;
 whenever(() => {
-  const list = document.querySelector('.mt-evidence ol');
-  if (!list || list === listed) return;
-  listed = list;
-  const now = list.querySelector('.now');
-  if (!now) return;
-  // The first line that is visible is a whole step.
-  const first = [...list.children].find((each) => now.offsetTop + now.offsetHeight - each.offsetTop <= list.clientHeight);
-  list.scrollTop = (first || now).offsetTop - list.firstElementChild.offsetTop;
+  const now = document.querySelector('.mt-evidence ol > .now');
+  if (!now || now === selectedStep) return;
+  selectedStep = now;
+  const list = now.parentElement;
+  const topOf = (step) => step.offsetTop - list.firstElementChild.offsetTop;
+  const end = topOf(now) + now.offsetHeight;
+  list.style.maxHeight = '';
+  if (topOf(now) >= list.scrollTop && end <= list.scrollTop + list.clientHeight) return;
+  const first = [...list.children].find((step) => end - topOf(step) <= list.clientHeight) || now;
+  // A list that ends with the selected step cannot be scrolled further, so it is made lower.
+  if (!now.nextElementSibling) list.style.maxHeight = `${end - topOf(first)}px`;
+  list.scrollTop = topOf(first);
 });
 
 // Says where a saved rollout is. The line disappears with the next change of the status line.
