@@ -109,7 +109,7 @@ whenever(() => {
   const fresh = likeHeld();
   if (!fresh) return;
   if (fresh.tagName === 'INPUT') fresh.value = held.value;
-  fresh.focus();
+  fresh.focus({ preventScroll: true });  // it replaces an element in the same place
 });
 // A confirmation is a modal dialog. Escape answers it like its first button.
 let question = null;
