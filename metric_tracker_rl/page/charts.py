@@ -10,7 +10,7 @@ from metric_tracker_rl.page.known_values import KnownValues
 from metric_tracker_rl.page.verdicts import RowVerdict
 from metric_tracker_rl.page.words import format_entity_name, label_rates
 from openenv_kit.page.components.elements import humanize
-from openenv_kit.page.components.grid import GLYPHS, CellVerdict, verdict_class
+from openenv_kit.page.components.grid import CellVerdict, verdict_class
 from openenv_kit.page.components.line_chart import (
     ABOVE,
     BELOW,
@@ -181,5 +181,5 @@ def _verdict_marks(series: DailySeriesName, verdicts: Sequence[RowVerdict]) -> d
     for verdict in sorted(verdicts, key=lambda each: each.kind not in unexpected):
         if verdict.column == series.column:
             css_class = f"verdict {verdict_class(verdict.kind)}"
-            marks[verdict.day] = ChartMark(GLYPHS[verdict.kind], css_class, verdict.outcome)
+            marks[verdict.day] = ChartMark(verdict.sign, css_class, verdict.outcome)
     return marks

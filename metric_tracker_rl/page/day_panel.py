@@ -138,7 +138,7 @@ def outstanding_values_html(
         verdict = outcomes.get(value.column)
         if verdict:
             button = (
-                f'<b class="{verdict_class(verdict.kind)}">{GLYPHS[verdict.kind]} '
+                f'<b class="{verdict_class(verdict.kind)}">{verdict.sign} '
                 f"{escape(verdict.outcome)}</b>"
             )
         elif value.column in causes:
@@ -148,7 +148,7 @@ def outstanding_values_html(
             )
         lines += (
             f'<li><i aria-hidden="true">{value.sign}</i><span><b>{escape(value.label)}</b> '
-            f"{escape(value.text)}</span>{button}</li>"
+            f"{escape(value.text).replace(' %', '&nbsp;%')}</span>{button}</li>"
         )
     calendar = "".join(
         f"<li><i>⚑</i><span>Planned: {escape(title)}</span></li>"

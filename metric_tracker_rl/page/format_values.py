@@ -22,7 +22,7 @@ UNIT_BY_COLUMN = {
     "max_rate_delta": PERCENT,
     "max_count_delta_pct": PERCENT,
     "hourly_mix_delta_pct": PERCENT,
-    "suspicion_score": " × threshold",
+    "suspicion_score": " times its threshold",
     "daytime_share": SHARE,
     "baseline_daytime_share": SHARE,
     **dict.fromkeys(ORDERING_APP.event_count_names, EVENTS),
@@ -41,6 +41,8 @@ def format_field_with_unit(field_name: str, value: Any, other_fields: Mapping[st
             unit.
     """
     text = value_html(value)
+    if field_name == "suspicion_score" and isinstance(value, float):
+        text = f"{value:.1f}"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return text
     if field_name in UNIT_BY_COLUMN:

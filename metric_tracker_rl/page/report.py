@@ -26,11 +26,12 @@ from metric_tracker_rl.engine.definitions.severity import SEVERITIES
 from metric_tracker_rl.page.day_panel import parse_selection
 from metric_tracker_rl.page.format_values import format_field_with_unit
 from metric_tracker_rl.page.known_values import KnownValues
+from metric_tracker_rl.page.labels import label_value
 from metric_tracker_rl.page.visible_state import collect_known_values_from_replies
 from metric_tracker_rl.page.words import format_entity_name
 from metric_tracker_rl.policies.policy_numbers import PolicyNumbers
 from openenv_kit.page.components.elements import format_short_date, humanize
-from openenv_kit.page.components.row_editor import EditorColumn, EditorRow
+from openenv_kit.page.components.row_editor import Choices, EditorColumn, EditorRow
 from openenv_kit.page.environment_view import ReportEditor, dropdown_choices
 
 NON_NEGATIVE_FIELDS = ("observed_value", "baseline_value")
@@ -62,7 +63,7 @@ class FunnelReport(ReportEditor):
             EditorColumn("date", "date", dates),
             EditorColumn("entity_type", "entity type", dropdown_choices(tuple(names))),
             EditorColumn("entity_name", "entity", groups=entities),
-            EditorColumn("anomaly_type", "anomaly", dropdown_choices(tuple(ANOMALY_TYPES))),
+            EditorColumn("anomaly_type", "anomaly", _anomaly_choices()),
             EditorColumn("observed_value", "observed (events, % or share)", kind="number"),
             EditorColumn("baseline_value", "median (the same unit)", kind="number"),
             EditorColumn("delta_value", "observed − median", kind="number"),
@@ -100,7 +101,7 @@ class FunnelReport(ReportEditor):
 
     def format_suggested_row(self, row: EditorRow) -> str:
         name = humanize(str(row["entity_name"]))
-        anomaly_type = humanize(str(row["anomaly_type"]))
+        anomaly_type = label_value(str(row["anomaly_type"]))
         observed = format_field_with_unit("observed_value", row["observed_value"], row)
         baseline = format_field_with_unit("baseline_value", row["baseline_value"], row)
         day = format_short_date(str(row["date"]))
@@ -202,6 +203,10 @@ class FunnelReport(ReportEditor):
             {"date": result_fields["date"], "entity_type": kind, "entity_name": name}
         )
         return {field: row[field] for field in ROW_FIELDS} if set(ROW_FIELDS) <= set(row) else None
+
+
+def _anomaly_choices() -> Choices:
+    return [(label_value(name), name) for name in ANOMALY_TYPES]
 
 
 def find_reported_entity(known_values: KnownValues, day: int, column: int) -> Entity:

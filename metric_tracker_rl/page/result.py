@@ -30,7 +30,7 @@ from openenv_kit.page.components.elements import (
     format_short_date,
     message_box_html,
 )
-from openenv_kit.page.components.grid import GLYPHS, CellVerdict, verdict_class
+from openenv_kit.page.components.grid import CellVerdict, verdict_class
 from openenv_kit.tool import format_tool_call_for_display
 
 PLAYER_NAME = "You"
@@ -112,7 +112,7 @@ def _verdict_item_html(verdict: RowVerdict) -> str:
     kind, row = verdict.kind, verdict.row
     call = f" {_call_that_shows_row_html(row)}" if kind == CellVerdict.MISSING else ""
     return (
-        f'<li class="{verdict_class(kind)}"><b>{GLYPHS[kind]} {escape(verdict.outcome)}</b>'
+        f'<li class="{verdict_class(kind)}"><b>{verdict.sign} {escape(verdict.outcome)}</b>'
         f"<span>{escape(format_short_date(row.date))}, "
         f"{escape(words.format_entity_name(row.as_dict()))}. "
         f"{escape(verdict.sentence)}{call} {escape(verdict.consequences_text)}</span>"

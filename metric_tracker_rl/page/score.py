@@ -45,7 +45,8 @@ def _iter_score_parts(breakdown: RewardBreakdown) -> Iterator[ScorePart]:
             f"{breakdown.matched_rows} of {unique_count} different submitted rows were expected: "
             f"the sum of the shares is multiplied by {breakdown.precision:.4g}."
         )
-    yield ScorePart("× precision", earned * breakdown.precision - earned, precision_text)
+    change = earned * breakdown.precision - earned
+    yield ScorePart("precision", change, precision_text, factor=breakdown.precision)
     for name in SCORE_PENALTIES:
         if breakdown[name]:
             yield ScorePart(humanize(name), -breakdown[name], _explain_penalty(name, breakdown))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from metric_tracker_rl.analysis_tools.lean import SUBMIT_TOOL
 from metric_tracker_rl.engine.definitions.funnel import Funnel
 from metric_tracker_rl.engine.definitions.report_row import KEY_FIELDS
+from metric_tracker_rl.page.labels import label_value
 from metric_tracker_rl.page.words import (
     OTHER_REASON,
     REASON_BY_TOOL,
@@ -28,8 +30,9 @@ NO_SUGGESTION = NextStepHint(
 
 def build_call_hint(call: ToolCall) -> NextStepHint:
     """Return a hint that suggests a tool call and gives a reason for it."""
+    day = format_short_date(str(call.arguments.get("date", "")))
     return NextStepHint(
-        REASON_BY_TOOL.get(call.name, OTHER_REASON),
+        REASON_BY_TOOL.get(call.name, OTHER_REASON).format(day=day),
         f"Run {format_tool_call_for_display(call.name, call.arguments)}",
         "ask",
         json.dumps([call.name, call.arguments]),
@@ -54,7 +57,10 @@ def build_submitted_ids_hint(call: ToolCall) -> NextStepHint:
 
 
 def build_report_hint(
-    rows: Sequence[Mapping[str, Any]], suggested_rows: Sequence[Mapping[str, Any]], funnel: Funnel
+    rows: Sequence[Mapping[str, Any]],
+    suggested_rows: Sequence[Mapping[str, Any]],
+    funnel: Funnel,
+    instruction: str = "",
 ) -> NextStepHint:
     """Return a hint that suggests changes to the visitor's report.
 
@@ -64,19 +70,35 @@ def build_report_hint(
         rows: rows of the visitor's report.
         suggested_rows: rows of the suggested report.
         funnel: funnel of the episode.
+        instruction: instruction in the reset observation, which contains the rules; may be empty.
     """
     difference = compare_reports(rows, suggested_rows, KEY_FIELDS)
     if difference.is_empty:
         count = f"{len(rows)} row{'' if len(rows) == 1 else 's'}"
-        text = "Your report has exactly the rows that the reporting policy requires."
+        text = "Your report has exactly the rows that the rules of the episode require."
         return NextStepHint(text, f"Submit {count}", "submit", "")
     return NextStepHint(
-        "All required data has been read. The reporting policy requires these changes to your "
+        "All required data has been read. The rules of the episode require these changes to your "
         "report:",
         "Apply changes",
         "apply_report",
         "",
-        details_html=difference_html(difference, funnel),
+        details_html=difference_html(difference, funnel) + rules_html(instruction),
+    )
+
+
+def rules_html(instruction: str) -> str:
+    """Return the rules of an episode as a collapsed element; empty if there is no instruction.
+
+    Each numbered rule starts a new line.
+    """
+    if not instruction:
+        return ""
+    lines = re.split(r"\s(?=\(\d\) )", instruction)
+    text = "".join(f"<p>{escape(line)}</p>" for line in lines)
+    return (
+        '<details class="mt-rules" data-keep="rules"><summary>The rules of this episode</summary>'
+        f"{text}</details>"
     )
 
 
@@ -105,7 +127,7 @@ def difference_html(difference: ReportDifference, funnel: Funnel) -> str:
 
 def _change_html(sign: str, verb: str, row: Mapping[str, Any], rule: str) -> str:
     date, name = format_short_date(str(row.get("date", ""))), format_entity_name(row)
-    kind = humanize(str(row.get("anomaly_type", "")))
+    kind = label_value(str(row.get("anomaly_type", "")))
     return (
         f'<li><i aria-hidden="true">{sign}</i><span>{escape(verb)} <b>{escape(date)}, '
         f"{escape(name)}</b>{escape(f', {kind}' if kind else '')}<small>{escape(rule)}</small>"

@@ -20,12 +20,15 @@ from metric_tracker_rl.engine.grading.grader import is_within_value_tolerance
 from metric_tracker_rl.engine.report.parse_report import parse_report
 from metric_tracker_rl.page.format_values import format_field_with_unit
 from metric_tracker_rl.page.known_values import DayAndColumn
+from metric_tracker_rl.page.labels import label_value
 from metric_tracker_rl.page.words import format_entity_name
 from openenv_kit.errors import ReportError
 from openenv_kit.page.components.elements import humanize
-from openenv_kit.page.components.grid import CellVerdict
+from openenv_kit.page.components.grid import GLYPHS, CellVerdict
 
 NEVER_READ, NOT_REPORTED = "never read", "read but not reported"
+NOT_REPORTED_SIGN = "○"
+"""Mark of a row that was read but not reported. A row that was never read has a question mark."""
 OUTCOME_TEXT: dict[CellVerdict, str] = {
     CellVerdict.MATCHED: "found",
     CellVerdict.WRONG_FIELD: "wrong field",
@@ -87,6 +90,13 @@ class RowVerdict:
         """Sentence that lists the consequences; empty if there are none."""
         names = ", ".join(each.name for each in self.consequences)
         return f"Its consequences: {names}." if names else ""
+
+    @property
+    def sign(self) -> str:
+        """Character that marks the verdict, in addition to its colour."""
+        if self.kind == CellVerdict.MISSING and self.is_read:
+            return NOT_REPORTED_SIGN
+        return GLYPHS[self.kind]
 
     @property
     def outcome(self) -> str:
@@ -199,7 +209,7 @@ def _format_field(row: ReportRow, name: str) -> str:
     """Return the value of a row's field as text. Numbers are followed by their unit."""
     value = getattr(row, name)
     if isinstance(value, str):
-        return humanize(value)
+        return label_value(value)
     return format_field_with_unit(name, value, row.as_dict())
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from metric_tracker_rl.analysis_tools.lean import SUBMIT_TOOL
+from metric_tracker_rl.analysis_tools.lookup import NORMAL
 from metric_tracker_rl.engine.configuration.episode_config import SCENARIO_FAMILIES
 from metric_tracker_rl.engine.definitions.entity_types import FUNNEL_STEP
 from metric_tracker_rl.engine.definitions.levels import ANOMALY_COUNT_BY_DENSITY, LEVELS
@@ -30,6 +31,7 @@ from metric_tracker_rl.page.day_panel import (
 )
 from metric_tracker_rl.page.format_values import format_field_with_unit
 from metric_tracker_rl.page.known_values import KnownValues
+from metric_tracker_rl.page.labels import TOOL_TITLES, label_field, label_value
 from metric_tracker_rl.page.report import FunnelReport, list_reported_columns
 from metric_tracker_rl.page.result import (
     format_own_table_headline,
@@ -117,6 +119,7 @@ class FunnelView(EnvironmentView):
     preview_tool = "preview_submission"
     opening_call_count = len(OPENING_TOOLS)
     tool_groups = words.TOOL_GROUPS
+    tool_titles = TOOL_TITLES
     reset_choices: ClassVar[Mapping[str, Sequence[str]]] = {
         "difficulty": tuple(LEVELS),
         "scenario_family": SCENARIO_FAMILIES,
@@ -188,7 +191,7 @@ class FunnelView(EnvironmentView):
         count = reset_observation.get("expected_row_count")
         if not isinstance(count, int) or isinstance(count, bool) or not count:
             return ""
-        return f"{count} row{'' if count == 1 else 's'} to report"
+        return f"{count} anomal{'y' if count == 1 else 'ies'} to find"
 
     def overview_html(
         self,
@@ -267,7 +270,10 @@ class FunnelView(EnvironmentView):
         call = self.environment.tools.tool_call_of_action(action)
         if call.name == SUBMIT_SOLUTION:
             funnel = read_funnel(visitor.playback_steps[0].observation["config"])
-            return build_report_hint(visitor.report_rows, call.arguments["rows"], funnel)
+            instruction = str(visitor.playback_steps[0].observation.get("instruction") or "")
+            return build_report_hint(
+                visitor.report_rows, call.arguments["rows"], funnel, instruction
+            )
         return build_submitted_ids_hint(call) if call.name == SUBMIT_TOOL else build_call_hint(call)
 
     def suggested_report(self, visitor: Visitor) -> Sequence[EditorRow] | None:
@@ -295,7 +301,16 @@ class FunnelView(EnvironmentView):
 
     def reply_html_without_status_and_message(self, observation: Mapping[str, Any]) -> str:
         analysis = observation.get("analysis_result")
-        return tool_result_html(analysis["result"], _tool_result_cell_html) if analysis else ""
+        if not analysis:
+            return ""
+        return tool_result_html(analysis["result"], _tool_result_cell_html, label_field)
+
+    def finding_text(self, observation: Mapping[str, Any]) -> str:
+        analysis = observation.get("analysis_result") or {}
+        text = super().finding_text(observation)
+        if not analysis or observation.get("done"):
+            return text
+        return words.describe_result(analysis["result"]) or text
 
     def _offered_tools(self, steps: PlaybackSteps) -> set[str]:
         tools = self.environment.tools.select_for_episode(steps[0].observation)
@@ -310,4 +325,8 @@ def _tool_result_cell_html(column: str, value: Any, row: Mapping[str, Any]) -> s
     """Return the HTML of one cell in the table of a tool result."""
     if column == "date" and isinstance(value, str):
         return escape(format_short_date(value))
+    if column == "anomaly_type" and isinstance(value, str):
+        return escape(label_value(value))
+    if column == "severity" and row.get("anomaly_type") == NORMAL:
+        return "–"
     return format_field_with_unit(column, value, row)

@@ -14,12 +14,14 @@ from metric_tracker_rl.engine.definitions.entity_types import (
     HOURLY_MIX,
 )
 from metric_tracker_rl.engine.definitions.funnel import Funnel
-from openenv_kit.page.components.elements import humanize
+from metric_tracker_rl.page.format_values import format_field_with_unit
+from metric_tracker_rl.page.labels import label_field
+from openenv_kit.page.components.elements import format_short_date, humanize
 
 HEADLINE = "Can an AI agent find what broke in this app’s numbers?"
 SENTENCES = (
     "Each episode is four weeks of data from a simulated ordering app in which something went "
-    "wrong: customers were lost at a step, events went missing, traffic fell.",
+    "wrong: customers were lost at a step, events went missing, traffic rose or fell.",
     "The player, a language model or you, analyzes the data with tools, one call per step, and "
     "submits a report: which number broke, and on which day.",
     "The report is scored from 0 to 1: causes raise the score, their consequences lower it. "
@@ -70,7 +72,8 @@ TOOL_GROUPS: Mapping[str, Sequence[str]] = {
 
 REASON_BY_TOOL: Mapping[str, str] = {
     "task_overview": "Start with the rules: the thresholds define the normal ranges.",
-    "overview": "Start with the rules: they state which rate to report for a slow leak.",
+    "overview": "Start with the rules: they state which rate to report if no single step moved "
+    "enough.",
     "get_metric_median": "The usual values show whether a number is high or low.",
     "list_suspicious_dates": "The ranking of dates shows which days to read first.",
     "get_hourly_traffic_mix_shift_rows": "This shows days on which traffic moved between hours.",
@@ -78,15 +81,14 @@ REASON_BY_TOOL: Mapping[str, str] = {
     "calendar": "A planned event explains some changes; those are not reported.",
     "check_impossible_counts": "A later stage counted more events than the one before it. On such "
     "a day, only impossible counts are reported.",
-    "rows_for_date": "This day is outside its normal range. Its counts show which stage moved "
-    "first.",
+    "rows_for_date": "{day} is outside its normal range. Its counts show which stage moved first.",
     "scan": "The scan lists everything outside its normal range, causes and consequences alike.",
     "show_raw_data": "The daily counts show on which days a series leaves its usual level.",
-    "hourly_rows_for_date": "The hours of a day show shifted traffic and impossible counts.",
-    "day": "The counts of this day show which stage moved first.",
-    "hours": "The hours of a day show shifted traffic and impossible counts.",
+    "hourly_rows_for_date": "The hours of {day} show shifted traffic and impossible counts.",
+    "day": "The counts of {day} show which stage moved first.",
+    "hours": "The hours of {day} show shifted traffic and impossible counts.",
 }
-"""Reason for a suggested call, by tool."""
+"""Reason for a suggested call, by tool. `{day}` is replaced with the date of the call."""
 OTHER_REASON = "The reporting policy needs this before the report is complete."
 
 
@@ -107,8 +109,37 @@ def explain_rule_of_row(row: Mapping[str, Any], funnel: Funnel) -> str:
     if kind == FUNNEL_STEP:
         return "Rule 4: customers were lost at this step. Later counts only follow it."
     if kind == CONVERSION_RATE and name in funnel.composite_rate_names:
-        return "Rule 5: a slow leak. No single step is outside its range, but their product is."
+        end = funnel.composite_ends[funnel.composite_rate_names.index(name)]
+        steps = label_rates(funnel)[:end]
+        return (
+            f"Rule 5: a change that no single step shows: {'; '.join(steps)} all stayed inside "
+            "their normal ranges, and together they left it."
+        )
     return "Rule 4: this step moved, while the stage above it stayed inside its normal range."
+
+
+def describe_result(result: Mapping[str, Any]) -> str:
+    """Return a short description of a tool result; empty if it is best described by its message."""
+    if "payload_schema" in result:
+        return "rules and thresholds"
+    rows = result.get("rows")
+    # In results of the lean profile, the names of the columns come before the rows.
+    lists = {"rows": rows} if rows and "columns" in result else result
+    for name, value in lists.items():
+        if isinstance(value, list) and value:
+            return f"{len(value)} {label_field(name)}"
+    day = format_short_date(str(result.get("date") or ""))
+    if "daily_metrics" in result:
+        counts, rates = len(result["daily_metrics"]), len(result.get("derived_rates") or ())
+        return f"{counts} counts and {rates} rates of {day}"
+    if "observed_value" in result:
+        fields = ("observed_value", "baseline_value")
+        value, usual = (format_field_with_unit(name, result[name], result) for name in fields)
+        return f"{value}, usual {usual}"
+    empty = next((name for name, value in result.items() if value == []), "")
+    if empty:
+        return f"no {label_field(empty)}"
+    return f"values of {day}" if day else ""
 
 
 def format_entity_name(row: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from openenv_kit.thinking import find_thinking_sections
+from openenv_kit.thinking import THINKING_TAG, find_thinking_sections
 
 MessageJson = Mapping[str, Any]
 REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
@@ -110,11 +110,11 @@ def arrange_messages_by_step(
 
 
 def split_reasoning_from_text(text: str) -> TextEntry:
-    """Separate the thinking sections of a model's text from its answer."""
+    """Separate the thinking sections of a model's text, without their tags, from its answer."""
     reasoning, answer, position = "", "", 0
     for section in find_thinking_sections(text):
         answer += text[position : section.start]
-        reasoning += text[section.start : section.end]
+        reasoning += THINKING_TAG.sub("", text[section.start : section.end])
         position = section.end
     return TextEntry("assistant", (answer + text[position:]).strip(), reasoning.strip())
 

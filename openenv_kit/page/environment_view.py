@@ -64,6 +64,7 @@ class EnvironmentView:
         sentences: paragraphs of the first screen.
         example_caption: line above the finished example on the first screen.
         tool_groups: names of tools by group. Tools in none of these groups are listed separately.
+        tool_titles: readable titles of tools by name; a tool without one is listed by its name.
         opening_call_count: largest number of calls that the page makes after a reset; see
             `next_opening_call`.
         preview_tool: name of the tool that checks a report's format; empty if there is none.
@@ -80,6 +81,7 @@ class EnvironmentView:
     preview_tool = ""
     opening_call_count = 0
     tool_groups: ClassVar[Mapping[str, Sequence[str]]] = {}
+    tool_titles: ClassVar[Mapping[str, str]] = {}
     reset_choices: ClassVar[Mapping[str, Sequence[str]]] = {}
 
     def __init__(self, environment: Environment) -> None:

@@ -104,7 +104,7 @@ def _describe_ending(rollout: OpenedRollout) -> str:
         return f"The recording is incomplete: {steps} so far."
     is_done = bool(run.steps) and run.steps[-1].done
     if run.outcome == RolloutOutcome.COMPLETED or (not run.outcome and is_done):
-        return f"Completed at step {last_step}."
+        return f"The episode ended at step {last_step}."
     reason = run.error or (_message_of_step(rollout, last_step) if is_done else "")
     reason = reason.removeprefix("No report was submitted").lstrip(":. ")
     return f"No report: stopped after step {last_step}. {reason[:1].upper()}{reason[1:]}".strip()
@@ -162,7 +162,8 @@ def _row_html(row: RowOutcome) -> str:
     link = "" if row.step is None else _step_link_html(row.step)
     sentence = f" <span>{escape(row.sentence)}</span>" if row.sentence else ""
     text = f"{escape(row.title)}: <b>{escape(row.outcome)}</b>.{sentence}"
-    return f'<li class="{kind}">{text} {link}</li>'
+    sign = f' data-sign="{escape(row.sign)}"' if row.sign else ""
+    return f'<li class="{kind}"{sign}>{text} {link}</li>'
 
 
 def _step_link_html(step: int) -> str:

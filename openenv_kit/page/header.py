@@ -99,7 +99,8 @@ def header_html(
     )
     space = ' data-space="yes"' if os.environ.get(SPACE_HOST_VARIABLE) else ""
     return (
-        f'<header class="mt-head" data-environment="{escape(name)}"{space}><h1>{title}</h1>{badge}'
+        f'<header class="mt-head" data-environment="{escape(name)}"{space}><h1>'
+        f'<a href="?" data-mt="home" title="To the first screen">{title}</a></h1>{badge}'
         f'<div class="mt-headlinks">{_environment_switch_html(environment_view, environment_links)}'
         f"{links}{theme}</div></header>"
         '<p class="mt-unseen" role="status" id="mt-announcement"></p>'

@@ -11,7 +11,11 @@ import gradio as gr
 
 from openenv_kit.episode_clients.protocol import EpisodeClient
 from openenv_kit.page.environment_view import EnvironmentView
-from openenv_kit.page.events import Page, unstyled_html_component
+from openenv_kit.page.events import (
+    Page,
+    run_or_ask_before_ending_episode,
+    unstyled_html_component,
+)
 from openenv_kit.page.first_screen import first_screen_html
 from openenv_kit.page.header import EnvironmentLink, header_html
 from openenv_kit.page.page_address import (
@@ -88,6 +92,7 @@ def build_page(
         READ_ADDRESS_JS,
     )
     page.add_page_event_handler(bridge.yes, _run_confirmed_action, page.views)
+    page.add_page_event_handler(bridge.home, _return_to_first_screen_or_ask, page.views)
     page.add_page_event_handler(bridge.no, _cancel_confirmation, ["guide"])
     for add_event in page.events:
         add_event()
@@ -98,6 +103,16 @@ def _run_confirmed_action(visitor: Visitor, _: object) -> None:
     confirmation, visitor.pending_confirmation = visitor.pending_confirmation, None
     if confirmation is not None:
         confirmation.on_confirm(visitor)
+
+
+def _return_to_first_screen_or_ask(visitor: Visitor, _: object) -> None:
+    """Close the episode and show the first screen, after confirmation if one is running."""
+
+    def show_first_screen(who: Visitor) -> None:
+        who.close_episode_and_clear()
+        who.is_page_loaded = True
+
+    run_or_ask_before_ending_episode(visitor, "The first screen", show_first_screen)
 
 
 def _cancel_confirmation(visitor: Visitor, _: object) -> None:

@@ -155,6 +155,17 @@ def choose_next_reset(environment_view: EnvironmentView, visitor: Visitor) -> Ma
     return choose_unseen_task_reset(environment_view, visitor)
 
 
+def choose_reset_of_same_level(visitor: Visitor) -> Mapping[str, Any] | None:
+    """Return the reset arguments of the visitor's named task with another seed.
+
+    The result is None if the episode is not of a named task.
+    """
+    seed = visitor.reset.get("seed")
+    if visitor.reset.get("task_id") is None or not isinstance(seed, int):
+        return None
+    return {**visitor.reset, "seed": seed + 1}
+
+
 def choose_unseen_task_reset(
     environment_view: EnvironmentView, visitor: Visitor
 ) -> Mapping[str, Any]:

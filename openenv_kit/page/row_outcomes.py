@@ -14,8 +14,9 @@ class RowOutcome:
         outcome: the outcome, such as "found" or "never read".
         is_good: whether the outcome raises the score.
         step: number of the step that shows the outcome; None if no step shows it, for example
-            because the row was never read.
+            because no reply named its day.
         sentence: explanation in one sentence; may be empty.
+        sign: character that marks the outcome, as in the charts; empty for a tick or a cross.
     """
 
     title: str
@@ -23,3 +24,4 @@ class RowOutcome:
     is_good: bool
     step: int | None = None
     sentence: str = ""
+    sign: str = ""

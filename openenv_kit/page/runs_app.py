@@ -214,7 +214,7 @@ def step_json(
     last = len(rollout.steps) - 1
     if last < 0:
         hint = "There are no charts without a replay. The transcript shows the recorded messages."
-        return {"charts": message_box_html(hint), "reply": "", "can_show_unread": False}
+        return {"charts": message_box_html(hint), "reply": "", "charts_step": None}
     step = min(max(step, 0), last)
     visible = list(rollout.steps[: step + 1])
     is_last = step == last
@@ -223,6 +223,7 @@ def step_json(
     return {
         "charts": view.overview_html(visible, rollout.run.reset),
         "reply": _reply_html(view, rollout.steps[step]),
+        "charts_step": step,
         "can_show_unread": is_last,
     }
 
@@ -259,9 +260,13 @@ def _replace_done(step: PlaybackStep, *, is_done: bool) -> PlaybackStep:
 def _reply_html(view: EnvironmentView, step: PlaybackStep) -> str:
     observation = step.observation
     css = "bad" if observation.get("status") == "error" else ""
+    message = str(observation.get("message") or "")
+    reply = view.reply_html_without_status_and_message(observation)
+    if reply and message.endswith(" done."):  # The reply itself shows this.
+        message = ""
     return (
-        message_box_html(str(observation.get("message") or ""), css)
-        + view.reply_html_without_status_and_message(observation)
+        message_box_html(message, css)
+        + reply
         + collapsed_truncated_json_html(tool_result_from_observation(view.environment, observation))
     )
 

@@ -105,16 +105,18 @@ def table_html(
 def definition_list_html(
     values_by_name: Mapping[str, Any],
     format_item: Callable[[str, Any], str] = lambda _, value: value_html(value),
+    format_name: Callable[[str], str] = humanize,
 ) -> str:
     """Return a definition list, with a name and its value on each line.
 
     Args:
         values_by_name: the values, by name.
         format_item: returns the HTML of a value, given its name and the value.
+        format_name: returns the readable form of a name.
     """
     lines = "".join(
         f'<div class="{"wide" if isinstance(value, list | tuple) else ""}">'
-        f"<dt>{escape(humanize(name))}</dt><dd>{format_item(name, value)}</dd></div>"
+        f"<dt>{escape(format_name(name))}</dt><dd>{format_item(name, value)}</dd></div>"
         for name, value in values_by_name.items()
     )
     return f'<dl class="mt-facts">{lines}</dl>'

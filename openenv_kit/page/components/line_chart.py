@@ -81,6 +81,11 @@ class LineChart:
     tag: str = ""
     tag_class: str = ""
 
+    @property
+    def known_days(self) -> set[int]:
+        """Indexes of the days whose value is known."""
+        return {day for day, value in enumerate(self.values) if value is not None}
+
     def usual_value(self, day: int) -> float | None:
         """Return the usual value of a day, or None if it is not known."""
         return self.usual[day] if self.usual else None
@@ -135,6 +140,8 @@ def chart_legend_html(charts: Sequence[LineChart], flag_meaning: str = "") -> st
         entries.append(('<i class="legend-range"></i>', "normal range"))
     if any(usual is not None for chart in charts for usual in chart.usual):
         entries.append(('<i class="legend-usual"></i>', "usual value"))
+    if any(_list_isolated_days(chart.known_days) for chart in charts):
+        entries.append(('<i class="legend-dot">●</i>', "value of a single day"))
     marks = dict.fromkeys(mark for chart in charts for mark in chart.marks.values())
     entries += [
         (f'<i class="{mark.css_class}">{mark.sign}</i>', mark.meaning)
@@ -248,7 +255,13 @@ def _line_path(points: Sequence[tuple[int, float, float]]) -> str:
 def _isolated_points_path(points: Sequence[tuple[int, float, float]]) -> str:
     """Return a path with a dot for each day whose value is known between days without a value."""
     known = {day for day, _, _ in points}
-    return "".join(f"M{x:.1f} {y:.1f}h0" for day, x, y in points if not {day - 1, day + 1} & known)
+    isolated = _list_isolated_days(known)
+    return "".join(f"M{x:.1f} {y:.1f}h0" for day, x, y in points if day in isolated)
+
+
+def _list_isolated_days(known_days: Collection[int]) -> list[int]:
+    """Return the days between days without a value."""
+    return [day for day in known_days if day - 1 not in known_days and day + 1 not in known_days]
 
 
 def _range_path(chart: LineChart, days: int, y_of: Callable[[float], float]) -> str:

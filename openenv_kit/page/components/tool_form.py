@@ -36,6 +36,7 @@ def tool_search_and_form_html(
     initial_values: Mapping[str, Any],
     suggestions: Mapping[str, Sequence[str]],
     problem: str = "",
+    titles: Mapping[str, str] | None = None,
 ) -> str:
     """Return the tools in groups, a search field for them and the form of the selected tool.
 
@@ -47,11 +48,12 @@ def tool_search_and_form_html(
         initial_values: values that are filled in, by argument name.
         suggestions: suggested values by argument name.
         problem: error message to show below the form; empty if there is no error.
+        titles: readable titles of tools by name. The default is the name with spaces.
     """
-    groups = "".join(
-        f"<section><h3>{escape(group)}</h3><ul>{''.join(map(_tool_item_html, some))}</ul></section>"
-        for group, some in group_tools(tools, names_by_group).items()
-    )
+    groups = ""
+    for group, some in group_tools(tools, names_by_group).items():
+        items = "".join(_tool_item_html(tool, (titles or {}).get(tool.name, "")) for tool in some)
+        groups += f"<section><h3>{escape(group)}</h3><ul>{items}</ul></section>"
     selected = next((tool for tool in tools if tool.name == selected_name), None)
     form = ""
     if selected is not None:
@@ -70,11 +72,12 @@ def tool_search_and_form_html(
     )
 
 
-def _tool_item_html(tool: Tool) -> str:
-    text = f"{tool.name} {humanize(tool.name)} {tool.description}".lower()
+def _tool_item_html(tool: Tool, title: str) -> str:
+    text = f"{tool.name} {humanize(tool.name)} {title} {tool.description}".lower()
+    hint = f"{tool.name}: {tool.description}"
     return (
         f'<li data-text="{escape(text)}"><button type="button" class="mt-btn" '
         f'data-mt="choose_tool" data-value="{escape(tool.name)}" '
-        f'data-key="choose {escape(tool.name)}" title="{escape(tool.description)}">'
-        f"{escape(humanize(tool.name))}</button></li>"
+        f'data-key="choose {escape(tool.name)}" title="{escape(hint)}">'
+        f"{escape(title or humanize(tool.name))}</button></li>"
     )

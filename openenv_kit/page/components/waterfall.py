@@ -15,11 +15,14 @@ class ScorePart:
         label: name of the part.
         change: amount added to the score; negative for a penalty.
         why: explanation of the amount, with numbers.
+        factor: factor that causes the change, if the part multiplies the score so far; shown
+            instead of the change.
     """
 
     label: str
     change: float
     why: str
+    factor: float | None = None
 
 
 def waterfall_chart_html(parts: Iterable[ScorePart], total: float, explanation: str = "") -> str:
@@ -36,7 +39,10 @@ def waterfall_chart_html(parts: Iterable[ScorePart], total: float, explanation: 
         level += each.change
         kind = "taken" if each.change < 0 else "added"
         sign = "−" if each.change < 0 else "+"
-        lines += _score_bar_html(each.label, ends, f"{sign}{abs(each.change):.4f}", each.why, kind)
+        value_text = f"{sign}{abs(each.change):.4f}"
+        if each.factor is not None:
+            value_text = f"× {each.factor:.4g}"
+        lines += _score_bar_html(each.label, ends, value_text, each.why, kind)
     lines += _score_bar_html("score", (0.0, total), f"{total:.4f}", explanation, "total")
     return f'<ol class="mt-fall">{lines}</ol>'
 

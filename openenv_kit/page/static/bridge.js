@@ -1,7 +1,7 @@
 // Script of the page's header component. It sends clicks on HTML buttons to Python as events of
 // that component, with the function `trigger` that Gradio provides. EVENTS must list every event
 // name, because Gradio only supports events whose quoted name occurs in this script.
-const EVENTS = ['next_episode', 'pick', 'ask', 'add_row', 'edit_rows',
+const EVENTS = ['next_episode', 'another_episode', 'home', 'pick', 'ask', 'add_row', 'edit_rows',
   'submit', 'yes', 'no', 'run', 'choose_tool', 'start', 'read_data',
   'make_opening_calls', 'suggest', 'stop_guide', 'show_step', 'draft', 'apply_report', 'preview',
   'save_play', 'play_product', 'investigate_table'];
@@ -28,6 +28,8 @@ function keepPlaceOf(button) {
   const guide = document.getElementById('mt-guide');
   if (!guide) return;
   const isKept = KEEPS_PLACE.includes(button.dataset.mt);
+  const status = document.getElementById('mt-status');
+  document.body.style.setProperty('--mt-status-height', `${status.offsetHeight}px`);
   guide.style.minHeight = isKept && guide.offsetHeight ? `${guide.offsetHeight}px` : '';
 }
 
@@ -39,9 +41,13 @@ document.addEventListener('click', (event) => {
   const button = event.target.closest('[data-mt]');
   if (!button || button.getAttribute('aria-disabled')) return;
   const { mt, value } = button.dataset;
+  if (button.tagName === 'A') {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;  // the link opens in a new tab
+    event.preventDefault();
+  }
+  if (['next_episode', 'another_episode', 'home', 'yes', 'play_product', 'investigate_table'].includes(mt)) openTab('play');
+  if (['another_episode', 'home', 'play_product', 'investigate_table'].includes(mt)) scrollTo(0, 0);
   keepPlaceOf(button);
-  if (['next_episode', 'yes', 'play_product', 'investigate_table'].includes(mt)) openTab('play');
-  if (['play_product', 'investigate_table'].includes(mt)) scrollTo(0, 0);
   if (mt === 'submit' || mt === 'yes') ended = false;
   if (HERE[mt]) HERE[mt](value);
   else if (EVENTS.includes(mt)) trigger(mt, { value });
@@ -103,7 +109,7 @@ whenever(() => {
   const fresh = likeHeld();
   if (!fresh) return;
   if (fresh.tagName === 'INPUT') fresh.value = held.value;
-  fresh.focus();
+  fresh.focus({ preventScroll: true });  // it replaces an element in the same place
 });
 // A confirmation is a modal dialog. Escape answers it like its first button.
 let question = null;
@@ -172,14 +178,22 @@ whenever(() => {
   filtered = field;
 });
 
-// The list of steps shows the selected one. Only the list is scrolled, not the page.
-let listed = null;
+// The list of steps shows the selected one. Only the list is scrolled, not the page, and the first
+// line that is visible is a whole step.
+let selectedStep = null;
 whenever(() => {
-  const list = document.querySelector('.mt-evidence ol');
-  if (!list || list === listed) return;
-  listed = list;
-  const now = list.querySelector('.now');
-  if (now) list.scrollTop += now.getBoundingClientRect().bottom - list.getBoundingClientRect().bottom;
+  const now = document.querySelector('.mt-evidence ol > .now');
+  if (!now || now === selectedStep) return;
+  selectedStep = now;
+  const list = now.parentElement;
+  const topOf = (step) => step.offsetTop - list.firstElementChild.offsetTop;
+  const end = topOf(now) + now.offsetHeight;
+  list.style.maxHeight = '';
+  if (topOf(now) >= list.scrollTop && end <= list.scrollTop + list.clientHeight) return;
+  const first = [...list.children].find((step) => end - topOf(step) <= list.clientHeight) || now;
+  // A list that ends with the selected step cannot be scrolled further, so it is made lower.
+  if (!now.nextElementSibling) list.style.maxHeight = `${end - topOf(first)}px`;
+  list.scrollTop = topOf(first);
 });
 
 // Says where a saved rollout is. The line disappears with the next change of the status line.

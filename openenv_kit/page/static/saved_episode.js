@@ -123,6 +123,13 @@ whenever(() => {
     remember('sessionStorage', keptAt(location.pathname), kept);
     linkPlay(kept);
   }
+  // The visitor has returned to the first screen.
+  if (kept && status.dataset.address === '{}') {
+    kept = '';
+    forget('sessionStorage', keptAt(location.pathname));
+    writePlay('');
+    write({ task: '', seed: '', reset: '', place: '' }, 'replaceState');
+  }
   // An episode of the visitor's own table is not saved, and the one before it is over.
   if (status.dataset.private && kept !== null) {
     kept = null;

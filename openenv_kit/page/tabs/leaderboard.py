@@ -16,7 +16,10 @@ from openenv_kit.recordings.rollout_catalogue import list_levels_in_order
 from openenv_kit.results.board_file import PACKAGED_BOARD, Board, BoardEntry, read_board_file
 
 SCRIPT = Path(__file__).parents[1] / "static" / "leaderboard.js"
-SUBTITLE = "Every score was computed by replaying the submitted rollouts."
+SUBTITLE = (
+    "Scores are computed by replaying the submitted rollouts. The column “Completeness” says who "
+    "states that no rollout was left out."
+)
 ENTRY_COMMANDS = (
     "uv run python inference.py --environment {name} --tasks {split}:{first}-{last} "
     "--record my-model\n"
@@ -27,7 +30,8 @@ TASKS_OF_FIRST_ENTRY = 24
 EXPLANATION = (
     "Attested: the server of a sealed split signed a record of every rollout that the player "
     "started. Self-reported: the player may have omitted rollouts, so pass^k is shown only for "
-    "k = 1. The bar shows the mean and its 95 % interval."
+    "k = 1. pass@1 is the share of rollouts with the full score, and pass^k the probability that "
+    "k rollouts of an episode all have it. The bar shows the mean and its 95 % interval."
 )
 
 logger = logging.getLogger("openenv_kit.page")
@@ -86,7 +90,7 @@ def _board_html(board: Board, level_order: Sequence[str]) -> str:
     found = {level for entry in board.entries for level in entry.levels}
     levels = [level for level in dict.fromkeys([*level_order, *sorted(found)]) if level in found]
     k_values = sorted({1, *(k for entry in board.entries for k in entry.pass_rates)})
-    titles = ["Rank", "Player", "Verification", "Mean score", "Interval", *levels]
+    titles = ["Rank", "Player", "Completeness", "Mean score", "Interval", *levels]
     titles += ["pass@1" if k == 1 else f"pass^{k}" for k in k_values]
     titles += ["Episodes", "Tokens", "Date"]
     numeric = {0, *range(5, 5 + len(levels) + len(k_values) + 2)}
@@ -102,6 +106,7 @@ def _board_html(board: Board, level_order: Sequence[str]) -> str:
     last = board.first + board.count - 1
     title = f"{board.split}, tasks {board.first} to {last}{reset}"
     versions = ", ".join(f"{name} {version}" for name, version in board.versions.items())
+    versions = f"played with these versions of the environment: {versions}" if versions else ""
     return (
         f'<h3 class="mt-board-title">{escape(title)} <small>{escape(versions)}</small></h3>'
         f'<div class="mt-scroll" tabindex="0" role="region" aria-label="{escape(title)}">'

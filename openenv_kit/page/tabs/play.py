@@ -27,7 +27,7 @@ from openenv_kit.page.events import (
     add_download,
     run_or_ask_before_ending_episode,
 )
-from openenv_kit.page.page_address import choose_next_reset
+from openenv_kit.page.page_address import choose_next_reset, choose_reset_of_same_level
 from openenv_kit.page.playback import Playback
 from openenv_kit.page.tabs import play_views
 from openenv_kit.page.tabs.start_form import (
@@ -84,6 +84,7 @@ def _add_events(page: Page) -> None:
     on = page.add_page_event_handler
     on(bridge.start, partial(start_episode_from_form_or_ask, view), page.views)
     on(bridge.next_episode, partial(start_next_episode_or_ask, view), page.views)
+    on(bridge.another_episode, partial(start_same_level_or_ask, view), page.views)
     on(bridge.read_data, switch_opening_calls, ["saved"])
     on(bridge.make_opening_calls, partial(_make_opening_calls, view), VIEWS_OF_STEP)
     on(bridge.pick, _set_overview_selection, VIEWS_OF_SELECTION)
@@ -114,6 +115,18 @@ def start_next_episode_or_ask(
     connect = visitor.episode_connect if PRODUCT.name in reset else None
     run_or_ask_before_ending_episode(
         visitor, "Another episode", lambda v: begin_episode(environment_view, v, reset, connect)
+    )
+
+
+def start_same_level_or_ask(
+    environment_view: EnvironmentView, visitor: Visitor, _: object = None
+) -> None:
+    """Start the visitor's named task with another seed, after confirmation if one is running."""
+    reset = choose_reset_of_same_level(visitor)
+    if reset is None:
+        return
+    run_or_ask_before_ending_episode(
+        visitor, "Another episode", lambda v: begin_episode(environment_view, v, reset)
     )
 
 

@@ -24,7 +24,7 @@ from openenv_kit.page.environment_view import (
     tool_result_from_observation,
 )
 from openenv_kit.page.episode_title import format_title_of_reset, format_title_of_running_episode
-from openenv_kit.page.page_address import choose_next_reset
+from openenv_kit.page.page_address import choose_next_reset, choose_reset_of_same_level
 from openenv_kit.page.tabs.start_form import opening_calls_button_html
 from openenv_kit.page.visitor import Visitor
 from openenv_kit.reply import ReplyStatus
@@ -64,7 +64,13 @@ def _status_buttons_html(environment_view: EnvironmentView, visitor: Visitor) ->
         # A recording of the visitor's own table would contain its numbers.
         save = "" if visitor.is_private else button_html("save_play", "", "Save this rollout")
         title = humanize(format_title_of_reset(choose_next_reset(environment_view, visitor)))
-        return save + button_html("next_episode", "", f"Next episode: {title}", css_class="primary")
+        again = ""
+        if choose_reset_of_same_level(visitor) is not None:
+            labels = environment_view.environment.build_result_labels(visitor.reset)
+            words = ("Another", humanize(labels.get("level", "")), "episode")
+            again = button_html("another_episode", "", " ".join(filter(None, words)))
+        next_button = button_html("next_episode", "", f"Next episode: {title}", css_class="primary")
+        return save + again + next_button
     buttons = button_html("suggest", "", "Suggest a next step", focus_key="suggest")
     if environment_view.report_editor(visitor) is not None:
         label = f"Submit ({len(visitor.report_rows)})"
@@ -218,6 +224,7 @@ def tools_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
         values,
         suggested,
         visitor.problem if is_own_error else "",
+        environment_view.tool_titles,
     )
     return f'<section class="mt-panel" id="mt-tools"><h2>Tools</h2>{body}</section>'
 

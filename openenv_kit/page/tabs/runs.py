@@ -51,9 +51,10 @@ def _list_html() -> str:
         f'<div class="mt-runs-filters">{filters}'
         '<label>Search<input type="search" name="search" placeholder="player, task, file"></label>'
         '<label class="check"><input type="checkbox" name="tasks">By task</label>'
-        '<span class="mt-runs-count" role="status"></span>'
+        '<span class="mt-runs-actions"><span class="mt-runs-count" role="status"></span>'
         f"{_button_html('compare', 'Compare', is_disabled=True)}"
-        f"{_button_html('files', 'Open files')}{_button_html('folder', 'Open a folder')}</div>"
+        f"{_button_html('files', 'Open files')}{_button_html('folder', 'Open a folder')}"
+        "</span></div>"
         '<input type="file" accept=".jsonl,.gz" multiple hidden>'
         '<input type="file" webkitdirectory hidden>'
         '<p class="mt-runs-reading" role="status" aria-live="polite"></p>'
@@ -77,8 +78,8 @@ def _open_rollouts_html() -> str:
     return (
         '<section class="mt-runs-open" hidden><div class="mt-runs-bar">'
         f"{_button_html('back', '← All rollouts')}"
-        f"{_button_html('previous', '↑', 'Previous rollout (p)')}"
-        f"{_button_html('next', '↓', 'Next rollout (n)')}"
+        f"{_button_html('previous', '↑ Previous', 'Previous rollout (p)')}"
+        f"{_button_html('next', '↓ Next', 'Next rollout (n)')}"
         f'<span class="mt-runs-stepper">{_button_html("earlier", "‹", "Previous step (k)")}'
         '<span class="mt-runs-slide"><input type="range" name="step" min="0" value="0" '
         'aria-label="Step"><span class="mt-runs-marks" aria-hidden="true"></span></span>'

@@ -93,10 +93,13 @@ def your_data_html(environment_view: EnvironmentView, *, may_import: bool) -> st
             "environment Funnel does: choose it at the top right.</p></div>"
         )
     main = _offered_html() + (_upload_html() if may_import else _imports_off_html())
+    side = _example_html(environment_view)
+    # The wide column would be almost empty without the upload.
+    main, side = (main, side + _commands_html()) if may_import else (main + _commands_html(), side)
     return (
         f'<div class="mt-own" id="mt-own">{heading}<p>{escape(WHAT_FITS)}</p>'
         f'<div class="mt-own-columns"><div class="mt-own-main">{main}</div>'
-        f'<aside class="mt-own-side">{_example_html(environment_view)}{_commands_html()}</aside>'
+        f'<aside class="mt-own-side">{side}</aside>'
         "</div></div>"
     )
 

@@ -13,4 +13,5 @@ def test_numbers_of_rows_have_units() -> None:
         format_field_with_unit("median_value", 1200, {"metric_name": "app_opens"}) == "1,200 events"
     )
     assert format_field_with_unit("sample_size", 28, {"metric_name": "app_opens"}) == "28"
+    assert format_field_with_unit("suspicion_score", 2.5729, {}) == "2.6 times its threshold"
     assert format_field_with_unit("found", True, rate) == "yes"

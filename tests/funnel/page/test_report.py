@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 
 from metric_tracker_rl.engine.configuration.tasks import TASKS
+from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
 from metric_tracker_rl.page.visible_state import rebuild_episode_from_reset_arguments
-from metric_tracker_rl.page.words import REASON_BY_TOOL
+from metric_tracker_rl.page.words import REASON_BY_TOOL, explain_rule_of_row
 from openenv_kit.page.begin_episode import begin_episode
+from openenv_kit.page.components.elements import format_short_date
 from openenv_kit.page.environment_view import EnvironmentView, NextStepHint
 from openenv_kit.page.tabs import play
 from openenv_kit.page.visitor import Visitor
@@ -86,6 +89,7 @@ def test_suggested_report_is_the_difference_to_the_rows_with_the_rule_behind_eac
     assert [sign for sign, _ in changes] == ["+"] * (len(expected) - 1) + ["±", "−"]
     assert ("±", "change severity of") in changes
     assert hint.details_html.count("<small>Rule ") == len(expected)
+    assert "<p>(4) A step moved:" in hint.details_html
 
 
 def test_every_tool_that_a_reference_policy_calls_has_a_reason_in_words(
@@ -98,8 +102,30 @@ def test_every_tool_that_a_reference_policy_calls_has_a_reason_in_words(
             hint = funnel_view.suggest_next_step(visitor)
             if hint.event != "ask" or not hint.label.startswith("Run"):
                 break
-            assert hint.text in REASON_BY_TOOL.values(), hint
+            _, arguments = json.loads(hint.value)
+            day = format_short_date(arguments.get("date", ""))
+            assert hint.text in [text.format(day=day) for text in REASON_BY_TOOL.values()], hint
             play._call_suggested_tool_or_ask_before_end(funnel_view, visitor, hint.value)
+
+
+def test_suggestion_to_read_a_day_names_its_date(funnel_view: EnvironmentView) -> None:
+    visitor = start_visitor(funnel_view, task_id=TASK)
+    texts = {}
+    for hint in follow_suggestions(funnel_view, visitor):
+        if hint.label.startswith("Run"):
+            tool, arguments = json.loads(hint.value)
+            texts[tool] = (hint.text, arguments)
+    text, arguments = texts["rows_for_date"]
+    assert text.startswith(f"{format_short_date(arguments['date'])} is outside its normal range.")
+
+
+def test_rule_about_a_composite_rate_names_its_steps_and_no_direction() -> None:
+    row = {"entity_type": "conversion_rate", "entity_name": "app_open_to_order_placed"}
+    text = explain_rule_of_row(row, ORDERING_APP)
+    assert "a change that no single step shows" in text
+    assert "app open → menu open; menu open → product added to cart; product added" in text
+    assert "order placed → payment" not in text
+    assert "leak" not in text
 
 
 def test_report_counts_appear_only_after_the_end(funnel_view: EnvironmentView) -> None:

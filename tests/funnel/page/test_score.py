@@ -45,8 +45,10 @@ def test_the_bars_of_a_score_add_up_to_it(wrong: int, missing: int) -> None:
     got = RewardBreakdown.model_validate(visitor.last_observation["reward_breakdown"])
     html = score_waterfall_html(got)
     *steps, total = changes(html)
+    assert f"<em>× {got.precision:.4g}</em>" in html
     assert total == pytest.approx(visitor.last_observation["reward"], abs=1e-4)
-    assert sum(steps) == pytest.approx(total, abs=5e-4)
+    shares, penalties = (sum(s for s in steps if (s > 0) is up) for up in (True, False))
+    assert shares * got.precision + penalties == pytest.approx(total, abs=5e-4)
     assert f"{got.matched_rows} of {got.expected_rows} expected rows were found" in html
     assert ("Extra rows: " in html) is bool(wrong)
 

@@ -69,7 +69,7 @@ def test_rollout_without_messages_has_empty_conversations() -> None:
 
 def test_reasoning_is_split_from_text_and_read_from_its_own_field() -> None:
     assert split_reasoning_from_text("<think>why</think>What.") == TextEntry(
-        "assistant", "What.", "<think>why</think>"
+        "assistant", "What.", "why"
     )
     message = said("What.", reasoning_content="why")
     _, first, _ = arrange_messages_by_step([[message], []], 1)

@@ -99,8 +99,41 @@ def test_the_funnel_is_solved_with_the_page_and_its_suggestions(
     mine.click(FOLLOW)
     mine.sees("#mt-result h2", "2 of 2 causes found: 1.00")
     expect(mine.page.locator("#mt-result h2")).to_be_in_viewport()
+    mine.sees(".mt-status", "Another easy episode")
     mine.click(".mt-status .primary")
     mine.sees(".mt-budget", "3 of")
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_suggestion_is_visible_where_the_page_is_scrolled_to(visit: OpenVisit, width: int) -> None:
+    mine = visit(width=width)
+    play(mine)
+    mine.page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    mine.click(".mt-status [data-mt=suggest]")
+    expect(mine.page.locator(FOLLOW)).to_be_in_viewport(ratio=1)
+    while mine.page.locator(f"{FOLLOW}[data-mt=submit]").count() == 0:
+        follow(mine)
+        expect(mine.page.locator(".mt-suggestion")).to_be_in_viewport(ratio=1)
+    status, guide = (mine.page.locator(s).bounding_box() for s in (STATUS, ".mt-suggestion"))
+    assert width == 390 or guide["y"] >= status["y"] + status["height"]
+
+
+def test_title_leads_to_the_first_screen_and_asks_before_it_ends_an_episode(
+    visit: OpenVisit,
+) -> None:
+    mine = visit(width=1440)
+    play(mine)
+    mine.click("#mt-tools [data-value=list_dates]")
+    mine.click("#mt-tools [data-send]")
+    mine.sees(".mt-budget", "4 of")
+    mine.click(".mt-head h1 a")
+    mine.sees("dialog.mt-question", "The first screen ends it without a score")
+    mine.click("dialog.mt-question .primary")
+    expect(mine.page.locator(PLAY)).to_be_visible()
+    assert "task=" not in mine.page.url
+    mine.page.reload()
+    expect(mine.page.locator(PLAY)).to_be_visible()
+    mine.problems.clear()  # the reload ends the request of the page's heartbeat
 
 
 def test_charts_select_a_day_by_click_and_arrow_without_a_step(visit: OpenVisit) -> None:

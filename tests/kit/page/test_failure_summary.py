@@ -87,11 +87,19 @@ def test_row_that_was_read_names_the_first_step_that_showed_it(
         ("rows_for_date", {"date": "2022-05-13"}),
         ("submit_solution", {"rows": []}),
     )
-    assert summary.ending == "Completed at step 4."
+    assert summary.ending == "The episode ended at step 4."
     assert summary.score_text.startswith("Score 0.0000")
     by_title = {row.title: (row.outcome, row.step) for row in summary.rows}
     assert by_title["Fri 13 May, app open → menu open"] == ("read but not reported", 2)
     assert [outcome for outcome, _ in by_title.values()].count("never read") == 1
+
+
+def test_row_that_was_never_read_names_the_step_whose_list_contains_its_day(
+    play: Callable[..., FailureSummary],
+) -> None:
+    listed = play(("list_dates", {}), ("list_suspicious_dates", {"limit": 3}))
+    assert {(row.outcome, row.step) for row in listed.rows} == {("never read", 2)}
+    assert "the list in this step names the day" in listed.rows[0].sentence
 
 
 @pytest.mark.parametrize("name", ["metric_tracker_rl", "drilldown"])

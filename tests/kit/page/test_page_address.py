@@ -12,6 +12,7 @@ from openenv_kit.page.components.playback_html import convert_playback_to_record
 from openenv_kit.page.environment_view import get_environment_view_or_default
 from openenv_kit.page.page_address import (
     build_query_parameters_of_reset,
+    choose_reset_of_same_level,
     restore_or_start_episode_on_page_load,
 )
 from openenv_kit.page.playback import (
@@ -64,6 +65,13 @@ def test_page_with_any_other_address_shows_the_first_screen(text: object) -> Non
     visitor = arrived(text)
     assert not visitor.has_episode
     assert ("hard_mixed_multi" in visitor.problem) is ("mutli" in str(text))
+
+
+def test_episode_of_the_same_level_is_the_same_named_task_with_another_seed() -> None:
+    named = arrived(sent({"task": "easy_single_spike"}))
+    assert choose_reset_of_same_level(named) == {**named.reset, "seed": named.reset["seed"] + 1}
+    custom = arrived(sent({"reset": '{"difficulty":"hard","seed":2}'}))
+    assert choose_reset_of_same_level(custom) is None
 
 
 def test_a_link_to_another_episode_is_a_question_while_one_runs() -> None:

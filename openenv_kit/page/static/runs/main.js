@@ -154,7 +154,7 @@ class RunsTab {
     const last = Math.max(0, ...panes.map(({ lastStep }) => lastStep));
     const step = this.state.step === '' ? last : Math.min(Number(this.state.step) || 0, last);
     this.drawSteps(step, last);
-    await Promise.all(panes.map((pane) => pane.show(step).catch((problem) => pane.charts.replaceChildren(message(problem.message, 'bad')))));
+    await Promise.all(panes.map((pane) => pane.show(step, { isOpening: this.state.step === '' }).catch((problem) => pane.charts.replaceChildren(message(problem.message, 'bad')))));
   }
 
   async loadOrExplain(pane) {

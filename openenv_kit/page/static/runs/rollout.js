@@ -45,7 +45,7 @@ export class RolloutPane {
     return errors.find((step) => step > this.step) ?? errors[0];
   }
 
-  async show(step) {
+  async show(step, { isOpening = false } = {}) {
     this.step = Math.max(0, Math.min(step, this.lastStep));
     this.isAtEnd = step > this.lastStep;  // the other player took more steps
     this.talk.querySelectorAll('.now').forEach((each) => { each.classList.remove('now'); each.removeAttribute('aria-current'); });
@@ -53,8 +53,8 @@ export class RolloutPane {
     if (now) {
       now.classList.add('now');
       now.setAttribute('aria-current', 'step');
-      // Scroll only the transcript, not the page.
-      this.talk.scrollTop += now.getBoundingClientRect().top - this.talk.getBoundingClientRect().top - this.talk.clientHeight / 4;
+      // Scroll only the transcript, not the page. A rollout opens at the beginning of its transcript.
+      if (!isOpening) this.talk.scrollTop += now.getBoundingClientRect().top - this.talk.getBoundingClientRect().top - this.talk.clientHeight / 4;
     }
     await this.drawStep();
   }
@@ -79,7 +79,10 @@ export class RolloutPane {
       });
     }
     [...this.reply.querySelectorAll('details')].forEach((each, at) => { each.open = Boolean(openSections[at]); });
-    this.unreadLabel.hidden = !found.can_show_unread;
+    // The switch stays in its place; before the last step it would give away what the player learned later.
+    this.unreadLabel.hidden = found.charts_step === null;
+    this.unreadBox.disabled = !found.can_show_unread;
+    this.unreadLabel.title = found.can_show_unread ? '' : 'Available at the last step';
     this.charts.classList.toggle('unread', this.unread && found.can_show_unread);
   }
 }

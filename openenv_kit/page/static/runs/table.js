@@ -8,6 +8,9 @@ const COLUMNS = [
   ['errors', 'Errors'], ['tokens', 'Tokens'], ['outcome', 'Outcome'], ['source', 'File'],
 ];
 const NUMBERS = ['score', 'steps', 'errors', 'tokens'];
+// A completed rollout can have the score 0, so the page does not show this word.
+const OUTCOME_TEXTS = { completed: 'ended' };
+const outcomeText = (outcome) => OUTCOME_TEXTS[outcome] || outcome || '–';
 export const FILTERS = ['player', 'level', 'score', 'outcome'];
 
 export function formatScore(score) {
@@ -60,7 +63,7 @@ export function drawFilters(root, rollouts, filter) {
     if (filter[name] && !counts.has(filter[name])) counts.set(filter[name], 0);
     const order = name === 'score' ? Object.keys(SCORE_BANDS) : [...counts.keys()].sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
     const options = order.filter((value) => counts.has(value)).map((value) => {
-      const label = name === 'score' ? SCORE_BANDS[value] : value;
+      const label = name === 'score' ? SCORE_BANDS[value] : name === 'outcome' ? outcomeText(value) : value;
       return element('option', { value, textContent: `${label} (${counts.get(value)})`, selected: value === filter[name] });
     });
     select.replaceChildren(element('option', { value: '', textContent: 'all' }), ...options);
@@ -137,9 +140,11 @@ function rolloutRow(rollout, { href, ticked }) {
   const link = element('a', { href: href(rollout.id), textContent: rollout.task });
   link.dataset.open = rollout.id;
   const cell = (content, css = '') => element('td', { className: css }, content);
-  const number = (value) => cell(value === null ? '–' : value.toLocaleString('en'), 'num');
+  // On a phone, where the table has no columns, numbers have their title in front of them.
+  const titled = (title, text) => { const made = cell(text, 'num'); made.dataset.title = title; return made; };
+  const number = (title, value) => titled(title, value === null ? '–' : value.toLocaleString('en'));
   const score = element('td', { className: `num score ${bandOf(rollout)}` }, element('b', { textContent: formatScore(rollout.score) }));
-  const row = element('tr', {}, element('td', { className: 'tick' }, box), element('th', { scope: 'row' }, link), score, cell(rollout.player || '–'), cell(rollout.level || '–'), number(rollout.steps), number(rollout.errors), cell(shortTokens(rollout.tokens), 'num'), cell(rollout.outcome || '–'), cell(rollout.source, 'file'));
+  const row = element('tr', {}, element('td', { className: 'tick' }, box), element('th', { scope: 'row' }, link), score, cell(rollout.player || '–'), cell(rollout.level || '–'), number('steps', rollout.steps), number('errors', rollout.errors), titled('tokens', shortTokens(rollout.tokens)), cell(outcomeText(rollout.outcome)), cell(rollout.source, 'file'));
   row.dataset.open = rollout.id;
   return row;
 }

@@ -36,9 +36,12 @@ def path_of(html: str, name: str) -> str:
 
 
 def test_legend_explains_only_what_is_drawn() -> None:
-    plain = replace(CHART, usual=(), ranges=(), marks={})
+    plain = replace(CHART, usual=(), ranges=(), marks={}, values=[10.0] * 5)
     assert chart_legend_html([plain]) == ""
-    html = chart_legend_html([plain, replace(CHART, usual=())], "planned event")
+    with_lone_day = chart_legend_html([replace(plain, values=CHART.values)])
+    assert re.findall("</i> ([^<]*)", with_lone_day) == ["value of a single day"]
+    marked = replace(CHART, usual=(), values=[10.0, 11.0, 12.0, 30.0, None])
+    html = chart_legend_html([plain, marked], "planned event")
     assert re.findall("</i> ([^<]*)", html) == [
         "normal range",
         "above the normal range",
