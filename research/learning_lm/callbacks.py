@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -17,6 +19,8 @@ LOGGED_VALUES = (
     *("entropy", "grad_norm", "num_tokens", "completions/mean_length"),
 )
 """Values of the trainers' logs that are kept."""
+MONITOR_FILE = "monitor.json"
+"""File of a checkpoint with what the monitor has noted so far."""
 
 
 class TrainingMonitor(TrainerCallback):
@@ -53,16 +57,33 @@ class TrainingMonitor(TrainerCallback):
         self._max_cpu_seconds = max_cpu_seconds
         self._started_at = time.process_time()
         self._examination_seconds = 0.0
+        self._earlier_seconds = 0.0
         self.log: list[dict[str, float]] = []
         self.examinations: list[dict[str, float]] = []
 
     @property
     def training_cpu_seconds(self) -> float:
         """CPU time of the training so far, without examinations."""
-        return time.process_time() - self._started_at - self._examination_seconds
+        seconds = time.process_time() - self._started_at - self._examination_seconds
+        return self._earlier_seconds + seconds
+
+    def restore(self, checkpoint: Path) -> None:
+        """Continue from what was noted when a checkpoint was saved."""
+        stored = json.loads((checkpoint / MONITOR_FILE).read_text(encoding="utf-8"))
+        self.log, self.examinations = stored["log"], stored["examinations"]
+        self._earlier_seconds = stored["cpu_seconds"]
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
         self._started_at = time.process_time()
+
+    def on_save(self, args: Any, state: Any, *_: Any, **__: Any) -> None:
+        checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        noted = {
+            "cpu_seconds": self.training_cpu_seconds,
+            "log": self.log,
+            "examinations": self.examinations,
+        }
+        (checkpoint / MONITOR_FILE).write_text(json.dumps(noted), encoding="utf-8")
 
     def on_step_end(self, _args: Any, state: Any, control: Any, **context: Any) -> None:
         cpu_seconds = self.training_cpu_seconds

@@ -17,7 +17,7 @@ from research.learning_lm.settings import GrpoPlan
 from research.learning_lm.trainer_options import (
     COMMON_TRAINER_OPTIONS,
     MICRO_BATCH_SIZE,
-    silence_printing,
+    train_from_last_checkpoint,
 )
 
 
@@ -85,5 +85,4 @@ def train_with_grpo(
             seed=seed,
         ),
     )
-    silence_printing(trainer)
-    trainer.train()
+    train_from_last_checkpoint(trainer, monitor)

@@ -10,6 +10,7 @@ from typing import Any
 
 from research.learning_lm.records import (
     MODELS_FOLDER,
+    TRAINER_FOLDER,
     PlayedTasks,
     TrainingRecord,
     played_path,
@@ -91,7 +92,7 @@ def _train_on_demonstrations(
         demonstrations,
         plan.supervised,
         monitor,
-        folder / "trainer" / player,
+        folder / TRAINER_FOLDER / player,
         seed=plan.seed,
     )
     return {"first_task": first, "demonstrations": len(demonstrations)}
@@ -117,7 +118,7 @@ def _train_with_grpo(
         plan.grpo,
         rewards,
         monitor,
-        folder / "trainer" / player,
+        folder / TRAINER_FOLDER / player,
         seed=plan.seed,
     )
     return {"reward": component}

@@ -5,6 +5,7 @@ It maps the set of names and signs that `scan` lists for a date to the names of 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from openenv_kit.datasets.split_rows import TaskRow
@@ -36,8 +37,15 @@ def play_with_table(table: PatternTable, rows: Sequence[TaskRow]) -> list[Played
         ids = sorted(table.choose_ids(series))
         episode = ToolEpisode(environment=ENVIRONMENT_NAME)
         episode.reset(row)
+        _scan_every_page(episode)  # only listed ids can be submitted
         episode.call_tool("submit", {"ids": ids})
         components = EndInfo.from_info(episode.info).components
         scores = (components[name] for name in ("graded", "exact", "key_f1"))
         played.append(PlayedTask(row["task"], ids, *scores, tokens=0))
     return played
+
+
+def _scan_every_page(episode: ToolEpisode) -> None:
+    first: int | None = 1
+    while first is not None:
+        first = json.loads(episode.call_tool("scan", {"first": first}))["result"].get("next")

@@ -16,6 +16,8 @@ PLAN_FILE = "plan.json"
 TRAINING_PREFIX = "training-"
 PLAYED_PREFIX = "played-"
 MODELS_FOLDER = "models"
+TRAINER_FOLDER = "trainer"
+"""Folder for checkpoints of unfinished trainings."""
 
 
 @dataclass(frozen=True)

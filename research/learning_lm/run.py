@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from research.learning_lm.jobs import play_task_set, prepare_base_model, train_player
-from research.learning_lm.records import MODELS_FOLDER, played_path, training_path
+from research.learning_lm.records import MODELS_FOLDER, TRAINER_FOLDER, played_path, training_path
 from research.learning_lm.settings import Plan, Player, TaskSet
 
 POLL_INTERVAL_S = 5.0
@@ -109,7 +109,7 @@ def run_plan(
             for future in done:
                 future.result()
                 del running[future]
-    shutil.rmtree(folder / "trainer", ignore_errors=True)
+    shutil.rmtree(folder / TRAINER_FOLDER, ignore_errors=True)
 
 
 def _describe_progress(folder: Path, job: Job) -> str:

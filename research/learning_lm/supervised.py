@@ -15,7 +15,7 @@ from research.learning_lm.settings import SupervisedPlan
 from research.learning_lm.trainer_options import (
     COMMON_TRAINER_OPTIONS,
     MICRO_BATCH_SIZE,
-    silence_printing,
+    train_from_last_checkpoint,
 )
 
 
@@ -60,5 +60,4 @@ def train_on_demonstrations(
             seed=seed,
         ),
     )
-    silence_printing(trainer)
-    trainer.train()
+    train_from_last_checkpoint(trainer, monitor)

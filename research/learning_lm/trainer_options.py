@@ -1,12 +1,16 @@
-"""Options that both trainers share."""
+"""Options of both trainers, and how a training is started."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
 import trl.trainer.utils
 from transformers import PrinterCallback
+from transformers.trainer_utils import get_last_checkpoint
+
+from research.learning_lm.callbacks import MONITOR_FILE, TrainingMonitor
 
 MICRO_BATCH_SIZE = 4
 """Episodes in a forward pass; limits memory to about 5 GB."""
@@ -18,7 +22,10 @@ COMMON_TRAINER_OPTIONS: dict[str, Any] = {
     "optim": "adamw_torch",
     "weight_decay": 0.0,
     "logging_steps": 1,
-    "save_strategy": "no",
+    # A checkpoint contains the optimizer, and has 1.6 GB.
+    "save_strategy": "steps",
+    "save_steps": 5,
+    "save_total_limit": 1,
     "report_to": "none",
     "disable_tqdm": True,
 }
@@ -34,6 +41,16 @@ def compute_logits_of_labelled_tokens_only() -> None:
     trl.trainer.utils._use_triton = lambda _device: True
 
 
-def silence_printing(trainer: Any) -> None:
-    """Stop a trainer from printing its log, which the monitor keeps."""
+def train_from_last_checkpoint(trainer: Any, monitor: TrainingMonitor) -> None:
+    """Train, from the last checkpoint of an interrupted run if there is one.
+
+    The trainer does not print its log, which the monitor keeps.
+    """
     trainer.remove_callback(PrinterCallback)
+    folder = Path(trainer.args.output_dir)
+    checkpoint = get_last_checkpoint(folder) if folder.is_dir() else None
+    if checkpoint is not None and (Path(checkpoint) / MONITOR_FILE).is_file():
+        monitor.restore(Path(checkpoint))
+        trainer.train(resume_from_checkpoint=checkpoint)
+    else:
+        trainer.train()
