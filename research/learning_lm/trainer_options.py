@@ -18,7 +18,7 @@ COMMON_TRAINER_OPTIONS: dict[str, Any] = {
     # Master weights and optimizer stay in float32; only products are computed in bfloat16.
     "bf16": True,
     "use_cpu": not torch.cuda.is_available(),
-    "gradient_checkpointing": False,
+    "activation_checkpointing": False,
     "optim": "adamw_torch",
     "weight_decay": 0.0,
     "logging_steps": 1,
