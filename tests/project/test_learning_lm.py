@@ -307,6 +307,8 @@ def test_turns_with_kept_keys_and_values_equal_turns_computed_again(tiny_base):
 
 @WITH_MODEL
 @pytest.mark.slow
+# The trainers use names of transformers that are deprecated.
+@pytest.mark.filterwarnings("ignore")
 def test_tiny_run_makes_every_player_and_the_same_command_makes_none_again(tiny_base, tmp_path):
     from shutil import copytree
 
