@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from research.learning_lm.records import TrainingRecord
 from research.learning_lm.results import PlayerResult
@@ -50,7 +51,7 @@ def draw_chart(
     figure.savefig(path, dpi=100, metadata={"Software": ""})
 
 
-def _draw_training(axes: object, records: dict[Player, TrainingRecord]) -> None:
+def _draw_training(axes: Any, records: dict[Player, TrainingRecord]) -> None:
     start = records[Player.SFT].last_validation_exact if Player.SFT in records else None
     for player in TRAINED_AFTER_SFT:
         if player not in records:
@@ -65,7 +66,7 @@ def _draw_training(axes: object, records: dict[Player, TrainingRecord]) -> None:
     axes.legend(frameon=False, fontsize=8, loc="lower right")
 
 
-def _draw_test(axes: object, results: dict[Player, PlayerResult]) -> None:
+def _draw_test(axes: Any, results: dict[Player, PlayerResult]) -> None:
     shown = [player for player in Player if player in results and player not in LINES]
     for place, player in enumerate(shown):
         exact = results[player].exact

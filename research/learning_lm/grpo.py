@@ -12,7 +12,7 @@ from trl import GRPOConfig, GRPOTrainer
 from openenv_kit.datasets.split_rows import TaskRow
 from research.learning_lm.callbacks import TrainingMonitor
 from research.learning_lm.rewards import OwnRewards
-from research.learning_lm.rollouts import COMPONENTS, MAX_TOKENS, play_rollouts
+from research.learning_lm.rollouts import MAX_TOKENS, play_rollouts
 from research.learning_lm.settings import GrpoPlan
 from research.learning_lm.trainer_options import (
     COMMON_TRAINER_OPTIONS,
@@ -53,12 +53,14 @@ def train_with_grpo(
             [rows_by_task[task] for task in tasks],
             temperature=plan.temperature,
         )
+        results = [rollout.to_played_task() for rollout in played]
         return {
             "prompt_ids": [rollout.prompt_ids for rollout in played],
             "completion_ids": [rollout.completion_ids for rollout in played],
             "env_mask": [rollout.is_generated for rollout in played],
             "logprobs": None,
-            **{name: [rollout.get_component(name) for rollout in played] for name in COMPONENTS},
+            "exact": [result.exact for result in results],
+            "key_f1": [result.key_f1 for result in results],
         }
 
     rollouts_per_step = plan.groups_per_step * plan.group_size

@@ -40,8 +40,7 @@ def play_with_table(table: PatternTable, rows: Sequence[TaskRow]) -> list[Played
         _scan_every_page(episode)  # only listed ids can be submitted
         episode.call_tool("submit", {"ids": ids})
         components = EndInfo.from_info(episode.info).components
-        scores = (components[name] for name in ("graded", "exact", "key_f1"))
-        played.append(PlayedTask(row["task"], ids, *scores, tokens=0))
+        played.append(PlayedTask.from_components(row["task"], ids, components, tokens=0))
     return played
 
 

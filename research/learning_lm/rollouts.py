@@ -27,7 +27,6 @@ MAX_TOKENS_OF_TURN = 80
 MAX_TOKENS = 1_500
 """Length of a conversation from which on the episode ends."""
 ROLLOUTS_PER_BATCH = 24
-COMPONENTS = ("graded", "exact", "key_f1")
 
 
 @dataclass
@@ -54,14 +53,12 @@ class Rollout:
     submitted_ids: list[Any] | None = None
     is_over: bool = False
 
-    def get_component(self, name: str) -> float:
-        """Return a component of the episode's reward; 0 if nothing was submitted."""
-        return EndInfo.from_info(self.episode.info).components.get(name, 0.0)
-
     def to_played_task(self) -> PlayedTask:
         """Return the episode's result."""
-        scores = (round(self.get_component(name), 4) for name in COMPONENTS)
-        return PlayedTask(self.task, self.submitted_ids, *scores, sum(self.is_generated))
+        components = EndInfo.from_info(self.episode.info).components
+        return PlayedTask.from_components(
+            self.task, self.submitted_ids, components, tokens=sum(self.is_generated)
+        )
 
     def call_tool(self, name: str, arguments: Any) -> str:
         """Call a tool and return its result, or the result that replaces it."""
@@ -96,7 +93,7 @@ def play_tasks(
         report_progress: function that is called with the number of finished tasks.
     """
     played: list[PlayedTask] = []
-    sources = calendar_rows or [None] * len(rows)
+    sources: Sequence[TaskRow | None] = calendar_rows or [None] * len(rows)
     for first in range(0, len(rows), ROLLOUTS_PER_BATCH):
         batch = slice(first, first + ROLLOUTS_PER_BATCH)
         rollouts = play_rollouts(model, tokenizer, rows[batch], sources[batch])
