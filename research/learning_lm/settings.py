@@ -135,14 +135,14 @@ class Plan:
 
 
 SMALL_PLAN = Plan(
-    validation_tasks=12,
+    validation_tasks=8,
     test_tasks=20,
     base_test_tasks=0,
     replaced_tasks=0,
     next_rung_tasks=0,
     flights_tasks=0,
     players=(Player.SFT, Player.GRPO, Player.GRPO_SHUFFLED),
-    supervised=SupervisedPlan(demonstrations=60, max_epochs=2, steps_between_validations=15),
+    supervised=SupervisedPlan(demonstrations=60, max_epochs=1, steps_between_validations=8),
     grpo=GrpoPlan(steps=3, groups_per_step=2, group_size=4, steps_between_validations=3),
 )
 """Reduced plan, which shows that everything runs; its results are too few for a comparison."""
