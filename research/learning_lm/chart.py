@@ -63,7 +63,8 @@ def _draw_training(axes: Any, records: dict[Player, TrainingRecord]) -> None:
     axes.set_title("Validation tasks, during training", fontsize=10)
     axes.set_xlabel("CPU minutes after SFT")
     axes.set_ylabel("share of exact reports")
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    if axes.lines:
+        axes.legend(frameon=False, fontsize=8, loc="lower right")
 
 
 def _draw_test(axes: Any, results: dict[Player, PlayerResult]) -> None:
@@ -83,4 +84,5 @@ def _draw_test(axes: Any, results: dict[Player, PlayerResult]) -> None:
     axes.set_xticks(range(len(shown)), [player.replace("_", "\n") for player in shown], fontsize=8)
     axes.set_xlim(-0.5, max(len(shown), 1) - 0.2)
     counts = {result.task_count for player, result in results.items() if player in shown}
-    axes.set_title(f"{max(counts, default=0)} test tasks, 95 % intervals over tasks", fontsize=10)
+    title = f"{max(counts)} test tasks, 95 % intervals over tasks" if counts else "Test tasks"
+    axes.set_title(title, fontsize=10)

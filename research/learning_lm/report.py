@@ -68,8 +68,9 @@ def write_report(
     played, trainings = read_all_played(folder), read_all_trainings(folder)
     results = summarize_players(played)
     console.print(_build_player_table(results))
-    if has_comparisons:
-        console.print(_build_difference_table(list(iter_differences(played))))
+    differences = list(iter_differences(played)) if has_comparisons else []
+    if differences:
+        console.print(_build_difference_table(differences))
     for record in trainings:
         console.print(
             f"{PLAYER_LABELS[record.player]}: {record.steps} gradient steps, "

@@ -1,6 +1,7 @@
 """`python -m research.learning_lm`: prompt, rewards, records, results and a tiny run."""
 
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -34,6 +35,8 @@ WITH_MODEL = pytest.mark.skipif(
     bool(MISSING), reason=f"the group learn is not installed: {', '.join(MISSING)}"
 )
 MAX_PROMPT_TOKENS = 220
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "research/learning_lm/results"
 
 
 def build_played(player, exact, task_set=TaskSet.TEST):
@@ -157,6 +160,21 @@ def test_report_prints_the_comparisons_and_draws_both_arms(finished_run):
     with Image.open(finished_run / "learning-lm.png") as picture:
         colours = {colour for _, colour in picture.convert("RGB").getcolors(1 << 20)}
     assert {(37, 99, 235), (220, 38, 38)} <= colours
+
+
+@pytest.mark.slow
+def test_published_results_can_be_reported_and_have_the_documented_figures(tmp_path):
+    chart = tmp_path / "chart.png"
+    result = CliRunner().invoke(report_app, [str(RESULTS), "--chart", str(chart)])
+    assert result.exit_code == 0, result.output
+    with Image.open(chart) as picture:
+        assert picture.size == (1100, 460)
+    documented = (ROOT / "docs/training.md").read_text(encoding="utf-8")
+    for player in summarize_players(read_all_played(RESULTS)):
+        interval = (
+            f"{player.exact.mean:.3f} [{player.exact.ci_low:.3f}, {player.exact.ci_high:.3f}]"
+        )
+        assert f"| {player.task_count} | {interval} |" in documented
 
 
 def test_report_rejects_a_folder_without_a_plan(tmp_path):
