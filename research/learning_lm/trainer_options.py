@@ -13,7 +13,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from research.learning_lm.callbacks import MONITOR_FILE, TrainingMonitor
 
 MICRO_BATCH_SIZE = 4
-"""Episodes in a forward pass; limits memory to about 5 GB."""
+"""Episodes in a forward pass; limits the memory of a process to about 8 GB."""
 COMMON_TRAINER_OPTIONS: dict[str, Any] = {
     # Master weights and optimizer stay in float32; only products are computed in bfloat16.
     "bf16": True,

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from openenv_kit.cli import common
 from openenv_kit.errors import InvalidValueError
+from openenv_kit.trainers.tool_episode import ToolEpisode
 from research.learning_lm import __main__ as command
 from research.learning_lm.demonstrations import collect_demonstrations, list_rows
 from research.learning_lm.pattern_table import fill_pattern_table, play_with_table
@@ -244,7 +245,7 @@ def test_prompt_is_short_and_equals_that_of_the_demonstrations(tiny_base, tmp_pa
 
 @WITH_MODEL
 @pytest.mark.slow
-def test_rollouts_of_a_batch_equal_the_reference_and_single_ones(tiny_base):
+def test_rollouts_submit_and_read_the_calendar_of_another_task(tiny_base):
     from research.learning_lm.base_model import load_tokenizer
     from research.learning_lm.rollouts import play_rollouts, play_tasks
 
@@ -254,25 +255,21 @@ def test_rollouts_of_a_batch_equal_the_reference_and_single_ones(tiny_base):
     class ScriptedModel:
         """Returns the turns of a player that submits the first id."""
 
-        def __init__(self):
-            self.seen = []
-
         def generate(self, input_ids, attention_mask, past_key_values, **_):
             import torch
 
             turns = []
             for ids, mask in zip(input_ids, attention_mask, strict=True):
                 text = tokenizer.decode(ids[mask.bool()])
-                self.seen.append(text)
                 call = '{"name": "scan", "arguments": {}}'
                 if "scan done" in text:
                     call = '{"name": "calendar", "arguments": {}}'
                 if "calendar done" in text:
                     call = '{"name": "submit", "arguments": {"ids": [1]}}'
                 turns.append(tokenizer(f"<tool_call>\n{call}\n</tool_call><|im_end|>")["input_ids"])
-                key = torch.zeros(1, 1, len(ids) - 1, 1)
+            keys = torch.zeros(*input_ids.shape, 1)[:, None, :-1]
             past_key_values.layers.clear()
-            past_key_values.update(key.expand(len(input_ids), -1, -1, -1), key, 0)
+            past_key_values.update(keys, keys, 0)
             width = max(map(len, turns))
             padded = [turn + [tokenizer.pad_token_id] * (width - len(turn)) for turn in turns]
             return torch.cat((input_ids, torch.tensor(padded)), dim=1)
@@ -280,11 +277,8 @@ def test_rollouts_of_a_batch_equal_the_reference_and_single_ones(tiny_base):
     played = play_tasks(ScriptedModel(), tokenizer, rows)
     assert [task.ids for task in played] == [[1]] * 3
     other = list_rows("test", "rung_2", 3, 3)
-    model = ScriptedModel()
-    rollouts = play_rollouts(model, tokenizer, rows, other)
+    rollouts = play_rollouts(ScriptedModel(), tokenizer, rows, other)
     for rollout, row in zip(rollouts, other, strict=True):
-        from openenv_kit.trainers.tool_episode import ToolEpisode
-
         episode = ToolEpisode(environment="metric_tracker_rl")
         episode.reset(row)
         assert episode.call_tool("calendar", {}) in tokenizer.decode(rollout.completion_ids)
