@@ -35,7 +35,7 @@ class Level:
         call_budget: number of calls of the tools that read counts.
         calendar_size: number of calendar entries.
         min_loss, max_loss: range of the planned losses.
-        max_run_days: largest length of a planned root.
+        min_run_days, max_run_days: range of the length of a planned root.
         min_planned_score: smallest standardized score of a plan.
         max_segment_values: largest number of values of a root's segment.
         dimension_count, max_values, step_count: size of the reduced product; None for the whole
@@ -56,6 +56,7 @@ class Level:
     calendar_size: int = 0
     min_loss: float = 0.35
     max_loss: float = 0.60
+    min_run_days: int = 3
     max_run_days: int = 10
     min_planned_score: float = 12.0
     max_segment_values: int = 2
@@ -121,7 +122,7 @@ RUNGS: dict[str, Level] = {
             asked=(Field.SEGMENT, Field.DATES, Field.CHANGE),
             log_size=10,
             log_clusters=2,
-            call_budget=8,
+            call_budget=9,
             min_loss=0.40,
             max_run_days=7,
             max_segment_values=1,
@@ -175,6 +176,7 @@ LEVELS: dict[str, Level] = {
             log_clusters=6,
             call_budget=60,
             calendar_size=2,
+            min_run_days=5,
         ),
         Level(
             "sql",

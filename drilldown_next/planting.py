@@ -21,7 +21,6 @@ ESTIMATE_TOLERANCE = 0.05
 """How much a loss may miss a limit if it is estimated from the clean sample."""
 MIN_ESTIMATED_SCORE_SHARE = 0.8
 """Share of the smallest planned score that an estimate must reach."""
-MIN_RUN_DAYS = 3
 FIRST_DAY = 2
 """First day of the earliest root, so that the entry that explains it can be two days older."""
 SINGLE_VALUE_SHARE = 0.35
@@ -76,7 +75,8 @@ class Planner:
         level, stream = self.level, self.stream
         step = stream.integer_below(len(self.steps))
         segment = draw_segment(self.table, level, stream)
-        length = MIN_RUN_DAYS + stream.integer_below(level.max_run_days - MIN_RUN_DAYS + 1)
+        lengths = range(level.min_run_days, level.max_run_days + 1)
+        length = stream.choose(lengths)
         first = draw_first_day(level, stream, length)
         share = stream.uniform(level.min_loss, level.max_loss)
         return Loss(SegmentDays(step, segment, first, first + length - 1), share)
