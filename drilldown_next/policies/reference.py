@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import hypot, sqrt
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from drilldown_next.policies.candidates import Candidate, list_candidates
 from drilldown_next.policies.replies import (
     EpisodeDescription,
     Request,
@@ -15,7 +15,6 @@ from drilldown_next.policies.replies import (
     find_change,
     list_dates,
     parse_log,
-    parse_segment,
     request,
     submit,
 )
@@ -28,76 +27,18 @@ from drilldown_next.policies.sql_comparison import (
 )
 from openenv_kit.rollouts.policies import ObservationJson, PolicySteps
 
-CELLS = ((0, 7, 16), (4, 7, 16))
-"""First day, number of days and smallest loss, in %, of the cells that are asked for."""
 MIN_EVIDENCE = 3.0
 """Smallest evidence of a segment that is compared."""
-MAX_COMPARED = 6
+MAX_COMPARED = 7
 """Largest number of segments of a step that are compared until one has a run."""
-RELATED_FACTOR = 0.7
-"""Factor of a segment's evidence for each relative that was compared and has no run."""
-MIN_RELATIVE_EVIDENCE = 0.6
-"""Relatives of a segment with a run are compared if they have this share of its evidence."""
 MAX_RIVALS = 2
 """Largest number of relatives of a segment with a run that are compared as well."""
 NEAR_SCORE = 4.0
 """Score of a run from which its segment is compared again after another root was found."""
-VALUE_SHOCK = 0.3
-"""Assumed daily noise of one value in log-odds, beyond the binomial noise."""
-MAX_DISTANCE_DAYS = 7
-"""Largest distance of two cells of relatives."""
 COMPARED_DAYS = 13
 """Number of days that are compared around a cell."""
 MORE_DAYS = 7
 """Number of days that are compared in addition where a run reaches the last of them."""
-
-
-class Candidate(NamedTuple):
-    """A segment that may have lost people.
-
-    Attributes:
-        evidence: loss of its best cell, divided by the standard deviation that noise would cause.
-        segment: the segment.
-        first: first day of its best cell.
-        days: number of days of its best cell.
-    """
-
-    evidence: float
-    segment: SegmentValues
-    first: int
-    days: int
-
-    def is_related_to(self, other: Candidate) -> bool:
-        """Return whether two segments share a value at about the same time."""
-        is_close = abs(self.middle - other.middle) <= MAX_DISTANCE_DAYS
-        return is_close and bool(self.segment.items() & other.segment.items())
-
-    @property
-    def middle(self) -> int:
-        """Day in the middle of the cell."""
-        return self.first + self.days // 2
-
-    @property
-    def name(self) -> str:
-        """Name of the segment and the cell."""
-        return f"{self.segment} {self.first} {self.days}"
-
-    def weaken(self, failed: Sequence[Candidate], spreads: Mapping[int, float]) -> float:
-        """Return the evidence, less if relatives have no run or if all values differ on its days.
-
-        Args:
-            failed: segments that were compared and have no run.
-            spreads: spread of each day that was compared at the step.
-        """
-        related = sum(self.is_related_to(other) for other in failed)
-        days = range(self.first, self.first + self.days)
-        variance = fmean(spreads.get(day, 1.0) ** 2 for day in days)
-        return float(self.evidence * RELATED_FACTOR**related / sqrt(variance))
-
-    def is_rival_of(self, other: Candidate) -> bool:
-        """Return whether this segment may be the root instead of another one with a run."""
-        has_evidence = self.evidence >= MIN_RELATIVE_EVIDENCE * other.evidence
-        return self is not other and self.is_related_to(other) and has_evidence
 
 
 @dataclass(frozen=True)
@@ -108,11 +49,13 @@ class StepMemory:
         rate: usual share of people who take the step.
         spreads: spread of each day that was compared.
         tried: names of cells that are far from having a run.
+        replaced: segments whose row was replaced by one with a larger gain.
     """
 
     rate: float
     spreads: dict[int, float] = field(default_factory=dict)
     tried: set[str] = field(default_factory=set)
+    replaced: set[str] = field(default_factory=set)
 
 
 class FoundRow(NamedTuple):
@@ -122,14 +65,14 @@ class FoundRow(NamedTuple):
     segment: SegmentValues
     run: Run
 
+    def comes_before(self, other: FoundRow) -> bool:
+        """Return whether the definition takes this row before another one of the same step."""
+        return self.step == other.step and self.run.gain > other.run.gain
+
     def replaces(self, other: FoundRow) -> bool:
-        """Return whether this row has a larger gain than one of the same step and day."""
-        return (
-            self.step == other.step
-            and self.run.gain > other.run.gain
-            and self.run.first <= other.run.last
-            and other.run.first <= self.run.last
-        )
+        """Return whether this row comes before another one and shares a day with it."""
+        shares_day = self.run.first <= other.run.last and other.run.first <= self.run.last
+        return shares_day and self.comes_before(other)
 
 
 def reference(observation: ObservationJson) -> PolicySteps:
@@ -181,8 +124,20 @@ def _search_steps(episode: EpisodeDescription) -> Request:
             if row is None:
                 break
             # The definition takes the largest gain first, and what it takes changes what the others
-            # should do on these days. An earlier row with less gain is searched for again.
-            found = [other for other in found if not row.replaces(other)]
+            # should do. An earlier row with less gain is searched for again if it shares days.
+            replaced = [other for other in found if row.replaces(other)]
+            # Each segment is searched for again once, so that two rows do not alternate.
+            replaced = [other for other in replaced if str(other.segment) not in memory.replaced]
+            memory.replaced.update(str(other.segment) for other in replaced)
+            found = [other for other in found if other not in replaced]
+            smaller = [other for other in found if row.comes_before(other)]
+            if smaller:
+                kept = [other for other in found if other not in smaller]
+                without = list_removals(episode, step, kept)
+                day = episode.dates.index(row.run.first) + 3
+                run = yield from _compare(episode, step, row.segment, day, without, memory)
+                if run is not None and run.score >= MIN_SCORE:
+                    row = row._replace(run=run)
             found.append(row)
     return found
 
@@ -216,7 +171,7 @@ def _search_step(
         memory: what is known about the step; results of this search are added.
     """
     without = list_removals(episode, step, found)
-    candidates = yield from _list_candidates(episode, step, memory.rate, without)
+    candidates = yield from list_candidates(episode, step, memory.rate, without)
     remaining = [each for each in candidates if each.name not in memory.tried]
     failed: list[Candidate] = []
     best: FoundRow | None = None
@@ -258,28 +213,6 @@ def list_removals(
         if row.step == step
     ]
     return removals
-
-
-def _list_candidates(
-    episode: EpisodeDescription, step: str, rate: float, without: Sequence[Mapping[str, Any]]
-) -> Request:
-    """Return the segments that may have lost people, those with most evidence first."""
-    dates = episode.dates
-    removals = {"without": list(without)} if without else {}
-    best: dict[str, Candidate] = {}
-    for first, cell_days, min_loss in CELLS:
-        period = {"dates": [dates[first], dates[-1]]} if first else {}
-        result = yield from request(
-            "top_segments", step=step, min_loss=min_loss, days=cell_days, **period, **removals
-        )
-        for text, date, entered, loss in result["rows"]:
-            segment, day = parse_segment(text), dates.index(date)
-            days = min(cell_days, len(dates) - day)
-            shock = (1.0 - rate) * VALUE_SHOCK * sqrt(len(segment) / days)
-            evidence = loss / 100.0 / hypot(shock, sqrt((1.0 - rate) / rate / entered))
-            if text not in best or evidence > best[text].evidence:
-                best[text] = Candidate(evidence, segment, day, days)
-    return sorted(best.values(), key=lambda candidate: -candidate.evidence)
 
 
 def _compare(
