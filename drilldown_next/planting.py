@@ -48,7 +48,8 @@ class RunningSums:
     def from_step(cls, step: StepCounts) -> RunningSums:
         """Add the days of a step."""
         scores = step.scores
-        entered, passed = step.segment_counts[:, 0], step.segment_counts[:, 1]
+        entered = step.segment_counts[:, 0].astype(float)
+        passed = step.segment_counts[:, 1].astype(float)
         variance = scores.expected * (1.0 - scores.expected / replace_zeros(entered))
         score_per_person = scores.weight / replace_zeros(variance)
         daily = np.stack(

@@ -29,7 +29,7 @@ from openenv_kit.rollouts.policies import ObservationJson, PolicySteps
 
 MIN_EVIDENCE = 3.0
 """Smallest evidence of a segment that is compared."""
-MAX_COMPARED = 7
+MAX_COMPARED = 5
 """Largest number of segments of a step that are compared until one has a run."""
 MAX_RIVALS = 2
 """Largest number of relatives of a segment with a run that are compared as well."""
@@ -173,6 +173,9 @@ def _search_step(
     without = list_removals(episode, step, found)
     candidates = yield from list_candidates(episode, step, memory.rate, without)
     remaining = [each for each in candidates if each.name not in memory.tried]
+    strong = [each for each in remaining if each.evidence >= MIN_EVIDENCE]
+    # In quiet data, the noise is less than assumed: without a root, one segment is compared.
+    remaining = strong if strong or found else remaining[:1]
     failed: list[Candidate] = []
     best: FoundRow | None = None
     while best is None:
@@ -180,9 +183,6 @@ def _search_step(
             remaining, key=lambda each: each.weaken(failed, memory.spreads), default=None
         )
         if candidate is None or len(failed) == MAX_COMPARED:
-            return None
-        # In quiet data, the noise is less than assumed: without a root, one segment is compared.
-        if candidate.evidence < MIN_EVIDENCE and (found or failed):
             return None
         remaining.remove(candidate)
         run = yield from _compare(
