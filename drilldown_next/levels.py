@@ -177,6 +177,7 @@ LEVELS: dict[str, Level] = {
             call_budget=60,
             calendar_size=1,
             has_sql=True,
+            min_run_days=5,
         ),
     )
 }

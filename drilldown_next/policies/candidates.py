@@ -15,7 +15,7 @@ from drilldown_next.policies.replies import (
     request,
 )
 
-CELLS = ((0, 7, 16), (4, 7, 16))
+CELLS = ((0, 7, 14), (4, 7, 14))
 """First day, number of days and smallest loss, in %, of the cells that are asked for."""
 RELATED_FACTOR = 0.7
 """Factor of a segment's evidence for each relative that was compared and has no run."""
