@@ -12,7 +12,7 @@ from drilldown_next.products import PRODUCTS
 from openenv_kit.errors import InvalidValueError, require_integer, require_name
 
 MAX_SEED = 2**64 - 1
-GENERATOR_VERSION = "14"
+GENERATOR_VERSION = "15"
 """Version of an episode's data: counts, calendar, change log and alert."""
 DEFINITION_VERSION = "3"
 """Version of the labels: which roots given counts contain."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from drilldown_next.episode import ReportRow
 
@@ -50,24 +51,23 @@ def grade_report(rows: Sequence[ReportRow], roots: Sequence[ReportRow]) -> Grade
         EXTRA_ROW_COST if any(credit > 0.0 for credit in credits) else WRONG_ROW_COST
         for credits in table
     ]
-    # Best total for each set of answered roots, with the row that answers each root.
-    best: dict[tuple[int | None, ...], float] = {(None,) * len(roots): 0.0}
-    for number, credits in enumerate(table):
-        extended: dict[tuple[int | None, ...], float] = {}
-        for answers, total in best.items():
-            _keep_larger(extended, answers, total - cost_by_row[number])
-            for root, credit in enumerate(credits):
-                if answers[root] is None and credit > 0.0:
-                    answered = (*answers[:root], number, *answers[root + 1 :])
-                    _keep_larger(extended, answered, total + credit)
-        best = _drop_dominated(extended)
-    answers, total = max(best.items(), key=lambda item: item[1])
-    credits_by_root = tuple(
-        0.0 if row is None else table[row][root] for root, row in enumerate(answers)
-    )
-    used = {row for row in answers if row is not None}
-    costs = sum(cost for number, cost in enumerate(cost_by_row) if number not in used)
-    return Grade(max(0.0, total) / len(roots), credits_by_root, costs)
+    candidates = [
+        [None, *(row for row, credits in enumerate(table) if credits[root] > 0.0)]
+        for root in range(len(roots))
+    ]
+    best: Grade | None = None
+    for answers in product(*candidates):
+        used = [row for row in answers if row is not None]
+        if len(set(used)) == len(used):
+            credits = tuple(
+                0.0 if row is None else table[row][root] for root, row in enumerate(answers)
+            )
+            costs = sum(cost for row, cost in enumerate(cost_by_row) if row not in used)
+            score = max(0.0, sum(credits) - costs) / len(roots)
+            if best is None or (score, sum(credits)) > (best.score, sum(best.credits)):
+                best = Grade(score, credits, costs)
+    assert best is not None
+    return best
 
 
 def compute_credit(row: ReportRow, root: ReportRow) -> float:
@@ -85,22 +85,3 @@ def compute_credit(row: ReportRow, root: ReportRow) -> float:
         if row.change == root.change:
             credit += CHANGE_WEIGHT
     return credit
-
-
-def _keep_larger(
-    totals: dict[tuple[int | None, ...], float], answers: tuple[int | None, ...], total: float
-) -> None:
-    if total > totals.get(answers, float("-inf")):
-        totals[answers] = total
-
-
-def _drop_dominated(
-    totals: dict[tuple[int | None, ...], float],
-) -> dict[tuple[int | None, ...], float]:
-    """Keep the best way to answer each set of roots, so that the number of ways stays small."""
-    best: dict[tuple[bool, ...], tuple[int | None, ...]] = {}
-    for answers in totals:
-        answered = tuple(row is not None for row in answers)
-        if answered not in best or totals[answers] > totals[best[answered]]:
-            best[answered] = answers
-    return {answers: totals[answers] for answers in best.values()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from drilldown_next.noise import Noise
@@ -35,7 +35,7 @@ class Level:
         call_budget: number of calls of the tools that read counts.
         calendar_size: number of calendar entries.
         min_loss, max_loss: range of the planned losses.
-        max_run_days: largest length of a planned root.
+        min_run_days, max_run_days: range of the length of a planned root.
         min_planned_score: smallest standardized score of a plan.
         max_segment_values: largest number of values of a root's segment.
         dimension_count, max_values, step_count: size of the reduced product; None for the whole
@@ -56,6 +56,7 @@ class Level:
     calendar_size: int = 0
     min_loss: float = 0.35
     max_loss: float = 0.60
+    min_run_days: int = 3
     max_run_days: int = 10
     min_planned_score: float = 12.0
     max_segment_values: int = 2
@@ -76,68 +77,56 @@ class Level:
         return product.widen() if self.has_sql else product
 
 
-_RUNG_NOISE = Noise(day_shock=0.15, value_shock=0.05, bad_day_share=0.0)
 _MEDIUM_NOISE = Noise(day_shock=0.7, value_shock=0.25, bad_day_share=0.03)
+
+_SMALLEST_RUNG = Level(
+    "rung_1",
+    Noise(day_shock=0.15, value_shock=0.05, bad_day_share=0.0),
+    visits=3_000,
+    days=42,
+    root_counts=(1,),
+    asked=(Field.SEGMENT, Field.CHANGE),
+    log_size=7,
+    log_clusters=1,
+    call_budget=4,
+    min_loss=0.40,
+    max_run_days=7,
+    max_segment_values=1,
+    dimension_count=2,
+    step_count=1,
+)
 
 RUNGS: dict[str, Level] = {
     level.name: level
     for level in (
-        Level(
-            "rung_1",
-            _RUNG_NOISE,
-            visits=3_000,
-            days=42,
-            root_counts=(1,),
-            asked=(Field.SEGMENT, Field.CHANGE),
-            log_size=7,
-            log_clusters=1,
-            call_budget=4,
-            min_loss=0.40,
-            max_run_days=7,
-            max_segment_values=1,
-            dimension_count=2,
-            step_count=1,
-        ),
-        Level(
-            "rung_2",
-            _RUNG_NOISE,
-            visits=3_000,
-            root_counts=(1,),
+        _SMALLEST_RUNG,
+        replace(
+            _SMALLEST_RUNG,
+            name="rung_2",
+            days=56,
             asked=(Field.DATES, Field.CHANGE),
             log_size=15,
             log_clusters=3,
-            call_budget=4,
-            min_loss=0.40,
-            max_run_days=7,
-            max_segment_values=1,
-            dimension_count=2,
-            step_count=1,
         ),
-        Level(
-            "rung_3",
-            _RUNG_NOISE,
-            visits=3_000,
-            root_counts=(1,),
+        replace(
+            _SMALLEST_RUNG,
+            name="rung_3",
+            days=56,
             asked=(Field.SEGMENT, Field.DATES, Field.CHANGE),
             log_size=10,
             log_clusters=2,
-            call_budget=8,
-            min_loss=0.40,
-            max_run_days=7,
-            max_segment_values=1,
-            dimension_count=2,
-            step_count=1,
+            call_budget=9,
         ),
-        Level(
-            "rung_4",
-            _RUNG_NOISE,
+        replace(
+            _SMALLEST_RUNG,
+            name="rung_4",
+            days=56,
             visits=10_000,
-            root_counts=(1,),
+            asked=tuple(Field),
             log_size=12,
             log_clusters=2,
             call_budget=12,
-            min_loss=0.40,
-            max_run_days=7,
+            max_segment_values=2,
             dimension_count=3,
             step_count=2,
         ),
@@ -175,6 +164,8 @@ LEVELS: dict[str, Level] = {
             log_clusters=6,
             call_budget=60,
             calendar_size=2,
+            min_run_days=5,
+            min_planned_score=13.0,
         ),
         Level(
             "sql",
@@ -186,6 +177,7 @@ LEVELS: dict[str, Level] = {
             call_budget=60,
             calendar_size=1,
             has_sql=True,
+            min_run_days=5,
         ),
     )
 }

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import sqrt
 
 import numpy as np
 
-from drilldown_next.day_scores import FloatArray, score_days
+from drilldown_next.day_scores import FloatArray, replace_zeros, score_days
 from drilldown_next.definition import StepCounts, compute_spread
 from drilldown_next.levels import Level
 from drilldown_next.sampling import Loss
@@ -21,13 +22,46 @@ ESTIMATE_TOLERANCE = 0.05
 """How much a loss may miss a limit if it is estimated from the clean sample."""
 MIN_ESTIMATED_SCORE_SHARE = 0.8
 """Share of the smallest planned score that an estimate must reach."""
-MIN_RUN_DAYS = 3
 FIRST_DAY = 2
 """First day of the earliest root, so that the entry that explains it can be two days older."""
 SINGLE_VALUE_SHARE = 0.35
 """Share of the roots whose segment is a single value, where the level also has pairs."""
 MAX_TRIES = 300
 """Number of plans that are tried for each loss before the draw is rejected."""
+
+
+PASSED, EXPECTED, WEIGHT, CLEAN_SCORE, PASSED_SCORE = range(5)
+"""Quantities of `RunningSums`; the last is by how much the score rises if all who pass are lost."""
+
+
+@dataclass(frozen=True)
+class RunningSums:
+    """Sums over the days before each day, so that the sum of a run takes one subtraction.
+
+    Attributes:
+        values: shape (quantities, segments, days + 1).
+    """
+
+    values: FloatArray
+
+    @classmethod
+    def from_step(cls, step: StepCounts) -> RunningSums:
+        """Add the days of a step."""
+        scores = step.scores
+        entered = step.segment_counts[:, 0].astype(float)
+        passed = step.segment_counts[:, 1].astype(float)
+        variance = scores.expected * (1.0 - scores.expected / replace_zeros(entered))
+        score_per_person = scores.weight / replace_zeros(variance)
+        daily = np.stack(
+            [passed, scores.expected, scores.weight, scores.score, passed * score_per_person]
+        )
+        before_first_day = np.zeros((*daily.shape[:2], 1))
+        return cls(np.concatenate([before_first_day, daily.cumsum(axis=2)], axis=2))
+
+    def add(self, place: SegmentDays, quantity: int) -> float:
+        """Return the sum of a quantity over the days of a place."""
+        sums = self.values[quantity, place.segment]
+        return float(sums[place.last + 1] - sums[place.first])
 
 
 @dataclass(frozen=True)
@@ -48,6 +82,7 @@ class Planner:
     steps: Sequence[StepCounts]
     stream: BitStream
     _spreads: dict[tuple[int, int], FloatArray] = field(default_factory=dict)
+    _sums: dict[int, RunningSums] = field(default_factory=dict)
 
     def plan_losses(self, count: int, planned: Sequence[Loss] = ()) -> list[Loss] | None:
         """Return new losses; None if none was found that is far enough from the limits.
@@ -76,7 +111,8 @@ class Planner:
         level, stream = self.level, self.stream
         step = stream.integer_below(len(self.steps))
         segment = draw_segment(self.table, level, stream)
-        length = MIN_RUN_DAYS + stream.integer_below(level.max_run_days - MIN_RUN_DAYS + 1)
+        lengths = range(level.min_run_days, level.max_run_days + 1)
+        length = stream.choose(lengths)
         first = draw_first_day(level, stream, length)
         share = stream.uniform(level.min_loss, level.max_loss)
         return Loss(SegmentDays(step, segment, first, first + length - 1), share)
@@ -108,28 +144,24 @@ class Planner:
     def _may_be_clear_loss(self, loss: Loss) -> bool:
         """Return whether the loss is near the limits, with the usual odds of the clean sample.
 
-        The estimate takes a tenth of the time of the exact check, which it spares most plans.
+        The estimate takes a fraction of the time of the exact check, which it spares most plans.
         """
-        place, scores = loss.place, self.steps[loss.place.step].scores
-        days = slice(place.first, place.last + 1)
-        kept = (1.0 - loss.share) * (1.0 - scores.loss[place.segment, days])
-        expected = scores.expected[place.segment, days]
-        total_loss = 1.0 - float((expected * kept).sum() / expected.sum())
-        if (1.0 - kept).min() < 0.55 * total_loss + 0.02 - ESTIMATE_TOLERANCE:
-            return False
-        before, after = place.first - 1, place.last + 1
-        beside = max(scores.loss[place.segment, before], scores.loss[place.segment, after])
+        place = loss.place
+        step = self.steps[place.step]
+        if place.step not in self._sums:
+            self._sums[place.step] = RunningSums.from_step(step)
+        sums, share = self._sums[place.step], loss.share
+        total_loss = 1.0 - (1.0 - share) * sums.add(place, PASSED) / sums.add(place, EXPECTED)
+        clean_loss = step.scores.loss[place.segment]
+        beside = max(clean_loss[place.first - 1], clean_loss[place.last + 1])
         if beside > 0.45 * total_loss - 0.02 + ESTIMATE_TOLERANCE:
             return False
-        entered = self.steps[place.step].segment_counts[place.segment, 0, days]
-        weight = scores.weight[place.segment, days]
-        missing = expected * (1.0 - kept)
-        score = float((missing * weight / (expected * (1.0 - expected / entered))).sum())
-        least = MIN_ESTIMATED_SCORE_SHARE * self.level.min_planned_score
-        scale = scores.scale[place.segment]
-        if score < least * float(scale[0]) * float(np.sqrt(weight.sum())):
+        score = sums.add(place, CLEAN_SCORE) + share * sums.add(place, PASSED_SCORE)
+        deviation = float(step.scores.scale[place.segment, 0]) * sqrt(sums.add(place, WEIGHT))
+        if score < MIN_ESTIMATED_SCORE_SHARE * self.level.min_planned_score * deviation:
             return False
-        return score >= least * self._compute_deviation(place, weight, scale)
+        least = 1.0 - (1.0 - share) * (1.0 - clean_loss[place.first : place.last + 1].min())
+        return bool(least >= 0.55 * total_loss + 0.02 - ESTIMATE_TOLERANCE)
 
     def _is_clear_loss(self, loss: Loss) -> bool:
         place, step = loss.place, self.steps[loss.place.step]
@@ -145,18 +177,15 @@ class Planner:
             return False
         if scores.loss[0, before_and_after].max() > 0.45 * total_loss - 0.02:
             return False
-        deviation = self._compute_deviation(place, scores.weight[0, days], scores.scale[0])
-        return float(scores.score[0, days].sum()) >= self.level.min_planned_score * deviation
-
-    def _compute_deviation(
-        self, place: SegmentDays, weight: FloatArray, scale: FloatArray
-    ) -> float:
-        """Return √(s² Σ w g²) over the days of a place."""
+        score, weight = float(scores.score[0, days].sum()), scores.weight[0, days]
+        largest_deviation = score / self.level.min_planned_score / float(scores.scale[0, 0])
+        if sqrt(weight.sum()) > largest_deviation:  # a spread is at least 1
+            return False
         key = (place.step, place.segment)
         if key not in self._spreads:  # it does not depend on what the segment itself loses
-            self._spreads[key] = compute_spread(self.steps[place.step], place.segment)
-        spread = self._spreads[key][place.first : place.last + 1]
-        return float(scale[0]) * float(np.sqrt((weight * spread * spread).sum()))
+            self._spreads[key] = compute_spread(step, place.segment)
+        spread = self._spreads[key][days]
+        return bool(sqrt((weight * spread * spread).sum()) <= largest_deviation)
 
 
 def draw_segment(table: SegmentTable, level: Level, stream: BitStream) -> int:

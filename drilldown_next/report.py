@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import Field as ArgumentField
+from pydantic import create_model
 
 from drilldown_next.change_log import UNATTRIBUTED
 from drilldown_next.episode import Episode, ReportRow
-from drilldown_next.levels import Field, Level
+from drilldown_next.levels import ALL_LEVELS, Field, Level
 from drilldown_next.segments import DimensionValue, Segment
 from openenv_kit.errors import (
     InvalidValueError,
@@ -21,53 +22,31 @@ from openenv_kit.tool import ToolArguments
 
 MAX_ROWS = 10
 """Largest number of rows in a report; a correct one has at most three."""
-_STEP = ArgumentField(description="later stage of the step")
-_SEGMENT = ArgumentField(description="dimension: value, 1 or 2 of them")
-_ONE_VALUE = ArgumentField(description="dimension: value, one")
-_DATE_FROM = ArgumentField(description="YYYY-MM-DD, first day")
-_DATE_TO = ArgumentField(description="YYYY-MM-DD, last day")
-_CHANGE = ArgumentField(description="id in the change log, or unattributed")
+_ROW_FIELDS: dict[Field, dict[str, tuple[type, str]]] = {
+    Field.STEP: {"step": (str, "later stage of the step")},
+    Field.SEGMENT: {"segment": (dict[str, str], "dimension: value, 1 or 2 of them")},
+    Field.DATES: {
+        "date_from": (str, "YYYY-MM-DD, first day"),
+        "date_to": (str, "YYYY-MM-DD, last day"),
+    },
+    Field.CHANGE: {"change": (str, "id in the change log, or unattributed")},
+}
+"""Type and description of the fields of a report row."""
 
 
-class Row(ToolArguments):
-    """A row of which the alert gives nothing."""
-
-    step: str = _STEP
-    segment: dict[str, str] = _SEGMENT
-    date_from: str = _DATE_FROM
-    date_to: str = _DATE_TO
-    change: str = _CHANGE
-
-
-class WhoRow(ToolArguments):
-    """A row of rung_1: the alert gives step and days."""
-
-    segment: dict[str, str] = _ONE_VALUE
-    change: str = _CHANGE
-
-
-class WhenRow(ToolArguments):
-    """A row of rung_2: the alert gives step and segment."""
-
-    date_from: str = _DATE_FROM
-    date_to: str = _DATE_TO
-    change: str = _CHANGE
-
-
-class WhoAndWhenRow(ToolArguments):
-    """A row of rung_3: the alert gives the step."""
-
-    segment: dict[str, str] = _ONE_VALUE
-    date_from: str = _DATE_FROM
-    date_to: str = _DATE_TO
-    change: str = _CHANGE
+def _build_row_model(asked: Sequence[Field]) -> type[ToolArguments]:
+    fields: dict[str, Any] = {
+        name: (type_, ArgumentField(description=description))
+        for field in asked
+        for name, (type_, description) in _ROW_FIELDS[field].items()
+    }
+    if Field.SEGMENT in asked and Field.STEP not in asked:  # all roots have one value
+        fields["segment"] = (dict[str, str], ArgumentField(description="dimension: value, one"))
+    return create_model("Row", __base__=ToolArguments, **fields)
 
 
 ROW_MODELS: dict[tuple[Field, ...], type[ToolArguments]] = {
-    (Field.SEGMENT, Field.CHANGE): WhoRow,
-    (Field.DATES, Field.CHANGE): WhenRow,
-    (Field.SEGMENT, Field.DATES, Field.CHANGE): WhoAndWhenRow,
-    tuple(Field): Row,
+    level.asked: _build_row_model(level.asked) for level in ALL_LEVELS.values()
 }
 """Model of a report row for each set of fields that a level asks for."""
 

@@ -55,6 +55,7 @@ class TopSegmentsArguments(ToolArguments):
 
     step: str = Field(description="later stage of the step")
     min_loss: int = Field(0, ge=0, le=100, description="smallest loss of a cell, in %")
+    days: int = Field(7, ge=1, le=56, description="days of a cell, counted from the first date")
     dates: Dates | None = None
     without: list[Removed] = _WITHOUT
 
@@ -96,11 +97,11 @@ class Period(NamedTuple):
 
 
 def run_top_segments(episode: Episode, asked: TopSegmentsArguments) -> dict[str, Any]:
-    """Return the cells of one segment and week with the most missing people."""
+    """Return the cells of one segment and some days with the most missing people."""
     step = read_step(asked.step, episode)
     first, stop = read_days(asked.dates, episode)
     counts = remove_people(episode, step, asked.without)
-    periods = list_periods("week", first, stop, episode)
+    periods = split_days(range(first, stop, asked.days), stop, episode)
     scores = counts.scores
     entered = _add_periods(counts.segment_counts[:, 0].astype(float), periods)
     passed = _add_periods(counts.segment_counts[:, 1].astype(float), periods)
@@ -117,7 +118,7 @@ def run_top_segments(episode: Episode, asked: TopSegmentsArguments) -> dict[str,
         name = format_scope(episode.product, episode.table.segments[row])
         loss = _percent_lost(passed[row, period], expected[row, period])
         rows.append([name, periods[period].name, int(entered[row, period]), loss])
-    return {"columns": ["segment", "week", "entered", "loss"], "rows": rows}
+    return {"columns": ["segment", "date_from", "entered", "loss"], "rows": rows}
 
 
 def run_slice(episode: Episode, asked: SliceArguments) -> dict[str, Any]:
@@ -248,6 +249,11 @@ def list_periods(every: str, first: int, stop: int, episode: Episode) -> list[Pe
         starts = list(range(first, stop))
     else:
         starts = [first, *(day for day in range(first + 1, stop) if day % DAYS_PER_WEEK == 0)]
+    return split_days(starts, stop, episode)
+
+
+def split_days(starts: Sequence[int], stop: int, episode: Episode) -> list[Period]:
+    """Return the periods that begin on given days; the last one ends before `stop`."""
     return [
         Period(episode.dates[start], start, end)
         for start, end in zip(starts, [*starts[1:], stop], strict=True)

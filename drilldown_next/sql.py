@@ -145,12 +145,7 @@ def read_query(query: str) -> QueryParts:
     if "||" in words:
         raise ToolArgumentError("sql: || is not offered; ask for the columns themselves.")
     for place, word in enumerate(words):
-        if word == "CAST" and _find_cast_type(words, place) not in (
-            "INTEGER",
-            "INT",
-            "REAL",
-            "FLOAT",
-        ):
+        if word == "CAST" and _find_cast_type(words, place) not in CAST_TYPES:
             raise ToolArgumentError("sql: CAST is offered to INTEGER and REAL only.")
     depth, ordered, end = 0, False, len(query[: tokens[-1].end()])
     for place, (match, word) in enumerate(zip(tokens, words, strict=True)):

@@ -43,7 +43,7 @@ class ChangeLogArguments(ToolArguments):
 
 @TOOLS.tool(TopSegmentsArguments)
 def top_segments(episode: Episode, asked: TopSegmentsArguments) -> Result:
-    """The 20 cells of segment and calendar week with the most missing people; loss in %."""
+    """The 20 cells of segment and week with the most missing people; loss in %."""
     return run_top_segments(episode, asked)
 
 

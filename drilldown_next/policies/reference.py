@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import product
+from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any, NamedTuple
 
+from drilldown_next.policies.candidates import Candidate, list_candidates
 from drilldown_next.policies.replies import (
     EpisodeDescription,
     Request,
@@ -13,11 +15,10 @@ from drilldown_next.policies.replies import (
     find_change,
     list_dates,
     parse_log,
-    parse_segment,
     request,
     submit,
 )
-from drilldown_next.policies.runs import Run, find_best_run
+from drilldown_next.policies.runs import MIN_SCORE, Run, find_best_run
 from drilldown_next.policies.sql_comparison import (
     build_comparison_query,
     build_daily_query,
@@ -26,59 +27,35 @@ from drilldown_next.policies.sql_comparison import (
 )
 from openenv_kit.rollouts.policies import ObservationJson, PolicySteps
 
-MIN_RELATIVE_EVIDENCE = 0.35
-"""Further segments are compared if their evidence is at least this share of the largest."""
-MIN_SHARED_LOSS = 0.7
-"""Share of a pair's loss from which a single value that contains it is compared first."""
+MIN_EVIDENCE = 3.0
+"""Smallest evidence of a segment that is compared."""
+MAX_COMPARED = 5
+"""Largest number of segments of a step that are compared until one has a run."""
 MAX_RIVALS = 2
 """Largest number of relatives of a segment with a run that are compared as well."""
-LARGEST_SAMPLE = 1000.0
-"""Number of people beyond which a cell is hardly more certain: values vary by day."""
-DAYS_BESIDE = 6
-"""Number of days that are compared before and after the week of a cell."""
+NEAR_SCORE = 4.0
+"""Score of a run from which its segment is compared again after another root was found."""
+COMPARED_DAYS = 13
+"""Number of days that are compared around a cell."""
+MORE_DAYS = 7
+"""Number of days that are compared in addition where a run reaches the last of them."""
 
 
-class Search(NamedTuple):
-    """How one search for a root at a step is done.
-
-    Attributes:
-        min_loss: smallest loss of the cells that are asked for, in %.
-        min_evidence: smallest evidence of a segment that is compared.
-        max_compared: largest number of segments that are compared until one has a run.
-    """
-
-    min_loss: int
-    min_evidence: float
-    max_compared: int
-
-
-SEARCHES = (Search(12, 18.0, 3), Search(8, 6.0, 3))
-"""Searches in their order; each goes through all steps, unless all roots are found before."""
-
-
-class Candidate(NamedTuple):
-    """A segment that may have lost people.
+@dataclass(frozen=True)
+class StepMemory:
+    """What is known about a step.
 
     Attributes:
-        evidence: squared loss of its best week, divided by its variance.
-        segment: the segment.
-        week: first date of its best week.
-        loss: loss in that week, in %.
+        rate: usual share of people who take the step.
+        spreads: spread of each day that was compared.
+        tried: names of cells that are far from having a run.
+        replaced: segments whose row was replaced by one with a larger gain.
     """
 
-    evidence: float
-    segment: SegmentValues
-    week: str
-    loss: int
-
-    def contains(self, other: Candidate) -> bool:
-        """Return whether the other segment is a part of this one, in the same week."""
-        return self.week == other.week and self.segment.items() < other.segment.items()
-
-    def is_related_to(self, other: Candidate) -> bool:
-        """Return whether two segments share a value, at most one week apart."""
-        shares_value = bool(self.segment.items() & other.segment.items())
-        return shares_value and len(list_dates(*sorted((self.week, other.week)))) <= 8
+    rate: float
+    spreads: dict[int, float] = field(default_factory=dict)
+    tried: set[str] = field(default_factory=set)
+    replaced: set[str] = field(default_factory=set)
 
 
 class FoundRow(NamedTuple):
@@ -88,6 +65,15 @@ class FoundRow(NamedTuple):
     segment: SegmentValues
     run: Run
 
+    def comes_before(self, other: FoundRow) -> bool:
+        """Return whether the definition takes this row before another one of the same step."""
+        return self.step == other.step and self.run.gain > other.run.gain
+
+    def replaces(self, other: FoundRow) -> bool:
+        """Return whether this row comes before another one and shares a day with it."""
+        shares_day = self.run.first <= other.run.last and other.run.first <= self.run.last
+        return shares_day and self.comes_before(other)
+
 
 def reference(observation: ObservationJson) -> PolicySteps:
     """Finds every root by the public definition, from replies alone."""
@@ -96,8 +82,12 @@ def reference(observation: ObservationJson) -> PolicySteps:
     if "date_from" in given:
         rows = yield from _find_segment(episode)
     elif "segment" in given:
-        run = yield from _compare(episode, given["step"], given["segment"], episode.read_week(), [])
-        rows = [FoundRow(given["step"], given["segment"], run)] if run else []
+        day = episode.dates.index(episode.read_week()) + 3
+        run = yield from _compare(
+            episode, given["step"], given["segment"], day, [], StepMemory(0.5)
+        )
+        has_run = run is not None and run.score >= MIN_SCORE
+        rows = [FoundRow(given["step"], given["segment"], run)] if has_run else []
     else:
         rows = yield from _search_steps(episode)
     yield submit((yield from _build_rows(episode, rows)))
@@ -119,29 +109,58 @@ def _find_segment(episode: EpisodeDescription) -> Request:
         return sum(loss for loss in losses if loss is not None) / len(losses)
 
     name, value = max(values, key=least_loss)
-    return [FoundRow(given["step"], {name: value}, Run(0.0, *dates))]
+    return [FoundRow(given["step"], {name: value}, Run(0.0, 0.0, *dates))]
 
 
 def _search_steps(episode: EpisodeDescription) -> Request:
     """Search the steps for roots, until there can be no more."""
     found: list[FoundRow] = []
     steps = [episode.given["step"]] if "step" in episode.given else episode.steps
-    tried: set[str] = set()
-    for search, step in product(SEARCHES, steps):
+    for step in steps:
+        rate = yield from _read_rate(episode, step)
+        memory = StepMemory(rate)
         while len(found) < episode.max_roots:
-            row = yield from _search_step(episode, step, found, search, tried)
+            row = yield from _search_step(episode, step, found, memory)
             if row is None:
                 break
+            # The definition takes the largest gain first, and what it takes changes what the others
+            # should do. An earlier row with less gain is searched for again if it shares days.
+            replaced = [other for other in found if row.replaces(other)]
+            # Each segment is searched for again once, so that two rows do not alternate.
+            replaced = [other for other in replaced if str(other.segment) not in memory.replaced]
+            memory.replaced.update(str(other.segment) for other in replaced)
+            found = [other for other in found if other not in replaced]
+            smaller = [other for other in found if row.comes_before(other)]
+            if smaller:
+                kept = [other for other in found if other not in smaller]
+                without = list_removals(episode, step, kept)
+                day = episode.dates.index(row.run.first) + 3
+                run = yield from _compare(episode, step, row.segment, day, without, memory)
+                if run is not None and run.score >= MIN_SCORE:
+                    row = row._replace(run=run)
             found.append(row)
     return found
+
+
+def _read_rate(episode: EpisodeDescription, step: str) -> Request:
+    """Return the usual share of people who take a step."""
+    name = min(
+        episode.config["dimensions"], key=lambda each: len(episode.config["dimensions"][each])
+    )
+    if "sql" in episode.config:
+        before = episode.config["stages"][episode.config["stages"].index(step) - 1]
+        query = f'SELECT 1000 * sum("{step}") / sum("{before}") rate FROM counts'
+        result = yield from request("sql", query=query)
+        return result["rows"][0][0] / 1000.0
+    result = yield from request("slice", step=step, group_by=[name], every="total", measure="rate")
+    return fmean(row[-1] for row in result["rows"]) / 1000.0
 
 
 def _search_step(
     episode: EpisodeDescription,
     step: str,
     found: Sequence[FoundRow],
-    search: Search,
-    tried: set[str],
+    memory: StepMemory,
 ) -> Request:
     """Return the best root of a step that was not found yet; None if there is none.
 
@@ -149,38 +168,37 @@ def _search_step(
         episode: the episode.
         step: name of the step.
         found: roots that were found before.
-        search: how to search.
-        tried: segments without a run; those of this search are added.
+        memory: what is known about the step; results of this search are added.
     """
     without = list_removals(episode, step, found)
-    result = yield from request(
-        "top_segments", step=step, min_loss=search.min_loss, without=without
-    )
+    candidates = yield from list_candidates(episode, step, memory.rate, without)
+    remaining = [each for each in candidates if each.name not in memory.tried]
+    strong = [each for each in remaining if each.evidence >= MIN_EVIDENCE]
+    # In quiet data, the noise is less than assumed: without a root, one segment is compared.
+    remaining = strong if strong or found else remaining[:1]
+    failed: list[Candidate] = []
     best: FoundRow | None = None
-    related: list[Candidate] = []
-    compared, rivals, min_evidence = 0, 0, 0.0
-    for candidate in _rank_candidates(result, search.min_evidence):
-        name = f"{step}: {candidate.segment} {candidate.week}"
-        if name in tried:
-            continue
-        is_related = any(candidate.is_related_to(other) for other in related)
-        # Before a run is found, relatives of a segment without one are left out. Afterwards, only
-        # relatives of the found one can be the root instead.
-        if is_related != (best is not None):
-            continue
-        if best is None and compared == search.max_compared:
-            break
-        if best is not None and (rivals == MAX_RIVALS or candidate.evidence < min_evidence):
-            break
-        compared, rivals = compared + 1, rivals + (best is not None)
-        run = yield from _compare(episode, step, candidate.segment, candidate.week, without)
-        if best is None:
-            related = [candidate] if run else [*related, candidate]
-            min_evidence = MIN_RELATIVE_EVIDENCE * candidate.evidence
-        if run is None:
-            tried.add(name)
-        elif best is None or run.gain > best.run.gain:
+    while best is None:
+        candidate = max(
+            remaining, key=lambda each: each.weaken(failed, memory.spreads), default=None
+        )
+        if candidate is None or len(failed) == MAX_COMPARED:
+            return None
+        remaining.remove(candidate)
+        run = yield from _compare(
+            episode, step, candidate.segment, candidate.middle, without, memory
+        )
+        if run is not None and run.score >= MIN_SCORE:
             best = FoundRow(step, candidate.segment, run)
+        else:
+            failed.append(candidate)
+            if run is None or run.score < NEAR_SCORE:
+                memory.tried.add(candidate.name)
+    rivals = [each for each in remaining if each.is_rival_of(candidate)]
+    for rival in rivals[:MAX_RIVALS]:
+        run = yield from _compare(episode, step, rival.segment, rival.middle, without, memory)
+        if run is not None and run.score >= MIN_SCORE and run.gain > best.run.gain:
+            best = FoundRow(step, rival.segment, run)
     return best
 
 
@@ -197,48 +215,53 @@ def list_removals(
     return removals
 
 
-def _rank_candidates(result: Mapping[str, Any], min_evidence: float) -> list[Candidate]:
-    """Return the segments of `top_segments` with enough evidence, the largest first.
-
-    A pair takes its turn after a single value that contains it and lost nearly as large a share.
-    """
-    best: dict[str, Candidate] = {}
-    for text, week, entered, loss in result["rows"]:
-        evidence = (loss / 100.0) ** 2 / (1.0 / entered + 1.0 / LARGEST_SAMPLE)
-        if text not in best or evidence > best[text].evidence:
-            best[text] = Candidate(evidence, parse_segment(text), week, loss)
-    ranked = sorted(best.values(), key=lambda candidate: -candidate.evidence)
-    ordered: list[Candidate] = []
-    for candidate in ranked:
-        if candidate.evidence >= min_evidence:
-            wider = [each for each in ranked if each.contains(candidate)]
-            similar = [each for each in wider if each.loss >= MIN_SHARED_LOSS * candidate.loss]
-            ordered += [each for each in (*similar, candidate) if each not in ordered]
-    return ordered
-
-
 def _compare(
     episode: EpisodeDescription,
     step: str,
     segment: SegmentValues,
-    week: str,
+    day: int,
     without: Sequence[Mapping[str, Any]],
+    memory: StepMemory,
 ) -> Request:
-    """Return the best run of a segment around a week; None if no run counts."""
+    """Return the best run of a segment around a day; None without one.
+
+    If no run reaches the smallest score, the run with the largest score is returned.
+    """
     dates = episode.dates
-    monday = dates.index(week)
-    first, last = max(monday - DAYS_BESIDE, 0), min(monday + 6 + DAYS_BESIDE, len(dates) - 1)
-    period = [dates[first], dates[last]]
+    start = min(max(day - COMPARED_DAYS // 2, 0), len(dates) - COMPARED_DAYS)
+    stop = start + COMPARED_DAYS
+    run = yield from _find_run(episode, step, segment, dates[start:stop], without, memory)
+    if run is not None and run.score >= MIN_SCORE:
+        is_cut = (run.first == dates[start] and start > 0, run.last == dates[stop - 1])
+        if any(is_cut) and (is_cut[0] or stop < len(dates)):
+            start = max(start - MORE_DAYS * is_cut[0], 0)
+            stop = min(stop + MORE_DAYS * is_cut[1], len(dates))
+            run = yield from _find_run(episode, step, segment, dates[start:stop], without, memory)
+    return run
+
+
+def _find_run(
+    episode: EpisodeDescription,
+    step: str,
+    segment: SegmentValues,
+    dates: Sequence[str],
+    without: Sequence[Mapping[str, Any]],
+    memory: StepMemory,
+) -> Request:
+    """Return the best run of a segment within some days."""
+    period = [dates[0], dates[-1]]
     if "sql" in episode.config:
         daily = build_daily_query(episode.config, step, segment, without)
         counts = read_daily_counts((yield from request("sql", query=daily)), period)
-        if find_best_run(counts) is None:  # a spread is at least 1
-            return None
+        run = find_best_run(counts)
+        if run is None or run.score < MIN_SCORE:  # a spread is at least 1
+            return run
         query = build_comparison_query(episode.config, step, segment, period, without)
-        return find_best_run(read_comparison((yield from request("sql", query=query))))
-    result = yield from request(
-        "compare", step=step, segment=segment, dates=period, without=list(without)
-    )
+        result = read_comparison((yield from request("sql", query=query)))
+    else:
+        removals = {"without": list(without)} if without else {}
+        result = yield from request("compare", step=step, segment=segment, dates=period, **removals)
+    memory.spreads.update((episode.dates.index(row[0]), row[-1]) for row in result["rows"])
     return find_best_run(result)
 
 

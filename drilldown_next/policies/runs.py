@@ -18,10 +18,12 @@ class Run(NamedTuple):
 
     Attributes:
         gain: sum of squared daily scores.
+        score: standardized score Z.
         first, last: ISO dates.
     """
 
     gain: float
+    score: float
     first: str
     last: str
 
@@ -39,23 +41,31 @@ class Day(NamedTuple):
 
 
 def find_best_run(comparison: Mapping[str, Any]) -> Run | None:
-    """Return the counting run with the largest gain; None if no run counts.
+    """Return the counting run with the largest gain; without one, that with the largest score.
 
     Args:
         comparison: result of `compare`.
+
+    Returns:
+        The run; None if no run has the smallest loss on enough days.
     """
     ratio, scale = comparison["usual_odds_ratio"], comparison["scale"]
     days = [_score_day(row, ratio) for row in comparison["rows"]]
-    best: Run | None = None
+    runs: list[Run] = []
     for first in range(len(days)):
         for length in range(MIN_DAYS, min(MAX_DAYS, len(days) - first) + 1):
             run = days[first : first + length]
             if not run[-1].is_usable:
                 break
-            gain = sum(day.score * day.score / day.weight for day in run)
-            if (best is None or gain > best.gain) and _counts(run, scale):
-                best = Run(gain, run[0].date, run[-1].date)
-    return best
+            if _has_loss(run):
+                gain = sum(day.score * day.score / day.weight for day in run)
+                variance = sum(day.weight * day.spread * day.spread for day in run)
+                score = sum(day.score for day in run) / (scale * sqrt(variance))
+                runs.append(Run(gain, score, run[0].date, run[-1].date))
+    counting = [run for run in runs if run.score >= MIN_SCORE]
+    if counting:
+        return max(counting, key=lambda run: run.gain)
+    return max(runs, key=lambda run: run.score, default=None)
 
 
 def compute_usual_odds_ratio(rows: Sequence[Sequence[Any]]) -> float:
@@ -81,14 +91,11 @@ def compute_scale(rows: Sequence[Sequence[Any]], usual_odds_ratio: float) -> flo
     return max(1.0, median(abs(day.score) / sqrt(day.weight) for day in days) / 0.6745)
 
 
-def _counts(run: Sequence[Day], scale: float) -> bool:
+def _has_loss(run: Sequence[Day]) -> bool:
     total_loss = 1.0 - sum(day.passed for day in run) / sum(day.expected for day in run)
     if total_loss < MIN_LOSS or not all(day.is_usable for day in run):
         return False
-    if any(1.0 - day.passed / day.expected < total_loss / 2.0 for day in run):
-        return False
-    variance = sum(day.weight * day.spread * day.spread for day in run)
-    return sum(day.score for day in run) >= MIN_SCORE * scale * sqrt(variance)
+    return all(1.0 - day.passed / day.expected >= total_loss / 2.0 for day in run)
 
 
 def _score_day(row: Sequence[Any], usual_odds_ratio: float, min_people: int = MIN_PEOPLE) -> Day:
