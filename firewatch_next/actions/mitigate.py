@@ -42,9 +42,7 @@ def plan_scale_service(world: World, name: str, arguments: Arguments) -> ActionP
         megabytes = int(require_number(arguments, "memory_mb", 64, most_mb))
         edits.append(SetSetting(name, "memory_limit_mb", str(megabytes)))
     if not edits:
-        raise ActionError(
-            "scale_service has no size; allowed: replicas, cpu_cores, memory_mb"
-        )
+        raise ActionError("scale_service has no size; allowed: replicas, cpu_cores, memory_mb")
     reply = f"Scaling {name}: new pods get traffic after {AWAY_TICKS} ticks."
     return ActionPlan(tuple(PlannedEdit(0, edit) for edit in edits), reply)
 

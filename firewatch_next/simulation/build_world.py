@@ -64,7 +64,7 @@ def build_world(draws: BitStream, count: int) -> World:
     send_load(world.links, 1.0)
     for service in world.ordered:
         _size_service(service, draws)
-        _add_things(world, service, draws)
+        _add_things(service, draws)
     return world
 
 
@@ -201,7 +201,7 @@ def _draw_pod(service: Service, number: int, draws: BitStream) -> Pod:
     )
 
 
-def _add_things(world: World, service: Service, draws: BitStream) -> None:
+def _add_things(service: Service, draws: BitStream) -> None:
     """Add settings, flags, tenants and a certificate, on which faults can live."""
     service.settings = list_effective_settings(service)
     for key, values in _NEUTRAL_SETTINGS:

@@ -18,10 +18,10 @@ from firewatch_next.simulation.rows import (
     CALL_COLUMNS,
     SERVICE_COLUMNS,
     CalmProfile,
+    call_row,
     calm_call_row,
     calm_profile,
     calm_service_row,
-    call_row,
     service_row,
 )
 from firewatch_next.simulation.service import ErrorReason, PodEvent, Service
