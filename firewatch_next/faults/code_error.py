@@ -124,7 +124,7 @@ class CodeError:
         affected_share = 0.0
         for group in reach.groups:
             affected_share += group.traffic_share
-            failing += group.load * self.error_share * reach.share
+            failing += service.load * group.traffic_share * self.error_share * reach.share
             if self.place.thing is not Thing.FLAG:
                 group.add_errors(ErrorReason.EXCEPTION, self.error_share)
         if self.place.thing is Thing.FLAG:

@@ -33,7 +33,7 @@ MEMORY_KEY, CPU_KEY = "memory_limit_mb", "cpu_cores"
 MIN_MEMORY_SHARE, MAX_MEMORY_SHARE = 0.98, 1.01
 # CPU that the load of an ordinary day needs, to the cut limit.
 MIN_CPU_SHARE, MAX_CPU_SHARE = 1.03, 2.2
-GROWTH_TICKS = 10
+GROWTH_TICKS = 4
 
 MEMORY_PRESSURE = LogEvent(
     "resource_limit.memory_pressure",

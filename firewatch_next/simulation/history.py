@@ -244,10 +244,10 @@ def _details_of(service: Service, now: int) -> ServiceDetails | None:
     if len(service.groups) > 1 and _groups_differ(service):
         details.groups = tuple(
             GroupRow(
-                group.zone, group.version, group.revision, group.node, group.pods, group.load,
+                group.zone, group.version, group.revision, group.node, group.pods, service.load * group.traffic_share,
                 group.own_error_ratio + service.version_errors.get(group.version, 0.0),
                 group.slow_share, group.slow_seconds, group.extra_latency_seconds,
-                group.utilization, group.cpu_factor, group.cpu_stolen_share,
+                group.utilization if service.has_effects else service.utilization, group.cpu_factor, group.cpu_stolen_share,
             )
             for group in service.groups
         )  # fmt: skip

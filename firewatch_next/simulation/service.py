@@ -120,7 +120,7 @@ class PodGroup:
         cpu_stolen_share: share of the CPU that other tenants of the node take (effect).
         extra_latency_seconds: added to every request of the group (effect).
         slow_share, slow_seconds: share of the group's requests with that delay added (effect).
-        load: requests per second; utilization: share of its CPU in use (computed).
+        utilization: share of its CPU in use (computed while `Service.has_effects`).
     """
 
     zone: str
@@ -135,7 +135,6 @@ class PodGroup:
     extra_latency_seconds: float = 0.0
     slow_share: float = 0.0
     slow_seconds: float = 0.0
-    load: float = 0.0
     utilization: float = 0.0
 
     def add_errors(self, reason: ErrorReason, share: float) -> None:
