@@ -8,7 +8,6 @@ from firewatch_next.actions.action import (
     ActionTool,
     Arguments,
     PlannedEdit,
-    register,
 )
 from firewatch_next.actions.arguments import (
     require_name,
@@ -71,5 +70,7 @@ def plan_shift_traffic(world: World, name: str, arguments: Arguments) -> ActionP
     return ActionPlan((PlannedEdit(0, edit),), reply)
 
 
-register(ActionTool("scale_service", plan_scale_service))
-register(ActionTool("shift_traffic", plan_shift_traffic))
+TOOLS = (
+    ActionTool("scale_service", plan_scale_service),
+    ActionTool("shift_traffic", plan_shift_traffic),
+)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from firewatch_next.actions.action import take_action
+from firewatch_next.actions.registry import take_action
 from firewatch_next.simulation.edits import ScalePods, SetSetting
 from firewatch_next.simulation.service import BreakerState, Service
 from firewatch_next.simulation.settings import format_number
