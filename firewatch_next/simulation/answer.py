@@ -71,6 +71,7 @@ def answer_requests(service: Service, calls: tuple[Call, ...]) -> None:
     held = own_seconds + totals.held_seconds
     held += cpu.wait.share * cpu.wait.seconds + _mean_extra_seconds(service)
     service.held_seconds = move_towards(service.held_seconds, held)
+    service.is_settled = service.held_seconds == held
     fast = Mode(1.0, own_seconds + totals.fast_seconds, service.latency_step)
     service.modes = combine_modes(
         fast, _other_modes(service, fast, (cpu.wait, thread_wait), totals.modes)

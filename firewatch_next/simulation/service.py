@@ -351,6 +351,7 @@ class Service:
     failed_share: float = 0.0
     retriable_share: float = 0.0  # rejected with 503, which a caller retries
     degraded_share: float = 0.0
+    is_settled: bool = False  # the time held has reached its target
     is_calm: bool = False
     calm_load_limit: float = 0.0  # load up to which a calm service stays calm
     groups_expire_tick: int = 0  # groups are computed anew from this tick on

@@ -157,6 +157,7 @@ def _may_be_calm(link: ServiceLink, now: int) -> bool:
     service = link.service
     if (
         service.has_effects
+        or not service.is_settled
         or not service.groups
         or service.load <= 0.0
         or service.utilization > CALM_UTILIZATION
