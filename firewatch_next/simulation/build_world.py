@@ -15,14 +15,12 @@ from firewatch_next.simulation.pods import compute_groups, memory_noise, pod_suf
 from firewatch_next.simulation.service import (
     NEVER,
     CalleeClient,
-    Certificate,
-    Flag,
     Pod,
     Service,
     ServiceKind,
-    Tenant,
 )
 from firewatch_next.simulation.settings import list_effective_settings
+from firewatch_next.simulation.things import Certificate, Flag, Tenant
 from firewatch_next.simulation.tick import send_load
 from firewatch_next.simulation.world import PAST_TICKS, World
 from openenv_kit.bitstream import BitStream

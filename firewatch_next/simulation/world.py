@@ -13,15 +13,12 @@ from firewatch_next.simulation.history import History
 from firewatch_next.simulation.log_event import LogEvent, LogRecord
 from firewatch_next.simulation.service import (
     CalleeClient,
-    Flag,
-    Job,
     Pod,
     PodEvent,
     PodGroup,
-    RecordSet,
     Service,
-    Tenant,
 )
+from firewatch_next.simulation.things import Flag, Job, RecordSet, Tenant
 
 PAST_TICKS = 180
 T = TypeVar("T")
