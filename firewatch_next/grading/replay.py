@@ -1,7 +1,8 @@
 """Replays an episode: the same world with some of the player's actions, past the episode's end.
 
 After the graded time, whatever an action added only for the time being goes: pods and CPU beyond
-the usual, shifted traffic and opened breakers. What is well then has been repaired.
+the usual, shifted traffic, opened breakers, shorter queues and longer timeouts. What is well then
+has been repaired.
 """
 
 from __future__ import annotations
@@ -99,17 +100,20 @@ def measure_final_harm(world: World) -> float:
 
 
 def _remove_temporary_measures(world: World, service: Service) -> None:
+    """Remove added capacity, shifted traffic, opened breakers, tighter limits, longer timeouts."""
     next_tick = world.tick + 1
-    if len(service.pods) > service.usual_pods:
-        world.schedule(next_tick, ScalePods(service.name, service.usual_pods))
-    if service.cpu_cores > service.usual_cpu_cores:
-        usual = format_number(service.usual_cpu_cores)
+    growth = service.grown_load_factor
+    most_pods = int(service.usual_pods * growth + 0.999)
+    if len(service.pods) > most_pods:
+        world.schedule(next_tick, ScalePods(service.name, most_pods))
+    most_cores = service.usual_cpu_cores * growth
+    if service.cpu_cores > most_cores:
+        usual = format_number(most_cores)
         world.schedule(next_tick, SetSetting(service.name, "cpu_cores", usual))
+    world.wake(service.name)
+    service.queue_length = max(service.queue_length, service.usual_queue_length)
     for weights in (service.zone_weights, service.version_weights, service.node_weights):
-        if weights:
-            weights.clear()
-            world.wake(service.name)
+        weights.clear()
     for client in service.clients:
-        if client.breaker is BreakerState.OPEN:
-            client.breaker = BreakerState.CLOSED
-            world.wake(service.name)
+        client.breaker = BreakerState.CLOSED
+        client.timeout_seconds = min(client.timeout_seconds, client.usual_timeout_seconds)

@@ -151,6 +151,7 @@ def _set_timeouts(world: World, draws: BitStream) -> None:
                 0.25 * draws.uniform(1.0, 1.6), 12.0 * callee.modes[0].median, 1.25 * below
             )
             client.timeout_seconds = int(timeout * 100.0 + 0.5) / 100.0
+            client.usual_timeout_seconds = client.timeout_seconds
         settle_service(service, 1, link.calls)
     for service in world.ordered:
         timeouts = [client.timeout_seconds for client in world.incoming[service.name]]
@@ -169,6 +170,7 @@ def _size_service(service: Service, draws: BitStream) -> None:
     service.cpu_cores = quarters / 4.0
     service.usual_pods, service.usual_load = pods, service.load
     service.usual_cpu_cores = service.cpu_cores
+    service.usual_queue_length = service.queue_length
     service.usual_memory_limit_bytes = service.memory_limit_bytes
     service.pods = [_draw_pod(service, number, draws) for number in range(pods)]
     service.groups_expire_tick = -NEVER

@@ -187,6 +187,7 @@ class CalleeClient:
     fallback_bad_share: float = 0.5
     cache: str = ""
     propagates_deadline: bool = False
+    usual_timeout_seconds: float = 0.0
     calls_factor: float = 1.0
     errors: dict[ErrorReason, float] = field(default_factory=dict)
     extra_latency_seconds: float = 0.0
@@ -230,6 +231,8 @@ class Service:
         rate_limit: admitted requests per second, 0 without a limit.
         groups: see `PodGroup`. `has_effects` is True while a fault acts on the service.
         usual_pods, usual_cpu_cores, usual_memory_limit_bytes, usual_load: of an ordinary day.
+        grown_load_factor: demand that has come to stay, to the usual one. Capacity up to that
+            factor is not taken away after the graded time (`grading/replay.py`).
         admitted_share, modes, errors: results of the last sub-step. `errors` is the share of the
             requests answered with a failure, by reason, incl. relayed ones; `failed_share` is their
             sum; `degraded_share` counts answers without an optional or broken callee.
@@ -262,6 +265,8 @@ class Service:
     usual_load: float = 0.0
     usual_cpu_cores: float = 0.0
     usual_memory_limit_bytes: float = 0.0
+    usual_queue_length: int = 0
+    grown_load_factor: float = 1.0
     rate_limit: float = 0.0
     version_errors: dict[str, float] = field(default_factory=dict)
     zone_weights: dict[str, float] = field(default_factory=dict)
