@@ -30,7 +30,7 @@ from firewatch_next.simulation.rows import CALL_COLUMNS, SERVICE_COLUMNS, Column
 from firewatch_next.simulation.series import read_series
 from firewatch_next.simulation.service import BreakerState, Mode, ServiceKind
 from firewatch_next.simulation.waiting import CALM_UTILIZATION, pool_failure_share, wait_for_server
-from firewatch_next.simulation.world import PAST_TICKS, World
+from firewatch_next.simulation.world import World
 from openenv_kit.bitstream import BitStream
 from support.fault_trials import SEEDS, Wanted, find_wanted_places, make_world, start_fault
 
@@ -231,7 +231,8 @@ def test_cut_cpu_rejects_what_the_cores_cannot_serve() -> None:
 
 
 def test_wait_is_continuous_at_full_use_and_zero_when_calm() -> None:
-    assert wait_for_server(CALM_UTILIZATION, 4.0, 0.01, 0.5).share == 0.0
+    for utilization in (0.1, 0.4, CALM_UTILIZATION):
+        assert wait_for_server(utilization, 4.0, 0.01, 0.5) == (0.0, 0.0)
     almost = wait_for_server(1.0 - 1e-9, 4.0, 0.01, 0.5)
     full = wait_for_server(1.0, 4.0, 0.01, 0.5)
     assert almost == pytest.approx(full, rel=1e-6)
@@ -335,5 +336,5 @@ def test_faulty_version_shows_its_errors_by_version_while_both_run() -> None:
 def test_world_starts_ninety_minutes_before_the_reset() -> None:
     world = calm_world(3)
     world.advance_to(0)
-    assert world.history.first_tick == 1 - PAST_TICKS
+    assert world.history.first_tick == -179
     assert world.history.last_tick == 0
