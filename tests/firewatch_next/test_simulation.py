@@ -261,19 +261,30 @@ def test_combined_modes_keep_the_largest_delays_and_add_up_to_one() -> None:
     assert {mode.median for mode in modes[1:]} == {mode.median for mode in others[3:]}
 
 
-def test_saturated_pool_does_not_oscillate() -> None:
-    world = calm_world()
+@pytest.mark.parametrize(
+    ("seed", "caller", "callee"),
+    [
+        ("osc0", "partner-api", "quota-api"),
+        ("osc4", "catalog-api", "catalog-cache"),
+        ("osc7", "partner-api", "quota-api"),
+    ],
+)
+def test_full_cpu_behind_a_pool_settles(seed: str, caller: str, callee: str) -> None:
+    world = calm_world(12, seed)
+    for position in range(len(world.demand)):
+        world.demand[position] = 1.0
     world.advance_to(-100)
-    caller = next(s for s in world.ordered for c in s.clients if c.pool_size)
-    client = next(c for c in caller.clients if c.pool_size)
-    world.schedule(-99, SetSetting(caller.name, f"pool_size.{client.callee}", "1"))
-    client_load = client.offered * client.held_seconds / len(caller.pods)
-    assert client_load > 0.0
-    passed = []
-    for _ in range(60):
+    service = world.services[callee]
+    assert world.services[caller].client_of(callee).pool_size > 0
+    cores = service.cpu_cores * service.utilization * 0.8
+    world.schedule(-99, SetSetting(callee, "cpu_cores", f"{cores:.4f}"))
+    world.advance_to(-60)
+    harms = []
+    for _ in range(30):
         world.advance()
-        passed.append(client.pool_passed_share)
-    assert max(passed[-30:]) - min(passed[-30:]) < 0.05
+        harms.append(world.harm)
+    assert min(harms) > 0.02
+    assert max(harms) - min(harms) < 0.05
 
 
 def test_every_metric_is_readable_by_each_of_its_labels() -> None:
