@@ -249,14 +249,18 @@ def _values_by_group(
     for group in groups:
         name = group.zone if label is Label.ZONE else group.version
         by_label.setdefault(name, []).append(group)
-    load = sum_left_to_right(group.load for group in groups)
-    own = (
-        sum_left_to_right(g.load * g.own_error_ratio for g in groups) / load if load > 0.0 else 0.0
-    )
+    own = _mean_own_errors(groups)
     return {
         name: _group_value(history, service, metric, members, whole, own, tick)
         for name, members in by_label.items()
     }
+
+
+def _mean_own_errors(groups: Sequence[GroupRow]) -> float:
+    load = sum_left_to_right(group.load for group in groups)
+    if load <= 0.0:
+        return 0.0
+    return sum_left_to_right(group.load * group.own_error_ratio for group in groups) / load
 
 
 def _group_value(
@@ -283,11 +287,7 @@ def _group_value(
         factor = sum_left_to_right(group.cpu_factor * group.pods for group in members) / pods
         return 1000.0 * service.cpu_seconds_per_request * factor
     if metric == "error_ratio":
-        own = (
-            sum_left_to_right(g.load * g.own_error_ratio for g in members) / load
-            if load > 0.0
-            else 0.0
-        )
+        own = _mean_own_errors(members)
         return max(0.0, min(1.0, whole + own - mean_own_errors))
     modes = modes_of_row(list(history.service_values(service.name, tick)), service.latency_step)
     delay = sum_left_to_right(group.extra_latency_seconds * group.pods for group in members) / pods
