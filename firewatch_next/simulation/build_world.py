@@ -11,6 +11,7 @@ from firewatch_next.simulation.catalogue import (
     CallPlan,
     draw_services,
 )
+from firewatch_next.simulation.platform_settings import list_platform_settings
 from firewatch_next.simulation.pods import compute_groups, memory_noise, pod_suffix
 from firewatch_next.simulation.service import (
     NEVER,
@@ -20,7 +21,7 @@ from firewatch_next.simulation.service import (
     ServiceKind,
 )
 from firewatch_next.simulation.settings import list_effective_settings
-from firewatch_next.simulation.things import Certificate, Flag, Job, Statement, Tenant
+from firewatch_next.simulation.things import USUAL_ISSUER, Certificate, Flag, Job, Statement, Tenant
 from firewatch_next.simulation.tick import send_load
 from firewatch_next.simulation.world import PAST_TICKS, World
 from openenv_kit.bitstream import BitStream
@@ -66,6 +67,7 @@ def build_world(draws: BitStream, count: int) -> World:
     for service in world.ordered:
         _size_service(service, draws)
         _add_things(service, draws)
+        service.settings.update(list_platform_settings(world, service))
         if service.kind is ServiceKind.STORE:
             _add_statements(world, service)
     return world
@@ -228,7 +230,7 @@ def _add_things(service: Service, draws: BitStream) -> None:
     for tenant in draws.shuffled_copy(_TENANT_NAMES)[:3]:
         service.tenants[tenant] = Tenant(tenant)
     expires = 2880 * (20 + draws.integer_below(60))  # 2,880 ticks are a day
-    service.certificate = Certificate(f"{service.name}.internal", "internal-ca-1", expires)
+    service.certificate = Certificate(f"{service.name}.internal", USUAL_ISSUER, expires)
 
 
 def _add_statements(world: World, store: Service) -> None:

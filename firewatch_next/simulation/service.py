@@ -321,6 +321,8 @@ class Service:
     has_effects: bool = False
     extra_load: float = 0.0  # requests per second beside callers and customers (effect)
     capacity_factor: float = 1.0  # of the CPU (effect)
+    stale_share: float = 0.0  # of the answers, too old to be of use (effect)
+    stale_instances: int = 0  # pods that are gone but still registered
     load: float = 0.0
     admitted_share: float = 1.0
     utilization: float = 0.0

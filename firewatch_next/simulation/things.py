@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 NO_JOB_LIMIT = 1e12
+USUAL_ISSUER = "internal-ca-1"  # the certificate authority that every service trusts
 
 
 @dataclass(slots=True)
@@ -88,6 +89,10 @@ class Certificate:
     name: str
     issuer: str
     expires_tick: int
+
+    def is_trusted(self, tick: int) -> bool:
+        """Return whether clients accept it at a tick."""
+        return self.issuer == USUAL_ISSUER and tick < self.expires_tick
 
 
 @dataclass(slots=True)

@@ -20,8 +20,10 @@ from support.fault_trials import (
     plan_calls,
     start_fault,
 )
+from support.infrastructure_trials import INFRASTRUCTURE_TRIALS
 
 TRIALS = {
+    **INFRASTRUCTURE_TRIALS,
     ("slow_query", "migration"): Wanted(Thing.STATEMENT, Origin.SAFE_CHANGE, ChangeKind.MIGRATION),
     ("slow_query", "statistics"): Wanted(Thing.STATEMENT, Origin.UNLISTED, None),
     ("slow_query", "version"): Wanted(Thing.VERSION, Origin.CHANGE_ELSEWHERE, ChangeKind.DEPLOY),

@@ -57,6 +57,7 @@ class Wanted(NamedTuple):
     key: str = ""
     start_tick: int = -12
     name: str = ""
+    services: int = 12
 
 
 def build_faulty_world(fault_type: FaultType, wanted: Wanted) -> FaultyWorld:
@@ -72,7 +73,7 @@ def build_faulty_world(fault_type: FaultType, wanted: Wanted) -> FaultyWorld:
 
 def make_world(seed: str, wanted: Wanted) -> World:
     """Return a world at its first tick with one change of the wanted kind per service."""
-    world = build_world(BitStream(seed), 12)
+    world = build_world(BitStream(seed), wanted.services)
     for number, service in enumerate(world.ordered):
         texts = ChangeTexts(f"CHG-{4400 + number}", "Release", "Routine release", "m.okafor")
         for change in _make_changes(service, texts, wanted):

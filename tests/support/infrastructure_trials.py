@@ -1,0 +1,12 @@
+"""Trials of the faults of third parties, certificates, addresses, pods, disks, queues and zones."""
+
+from __future__ import annotations
+
+from firewatch_next.faults.fault_type import Origin, Thing
+from support.fault_trials import Wanted
+
+INFRASTRUCTURE_TRIALS = {
+    ("provider_failure", "third party"): Wanted(
+        Thing.THIRD_PARTY, Origin.UNLISTED, None, services=24
+    ),
+}
