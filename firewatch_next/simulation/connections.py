@@ -15,7 +15,10 @@ def update_old_connections(
 
     Args:
         service: the client's service.
-        since_tick: tick of the change. lifetime_ticks: ticks until the last connection ends.
+        client: set by the call.
+        since_tick: tick of the change.
+        now: present tick.
+        lifetime_ticks: ticks until the last connection ends.
     """
     ready = service.ready_pods(now)
     old_pods = [pod for pod in ready if pod.started_tick < since_tick]

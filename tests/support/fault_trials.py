@@ -14,6 +14,7 @@ from firewatch_next.changes.make_change import (
     revision_change,
     setting_change,
 )
+from firewatch_next.changes.platform_changes import certificate_change
 from firewatch_next.faults.fault_type import (
     Fault,
     FaultType,
@@ -94,6 +95,10 @@ def _make_changes(service: Service, texts: ChangeTexts, wanted: Wanted) -> list[
         return [index_change(texts, tick, name, index, drops=True) for index in indexes[:1]]
     if wanted.change_kind is ChangeKind.JOB:
         return [job_change(texts, tick, name, job) for job in list(service.jobs)[:1]]
+    if wanted.change_kind is ChangeKind.CERTIFICATE:
+        certificate = service.certificate
+        assert certificate is not None
+        return [certificate_change(texts, tick, name, certificate, certificate)]
     if wanted.key:
         keys = [k for k in service.settings if wanted.key in (k, k.partition(".")[0])]
         return [

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from firewatch_next.changes.change import ChangeKind
 from firewatch_next.faults.fault_type import Origin, Thing
 from support.fault_trials import Wanted
 
 INFRASTRUCTURE_TRIALS = {
     ("provider_failure", "third party"): Wanted(
         Thing.THIRD_PARTY, Origin.UNLISTED, None, services=24
+    ),
+    ("certificate", "expired"): Wanted(Thing.CERTIFICATE, Origin.UNLISTED, None),
+    ("certificate", "other authority"): Wanted(
+        Thing.CERTIFICATE, Origin.CHANGE_ELSEWHERE, ChangeKind.CERTIFICATE
     ),
 }
