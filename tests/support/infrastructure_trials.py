@@ -14,4 +14,12 @@ INFRASTRUCTURE_TRIALS = {
     ("certificate", "other authority"): Wanted(
         Thing.CERTIFICATE, Origin.CHANGE_ELSEWHERE, ChangeKind.CERTIFICATE
     ),
+    ("wrong_endpoint", "listed address"): Wanted(
+        Thing.SETTING, Origin.SAFE_CHANGE, ChangeKind.CONFIG, "endpoint"
+    ),
+    ("wrong_endpoint", "address by hand"): Wanted(Thing.SETTING, Origin.UNLISTED, None),
+    ("wrong_endpoint", "stale instances"): Wanted(Thing.RECORD, Origin.UNLISTED, None),
+    ("wrong_endpoint", "half a rollout"): Wanted(
+        Thing.REVISION, Origin.SAFE_CHANGE, ChangeKind.CONFIG
+    ),
 }
