@@ -153,10 +153,10 @@ def find_places(world: World) -> list[Place]:
             places.append(Place(change.service, Thing.CERTIFICATE, change.key, origin, change))
     changed = {place.service for place in places}
     for service in world.ordered:
-        if service.name not in changed and service.certificate is not None:
-            if _has_certificate(world, service):
-                name = service.certificate.name
-                places.append(Place(service.name, Thing.CERTIFICATE, name, Origin.UNLISTED))
+        certificate = service.certificate
+        if certificate and service.name not in changed and _has_certificate(world, service):
+            name = certificate.name
+            places.append(Place(service.name, Thing.CERTIFICATE, name, Origin.UNLISTED))
     return places
 
 

@@ -22,4 +22,10 @@ INFRASTRUCTURE_TRIALS = {
     ("wrong_endpoint", "half a rollout"): Wanted(
         Thing.REVISION, Origin.SAFE_CHANGE, ChangeKind.CONFIG
     ),
+    ("pods_not_ready", "build"): Wanted(Thing.VERSION, Origin.SAFE_CHANGE, ChangeKind.DEPLOY),
+    ("pods_not_ready", "variable"): Wanted(Thing.REVISION, Origin.SAFE_CHANGE, ChangeKind.CONFIG),
+    ("pods_not_ready", "probe"): Wanted(
+        Thing.SETTING, Origin.SAFE_CHANGE, ChangeKind.CONFIG, "probe_timeout_ms"
+    ),
+    ("pods_not_ready", "quota"): Wanted(Thing.SETTING, Origin.UNLISTED, None, name="pod_quota"),
 }
