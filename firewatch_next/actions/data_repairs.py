@@ -33,7 +33,12 @@ def _clean_disk(world: World, service: str, arguments: Arguments) -> ActionPlan:
 def _purge_records(world: World, service: str, arguments: Arguments) -> ActionPlan:
     """Purge what the service keeps, or what the stores that it calls keep."""
     names = (service, *(client.callee for client in world.services[service].clients))
-    stores = [name for name in names if len(world.services[name].records) > 1]
+    kinds = (ServiceKind.STORE, ServiceKind.CACHE)
+    stores = [
+        name
+        for name in names
+        if world.services[name].kind in kinds and len(world.services[name].records) > 1
+    ]
     if not stores:
         return _NOTHING
     edits = tuple(PlannedEdit(1, PurgeRecords(name)) for name in stores)

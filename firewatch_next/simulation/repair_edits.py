@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from firewatch_next.simulation.pods import start_pod
 from firewatch_next.simulation.service import PodEvent
-from firewatch_next.simulation.things import Certificate
+from firewatch_next.simulation.things import Certificate, RecordSet
 
 if TYPE_CHECKING:
     from firewatch_next.simulation.world import World
@@ -69,6 +69,20 @@ class PurgeRecords:
         if store.records:
             store.records[0].share = 1.0
         world.wake(self.store)
+
+
+@dataclass(frozen=True)
+class StoreRecords:
+    """Let a service keep further records of a layout, as a share of all."""
+
+    service: str
+    layout: str
+    writer: str
+    share: float
+
+    def apply(self, world: World, tick: int) -> None:
+        records = world.services[self.service].records
+        records.append(RecordSet(self.layout, self.writer, self.share))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ class Flag:
 
     Attributes:
         error_share: share of the requests with the flag that fail because of it (effect).
+        disk_growth: share of the disk that it fills in a tick (effect).
         leaked_bytes, leaked_connections: in the ready pods, opened with the flag (effect).
         cpu_factor: CPU of a request with the flag, to one without (effect).
     """
@@ -23,6 +24,7 @@ class Flag:
     error_share: float = 0.0
     leaked_bytes: float = 0.0
     leaked_connections: float = 0.0
+    disk_growth: float = 0.0
     cpu_factor: float = 1.0
 
 

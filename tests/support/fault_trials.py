@@ -59,6 +59,7 @@ class Wanted(NamedTuple):
     start_tick: int = -12
     name: str = ""
     services: int = 12
+    deployed_kind: ServiceKind = ServiceKind.APPLICATION
 
 
 def build_faulty_world(fault_type: FaultType, wanted: Wanted) -> FaultyWorld:
@@ -105,7 +106,7 @@ def _make_changes(service: Service, texts: ChangeTexts, wanted: Wanted) -> list[
             setting_change(texts, tick, name, key, service.settings[key], service.settings[key])
             for key in keys[:1]
         ]
-    if service.kind is not ServiceKind.APPLICATION or wanted.change_kind is None:
+    if service.kind is not wanted.deployed_kind or wanted.change_kind is None:
         return []
     if wanted.change_kind is ChangeKind.DEPLOY:
         is_safe = wanted.origin in (Origin.SAFE_CHANGE, Origin.CHANGE_ELSEWHERE)

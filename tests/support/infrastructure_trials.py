@@ -28,4 +28,17 @@ INFRASTRUCTURE_TRIALS = {
         Thing.SETTING, Origin.SAFE_CHANGE, ChangeKind.CONFIG, "probe_timeout_ms"
     ),
     ("pods_not_ready", "quota"): Wanted(Thing.SETTING, Origin.UNLISTED, None, name="pod_quota"),
+    ("disk_full", "log level"): Wanted(
+        Thing.SETTING, Origin.SAFE_CHANGE, ChangeKind.CONFIG, "log_level", -40
+    ),
+    ("disk_full", "log level by hand"): Wanted(
+        Thing.SETTING, Origin.UNLISTED, None, start_tick=-40
+    ),
+    ("disk_full", "version"): Wanted(
+        Thing.VERSION, Origin.SAFE_CHANGE, ChangeKind.DEPLOY, start_tick=-40
+    ),
+    ("disk_full", "flag"): Wanted(Thing.FLAG, Origin.UNLISTED, None, start_tick=-40),
+    ("disk_full", "unsafe"): Wanted(
+        Thing.FLAG, Origin.UNSAFE_CHANGE, ChangeKind.DEPLOY, start_tick=-40
+    ),
 }
