@@ -171,12 +171,15 @@ def find_places(world: World) -> list[Place]:
     def is_application(service: Service) -> bool:
         return service.kind is ServiceKind.APPLICATION
 
-    settings = setting_places(world, (KEY,), lambda service, key: service.kind in kinds)
+    def has_own_disk(service: Service, key: str) -> bool:
+        return service.kind in kinds
+
+    settings = setting_places(world, (KEY,), has_own_disk)
     return version_places(world, is_application) + flag_places(world, is_application) + settings
 
 
 def start(world: World, place: Place, severity: Severity) -> Fault:
-    """Return a fault that fills the disk in 24 to 12 ticks and then fails 12 to 80 % of requests."""
+    """Return a fault that fills the disk in 24 to 12 ticks, then fails 12 to 80 % of requests."""
     service = world.services[place.service]
     ticks = SLOWEST_FILL_TICKS - (SLOWEST_FILL_TICKS - FASTEST_FILL_TICKS) * severity.size
     growth = (1.0 - CLEAN_SHARE) / ticks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from firewatch_next.changes.change import ChangeKind
 from firewatch_next.faults.fault_type import Origin, Thing
+from firewatch_next.simulation.service import ServiceKind
 from support.fault_trials import Wanted
 
 INFRASTRUCTURE_TRIALS = {
@@ -40,5 +41,16 @@ INFRASTRUCTURE_TRIALS = {
     ("disk_full", "flag"): Wanted(Thing.FLAG, Origin.UNLISTED, None, start_tick=-40),
     ("disk_full", "unsafe"): Wanted(
         Thing.FLAG, Origin.UNSAFE_CHANGE, ChangeKind.DEPLOY, start_tick=-40
+    ),
+    ("queue_backlog", "records"): Wanted(
+        Thing.RECORD, Origin.UNLISTED, None, start_tick=-16, services=20
+    ),
+    ("queue_backlog", "consumers"): Wanted(
+        Thing.VERSION,
+        Origin.SAFE_CHANGE,
+        ChangeKind.DEPLOY,
+        start_tick=-24,
+        services=20,
+        deployed_kind=ServiceKind.WORKER,
     ),
 }
