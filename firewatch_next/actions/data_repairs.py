@@ -14,6 +14,7 @@ from firewatch_next.simulation.repair_edits import (
     SkipRecords,
 )
 from firewatch_next.simulation.service import Service, ServiceKind
+from firewatch_next.simulation.stored_records import usual_layout
 from firewatch_next.simulation.world import World
 
 CLEAN_DISK_SHARE = 0.4
@@ -37,12 +38,16 @@ def _purge_records(world: World, service: str, arguments: Arguments) -> ActionPl
     stores = [
         name
         for name in names
-        if world.services[name].kind in kinds and len(world.services[name].records) > 1
+        if world.services[name].kind in kinds and _has_other_layout(world.services[name])
     ]
     if not stores:
         return _NOTHING
     edits = tuple(PlannedEdit(1, PurgeRecords(name)) for name in stores)
     return ActionPlan(edits, f"Purging records of {', '.join(stores)}: done in 1 tick.")
+
+
+def _has_other_layout(store: Service) -> bool:
+    return any(record.layout != usual_layout(store) for record in store.records)
 
 
 def _skip_records(world: World, service: str, arguments: Arguments) -> ActionPlan:

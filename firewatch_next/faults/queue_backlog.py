@@ -101,10 +101,13 @@ SLOW_POLL = LogEvent(
 )  # fmt: skip
 
 
-def _age_messages(world: World, queue: Service, share: float, rate: float, tick: int) -> None:
+def _age_messages(world: World, queue: Service, share: float, rate: float) -> None:
     """Move the backlog of a share of the partitions, and make answers stale with its age.
 
     Args:
+        world: of the queue.
+        queue: its backlog moves.
+        share: of the partitions, 0–1.
         rate: messages per second that the consumers of these partitions take in.
     """
     inflow = queue.load * share
@@ -132,7 +135,7 @@ class BlockedPartitions:
         share = self.blocked / PARTITIONS
         is_blocked = bool(queue.records)
         rate = 0.0 if is_blocked else CONSUMER_HEADROOM * queue.usual_load * share
-        _age_messages(world, queue, share, rate, tick)
+        _age_messages(world, queue, share, rate)
         if is_blocked:
             fields = {"partition": 3, "offset": self.first_offset}
             world.emit_log(queue, STUCK, 1.0 * self.blocked, fields)
@@ -158,7 +161,7 @@ class SlowConsumers:
         reach = reach_share(reach_of(worker, self.place))
         pods = len(worker.ready_pods(tick)) / worker.usual_pods
         rate = (CONSUMER_HEADROOM - (CONSUMER_HEADROOM - self.rate) * reach) * pods
-        _age_messages(world, queue, 1.0, rate * queue.usual_load, tick)
+        _age_messages(world, queue, 1.0, rate * queue.usual_load)
         if reach > 0.0:
             milliseconds = int(1000.0 * 100.0 * len(worker.pods) / (rate * queue.usual_load + 0.1))
             fields = {"batch": 100, "milliseconds": milliseconds}

@@ -21,6 +21,7 @@ from firewatch_next.simulation.service import (
     ServiceKind,
 )
 from firewatch_next.simulation.settings import list_effective_settings
+from firewatch_next.simulation.stored_records import list_initial_records
 from firewatch_next.simulation.things import USUAL_ISSUER, Certificate, Flag, Job, Statement, Tenant
 from firewatch_next.simulation.tick import send_load
 from firewatch_next.simulation.world import PAST_TICKS, World
@@ -68,6 +69,8 @@ def build_world(draws: BitStream, count: int) -> World:
         _size_service(service, draws)
         _add_things(service, draws)
         service.settings.update(list_platform_settings(world, service))
+        if service.kind in (ServiceKind.STORE, ServiceKind.CACHE):
+            service.records = list_initial_records(world, service)
         if service.kind is ServiceKind.STORE:
             _add_statements(world, service)
     return world

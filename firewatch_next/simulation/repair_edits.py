@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from firewatch_next.simulation.pods import start_pod
 from firewatch_next.simulation.service import PodEvent
+from firewatch_next.simulation.stored_records import purge_other_layouts
 from firewatch_next.simulation.things import Certificate, RecordSet
 
 if TYPE_CHECKING:
@@ -59,15 +60,12 @@ class CleanDisk:
 
 @dataclass(frozen=True)
 class PurgeRecords:
-    """Delete a store's records of every layout but the oldest, which its readers know."""
+    """Delete a store's records of every layout but the usual one, which its readers know."""
 
     store: str
 
     def apply(self, world: World, tick: int) -> None:
-        store = world.services[self.store]
-        del store.records[1:]
-        if store.records:
-            store.records[0].share = 1.0
+        purge_other_layouts(world.services[self.store])
         world.wake(self.store)
 
 
@@ -105,7 +103,6 @@ class ResynchronizeReplicas:
     def apply(self, world: World, tick: int) -> None:
         store = world.services[self.store]
         store.replica_lag_seconds = 0.0
-        store.records.clear()
         world.wake(self.store)
 
 

@@ -53,4 +53,13 @@ INFRASTRUCTURE_TRIALS = {
         services=20,
         deployed_kind=ServiceKind.WORKER,
     ),
+    ("incompatible_data", "version"): Wanted(
+        Thing.VERSION, Origin.CHANGE_ELSEWHERE, ChangeKind.DEPLOY, start_tick=-24, services=20
+    ),
+    ("incompatible_data", "flag"): Wanted(
+        Thing.FLAG, Origin.UNLISTED, None, start_tick=-24, services=20
+    ),
+    ("incompatible_data", "unsafe"): Wanted(
+        Thing.FLAG, Origin.UNSAFE_CHANGE, ChangeKind.DEPLOY, start_tick=-24, services=20
+    ),
 }
