@@ -62,4 +62,5 @@ INFRASTRUCTURE_TRIALS = {
     ("incompatible_data", "unsafe"): Wanted(
         Thing.FLAG, Origin.UNSAFE_CHANGE, ChangeKind.DEPLOY, start_tick=-24, services=20
     ),
+    ("noisy_neighbor", "node"): Wanted(Thing.NODE, Origin.UNLISTED, None),
 }
