@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from firewatch_next.actions.action import ActionPlan, ActionTool, Arguments, PlannedEdit
 from firewatch_next.actions.arguments import require_name, require_service, require_text
+from firewatch_next.actions.mitigate import ALL_SERVICES
 from firewatch_next.simulation.pods import AWAY_TICKS
 from firewatch_next.simulation.repair_edits import MovePods, SetCertificate, SynchronizeClocks
 from firewatch_next.simulation.service import ServiceKind
@@ -11,7 +12,6 @@ from firewatch_next.simulation.things import USUAL_ISSUER
 from firewatch_next.simulation.world import World
 
 CERTIFICATE_TICKS = 2880 * 90  # 90 days
-_ALL = "all"
 
 
 def plan_renew(world: World, service: str, arguments: Arguments) -> ActionPlan:
@@ -30,8 +30,8 @@ def plan_renew(world: World, service: str, arguments: Arguments) -> ActionPlan:
 
 def plan_move_pods(world: World, service: str, arguments: Arguments) -> ActionPlan:
     """Start the pods of one service, or of "all", that are on a node or in a zone elsewhere."""
-    name = require_name(service or _ALL, {_ALL, *world.services}, "service")
-    services = world.ordered if name == _ALL else [world.services[name]]
+    name = require_name(service or ALL_SERVICES, {ALL_SERVICES, *world.services}, "service")
+    services = world.ordered if name == ALL_SERVICES else [world.services[name]]
     pods = [pod for one in services for pod in one.pods]
     places = {pod.node for pod in pods if pod.node} | {pod.zone for pod in pods}
     away_from = require_name(require_text(arguments, "away_from"), places, "away_from")

@@ -40,8 +40,7 @@ def _move_call(world: World, fault: Fault) -> ToolCall | None:
 
 
 def _shift_call(world: World, fault: Fault) -> ToolCall | None:
-    """Move part of one service's traffic away, so that its other pods are not overloaded."""
-    arguments = {"service": fault.place.service, "away_from": fault.place.name, "percent": 60}
+    arguments = {"service": "all", "away_from": fault.place.name, "percent": 100}
     return ToolCall("shift_traffic", arguments)
 
 

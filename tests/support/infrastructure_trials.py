@@ -63,4 +63,5 @@ INFRASTRUCTURE_TRIALS = {
         Thing.FLAG, Origin.UNSAFE_CHANGE, ChangeKind.DEPLOY, start_tick=-24, services=20
     ),
     ("noisy_neighbor", "node"): Wanted(Thing.NODE, Origin.UNLISTED, None),
+    ("zone_failure", "zone"): Wanted(Thing.ZONE, Origin.UNLISTED, None),
 }
