@@ -57,7 +57,7 @@ def plan_scale_service(world: World, name: str, arguments: Arguments) -> ActionP
 
 
 def plan_shift_traffic(world: World, name: str, arguments: Arguments) -> ActionPlan:
-    """Send a share of the traffic to a zone, version or node elsewhere, for one service or "all"."""
+    """Send traffic to a zone, version or node elsewhere, for one service or "all"."""
     chosen = require_name(name, {ALL_SERVICES, *world.services}, "service")
     services = world.ordered if chosen == ALL_SERVICES else [world.services[chosen]]
     values = {
