@@ -107,7 +107,9 @@ def _other_failures(client: CalleeClient) -> float:
 
 def _update_results(client: CalleeClient, callee: Service, *, is_immediate: bool = False) -> None:
     """Move late share, attempts and time held towards what the callee's answers ask for."""
-    connection = refused = 0.0
+    # Until a probe has failed, a killed pod still gets its share of the connections.
+    client.dead_share = callee.dead_share
+    connection, refused = callee.dead_share, 0.0
     for reason, share in client.errors.items():
         if reason in CONNECTION_REASONS:
             connection += share

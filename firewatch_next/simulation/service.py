@@ -200,6 +200,7 @@ class CalleeClient:
     propagates_deadline: bool = False
     rate_limit: float = 0.0
     limited_share: float = 0.0
+    dead_share: float = 0.0  # of the callee
     usual_timeout_seconds: float = 0.0
     calls_factor: float = 1.0
     errors: dict[ErrorReason, float] = field(default_factory=dict)
@@ -321,6 +322,7 @@ class Service:
     has_effects: bool = False
     extra_load: float = 0.0  # requests per second beside callers and customers (effect)
     capacity_factor: float = 1.0  # of the CPU (effect)
+    dead_share: float = 0.0  # of the connections, to pods killed in the tick before
     load: float = 0.0
     admitted_share: float = 1.0
     utilization: float = 0.0

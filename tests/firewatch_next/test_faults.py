@@ -22,6 +22,22 @@ from support.fault_trials import (
 )
 
 TRIALS = {
+    ("memory_leak", "version"): Wanted(
+        Thing.VERSION, Origin.SAFE_CHANGE, ChangeKind.DEPLOY, start_tick=-30
+    ),
+    ("memory_leak", "flag"): Wanted(Thing.FLAG, Origin.UNLISTED, None, start_tick=-30),
+    ("excess_calls", "version"): Wanted(Thing.VERSION, Origin.CHANGE_ELSEWHERE, ChangeKind.DEPLOY),
+    ("excess_calls", "flag"): Wanted(Thing.FLAG, Origin.UNLISTED, None),
+    ("cache_miss", "size"): Wanted(
+        Thing.SETTING, Origin.SAFE_CHANGE, ChangeKind.CONFIG, "cache_mb", -20
+    ),
+    ("cache_miss", "lifetime by hand"): Wanted(
+        Thing.SETTING, Origin.UNLISTED, None, start_tick=-20, name="cache_ttl_s"
+    ),
+    ("cache_miss", "keys"): Wanted(
+        Thing.VERSION, Origin.CHANGE_ELSEWHERE, ChangeKind.DEPLOY, start_tick=-20
+    ),
+    ("cache_miss", "more data"): Wanted(Thing.TENANT, Origin.UNLISTED, None, start_tick=-30),
     ("slow_query", "migration"): Wanted(Thing.STATEMENT, Origin.SAFE_CHANGE, ChangeKind.MIGRATION),
     ("slow_query", "statistics"): Wanted(Thing.STATEMENT, Origin.UNLISTED, None),
     ("slow_query", "version"): Wanted(Thing.VERSION, Origin.CHANGE_ELSEWHERE, ChangeKind.DEPLOY),
