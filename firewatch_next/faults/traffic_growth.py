@@ -226,7 +226,7 @@ FAULT_TYPE = FaultType(
     find_places=find_places,
     start=start,
     # Rejected requests fail sooner than late ones, so more overload can harm less.
-    has_smooth_severity=False,
+    has_smooth_severity=True,
     log_events=(REQUESTS,),
     repairs=(
         (Repair("refuse the robots", _limit_robots_call, wait_ticks=2),),

@@ -22,6 +22,18 @@ from support.fault_trials import (
 )
 
 TRIALS = {
+    ("lock_contention", "session"): Wanted(Thing.JOB, Origin.UNLISTED, None),
+    ("lock_contention", "migration"): Wanted(Thing.JOB, Origin.SAFE_CHANGE, ChangeKind.MIGRATION),
+    ("timeout_too_short", "listed"): Wanted(
+        Thing.SETTING, Origin.SAFE_CHANGE, ChangeKind.CONFIG, "timeout_ms"
+    ),
+    ("timeout_too_short", "by hand"): Wanted(Thing.SETTING, Origin.UNLISTED, None),
+    ("retry_storm", "listed"): Wanted(
+        Thing.SETTING, Origin.SAFE_CHANGE, ChangeKind.CONFIG, "max_attempts", -20
+    ),
+    ("retry_storm", "by hand"): Wanted(Thing.SETTING, Origin.UNLISTED, None, start_tick=-20),
+    ("batch_job", "schedule"): Wanted(Thing.JOB, Origin.UNLISTED, None),
+    ("batch_job", "started"): Wanted(Thing.JOB, Origin.CHANGE_ELSEWHERE, ChangeKind.JOB),
     ("memory_leak", "version"): Wanted(
         Thing.VERSION, Origin.SAFE_CHANGE, ChangeKind.DEPLOY, start_tick=-30
     ),
