@@ -118,8 +118,10 @@ def _update_results(client: CalleeClient, callee: Service, *, is_immediate: bool
     if client.rate_limit > 0.0:
         refused += client.limited_share
     connection = connection if connection < 1.0 else 1.0
-    late = _late_share(client, callee)
-    held = _held_seconds(client, callee) * (1.0 - connection)
+    # Pods that never answer let their share of the requests wait until the timeout.
+    late = callee.frozen_share + (1.0 - callee.frozen_share) * _late_share(client, callee)
+    held = _held_seconds(client, callee) * (1.0 - callee.frozen_share)
+    held = (held + client.timeout_seconds * callee.frozen_share) * (1.0 - connection)
     is_settled = callee.is_calm and not client.errors and client.rate_limit == 0.0
     change = late - client.late_share
     if -SETTLED < change < SETTLED:

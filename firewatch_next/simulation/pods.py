@@ -224,6 +224,8 @@ def _traffic_weight(service: Service, group: PodGroup) -> float:
     weight = float(group.pods)
     weight *= service.zone_weights.get(group.zone, 1.0)
     weight *= service.version_weights.get(group.version, 1.0)
+    if group.node == service.hot_node:
+        weight *= service.hot_factor
     return weight * service.node_weights.get(group.node, 1.0)
 
 

@@ -78,6 +78,7 @@ def _reset_service(service: Service) -> None:
     service.has_effects = False
     service.extra_load = service.bot_load = 0.0
     service.capacity_factor = 1.0
+    service.frozen_share = 0.0
     for group in service.groups:
         group.own_errors.clear()
         group.cpu_factor = 1.0

@@ -22,6 +22,13 @@ from support.fault_trials import (
 )
 
 TRIALS = {
+    ("load_imbalance", "listed"): Wanted(
+        Thing.SETTING, Origin.SAFE_CHANGE, ChangeKind.CONFIG, "session_affinity"
+    ),
+    ("load_imbalance", "by hand"): Wanted(Thing.SETTING, Origin.UNLISTED, None),
+    ("thread_deadlock", "version"): Wanted(
+        Thing.VERSION, Origin.SAFE_CHANGE, ChangeKind.DEPLOY, start_tick=-24
+    ),
     ("lock_contention", "session"): Wanted(Thing.JOB, Origin.UNLISTED, None),
     ("lock_contention", "migration"): Wanted(Thing.JOB, Origin.SAFE_CHANGE, ChangeKind.MIGRATION),
     ("timeout_too_short", "listed"): Wanted(
