@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -27,7 +28,6 @@ from firewatch_next.faults.questions import (
     ask_diagnostic,
     ask_metrics,
     set_config,
-    setting_value,
     suspect_at,
     undo_at_onset,
     undo_of_key,
@@ -196,34 +196,36 @@ def _limit_misses_call(world: World, fault: Fault) -> ToolCall | None:
 
 def _questions(suspect: Suspect) -> tuple[Question, ...]:
     return (
-        *(ask_metrics(name, "cache_hit_ratio", minutes=90) for name in suspect.callees),
-        *(ask_diagnostic(name, "settings") for name in suspect.callees),
-        *(ask_diagnostic(name, "cache") for name in suspect.callees),
+        *(ask_metrics(name, "cache_hit_ratio", minutes=90) for name in suspect.caches),
+        *(ask_diagnostic(name, "cache") for name in suspect.caches),
     )
 
 
 def _judge(suspect: Suspect, replies: tuple[ParsedReply, ...]) -> Verdict | None:
-    """Fit if the hit ratio of a cache that the service reads has fallen."""
-    count = len(suspect.callees)
-    for position, cache in enumerate(suspect.callees):
+    """Fit if the hit ratio of a cache in front of the service or a callee has fallen."""
+    count = len(suspect.caches)
+    for position, cache in enumerate(suspect.caches):
         fall = _measure_fall(replies[position], Place(cache, Thing.TENANT, "", Origin.UNLISTED))
         if fall < 0.05:
             continue
-        settings, details = replies[count + position], replies[2 * count + position]
         call = undo_of_key(suspect, cache, SIZE, LIFETIME)
+        for row in replies[count + position].rows:
+            call = call or _call_for_settings(cache, row)
+        for reader in (suspect.service, *suspect.callers):
+            call = call or undo_at_onset(suspect, reader, ("deploy",), slack_minutes=8.0)
         if call is not None:
             return Verdict(fall, (call,))
-        for row in details.rows:
-            usual = float(row.get("usual_ttl_s", 0.0))
-            if 0.0 < setting_value(settings, LIFETIME) < 0.9 * usual:
-                return Verdict(fall, (set_config(cache, LIFETIME, str(int(usual))),))
-            if float(row.get("evicted_per_second", 0.0)) > 0.0:
-                megabytes = int(4.0 * float(row["usual_mb"]))
-                arguments = {"service": cache, "cache_mb": megabytes}
-                return Verdict(fall, (ToolCall("scale_service", arguments),))
-        call = undo_at_onset(suspect, suspect.service, ("deploy",), slack_minutes=6.0)
-        if call is not None:
-            return Verdict(fall, (call,))
+    return None
+
+
+def _call_for_settings(cache: str, row: Mapping[str, str | float]) -> ToolCall | None:
+    """Return the call that restores a short time to live, or enlarges a cache that evicts."""
+    usual = float(row["usual_ttl_s"])
+    if float(row["ttl_s"]) < 0.9 * usual:
+        return set_config(cache, LIFETIME, str(int(usual)))
+    if float(row["evicted_per_second"]) > 0.0:
+        megabytes = int(4.0 * float(row["usual_mb"]))
+        return ToolCall("scale_service", {"service": cache, "cache_mb": megabytes})
     return None
 
 

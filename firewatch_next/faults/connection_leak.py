@@ -20,6 +20,7 @@ from firewatch_next.faults.fault_type import (
 )
 from firewatch_next.faults.numbers import final_level, mean, strongest_group
 from firewatch_next.faults.places import affected_pods, flag_places, reach_of, version_places
+from firewatch_next.faults.questions import undo_deploy_before_onset
 from firewatch_next.faults.repairs import BIGGER_POOL, FLAG_OFF, RESTART, UNDO_CHANGE
 from firewatch_next.simulation.service import CalleeClient, Service, ServiceKind
 from firewatch_next.simulation.world import World
@@ -228,19 +229,9 @@ def _judge(suspect: Suspect, replies: tuple[ParsedReply, ...]) -> Verdict | None
         if flag is not None and flag.excess > 0.5:
             arguments = {"service": suspect.service, "flag": flag.name, "percent": 0}
             return Verdict(rise, (ToolCall("set_flag", arguments), restart))
-        change = _deploy_at_onset(suspect)
-        if change is not None:
-            undo = {"service": suspect.service, "change_id": change}
-            return Verdict(rise, (ToolCall("undo_change", undo),))
-    return None
-
-
-def _deploy_at_onset(suspect: Suspect) -> str | None:
-    """Return the youngest safe deploy that began before the pool was full."""
-    for row in suspect.changes:
-        is_safe_deploy = row.get("kind") == "deploy" and row.get("migration") != "contract"
-        if is_safe_deploy and float(row.get("minutes_ago", 0.0)) >= suspect.onset_minutes:
-            return str(row["id"])
+        call = undo_deploy_before_onset(suspect)
+        if call is not None:
+            return Verdict(rise, (call,))
     return None
 
 

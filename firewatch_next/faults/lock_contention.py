@@ -129,7 +129,7 @@ def _open_breaker_call(world: World, fault: Fault) -> ToolCall | None:
 def _questions(suspect: Suspect) -> tuple[Question, ...]:
     return (
         ask_diagnostic(suspect.service, "locks"),
-        ask_metrics(suspect.service, "cpu_utilization"),
+        ask_metrics(suspect.service, "cpu_utilization", minutes=15),
     )
 
 

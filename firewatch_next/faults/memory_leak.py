@@ -22,7 +22,13 @@ from firewatch_next.faults.fault_type import (
 )
 from firewatch_next.faults.numbers import strongest_group
 from firewatch_next.faults.places import affected_pods, flag_places, reach_of, version_places
-from firewatch_next.faults.questions import ask_diagnostic, ask_metrics, flag_off, suspect_at, undo
+from firewatch_next.faults.questions import (
+    ask_diagnostic,
+    ask_metrics,
+    flag_off,
+    suspect_at,
+    undo_deploy_before_onset,
+)
 from firewatch_next.faults.repairs import FLAG_OFF, RESTART, UNDO_CHANGE
 from firewatch_next.simulation.memory import (
     in_flight_bytes,
@@ -159,11 +165,8 @@ def _judge(suspect: Suspect, replies: tuple[ParsedReply, ...]) -> Verdict | None
     flag = strongest_group(replies[2].rows, "flag", "bytes_with", "bytes_without")
     if flag is not None and flag.excess > 0.0:
         return Verdict(spread, (flag_off(suspect.service, flag.name),))
-    for row in suspect.changes:
-        is_safe_deploy = row.get("kind") == "deploy" and row.get("migration") != "contract"
-        if is_safe_deploy and float(row.get("minutes_ago", 0.0)) >= suspect.onset_minutes:
-            return Verdict(spread, (undo(suspect.service, str(row["id"])),))
-    return None
+    call = undo_deploy_before_onset(suspect)
+    return Verdict(spread, (call,)) if call is not None else None
 
 
 def _question_pods(place: Place) -> Question:

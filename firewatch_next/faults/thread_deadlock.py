@@ -18,7 +18,7 @@ from firewatch_next.faults.fault_type import (
     Thing,
 )
 from firewatch_next.faults.places import affected_pods, reach_of, version_places
-from firewatch_next.faults.questions import ask_diagnostic, suspect_at, undo
+from firewatch_next.faults.questions import ask_diagnostic, suspect_at, undo_deploy_before_onset
 from firewatch_next.faults.repairs import RESTART, UNDO_CHANGE
 from firewatch_next.simulation.service import Pod, PodGroup, Service, ServiceKind
 from firewatch_next.simulation.world import World
@@ -75,7 +75,9 @@ class ThreadDeadlock:
     def apply(self, world: World, tick: int) -> None:
         service = world.services[self.place.service]
         pods = affected_pods(service, reach_of(service, self.place), tick)
-        frozen = [pod for pod in pods if tick - pod.started_tick >= self._freezing_age(pod)]
+        for pod in pods:
+            pod.is_frozen |= tick - pod.started_tick >= self._freezing_age(pod)
+        frozen = [pod for pod in pods if pod.is_frozen]
         if not frozen:
             return
         world.mark_affected(service)
@@ -130,10 +132,8 @@ def _judge(suspect: Suspect, replies: tuple[ParsedReply, ...]) -> Verdict | None
                                                  Origin.SAFE_CHANGE))  # fmt: skip
     if blocked < 2.0:
         return None
-    for row in suspect.changes:
-        if row.get("kind") == "deploy" and row.get("migration") != "contract":
-            return Verdict(blocked, (undo(suspect.service, str(row["id"])),))
-    return None
+    call = undo_deploy_before_onset(suspect)
+    return Verdict(blocked, (call,)) if call is not None else None
 
 
 def _question_threads(place: Place) -> Question:

@@ -194,6 +194,7 @@ def kill_pod(world: World, service: Service, pod: Pod, tick: int) -> None:
     pod.ready_at_tick = tick + 1 + (back_off + SECONDS_PER_TICK - 1) // SECONDS_PER_TICK
     pod.leaked_bytes = 0.0
     pod.leaked_connections = {}
+    pod.is_frozen = False
     world.pod_events.append(PodEvent(tick, service.name, pod.name, "killed"))
     world.wake(service.name)
 

@@ -80,6 +80,7 @@ class Pod:
         times_killed: consecutive kills for memory, which set the back-off.
         leaked_connections: by callee, connections of the pod's pool that never come back.
         memory_noise: factor of the pod's base memory, about 1 ± 0.01, fixed for its life.
+        is_frozen: its threads block each other and it answers nothing.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Pod:
     leaked_connections: dict[str, float] = field(default_factory=dict)
     clock_offset_seconds: float = 0.0
     memory_noise: float = 1.0
+    is_frozen: bool = False
 
 
 @dataclass(slots=True)
