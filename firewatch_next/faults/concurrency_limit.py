@@ -112,7 +112,7 @@ def start(world: World, place: Place, severity: Severity) -> ConcurrencyLimit:
 def _questions(suspect: Suspect) -> tuple[Question, ...]:
     return (
         ask_metrics(suspect.service, "pool_in_use,pool_size", "callee"),
-        ask_metrics(suspect.service, "threads_in_use,cpu_utilization"),
+        ask_metrics(suspect.service, "threads_in_use,cpu_utilization", minutes=15),
         ask_diagnostic(suspect.service, "settings"),
     )
 
@@ -138,11 +138,16 @@ def _judge(suspect: Suspect, replies: tuple[ParsedReply, ...]) -> Verdict | None
 
 
 def _question_pools(place: Place) -> Question:
-    return _questions(suspect_at(place))[0]
+    return _questions(suspect_at(place))[1 if place.name == THREADS else 0]
 
 
 def _measure_cut(reply: ParsedReply, place: Place) -> float:
-    """Return the largest size of the pool in the window to its present one."""
+    """Return the largest size of the pool in the window to its present one.
+
+    Threads have no series of their number, so it is their use to 70 %.
+    """
+    if place.name == THREADS:
+        return final_level(reply.find_series("threads_in_use")) / 0.7
     sizes = reply.find_series("pool_size", callee=place.callee)
     return max(sizes[0].values) / max(1.0, sizes[0].values[-1]) if sizes else 1.0
 

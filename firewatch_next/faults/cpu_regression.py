@@ -160,7 +160,7 @@ FAULT_TYPE = FaultType(
     find_places=find_places,
     start=start,
     # Rejected requests fail sooner than late ones, so more overload can harm less.
-    has_smooth_severity=False,
+    has_smooth_severity=True,
     log_events=(SLOW_HANDLER,),
     repairs=((UNDO_CHANGE,), (FLAG_OFF,)),
     mitigations=(MORE_PODS, SHIFT_FROM_VERSION),

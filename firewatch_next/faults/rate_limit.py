@@ -104,8 +104,8 @@ def start(world: World, place: Place, severity: Severity) -> RateLimit:
 
 def _questions(suspect: Suspect) -> tuple[Question, ...]:
     return (
-        ask_metrics(suspect.service, "error_ratio", "code"),
-        ask_metrics(suspect.service, "cpu_utilization"),
+        ask_metrics(suspect.service, "error_ratio", "code", minutes=15),
+        ask_metrics(suspect.service, "cpu_utilization", minutes=15),
         ask_diagnostic(suspect.service, "settings"),
     )
 

@@ -97,6 +97,10 @@ class SlowQuery:
         factor = 1.0 + reach * (self.cost_factor - 1.0)
         share = request_share(world, store, statement)
         statement.cost_factor = factor
+        if self.place.thing is Thing.FLAG:
+            caller = world.services[self.place.service]
+            world.mark_affected(caller)
+            caller.flags[self.place.name].query_factor = self.cost_factor
         extra_seconds = store.cpu_seconds_per_request * (self.cost_factor - 1.0)
         for group in store.groups:
             group.cpu_factor *= 1.0 + share * (factor - 1.0)

@@ -222,6 +222,7 @@ def _draw_pod(service: Service, number: int, draws: BitStream) -> Pod:
 def _add_things(service: Service, draws: BitStream) -> None:
     """Add settings, flags, tenants and a certificate, on which faults can live."""
     service.settings = list_effective_settings(service)
+    service.settings["session_affinity"] = "none"
     for key, values in _NEUTRAL_SETTINGS:
         service.settings[key] = draws.choose(values)
     if service.kind in (ServiceKind.APPLICATION, ServiceKind.WORKER):

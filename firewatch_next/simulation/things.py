@@ -16,7 +16,8 @@ class Flag:
         error_share: share of the requests with the flag that fail because of it (effect).
         disk_growth: share of the disk that it fills in a tick (effect).
         leaked_bytes, leaked_connections: in the ready pods, opened with the flag (effect).
-        cpu_factor: CPU of a request with the flag, to one without (effect).
+        cpu_factor, calls_factor, query_factor: CPU, calls and database time of a request with the
+            flag, to one without (effect).
     """
 
     name: str
@@ -26,6 +27,8 @@ class Flag:
     leaked_connections: float = 0.0
     disk_growth: float = 0.0
     cpu_factor: float = 1.0
+    calls_factor: float = 1.0
+    query_factor: float = 1.0
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from firewatch_next.changes.change import Change, ChangeKind, Migration, UndoEffect
@@ -103,9 +104,12 @@ def _make_changes(service: Service, texts: ChangeTexts, wanted: Wanted) -> list[
     if wanted.key:
         keys = [k for k in service.settings if wanted.key in (k, k.partition(".")[0])]
         return [
-            setting_change(texts, tick, name, key, service.settings[key], service.settings[key])
-            for key in keys[:1]
-        ]
+            setting_change(
+                replace(texts, id=f"{texts.id}-{number}"),
+                tick, name, key, service.settings[key], service.settings[key],
+            )
+            for number, key in enumerate(keys)
+        ]  # fmt: skip
     if service.kind is not wanted.deployed_kind or wanted.change_kind is None:
         return []
     if wanted.change_kind is ChangeKind.DEPLOY:
