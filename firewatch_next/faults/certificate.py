@@ -19,9 +19,8 @@ from firewatch_next.faults.fault_type import (
     levels,
 )
 from firewatch_next.faults.infrastructure_repairs import RENEW_CERTIFICATE
-from firewatch_next.faults.numbers import final_level
 from firewatch_next.faults.places import listed_changes
-from firewatch_next.faults.questions import ask_diagnostic, ask_metrics, suspect_at
+from firewatch_next.faults.questions import ask_diagnostic, suspect_at
 from firewatch_next.faults.repairs import UNDO_CHANGE
 from firewatch_next.simulation.connections import update_old_connections
 from firewatch_next.simulation.repair_edits import SetCertificate
@@ -212,15 +211,6 @@ def _measure_handshakes(reply: ParsedReply, place: Place) -> float:
     return max(shares, default=0.0)
 
 
-def _question_load(place: Place) -> Question:
-    return ask_metrics(place.service, "error_ratio")
-
-
-def _measure_well(reply: ParsedReply, place: Place) -> float:
-    """Return the share of the requests that reach the service and succeed."""
-    return 1.0 - final_level(reply.find_series("error_ratio"))
-
-
 FAULT_TYPE = FaultType(
     name="certificate",
     levels=levels("emh"),
@@ -234,10 +224,8 @@ FAULT_TYPE = FaultType(
     decisive=(
         EvidenceCheck(
             "handshakes fail", _question_handshakes, _measure_handshakes, 0.01,
-            ("wrong_endpoint", "zone_failure"),
+            ("wrong_endpoint", "zone_failure", "pods_not_ready"),
         ),
-        EvidenceCheck("requests that arrive succeed", _question_load, _measure_well, 0.97,
-                      ("code_error", "resource_limit")),
     ),
     hypothesis=Hypothesis(_questions, _judge),
 )  # fmt: skip

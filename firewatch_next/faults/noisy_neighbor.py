@@ -23,7 +23,6 @@ from firewatch_next.faults.numbers import mean
 from firewatch_next.faults.place_fault import busiest_service_at, groups_at
 from firewatch_next.faults.questions import ask_diagnostic, ask_metrics, suspect_at
 from firewatch_next.simulation.world import World
-from openenv_kit.float_sum import sum_left_to_right
 from openenv_kit.tool import ToolCall
 
 MIN_STOLEN, MAX_STOLEN = 0.5, 0.97
@@ -122,13 +121,6 @@ def _measure_stolen(reply: ParsedReply, place: Place) -> float:
     return max((mean(one.values[-3:]) for one in series), default=0.0)
 
 
-def _measure_few_pods(reply: ParsedReply, place: Place) -> float:
-    """Return the share of the pods that keep their CPU."""
-    values = [mean(one.values[-3:]) for one in reply.find_series("cpu_stolen_share")]
-    kept = sum_left_to_right(1.0 for value in values if value < 0.1)
-    return kept / len(values) if values else 0.0
-
-
 FAULT_TYPE = FaultType(
     name="noisy_neighbor",
     levels=levels("emh"),
@@ -144,8 +136,6 @@ FAULT_TYPE = FaultType(
             "CPU is stolen", _question_stolen, _measure_stolen, 0.2,
             ("zone_failure", "cpu_regression", "resource_limit"),
         ),
-        EvidenceCheck("other nodes are well", _question_stolen, _measure_few_pods, 0.4,
-                      ("resource_limit",)),
     ),
     hypothesis=Hypothesis(_questions, _judge),
 )  # fmt: skip

@@ -227,12 +227,9 @@ def _question_pods(place: Place) -> Question:
 
 
 def _measure_missing(reply: ParsedReply, place: Place) -> float:
-    return _missing_share(reply)
-
-
-def _measure_not_killed(reply: ParsedReply, place: Place) -> float:
-    """Return 1 minus the pods that were killed for memory in the last points."""
-    return 1.0 - final_level(reply.find_series("pods_killed"), 6)
+    """Return the share of the pods that are missing, or 0 if pods are killed for memory."""
+    is_killed = final_level(reply.find_series("pods_killed"), 6) > 0.0
+    return 0.0 if is_killed else _missing_share(reply)
 
 
 FAULT_TYPE = FaultType(
@@ -248,11 +245,7 @@ FAULT_TYPE = FaultType(
     decisive=(
         EvidenceCheck(
             "pods are missing", _question_pods, _measure_missing, 0.2,
-            ("resource_limit", "traffic_growth"),
-        ),
-        EvidenceCheck(
-            "no pod is killed for memory", _question_pods, _measure_not_killed, 0.99,
-            ("memory_leak",),
+            ("memory_leak", "resource_limit", "traffic_growth"),
         ),
     ),
     hypothesis=Hypothesis(_questions, _judge),

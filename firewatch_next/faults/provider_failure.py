@@ -23,7 +23,7 @@ from firewatch_next.faults.fault_type import (
 )
 from firewatch_next.faults.infrastructure_repairs import OPEN_BREAKER
 from firewatch_next.faults.numbers import final_level
-from firewatch_next.faults.questions import ask_diagnostic, ask_metrics, set_config, suspect_at
+from firewatch_next.faults.questions import ask_diagnostic, ask_metrics, set_config
 from firewatch_next.simulation.edits import SetSetting
 from firewatch_next.simulation.service import SECONDS_PER_TICK, ErrorReason, ServiceKind
 from firewatch_next.simulation.settings import format_number
@@ -218,20 +218,13 @@ def _judge(suspect: Suspect, replies: tuple[ParsedReply, ...]) -> Verdict | None
 
 
 def _question_callee(place: Place) -> Question:
-    return _questions(suspect_at(place))[0]
+    return ask_metrics(place.service, "error_ratio,connect_error_ratio", "callee")
 
 
-def _measure_callee(reply: ParsedReply, place: Place) -> float:
-    return final_level(reply.find_series("error_ratio", callee=place.callee))
-
-
-def _question_connections(place: Place) -> Question:
-    return _questions(suspect_at(place))[1]
-
-
-def _measure_answered(reply: ParsedReply, place: Place) -> float:
-    """Return the share of the calls that reach the third party."""
-    return 1.0 - final_level(reply.find_series("connect_error_ratio", callee=place.callee))
+def _measure_answers(reply: ParsedReply, place: Place) -> float:
+    """Return the share of the calls that the third party received and did not fulfil."""
+    failed = final_level(reply.find_series("error_ratio", callee=place.callee))
+    return failed - final_level(reply.find_series("connect_error_ratio", callee=place.callee))
 
 
 FAULT_TYPE = FaultType(
@@ -246,12 +239,8 @@ FAULT_TYPE = FaultType(
     mitigations=(OPEN_BREAKER,),
     decisive=(
         EvidenceCheck(
-            "calls to the third party fail", _question_callee, _measure_callee, 0.02,
-            ("rate_limit", "code_error"),
-        ),
-        EvidenceCheck(
-            "connections succeed", _question_connections, _measure_answered, 0.9,
-            ("wrong_endpoint",),
+            "the third party answers without success", _question_callee, _measure_answers, 0.02,
+            ("rate_limit", "code_error", "wrong_endpoint"),
         ),
     ),
     hypothesis=Hypothesis(_questions, _judge),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from firewatch_next.changes.change import Change, ChangeKind
@@ -22,13 +22,10 @@ from firewatch_next.faults.fault_type import (
     levels,
 )
 from firewatch_next.faults.infrastructure_repairs import RETRY_ONCE, only_for, repair_data
-from firewatch_next.faults.numbers import final_level
 from firewatch_next.faults.places import listed_changes
 from firewatch_next.faults.questions import (
     ask_diagnostic,
-    ask_metrics,
     set_config,
-    suspect_at,
     undo_at_onset,
     undo_of_key,
 )
@@ -252,51 +249,55 @@ RETRY = only_for(RETRY_ONCE, Thing.RECORD)
 
 
 def _questions(suspect: Suspect) -> tuple[Question, ...]:
-    service_map = Question(ToolCall("show_service_map", {"service": suspect.callee}))
-    return (ask_diagnostic(suspect.service, "dns"), service_map)
+    return (
+        ask_diagnostic(suspect.service, "dns"),
+        ask_diagnostic(suspect.service, "network_policy"),
+    )
 
 
 def _judge(suspect: Suspect, replies: tuple[ParsedReply, ...]) -> Verdict | None:
-    """Fit if lookups fail or connections are refused or reset."""
-    worst = max(replies[0].rows, key=_failed_connections, default=None)
+    """Fit if lookups fail or connections to the suspect or its callee are refused or reset."""
+    addresses, callers = replies
+    reset = _largest(callers.rows, "reset_ratio")
+    if reset > 0.01:
+        return Verdict(reset, (_complete_or_undo(suspect, suspect.service),))
+    worst = max(addresses.rows, key=_failed_connections, default=None)
     if worst is None or _failed_connections(worst) < 0.01:
         return None
     share, callee = _failed_connections(worst), str(worst["callee"])
     if float(worst["nxdomain"]) == share:
         key = f"{KEY}.{callee}"
         call = undo_of_key(suspect, suspect.service, key)
-        call = call or set_config(suspect.service, key, usual_endpoint(callee))
-        return Verdict(share, (call,))
+        return Verdict(share, (call or set_config(suspect.service, key, usual_endpoint(callee)),))
     if float(worst["refused"]) == share:
-        return Verdict(share, (ToolCall("repair_data", {"service": callee, "what": "instances"}),))
-    call = undo_at_onset(suspect, callee, ("config", "infra"), 10.0)
-    return Verdict(share, (call or ToolCall("finish_rollout", {"service": callee}),))
+        arguments: dict[str, object] = {"service": callee, "what": "instances"}
+        return Verdict(share, (ToolCall("repair_data", arguments),))
+    return Verdict(share, (_complete_or_undo(suspect, callee),))
+
+
+def _complete_or_undo(suspect: Suspect, service: str) -> ToolCall:
+    call = undo_at_onset(suspect, service, ("config", "infra"), 10.0)
+    return call or ToolCall("finish_rollout", {"service": service})
 
 
 def _failed_connections(row: Mapping[str, str | float]) -> float:
     return max(float(row.get(field, 0.0)) for field in ("nxdomain", "refused", "reset"))
 
 
+def _largest(rows: Sequence[Mapping[str, str | float]], field: str) -> float:
+    return max((float(row.get(field, 0.0)) for row in rows), default=0.0)
+
+
 def _question_connections(place: Place) -> Question:
-    if place.thing is Thing.REVISION:  # its callers differ, and the service lists them
-        return ask_diagnostic(place.service, "network_policy")
-    return ask_metrics(place.service, "connect_error_ratio", "callee")
+    """Ask the caller, or the service itself if its callers differ."""
+    kind = "network_policy" if place.thing is Thing.REVISION else "dns"
+    return ask_diagnostic(place.service, kind)
 
 
 def _measure_connections(reply: ParsedReply, place: Place) -> float:
-    if place.thing is Thing.REVISION:
-        return max((float(row.get("reset_ratio", 0.0)) for row in reply.rows), default=0.0)
-    return final_level(reply.find_series("connect_error_ratio", callee=place.callee))
-
-
-def _question_certificates(place: Place) -> Question:
-    return ask_diagnostic(suspect_at(place).service, "certificates")
-
-
-def _measure_handshakes(reply: ParsedReply, place: Place) -> float:
-    """Return the share of the handshakes that succeed."""
-    shares = [float(row.get("tls_failed_ratio", 0.0)) for row in reply.rows]
-    return 1.0 - max(shares, default=0.0)
+    """Return the largest share of lookups or connections that fail. Handshakes do not count."""
+    fields = ("nxdomain", "refused", "reset", "reset_ratio")
+    return max(_largest(reply.rows, field) for field in fields)
 
 
 FAULT_TYPE = FaultType(
@@ -312,11 +313,7 @@ FAULT_TYPE = FaultType(
     decisive=(
         EvidenceCheck(
             "connections fail", _question_connections, _measure_connections, 0.01,
-            ("provider_failure", "zone_failure"),
-        ),
-        EvidenceCheck(
-            "no handshake fails", _question_certificates, _measure_handshakes, 0.99,
-            ("certificate",),
+            ("certificate", "provider_failure", "zone_failure"),
         ),
     ),
     hypothesis=Hypothesis(_questions, _judge),

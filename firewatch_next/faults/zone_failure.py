@@ -145,13 +145,9 @@ def _question_zones(place: Place) -> Question:
 
 
 def _measure_ratio(reply: ParsedReply, place: Place) -> float:
+    """Return how much slower the zone is than another, or 0 if its CPU is taken by others."""
     zone, ratio = _slowest_zone(reply)
-    return ratio if zone == place.name else 0.0
-
-
-def _measure_own_cpu(reply: ParsedReply, place: Place) -> float:
-    """Return the share of the zone's CPU that is not taken by others."""
-    return 1.0 - _stolen(reply, place.name)
+    return ratio if zone == place.name and _stolen(reply, zone) < 0.1 else 0.0
 
 
 FAULT_TYPE = FaultType(
@@ -167,10 +163,7 @@ FAULT_TYPE = FaultType(
     decisive=(
         EvidenceCheck(
             "one zone is slow", _question_zones, _measure_ratio, 2.0,
-            ("slow_query", "wrong_endpoint"),
-        ),
-        EvidenceCheck(
-            "no CPU is stolen", _question_zones, _measure_own_cpu, 0.9, ("noisy_neighbor",)
+            ("noisy_neighbor", "slow_query", "wrong_endpoint"),
         ),
     ),
     hypothesis=Hypothesis(_questions, _judge),

@@ -6,19 +6,23 @@ import pytest
 
 from firewatch_next.faults.evidence import Verdict
 from firewatch_next.faults.fault_type import Fault
+from firewatch_next.faults.incompatible_data import IncompatibleData
 from firewatch_next.faults.registry import fault_types
 from firewatch_next.faults.traffic_growth import TrafficGrowth
 from firewatch_next.grading.replay import TimedCall, run_calls
 from firewatch_next.simulation.world import World
 from support.direct_replies import answer, make_suspect
 from support.fault_trials import LEVEL_TICKS, FaultyWorld, build_faulty_world
+from support.infrastructure_trials import INFRASTRUCTURE_TRIALS
 from support.load_trials import LOAD_TRIALS
 
+TRIALS = {**LOAD_TRIALS, **INFRASTRUCTURE_TRIALS}
 
-@pytest.fixture(scope="module", params=LOAD_TRIALS, ids=lambda key: " ".join(key))
+
+@pytest.fixture(scope="module", params=TRIALS, ids=lambda key: " ".join(key))
 def trial(request: pytest.FixtureRequest) -> tuple[str, FaultyWorld]:
     name, _ = request.param
-    return name, build_faulty_world(fault_types()[name], LOAD_TRIALS[request.param])
+    return name, build_faulty_world(fault_types()[name], TRIALS[request.param])
 
 
 def judge_near(world: World, name: str, fault: Fault) -> Verdict | None:
@@ -28,6 +32,8 @@ def judge_near(world: World, name: str, fault: Fault) -> Verdict | None:
     near = [place.callee, place.service] if place.callee else [place.service]
     if isinstance(fault, TrafficGrowth):
         near = [*fault.full_services]
+    if isinstance(fault, IncompatibleData):
+        near = [fault.reader]
     near += [client.callee for client in world.services[place.service].clients]
     for service in near:
         suspect = make_suspect(world, service)

@@ -10,6 +10,7 @@ from firewatch_next.simulation.metrics import METRICS, Label
 from firewatch_next.simulation.series import Series, read_series
 from firewatch_next.simulation.service import NEVER, Service
 from firewatch_next.simulation.world import World
+from support.direct_platform_replies import PLATFORM_DIAGNOSTICS
 
 Row = Mapping[str, str | float]
 
@@ -47,6 +48,9 @@ def make_suspect(world: World, service: str) -> Suspect:
 def answer(world: World, question: Question) -> ParsedReply:
     """Return the parsed reply to a question, with the noise of readings."""
     arguments = question.call.arguments
+    if question.call.name == "list_changes":
+        changes = [change for change in reversed(world.changes) if isinstance(change, Change)]
+        return ParsedReply((), tuple(_change_row(world, change) for change in changes))
     service = world.services[str(arguments["service"])]
     if question.call.name == "run_diagnostic":
         return ParsedReply((), tuple(DIAGNOSTICS[str(arguments["kind"])](world, service)))
@@ -180,6 +184,7 @@ def _quota(world: World, entry: Service) -> list[Row]:
 
 
 DIAGNOSTICS: dict[str, Callable[[World, Service], list[Row]]] = {
+    **PLATFORM_DIAGNOSTICS,
     "cache": _cache,
     "connections": _connections,
     "cpu_profile": _cpu_profile,
