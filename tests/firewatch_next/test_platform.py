@@ -204,7 +204,7 @@ def test_clock_of_a_node_is_set_for_all_its_services(world: World) -> None:
 def test_finish_rollout_completes_half_a_rollout_only(world: World) -> None:
     service = first_of(world, ServiceKind.APPLICATION)
     assert take_action(world, "finish_rollout", service.name, {}).edits == ()
-    world.schedule(world.tick + 1, RollOut(service.name, version="99.0.0", max_pods_share=0.5))
+    world.schedule(world.tick + 1, RollOut(service.name, version="99.0.0", max_pods_share=0.25))
     world.advance_to(world.tick + 9)
     assert {pod.version for pod in service.pods} != {"99.0.0"}
     take_action(world, "finish_rollout", service.name, {})
