@@ -12,13 +12,13 @@ from firewatch_next.grading.replay import TimedCall, run_calls
 from firewatch_next.simulation.world import World
 from support.direct_replies import answer, make_suspect
 from support.fault_trials import LEVEL_TICKS, FaultyWorld, build_faulty_world
-from support.load_trials import LOAD_TRIALS
+from support.service_trials import SERVICE_TRIALS
 
 
-@pytest.fixture(scope="module", params=LOAD_TRIALS, ids=lambda key: " ".join(key))
+@pytest.fixture(scope="module", params=SERVICE_TRIALS, ids=lambda key: " ".join(key))
 def trial(request: pytest.FixtureRequest) -> tuple[str, FaultyWorld]:
     name, _ = request.param
-    return name, build_faulty_world(fault_types()[name], LOAD_TRIALS[request.param])
+    return name, build_faulty_world(fault_types()[name], SERVICE_TRIALS[request.param])
 
 
 def judge_near(world: World, name: str, fault: Fault) -> Verdict | None:
