@@ -12,6 +12,7 @@ from firewatch_next.faults.fault_type import (
     Fault,
     FaultType,
     LogEvent,
+    LogFields,
     LogLevel,
     Origin,
     Phrasings,
@@ -74,7 +75,7 @@ class BatchJob:
         if not job.is_running:
             return
         rows = int(job.allowed_load * ROWS_PER_REQUEST * 30.0 * (tick - job.started_tick + 1))
-        fields = {"rows": rows, "table": self.table, "user": job.user}
+        fields: LogFields = {"rows": rows, "table": self.table, "user": job.user}
         world.emit_log(store, PROGRESS, 2.0, fields)
 
 

@@ -9,6 +9,7 @@ from firewatch_next.faults.fault_type import (
     EvidenceCheck,
     FaultType,
     LogEvent,
+    LogFields,
     LogLevel,
     Origin,
     Phrasings,
@@ -78,7 +79,7 @@ class ConcurrencyLimit(SettingFault):
             demand = client.offered * client.held_seconds / len(service.pods)
         if use < 0.95:
             return
-        fields = {"pool": pool, "size": size, "waiting": max(1, int(demand - size))}
+        fields: LogFields = {"pool": pool, "size": size, "waiting": max(1, int(demand - size))}
         world.emit_log(service, WAITING, 2.0 * len(service.pods), fields)
 
 

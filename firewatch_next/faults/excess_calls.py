@@ -12,6 +12,7 @@ from firewatch_next.faults.fault_type import (
     Fault,
     FaultType,
     LogEvent,
+    LogFields,
     LogLevel,
     Origin,
     Phrasings,
@@ -96,7 +97,7 @@ class ExcessCalls:
         operation = "lookup"
         if self.place.thing is Thing.FLAG:
             operation = self.place.name.partition(".")[2]
-        fields = {"callee": client.callee, "calls": calls, "operation": operation}
+        fields: LogFields = {"callee": client.callee, "calls": calls, "operation": operation}
         lines = _LOGGED_SHARE * caller.load * share * SECONDS_PER_TICK
         world.emit_log(caller, CALLS, lines, fields)
 

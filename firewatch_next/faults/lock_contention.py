@@ -11,6 +11,7 @@ from firewatch_next.faults.fault_type import (
     Fault,
     FaultType,
     LogEvent,
+    LogFields,
     LogLevel,
     Origin,
     Phrasings,
@@ -87,7 +88,7 @@ class LockContention:
             group.slow_share = self.blocked_share
             group.slow_seconds = LOCK_TIMEOUT_SECONDS
         waiter = self.blocker + 17 + (tick - self.start_tick) * 13 % 400
-        fields = {"process": waiter, "blocker": self.blocker, "relation": self.relation}
+        fields: LogFields = {"process": waiter, "blocker": self.blocker, "relation": self.relation}
         lines = store.load * self.blocked_share * SECONDS_PER_TICK
         world.emit_log(store, WAITING, lines, fields)
 

@@ -9,6 +9,7 @@ from firewatch_next.faults.fault_type import (
     EvidenceCheck,
     FaultType,
     LogEvent,
+    LogFields,
     LogLevel,
     Origin,
     Phrasings,
@@ -82,7 +83,7 @@ class RateLimit(SettingFault):
         service = world.services[self.place.service]
         refused = service.errors.get(ErrorReason.RATE_LIMITED, 0.0)
         path = "/v1/" + service.name.rsplit("-", 1)[0]
-        fields = {"limit": int(service.rate_limit), "path": path}
+        fields: LogFields = {"limit": int(service.rate_limit), "path": path}
         world.emit_log(service, REFUSED, refused * service.load * SECONDS_PER_TICK, fields)
 
 

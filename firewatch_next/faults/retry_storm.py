@@ -16,6 +16,7 @@ from firewatch_next.faults.fault_type import (
     Fault,
     FaultType,
     LogEvent,
+    LogFields,
     LogLevel,
     Origin,
     Phrasings,
@@ -80,7 +81,7 @@ class RetryStorm(SettingFault):
             world.mark_affected(callee)
             callee.capacity_factor *= OUTAGE_CAPACITY
         again = client.offered * (1.0 - 1.0 / client.attempts)
-        fields = {
+        fields: LogFields = {
             "callee": callee.name,
             "attempt": min(client.max_attempts, int(client.attempts + 1.0)),
             "most": client.max_attempts,

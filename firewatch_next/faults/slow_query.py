@@ -17,6 +17,7 @@ from firewatch_next.faults.fault_type import (
     Fault,
     FaultType,
     LogEvent,
+    LogFields,
     LogLevel,
     Origin,
     Phrasings,
@@ -107,7 +108,7 @@ class SlowQuery:
             group.slow_share = share * reach
             group.slow_seconds = extra_seconds
         mean = store.base_latency_seconds + store.cpu_seconds_per_request + extra_seconds
-        fields = {
+        fields: LogFields = {
             "milliseconds": int(1000.0 * (mean + store.utilization * 0.2) + 1.0),
             "statement": statement.name,
             "user": statement.user,

@@ -10,6 +10,7 @@ from firewatch_next.faults.fault_type import (
     EvidenceCheck,
     FaultType,
     LogEvent,
+    LogFields,
     LogLevel,
     Origin,
     Phrasings,
@@ -86,7 +87,7 @@ class ThreadDeadlock:
             service.frozen_share += group.traffic_share * min(1.0, count / group.pods)
         for pod in frozen:
             seconds = 30 * int(tick - pod.started_tick - self._freezing_age(pod) + 1.0)
-            fields = {"first": self.first, "second": self.second, "seconds": seconds}
+            fields: LogFields = {"first": self.first, "second": self.second, "seconds": seconds}
             world.emit_log(service, STUCK, 1.0, fields, pod=pod.name)
 
     def _freezing_age(self, pod: Pod) -> float:

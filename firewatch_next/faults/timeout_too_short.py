@@ -9,6 +9,7 @@ from firewatch_next.faults.fault_type import (
     EvidenceCheck,
     FaultType,
     LogEvent,
+    LogFields,
     LogLevel,
     Origin,
     Phrasings,
@@ -79,7 +80,7 @@ class TimeoutTooShort(SettingFault):
         caller = world.services[self.place.service]
         client = caller.client_of(self.place.callee)
         milliseconds = int(1000.0 * client.timeout_seconds + 1.0)
-        fields = {"milliseconds": milliseconds, "caller": caller.name}
+        fields: LogFields = {"milliseconds": milliseconds, "caller": caller.name}
         lines = client.flow * client.late_share * SECONDS_PER_TICK
         world.emit_log(world.services[client.callee], CANCELLED, lines, fields)
 
