@@ -1,0 +1,1 @@
+"""Incident environment with raw evidence: the next edition of firewatch_env."""

@@ -1,0 +1,1 @@
+"""Changes that engineers made to the system before the incident."""

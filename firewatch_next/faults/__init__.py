@@ -1,0 +1,1 @@
+"""Fault types, one file each."""

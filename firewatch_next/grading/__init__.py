@@ -1,0 +1,1 @@
+"""Replaying and scoring of a finished episode."""

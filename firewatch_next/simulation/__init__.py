@@ -1,0 +1,1 @@
+"""The simulated system: services, pods, clients, time and its history."""
