@@ -1,0 +1,61 @@
+"""PostgreSQL: `time [pid] user@database LEVEL:  message`."""
+
+from __future__ import annotations
+
+from firewatch_next.simulation.log_event import LogLevel, Phrasings
+from firewatch_next.simulation.service import ServiceKind
+from firewatch_next.stacks.stack import LogLine, OrdinaryLine, Stack, format_milliseconds
+
+_LEVEL_NAMES = {
+    LogLevel.DEBUG: "DEBUG",
+    LogLevel.INFO: "LOG",
+    LogLevel.WARN: "WARNING",
+    LogLevel.ERROR: "ERROR",
+}
+
+
+def format_line(line: LogLine) -> str:
+    """Return the line with the prefix `%m [%p] %u@%d`."""
+    time = f"{line.time:%Y-%m-%d %H:%M:%S}.{format_milliseconds(line.time)} UTC"
+    user = f"{line.fields['user']}@main " if "user" in line.fields else ""
+    pid = line.number % 30_000 + 200
+    return f"{time} [{pid}] {user}{_LEVEL_NAMES[line.level]}:  {line.message}"
+
+
+POSTGRES = Stack(
+    name="postgres",
+    kinds=frozenset({ServiceKind.STORE}),
+    format_line=format_line,
+    messages={
+        "queue_full": Phrasings(
+            open=(
+                "sorry, too many clients already ({queue_length} waiting)",
+                "connection refused by pooler, {queue_length} in queue",
+            ),
+            test="remaining connection slots are reserved for superuser ({queue_length} pending)",
+            sealed="no server process available, client queue {queue_length}",
+        ),
+        "slow_statement": Phrasings(
+            open=(
+                "duration: {milliseconds} ms  statement: {statement}",
+                "duration: {milliseconds} ms  execute <unnamed>: {statement}",
+            ),
+            test="statement {statement} took {milliseconds} ms",
+            sealed="exec_time={milliseconds} ms query={statement}",
+        ),
+        "replica_behind": Phrasings(
+            open=(
+                "replay of standby is {lag_seconds} s behind",
+                "walreceiver: last replayed transaction is {lag_seconds} s old",
+            ),
+            test="standby apply delay: {lag_seconds} seconds",
+            sealed="recovery position trails primary by {lag_seconds} s",
+        ),
+    },
+    ordinary=(
+        OrdinaryLine(LogLevel.INFO, "checkpoint complete: wrote {count} buffers", per_tick=0.1),
+        OrdinaryLine(LogLevel.INFO, "automatic vacuum of table: {count} pages", per_tick=0.2),
+        OrdinaryLine(LogLevel.INFO, "connection authorized: application={callee}", per_tick=0.5),
+        OrdinaryLine(LogLevel.ERROR, "canceling autovacuum task", per_tick=0.01),
+    ),
+)
