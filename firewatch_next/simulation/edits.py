@@ -139,7 +139,10 @@ class ShiftTraffic:
             "version": service.version_weights,
             "node": service.node_weights,
         }[self.label]
-        weights[self.value] = self.factor
+        if self.factor == 1.0:
+            weights.pop(self.value, None)
+        else:
+            weights[self.value] = self.factor
         world.wake(self.service)
 
 

@@ -1,103 +1,35 @@
-"""Past of a world: what was recorded in each tick, and how it is read as metric series.
+"""Past of a world: what was recorded in each tick.
 
-A calm service stores its load only; its row is computed when read, with the same formula. Rows are
-never altered after they are written, so forks of a world share them. Values are exact; noise is
-added when a series is read (`read`).
+A calm service stores its load only; its row is computed when read, from constants of its calm time
+and with the same formulas. Rows are never altered after they are written, so forks of a world share
+them. Values are exact; `series.py` reads them as metrics and adds noise.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from firewatch_next.simulation.log_event import LogRecord
+from firewatch_next.simulation.memory import pod_memory_share
+from firewatch_next.simulation.rows import (
+    CALL_COLUMNS,
+    SERVICE_COLUMNS,
+    CalmProfile,
+    calm_call_row,
+    calm_profile,
+    calm_service_row,
+    call_row,
+    service_row,
+)
+from firewatch_next.simulation.service import ErrorReason, PodEvent, Service
 
+if TYPE_CHECKING:
+    from firewatch_next.simulation.world import World
 
-class Label(StrEnum):
-    """Label by which a metric can be grouped."""
-
-    ZONE = "zone"
-    VERSION = "version"
-    POD = "pod"
-    CODE = "code"
-    CALLER = "caller"
-    CALLEE = "callee"
-
-
-class Metric(NamedTuple):
-    """A metric that the history offers.
-
-    Attributes:
-        unit: "ratio" is 0–1, "ms" milliseconds, "per_second", "count", "bytes", "seconds", "cores".
-        labels: labels by which it can be grouped. Without one, it is one series per service.
-        noise: relative standard deviation of the noise of a reading.
-        description: one sentence for the tool's documentation.
-    """
-
-    name: str
-    unit: str
-    labels: tuple[Label, ...]
-    noise: float
-    description: str
-
-
-_GROUPS = (Label.ZONE, Label.VERSION)
-METRICS: dict[str, Metric] = {
-    metric.name: metric
-    for metric in (
-        Metric("request_rate", "per_second", (*_GROUPS, Label.CALLER, Label.CODE), 0.01,
-               "Requests received per second."),
-        Metric("error_ratio", "ratio", (*_GROUPS, Label.CODE, Label.CALLEE), 0.03,
-               "Share of requests answered with 5xx or 4xx; by callee, calls that failed."),
-        Metric("latency_p50_ms", "ms", (*_GROUPS, Label.CALLEE), 0.02,
-               "Median duration of requests, or of calls by callee."),
-        Metric("latency_p95_ms", "ms", (*_GROUPS, Label.CALLEE), 0.03, "95th percentile of it."),
-        Metric("latency_p99_ms", "ms", (*_GROUPS, Label.CALLEE), 0.05, "99th percentile of it."),
-        Metric("cpu_utilization", "ratio", (*_GROUPS, Label.POD), 0.02, "CPU in use to the limit."),
-        Metric("cpu_ms_per_request", "ms", (*_GROUPS,), 0.02, "CPU time of a request."),
-        Metric("cpu_stolen_share", "ratio", (*_GROUPS, Label.POD), 0.02,
-               "CPU that other tenants of the node take."),
-        Metric("gc_share", "ratio", (), 0.03, "CPU spent on garbage collection."),
-        Metric("memory_ratio", "ratio", (Label.POD,), 0.004, "Memory in use to the limit."),
-        Metric("memory_limit_mb", "count", (), 0.0, "Memory limit of a pod."),
-        Metric("threads_in_use", "ratio", (), 0.02, "Worker threads in use to all."),
-        Metric("rejected_ratio", "ratio", (), 0.03, "Requests rejected because of a full queue."),
-        Metric("pods_ready", "count", (*_GROUPS,), 0.0, "Pods that get traffic."),
-        Metric("pods_killed", "count", (Label.POD,), 0.0, "Pods killed for memory in the tick."),
-        Metric("call_rate", "per_second", (Label.CALLEE,), 0.01, "Calls sent per second."),
-        Metric("calls_per_request", "count", (Label.CALLEE,), 0.01, "Calls for one request."),
-        Metric("attempts", "count", (Label.CALLEE,), 0.005, "Attempts per call."),
-        Metric("connect_error_ratio", "ratio", (Label.CALLEE,), 0.03,
-               "Calls that failed before the callee received them."),
-        Metric("pool_size", "count", (Label.CALLEE,), 0.0, "Connections per pod of the pool."),
-        Metric("pool_in_use", "ratio", (Label.CALLEE,), 0.01, "Share of the pool in use."),
-        Metric("pool_timeout_ratio", "ratio", (Label.CALLEE,), 0.03,
-               "Calls that got no connection of the pool in time."),
-        Metric("cache_hit_ratio", "ratio", (), 0.005, "Share of lookups that hit."),
-        Metric("backlog", "count", (), 0.01, "Messages that wait in the queue."),
-        Metric("replica_lag_seconds", "seconds", (), 0.03, "Delay of the slowest replica."),
-        Metric("disk_used_ratio", "ratio", (), 0.002, "Share of the disk in use."),
-    )
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Series:
-    """Readings of one metric of one service for one set of labels, oldest first.
-
-    Attributes:
-        labels: empty for the whole service.
-        ticks: of the readings; a tick is 30 seconds and 0 is the reset.
-    """
-
-    metric: str
-    service: str
-    labels: Mapping[str, str]
-    ticks: tuple[int, ...]
-    values: tuple[float, ...]
+PODS_FROM_MEMORY_SHARE = 0.8
 
 
 class GroupRow(NamedTuple):
@@ -109,8 +41,9 @@ class GroupRow(NamedTuple):
     node: str
     pods: int
     load: float
-    error_ratio: float
+    own_error_ratio: float
     slow_share: float
+    slow_seconds: float
     extra_latency_seconds: float
     utilization: float
     cpu_factor: float
@@ -137,15 +70,6 @@ class FlagRow(NamedTuple):
     leaked_connections: float
 
 
-class PodEvent(NamedTuple):
-    """A start or an end of a pod. `kind` is "started", "killed" or "stopped"."""
-
-    tick: int
-    service: str
-    pod: str
-    kind: str
-
-
 @dataclass(slots=True)
 class ServiceDetails:
     """Rows of one service and tick that exist only while something acts on it."""
@@ -153,6 +77,7 @@ class ServiceDetails:
     groups: tuple[GroupRow, ...] = ()
     pods: tuple[PodRow, ...] = ()
     flags: tuple[FlagRow, ...] = ()
+    errors: tuple[tuple[ErrorReason, float], ...] = ()
 
 
 @dataclass(slots=True)
@@ -161,13 +86,199 @@ class TickRow:
 
     Attributes:
         loads: requests per second of each service, in the world's order.
-        full: position in `values` of the services that were computed in full.
+        full: by service, position in `values` of its row, which its calls' rows follow.
     """
 
     harm: float
+    failing_share: float
     loads: array[float]
-    full: dict[int, int] = field(default_factory=dict)
+    full: dict[str, int] = field(default_factory=dict)
     values: array[float] = field(default_factory=lambda: array("f"))
     details: dict[str, ServiceDetails] = field(default_factory=dict)
     logs: tuple[LogRecord, ...] = ()
     pod_events: tuple[PodEvent, ...] = ()
+
+
+class Limits(NamedTuple):
+    """Limits of a service's pods from one tick on."""
+
+    first_tick: int
+    memory_bytes: float
+    cpu_cores: float
+
+
+class History:
+    """Rows of all ticks of a world, from its first tick on.
+
+    Args:
+        first_tick: tick of the first row.
+        services: in the world's order.
+        callees: by service, in the order of its clients.
+    """
+
+    def __init__(
+        self, first_tick: int, services: Sequence[str], callees: dict[str, list[str]]
+    ) -> None:
+        self.first_tick = first_tick
+        self.positions = {name: position for position, name in enumerate(services)}
+        self.callees = callees
+        self.callers = {
+            name: [caller for caller in services if name in callees[caller]] for name in services
+        }
+        self._rows: list[TickRow] = []
+        self._profiles: dict[str, list[tuple[int, CalmProfile]]] = {n: [] for n in services}
+        self._limits: dict[str, list[Limits]] = {name: [] for name in services}
+
+    def fork(self) -> History:
+        """Return a history that can go on independently. The rows are shared."""
+        copy = History.__new__(History)
+        copy.__dict__.update(self.__dict__)
+        copy._rows = self._rows.copy()
+        copy._profiles = {name: items.copy() for name, items in self._profiles.items()}
+        copy._limits = {name: items.copy() for name, items in self._limits.items()}
+        return copy
+
+    @property
+    def last_tick(self) -> int:
+        """Tick of the newest row."""
+        return self.first_tick + len(self._rows) - 1
+
+    def record(self, world: World, now: int) -> None:
+        """Add the row of a tick."""
+        row = TickRow(world.harm, world.failing_share, array("f"))
+        row.loads.extend([service.load for service in world.ordered])
+        row.logs, row.pod_events = tuple(world.logs), tuple(world.pod_events)
+        for service in world.computed_services:
+            name = service.name
+            if service.is_calm:
+                profile = calm_profile(service)
+                profiles = self._profiles[name]
+                if not profiles or profiles[-1][1] != profile:
+                    profiles.append((now, profile))
+            else:
+                row.full[name] = len(row.values)
+                row.values.extend(service_row(service))
+                for client in service.clients:
+                    row.values.extend(call_row(client))
+                details = _details_of(service, now)
+                if details is not None:
+                    row.details[name] = details
+            self._note_limits(service, now)
+        self._rows.append(row)
+
+    def _note_limits(self, service: Service, now: int) -> None:
+        limits = self._limits[service.name]
+        new = Limits(now, service.memory_limit_bytes, service.cpu_cores)
+        if not limits or limits[-1][1:] != new[1:]:
+            limits.append(new)
+
+    # Reading.
+
+    def row(self, tick: int) -> TickRow:
+        """Return the row of a tick. Raises IndexError outside the recorded ticks."""
+        if tick < self.first_tick or tick > self.last_tick:
+            raise IndexError(f"tick {tick} is not recorded ({self.first_tick} to {self.last_tick})")
+        return self._rows[tick - self.first_tick]
+
+    def harm_at(self, tick: int) -> float:
+        """Return the harm of a tick."""
+        return self.row(tick).harm
+
+    def service_values(self, service: str, tick: int) -> Sequence[float]:
+        """Return the columns `rows.SERVICE_COLUMNS` of a service in a tick."""
+        row = self.row(tick)
+        position = row.full.get(service)
+        if position is not None:
+            return row.values[position : position + SERVICE_COLUMNS]
+        load = row.loads[self.positions[service]]
+        return array("f", calm_service_row(self._profile(service, tick), load))
+
+    def call_values(self, service: str, callee: str, tick: int) -> Sequence[float]:
+        """Return the columns `rows.CALL_COLUMNS` of a service's calls to a callee in a tick."""
+        row = self.row(tick)
+        index = self.callees[service].index(callee)
+        position = row.full.get(service)
+        if position is not None:
+            start = position + SERVICE_COLUMNS + index * CALL_COLUMNS
+            return row.values[start : start + CALL_COLUMNS]
+        load = row.loads[self.positions[service]]
+        return array("f", calm_call_row(self._profile(service, tick).calls[index], load))
+
+    def details(self, service: str, tick: int) -> ServiceDetails:
+        """Return groups, pods and flags of a service; empty where they do not differ."""
+        return self.row(tick).details.get(service) or ServiceDetails()
+
+    def limits(self, service: str, tick: int) -> Limits:
+        """Return the limits of a service's pods in a tick."""
+        found = self._limits[service][0]
+        for limits in self._limits[service]:
+            if limits.first_tick <= tick:
+                found = limits
+        return found
+
+    def log_records(self, service: str, first_tick: int, last_tick: int) -> Iterator[LogRecord]:
+        """Yield the log records of a service from the first to the last tick."""
+        for tick in range(max(first_tick, self.first_tick), min(last_tick, self.last_tick) + 1):
+            for record in self.row(tick).logs:
+                if record.service == service:
+                    yield record
+
+    def pod_events(self, service: str, first_tick: int, last_tick: int) -> Iterator[PodEvent]:
+        """Yield starts and ends of a service's pods from the first to the last tick."""
+        for tick in range(max(first_tick, self.first_tick), min(last_tick, self.last_tick) + 1):
+            for event in self.row(tick).pod_events:
+                if event.service == service:
+                    yield event
+
+    def _profile(self, service: str, tick: int) -> CalmProfile:
+        found = self._profiles[service][0][1]
+        for first_tick, profile in self._profiles[service]:
+            if first_tick > tick:
+                break
+            found = profile
+        return found
+
+
+def _details_of(service: Service, now: int) -> ServiceDetails | None:
+    details = ServiceDetails(errors=tuple(service.errors.items()))
+    if len(service.groups) > 1 and _groups_differ(service):
+        details.groups = tuple(
+            GroupRow(
+                group.zone, group.version, group.revision, group.node, group.pods, group.load,
+                group.own_error_ratio + service.version_errors.get(group.version, 0.0),
+                group.slow_share, group.slow_seconds, group.extra_latency_seconds,
+                group.utilization, group.cpu_factor, group.cpu_stolen_share,
+            )
+            for group in service.groups
+        )  # fmt: skip
+    has_leak = any(pod.leaked_bytes or pod.leaked_connections for pod in service.pods)
+    if has_leak or service.memory_used_share > PODS_FROM_MEMORY_SHARE:
+        details.pods = tuple(
+            PodRow(
+                pod.name,
+                pod_memory_share(service, pod, now),
+                sum(pod.leaked_connections.values()),
+                now - pod.started_tick,
+                pod.ready_at_tick <= now,
+            )
+            for pod in service.pods
+        )
+    details.flags = tuple(
+        FlagRow(f.name, f.percent, f.error_share, f.leaked_bytes, f.leaked_connections)
+        for f in service.flags.values()
+        if f.error_share or f.leaked_bytes or f.leaked_connections
+    )
+    return details
+
+
+def _groups_differ(service: Service) -> bool:
+    """Return whether the service's groups have to be stored one by one."""
+    first = service.groups[0]
+    return (
+        service.has_effects
+        or bool(service.version_errors)
+        or any(
+            group.version != first.version or group.revision != first.revision
+            for group in service.groups
+        )
+    )

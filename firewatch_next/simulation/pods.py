@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from firewatch_next.simulation.history import PodEvent
-from firewatch_next.simulation.service import SECONDS_PER_TICK, Pod, PodGroup, Service
+from firewatch_next.simulation.service import SECONDS_PER_TICK, Pod, PodEvent, PodGroup, Service
 
 if TYPE_CHECKING:
     from firewatch_next.simulation.world import World
@@ -16,6 +15,7 @@ BATCH_TICKS = 2  # a quarter of the pods is replaced per minute
 BATCHES = 4
 FIRST_BACK_OFF_SECONDS = 10
 MAX_BACK_OFF_SECONDS = 300
+BACK_OFF_RESET_TICKS = 20  # after ten minutes without a kill
 _BASE_36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -184,6 +184,8 @@ def scale_pods(world: World, service: Service, tick: int, count: int) -> None:
 
 def kill_pod(world: World, service: Service, pod: Pod, tick: int) -> None:
     """End a pod that has no memory left. It starts again after a back-off that doubles."""
+    if tick - pod.started_tick > BACK_OFF_RESET_TICKS:
+        pod.times_killed = 0
     back_off = FIRST_BACK_OFF_SECONDS
     for _ in range(min(pod.times_killed, 5)):
         back_off *= 2

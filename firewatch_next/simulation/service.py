@@ -71,6 +71,15 @@ class Mode(NamedTuple):
     step: float
 
 
+class PodEvent(NamedTuple):
+    """A start or an end of a pod. `kind` is "started", "killed" or "stopped"."""
+
+    tick: int
+    service: str
+    pod: str
+    kind: str
+
+
 @dataclass(slots=True)
 class Pod:
     """One running copy of a service. Leaks and deaths belong to a pod.
@@ -158,8 +167,9 @@ class CalleeClient:
         extra_latency_seconds: delay on the way of every call (effect).
         offered: calls per second incl. retries that ask the pool; flow: those that it lets through.
         attempts, late_share, failed_share, held_seconds: per call; the share that failed is after
-            all attempts.
+            all attempts, `attempt_failed_share` is that of a single attempt.
         pool_passed_share: share that gets a connection; pool_in_use: share of the pool, 0–1.
+        pool_wait_share, pool_wait_seconds: share of the calls that wait for one, and how long.
     """
 
     caller: str
@@ -184,9 +194,13 @@ class CalleeClient:
     attempts: float = 1.0
     late_share: float = 0.0
     failed_share: float = 0.0
+    attempt_failed_share: float = 0.0
     held_seconds: float = 0.0
     pool_passed_share: float = 1.0
     pool_in_use: float = 0.0
+    pool_wait_share: float = 0.0
+    pool_wait_seconds: float = 0.0
+    is_settled: bool = False  # the callee is calm and nothing moves any more (shortcut)
 
     def add_errors(self, reason: ErrorReason, share: float) -> None:
         """Let a further share of the calls fail for that reason."""
@@ -228,10 +242,9 @@ class Job:
 
 @dataclass(slots=True)
 class Tenant:
-    """A client group whose share of the load or of the stored data can grow on its own."""
+    """A customer with much data, which can grow without any change."""
 
     name: str
-    load_factor: float = 1.0
     memory_bytes: float = 0.0  # kept in each pod for it
 
 
@@ -270,9 +283,11 @@ class Service:
             proportional to the ready pods. version_weights, node_weights likewise as factors.
         settings: every configuration key with its present value, also those without effect.
         cpu_cores, memory_limit_bytes, threads: per pod. threads 0: asynchronous, without a limit.
-        queue_length: requests per pod that may wait.
+        queue_length: requests per pod that may wait for a CPU.
+        thread_wait_seconds: longest wait for a thread.
         rate_limit: admitted requests per second, 0 without a limit.
         groups: see `PodGroup`. `has_effects` is True while a fault acts on the service.
+        usual_pods, usual_cpu_cores, usual_memory_limit_bytes, usual_load: of an ordinary day.
         admitted_share, modes, errors: results of the last sub-step. `errors` is the share of the
             requests answered with a failure, by reason, incl. relayed ones; `failed_share` is their
             sum; `degraded_share` counts answers without an optional or broken callee.
@@ -294,6 +309,7 @@ class Service:
     memory_limit_bytes: float
     threads: int
     queue_length: int
+    thread_wait_seconds: float
     pods: list[Pod]
     clients: list[CalleeClient]
     builds: list[str]
@@ -302,6 +318,8 @@ class Service:
     revision: str
     usual_pods: int
     usual_load: float = 0.0
+    usual_cpu_cores: float = 0.0
+    usual_memory_limit_bytes: float = 0.0
     rate_limit: float = 0.0
     version_errors: dict[str, float] = field(default_factory=dict)
     zone_weights: dict[str, float] = field(default_factory=dict)
@@ -335,6 +353,7 @@ class Service:
     retriable_share: float = 0.0  # rejected with 503, which a caller retries
     degraded_share: float = 0.0
     is_calm: bool = False
+    calm_load_limit: float = 0.0  # load up to which a calm service stays calm
     groups_expire_tick: int = 0  # groups are computed anew from this tick on
 
     def has_build_since(self, version: str, first_bad: str) -> bool:

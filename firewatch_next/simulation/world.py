@@ -9,13 +9,14 @@ from typing import Any, Protocol, TypeVar
 
 from firewatch_next.simulation import pods, tick
 from firewatch_next.simulation.edits import Edit
-from firewatch_next.simulation.history import History, PodEvent
+from firewatch_next.simulation.history import History
 from firewatch_next.simulation.log_event import LogEvent, LogRecord
 from firewatch_next.simulation.service import (
     CalleeClient,
     Flag,
     Job,
     Pod,
+    PodEvent,
     PodGroup,
     RecordSet,
     Service,
@@ -73,6 +74,7 @@ class World:
         slow_share: share of them that took longer than `slow_after_seconds`.
         history: what was recorded of each tick.
         uses_calm_shortcut: False computes every service in full (for tests).
+        computed_services: services that the last tick computed in full.
         records_history: False keeps the harm of each tick only (for trials and replays).
     """
 
@@ -90,6 +92,7 @@ class World:
         self.rollouts: list[pods.Rollout] = []
         self.pods_started = 0
         self.affected: set[str] = set()
+        self.computed_services: list[Service] = []
         self.logs: list[LogRecord] = []
         self.pod_events: list[PodEvent] = []
         self.harm = self.customers = self.failing_share = self.slow_share = 0.0
@@ -213,6 +216,8 @@ class World:
         """Compute a service in full in this tick because a fault has an effect on it."""
         service.has_effects = True
         service.is_calm = False
+        for client in service.clients:
+            client.is_settled = False
         self.affected.add(service.name)
 
     def wake(self, service_name: str) -> None:
@@ -220,6 +225,8 @@ class World:
         service = self.services[service_name]
         service.is_calm = False
         service.groups_expire_tick = self.tick
+        for client in service.clients:
+            client.is_settled = False
 
     def emit_log(
         self,

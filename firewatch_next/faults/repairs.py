@@ -1,0 +1,51 @@
+"""Repairs and mitigations that several fault types share.
+
+Each call is None where the step does not apply to the fault's place.
+"""
+
+from __future__ import annotations
+
+from firewatch_next.faults.fault_type import Fault, Repair, Thing
+from firewatch_next.simulation.world import World
+from openenv_kit.tool import ToolCall
+
+
+def _shift_call(world: World, fault: Fault) -> ToolCall | None:
+    """Move traffic away from the faulty version, which only helps while both versions run."""
+    if fault.place.thing is not Thing.VERSION:
+        return None
+    versions = {pod.version for pod in world.services[fault.place.service].pods}
+    if len(versions) < 2 or fault.place.name not in versions:
+        return None
+    arguments = {"service": fault.place.service, "away_from": fault.place.name, "percent": 100}
+    return ToolCall("shift_traffic", arguments)
+
+
+def _undo_call(world: World, fault: Fault) -> ToolCall | None:
+    if fault.change is None or fault.place.thing is Thing.FLAG:
+        return None
+    return ToolCall("undo_change", {"service": fault.place.service, "change_id": fault.change.id})
+
+
+def _flag_off_call(world: World, fault: Fault) -> ToolCall | None:
+    if fault.place.thing is not Thing.FLAG:
+        return None
+    arguments = {"service": fault.place.service, "flag": fault.place.name, "percent": 0}
+    return ToolCall("set_flag", arguments)
+
+
+def _restart_call(world: World, fault: Fault) -> ToolCall | None:
+    return ToolCall("restart_pods", {"service": fault.place.service})
+
+
+def _more_pods_call(world: World, fault: Fault) -> ToolCall | None:
+    pods = world.services[fault.place.service].usual_pods
+    arguments = {"service": fault.place.service, "replicas": pods + (pods + 1) // 2}
+    return ToolCall("scale_service", arguments)
+
+
+UNDO_CHANGE = Repair("undo the change", _undo_call, wait_ticks=8)
+FLAG_OFF = Repair("turn the flag off", _flag_off_call, wait_ticks=1)
+RESTART = Repair("restart the pods", _restart_call, wait_ticks=8)
+MORE_PODS = Repair("half as many pods again", _more_pods_call, wait_ticks=2)
+SHIFT_FROM_VERSION = Repair("shift traffic from the version", _shift_call, wait_ticks=1)
