@@ -16,6 +16,8 @@ from firewatch_next.stacks.stack import (
 def format_line(line: LogLine) -> str:
     """Return the line as Go's slog text handler writes it."""
     time = f"{line.time:%Y-%m-%dT%H:%M:%S}.{format_milliseconds(line.time)}Z"
+    if "msg=" in line.message or "err=" in line.message:  # the event gives its own keys
+        return f"time={time} level={line.level} {line.message}"
     message = line.message.replace("\\", "\\\\").replace('"', '\\"')
     request = f" request_id={make_request_id(line)[:12]}" if line.event else ""
     return f'time={time} level={line.level} msg="{message}"{request}'

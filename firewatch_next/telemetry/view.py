@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
-from firewatch_next.simulation.history import METRICS, Label, Series
 from firewatch_next.simulation.log_event import Wording
+from firewatch_next.simulation.metrics import METRICS, Label
+from firewatch_next.simulation.series import Series, read_series
 from firewatch_next.simulation.service import SECONDS_PER_TICK, Service
 from firewatch_next.simulation.world import World
 from firewatch_next.telemetry.limits import MAX_CHARACTERS
 from openenv_kit.bitstream import BitStream
 
 TICKS_PER_MINUTE = 60 // SECONDS_PER_TICK
-FIRST_TICK = -179
-"""First tick that metrics, logs and pod events reach back to: 90 minutes before the reset."""
 _CLOCK = datetime(2026, 3, 17, 14, 31, tzinfo=timezone.utc)  # noqa: UP017
 
 
@@ -58,8 +57,9 @@ class TelemetryView:
         return (self.tick - tick) / TICKS_PER_MINUTE
 
     def first_tick_of(self, window_minutes: int) -> int:
-        """Return the first tick of a window that ends now, at most 90 minutes before the reset."""
-        return max(FIRST_TICK, self.tick - window_minutes * TICKS_PER_MINUTE + 1)
+        """Return the tick at which a window starts that ends now, or the first recorded tick."""
+        first = self.tick - window_minutes * TICKS_PER_MINUTE
+        return max(self.world.history.first_tick, first)
 
     def draws(self, *parts: str | int) -> BitStream:
         """Return the stream of random numbers for one purpose of this task."""
@@ -70,33 +70,37 @@ class TelemetryView:
         metric: str,
         service: str,
         label: Label | None = None,
-        first_tick: int | None = None,
-        *,
-        with_noise: bool = True,
-    ) -> Sequence[Series]:
-        """Return the series of a metric up to now, from `first_tick` or of the newest tick only."""
-        labels = METRICS[metric].labels
-        if labels == (Label.CALLEE,):
+        ticks: Sequence[int] = (),
+    ) -> list[Series]:
+        """Return the series of a metric with noise.
+
+        Args:
+            metric: name in `METRICS`. Metrics of calls are always grouped by callee.
+            service: name.
+            label: label to group by.
+            ticks: recorded ticks in increasing order; the newest one by default.
+        """
+        if METRICS[metric].labels == (Label.CALLEE,):
             label = Label.CALLEE
-        return self.world.history.read(
+        world = self.world
+        return read_series(
+            world.history,
+            world.services,
             metric,
             service,
             label,
-            self.tick if first_tick is None else first_tick,
-            self.tick,
-            self.task_key if with_noise else "",
+            ticks or (self.tick,),
+            self.task_key,
         )
 
     def newest(self, metric: str, service: str) -> float:
         """Return the newest reading of a metric of a whole service; 0 if it has none."""
         return next((s.values[-1] for s in self.read(metric, service) if s.values), 0.0)
 
-    def newest_by(
-        self, metric: str, service: str, label: Label, *, with_noise: bool = True
-    ) -> dict[str, float]:
+    def newest_by(self, metric: str, service: str, label: Label) -> dict[str, float]:
         """Return the newest readings by the value of a label."""
         return {
             series.labels[label.value]: series.values[-1]
-            for series in self.read(metric, service, label, with_noise=with_noise)
+            for series in self.read(metric, service, label)
             if series.values
         }
