@@ -45,7 +45,8 @@ DOTNET = Stack(
         "connect_failed": Phrasings(
             open=("{path}: {callee} unreachable, {problem}", "{problem} at {callee} for {path}"),
             test="SocketException: {problem}; {callee}; {path}",
-            sealed="System.Net.Sockets.SocketException: {problem}. Endpoint {callee}, action {path}",
+            sealed="System.Net.Sockets.SocketException: {problem}. Endpoint {callee}, action "
+            "{path}",
         ),
         "pool_timeout": Phrasings(
             open=(

@@ -48,7 +48,10 @@ GO_LOGFMT = Stack(
             "{timeout_ms}ms) in {path}",
         ),
         "connect_failed": Phrasings(
-            open=("{path}: dial tcp {callee}: {problem}", "cannot reach {callee} for {path}: {problem}"),
+            open=(
+                "{path}: dial tcp {callee}: {problem}",
+                "cannot reach {callee} for {path}: {problem}",
+            ),
             test="rpc error: code = Unavailable desc = transport: {problem} while dialing "
             "{callee}; handler {path}",
             sealed="subchannel to {callee} in TRANSIENT_FAILURE ({problem}), {path} dropped",

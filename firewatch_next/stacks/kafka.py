@@ -54,6 +54,6 @@ KAFKA = Stack(
         OrdinaryLine(LogLevel.INFO, "Rolled new log segment at offset {count}", per_tick=0.4),
         OrdinaryLine(LogLevel.INFO, "Stabilized group {callee} generation {count}", per_tick=0.1),
         OrdinaryLine(LogLevel.DEBUG, "Expired {count} purgatory operations", per_tick=1.0),
-        OrdinaryLine(LogLevel.WARN, "Attempting to send response via closed channel", per_tick=0.02),
+        OrdinaryLine(LogLevel.WARN, "Attempting to respond via closed channel", per_tick=0.02),
     ),
 )

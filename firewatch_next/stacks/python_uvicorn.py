@@ -37,7 +37,8 @@ PYTHON_UVICORN = Stack(
     messages={
         "call_failed": Phrasings(
             open=(
-                "httpx.HTTPStatusError: Server error '{status}' for url 'http://{callee}' in {path}",
+                "httpx.HTTPStatusError: Server error '{status}' for url 'http://{callee}' in "
+                "{path}",
                 "{path}: {callee} replied {status}",
             ),
             test="aiohttp.client_exceptions.ClientResponseError: {status}, "
@@ -50,7 +51,8 @@ PYTHON_UVICORN = Stack(
                 "httpx.ReadTimeout: {callee} after {timeout_ms} ms in {path}",
                 "{path} gave up on {callee}: no data for {timeout_ms} ms",
             ),
-            test="asyncio.exceptions.TimeoutError: awaited {callee} for {timeout_ms} ms, view {path}",
+            test="asyncio.exceptions.TimeoutError: awaited {callee} for {timeout_ms} ms, view "
+            "{path}",
             sealed="urllib3.exceptions.ReadTimeoutError: HTTPConnectionPool(host='{callee}'): "
             "{timeout_ms} ms passed; view {path}",
         ),

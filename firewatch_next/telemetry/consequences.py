@@ -86,9 +86,7 @@ KUBELET_EVENTS = frozenset(event.name for event in _POD_EVENTS.values())
 def consequence_event(name: str) -> LogEvent:
     """Return the log event of a consequence, with the wording of every stack that has it."""
     phrasings = {s.name: s.messages[name] for s in STACKS.values() if name in s.messages}
-    return LogEvent(
-        name, _LEVELS.get(name, LogLevel.WARN), CONSEQUENCE_FIELDS[name], phrasings
-    )
+    return LogEvent(name, _LEVELS.get(name, LogLevel.WARN), CONSEQUENCE_FIELDS[name], phrasings)
 
 
 def list_consequences(view: TelemetryView, service: Service, tick: int) -> list[LogRecord]:
@@ -116,7 +114,10 @@ def _pod_records(view: TelemetryView, service: Service, tick: int) -> Iterator[L
     for event in view.world.history.pod_events(service.name, tick, tick):
         if event.kind in _POD_EVENTS:
             megabytes = view.world.history.limits(service.name, tick).memory_bytes / 1e6
-            fields = {"pod": event.pod, "limit_mb": round(megabytes)}
+            fields: dict[str, str | int | float] = {
+                "pod": event.pod,
+                "limit_mb": round(megabytes),
+            }
             log_event = _POD_EVENTS[event.kind]
             yield LogRecord(tick, service.name, log_event, 1.0, fields, pod=event.pod)
 

@@ -71,6 +71,11 @@ def format_figure(value: float, unit: str = "") -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def format_ratio(value: float) -> str:
+    """Return a share with four decimals, without the zero before the point."""
+    return format_figure(value, "ratio")
+
+
 @dataclass(frozen=True)
 class Table:
     """Rows under column names, as `kubectl` prints them.

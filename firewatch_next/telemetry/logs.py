@@ -219,7 +219,7 @@ def _format_lines(
     for _ in range(max(1, min(most, int(source.count + 0.5)))):
         number = draws.integer_below(2**32)
         time = source.tick - draws.uniform(0.001, 0.999)
-        fields = {**_request_fields(service, source, draws), **source.fields}
+        fields = {**_request_fields(service, draws), **source.fields}
         message = source.template.format_map(fields)
         pod = source.pod or _choose_pod(service, source.version, draws)
         line = LogLine(
@@ -237,9 +237,7 @@ def _format_text(service: Service, line: LogLine) -> str:
     return f"{line.pod} | {STACKS[service.stack].format_line(line)}"
 
 
-def _request_fields(
-    service: Service, source: _Source, draws: BitStream
-) -> dict[str, FieldValue]:
+def _request_fields(service: Service, draws: BitStream) -> dict[str, FieldValue]:
     noun = service.name.split("-")[0]
     path = draws.choose(("/v1/{0}", "/v1/{0}/search", "/v2/{0}/items", "/v1/{0}/status"))
     callees = [client.callee for client in service.clients] or [service.name]

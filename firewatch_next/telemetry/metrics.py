@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from firewatch_next.simulation.metrics import METRICS, Label
 from firewatch_next.simulation.series import Series
+from firewatch_next.simulation.service import ServiceKind
 from firewatch_next.telemetry.changes import list_visible_changes
 from firewatch_next.telemetry.limits import build_reply, format_figure, join_figures
 from firewatch_next.telemetry.view import TelemetryView
@@ -14,6 +15,10 @@ MAX_METRICS = 4
 MAX_POINTS = 24
 ALL_SERVICES = "*"
 _SUMMED = frozenset({"pods_killed"})  # counted in a tick: a point is the sum since the one before
+# Of a third party, callers measure these; nothing inside it can be read.
+_SEEN_FROM_OUTSIDE = frozenset(
+    {"request_rate", "error_ratio", "latency_p50_ms", "latency_p95_ms", "latency_p99_ms"}
+)
 _MAX_MARKERS = 8
 
 
@@ -84,6 +89,8 @@ def _read(
     first: int,
     ticks: Sequence[int],
 ) -> list[Series]:
+    if view.service(service).kind is ServiceKind.THIRD_PARTY and metric not in _SEEN_FROM_OUTSIDE:
+        return []
     used_label = label if label in METRICS[metric].labels else None
     if metric not in _SUMMED:
         return [one for one in view.read(metric, service, used_label, ticks) if one.ticks]

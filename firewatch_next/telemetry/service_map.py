@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from firewatch_next.simulation.metrics import Label
 from firewatch_next.simulation.service import BreakerState, Service
-from firewatch_next.telemetry.limits import Table, build_reply
+from firewatch_next.telemetry.limits import Table, build_reply, format_ratio
 from firewatch_next.telemetry.view import TelemetryView
 
 
@@ -33,15 +33,13 @@ def _call_lines(view: TelemetryView, service: Service) -> list[str]:
     return Table(columns, rows).format_lines()
 
 
-def _call_row(
-    view: TelemetryView, caller: str, callee: str, shown: str
-) -> tuple[str | float, ...]:
+def _call_row(view: TelemetryView, caller: str, callee: str, shown: str) -> tuple[str | float, ...]:
     client = view.service(caller).client_of(callee)
     return (
         shown,
         view.service(shown).kind.value,
         view.newest_by("call_rate", caller, Label.CALLEE)[callee],
-        round(view.newest_by("error_ratio", caller, Label.CALLEE)[callee], 4),
+        format_ratio(view.newest_by("error_ratio", caller, Label.CALLEE)[callee]),
         view.newest_by("attempts", caller, Label.CALLEE)[callee],
         BreakerState(client.breaker).value,
     )

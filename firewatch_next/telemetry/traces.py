@@ -14,13 +14,13 @@ from firewatch_next.simulation.metrics import Label
 from firewatch_next.simulation.rows import Column, modes_of_row
 from firewatch_next.simulation.service import Service
 from firewatch_next.telemetry.consequences import CallFailures, failed_shares_by_code
-from firewatch_next.telemetry.limits import build_reply, format_figure, join_figures
+from firewatch_next.telemetry.limits import build_reply, format_figure, format_ratio, join_figures
 from firewatch_next.telemetry.view import TICKS_PER_MINUTE, TelemetryView
 from openenv_kit.bitstream import BitStream
 
 MAX_TRACES = 3
-WINDOW_MINUTES = 5
-_CANDIDATES = 30  # requests that are looked at for one that matches
+WINDOW_MINUTES = 2
+_CANDIDATES = 60  # requests that are looked at for one that matches
 _MIN_SHARE = 0.0005  # failures rarer than this are in no sampled trace
 _MAX_DEPTH = 8
 
@@ -59,7 +59,7 @@ class Span:
 def find_traces(
     view: TelemetryView, service: str, status: TraceStatus, min_milliseconds: float, limit: int
 ) -> str:
-    """Return the reply with traces of the last five minutes that pass through a service.
+    """Return the reply with traces of the last two minutes that pass through a service.
 
     Args:
         view: of the episode.
@@ -72,7 +72,9 @@ def find_traces(
     for number in range(_CANDIDATES):
         if len(found) == limit:
             break
-        tick = max(view.world.history.first_tick, view.tick - number % 3)
+        tick = max(
+            view.world.history.first_tick, view.tick - number % (WINDOW_MINUTES * TICKS_PER_MINUTE)
+        )
         builder = _TraceBuilder(view, tick, view.draws("trace", service, tick, status, number))
         span = builder.build_span(view.service(service), status, 0)
         if span is None or span.milliseconds < min_milliseconds:
@@ -83,7 +85,7 @@ def find_traces(
     p99 = view.newest("latency_p99_ms", service)
     figures = [
         f"{len(found)} traces with status {status}",
-        f"error_ratio {format_figure(ratio, 'ratio')}",
+        f"error_ratio {format_ratio(ratio)}",
         f"p99 {format_figure(p99)} ms",
     ]
     headline = join_figures(f"{service} {view.clock(view.tick)}", figures)

@@ -1,4 +1,4 @@
-"""What the replies of an episode are computed from: the world, its clock, and the task's wording."""
+"""What the replies of an episode are computed from: world, clock, and wording of the task."""
 
 from __future__ import annotations
 

@@ -1,0 +1,55 @@
+"""Memory of a service by pod, and what is kept in it by flag and by tenant."""
+
+from __future__ import annotations
+
+from firewatch_next.simulation.metrics import Label
+from firewatch_next.simulation.service import Service
+from firewatch_next.telemetry.diagnostics.report import Report
+from firewatch_next.telemetry.limits import Table, format_ratio
+from firewatch_next.telemetry.noise import add_noise
+from firewatch_next.telemetry.view import TelemetryView
+
+_MEGABYTE = 1e6
+_NOISE = 0.02
+_USUAL_SHARE_OF_FLAG = 0.01  # of the base memory: what requests with a flag keep anyway
+
+
+def show_heap(view: TelemetryView, service: Service) -> Report:
+    """Show memory by pod, largest first, then by flag and by tenant."""
+    limit = service.memory_limit_bytes / _MEGABYTE
+    shares = view.newest_by("memory_ratio", service.name, Label.POD)
+    started = {pod.name: pod.started_tick for pod in service.pods}
+    pods = [
+        (name, view.minutes_since(started[name]), share * limit, limit, format_ratio(share))
+        for name, share in sorted(shares.items(), key=lambda item: -item[1])
+        if name in started
+    ]
+    count = max(1, len(service.pods))
+    flags = []
+    for flag in service.flags.values():
+        usual = service.base_memory_bytes * _USUAL_SHARE_OF_FLAG * flag.percent / 100.0
+        exact = (usual + flag.leaked_bytes / count) / _MEGABYTE
+        flags.append((flag.name, _read(view, service, flag.name, exact)))
+    tenants = []
+    for tenant in service.tenants.values():
+        usual = service.base_memory_bytes * _USUAL_SHARE_OF_FLAG
+        exact = (usual + tenant.memory_bytes) / _MEGABYTE
+        tenants.append((tenant.name, _read(view, service, tenant.name, exact)))
+    mean = view.newest("memory_ratio", service.name)
+    gc = view.newest("gc_share", service.name)
+    headline = f"memory {format_ratio(mean)} of {limit:.0f} MB per pod, gc {format_ratio(gc)}"
+    if pods:
+        headline += f", largest {pods[0][4]}"
+    return Report(
+        headline,
+        (
+            Table(("flag", "heap_mb_per_pod"), flags),
+            Table(("tenant", "heap_mb_per_pod"), tenants),
+            Table(("pod", "minutes_up", "heap_mb", "limit_mb", "memory_ratio"), pods),
+        ),
+    )
+
+
+def _read(view: TelemetryView, service: Service, name: str, exact: float) -> float:
+    key = f"{view.task_key}/{service.name}/heap/{name}"
+    return add_noise(exact, _NOISE, key, view.tick)
