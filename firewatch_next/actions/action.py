@@ -1,7 +1,7 @@
-"""What a tool that changes the world consists of, and the registry of such tools.
+"""What a tool that changes the world consists of.
 
 An action plans edits. Each edit changes a thing of the world at a tick, so the effect may need
-time. No action knows a fault.
+time. No action knows a fault. `registry.py` finds the tools.
 """
 
 from __future__ import annotations
@@ -54,27 +54,3 @@ class ActionTool:
 
     name: str
     plan: Callable[[World, str, Arguments], ActionPlan]
-
-
-ACTION_TOOLS: dict[str, ActionTool] = {}
-
-
-def register(tool: ActionTool) -> ActionTool:
-    """Add a tool to `ACTION_TOOLS`. Raises ValueError if the name is taken."""
-    if tool.name in ACTION_TOOLS:
-        raise ValueError(f"there are two action tools named {tool.name!r}")
-    ACTION_TOOLS[tool.name] = tool
-    return tool
-
-
-def take_action(world: World, name: str, service: str, arguments: Arguments) -> ActionPlan:
-    """Plan an action and put its edits on the world's schedule, the first at the next tick.
-
-    Raises:
-        ActionError: for an unknown service or a bad argument.
-        KeyError: for an unknown tool.
-    """
-    plan = ACTION_TOOLS[name].plan(world, service, arguments)
-    for planned in plan.edits:
-        world.schedule(world.tick + 1 + planned.delay_ticks, planned.edit)
-    return plan

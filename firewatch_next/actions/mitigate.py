@@ -8,7 +8,6 @@ from firewatch_next.actions.action import (
     ActionTool,
     Arguments,
     PlannedEdit,
-    register,
 )
 from firewatch_next.actions.arguments import (
     require_name,
@@ -42,9 +41,7 @@ def plan_scale_service(world: World, name: str, arguments: Arguments) -> ActionP
         megabytes = int(require_number(arguments, "memory_mb", 64, most_mb))
         edits.append(SetSetting(name, "memory_limit_mb", str(megabytes)))
     if not edits:
-        raise ActionError(
-            "scale_service has no size; allowed: replicas, cpu_cores, memory_mb"
-        )
+        raise ActionError("scale_service has no size; allowed: replicas, cpu_cores, memory_mb")
     reply = f"Scaling {name}: new pods get traffic after {AWAY_TICKS} ticks."
     return ActionPlan(tuple(PlannedEdit(0, edit) for edit in edits), reply)
 
@@ -73,5 +70,7 @@ def plan_shift_traffic(world: World, name: str, arguments: Arguments) -> ActionP
     return ActionPlan((PlannedEdit(0, edit),), reply)
 
 
-register(ActionTool("scale_service", plan_scale_service))
-register(ActionTool("shift_traffic", plan_shift_traffic))
+TOOLS = (
+    ActionTool("scale_service", plan_scale_service),
+    ActionTool("shift_traffic", plan_shift_traffic),
+)

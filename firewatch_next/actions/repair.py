@@ -7,7 +7,6 @@ from firewatch_next.actions.action import (
     ActionTool,
     Arguments,
     PlannedEdit,
-    register,
 )
 from firewatch_next.actions.arguments import (
     require_name,
@@ -79,7 +78,9 @@ def plan_restart_pods(world: World, service: str, arguments: Arguments) -> Actio
     )
 
 
-register(ActionTool("undo_change", plan_undo_change))
-register(ActionTool("set_flag", plan_set_flag))
-register(ActionTool("set_config", plan_set_config))
-register(ActionTool("restart_pods", plan_restart_pods))
+TOOLS = (
+    ActionTool("undo_change", plan_undo_change),
+    ActionTool("set_flag", plan_set_flag),
+    ActionTool("set_config", plan_set_config),
+    ActionTool("restart_pods", plan_restart_pods),
+)

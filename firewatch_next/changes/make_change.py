@@ -45,9 +45,7 @@ def deploy_change(
     )  # fmt: skip
 
 
-def revision_change(
-    texts: ChangeTexts, tick: int, service: str, before: str, after: str
-) -> Change:
+def revision_change(texts: ChangeTexts, tick: int, service: str, before: str, after: str) -> Change:
     """Return a rollout of a configuration revision, such as "r212", without a listed key."""
     return Change(
         texts.id, tick, service, ChangeKind.CONFIG, texts.title, texts.details, texts.author,

@@ -47,7 +47,7 @@ EXCEPTION = LogEvent(
     {
         "java_spring": Phrasings(
             open=(
-                'Servlet.service() for {endpoint} threw java.lang.NullPointerException: Cannot '
+                "Servlet.service() for {endpoint} threw java.lang.NullPointerException: Cannot "
                 'invoke "Item.total()" because "{item}" is null at Handler.java:{line}',
                 "Request processing failed on {endpoint}: java.lang.IllegalStateException: no "
                 "value present for {item} (Mapper.java:{line})",
@@ -115,12 +115,16 @@ class CodeError:
         if reach.is_empty:
             return
         world.mark_affected(service)
-        fields = {"endpoint": self.endpoint, "line": self.line, "item": self.item}
+        fields: dict[str, str | int | float] = {
+            "endpoint": self.endpoint,
+            "line": self.line,
+            "item": self.item,
+        }
         failing = 0.0
         affected_share = 0.0
         for group in reach.groups:
             affected_share += group.traffic_share
-            failing += group.load * self.error_share * reach.share
+            failing += service.load * group.traffic_share * self.error_share * reach.share
             if self.place.thing is not Thing.FLAG:
                 group.add_errors(ErrorReason.EXCEPTION, self.error_share)
         if self.place.thing is Thing.FLAG:
@@ -128,9 +132,7 @@ class CodeError:
         version = ""
         if len({group.version for group in service.groups}) > 1:
             version = reach.groups[0].version
-        world.emit_log(
-            service, EXCEPTION, failing * SECONDS_PER_TICK, fields, version=version
-        )
+        world.emit_log(service, EXCEPTION, failing * SECONDS_PER_TICK, fields, version=version)
 
 
 def _runs_own_code(service: Service) -> bool:
@@ -144,9 +146,7 @@ def find_places(world: World) -> list[Place]:
         for change in listed_changes(world, ChangeKind.CONFIG)
         if not change.key and _runs_own_code(world.services[change.service])
     ]
-    return (
-        version_places(world, _runs_own_code) + revisions + flag_places(world, _runs_own_code)
-    )
+    return version_places(world, _runs_own_code) + revisions + flag_places(world, _runs_own_code)
 
 
 def start(world: World, place: Place, severity: Severity) -> CodeError:

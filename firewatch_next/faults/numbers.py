@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from firewatch_next.faults.evidence import ParsedSeries
@@ -34,7 +35,7 @@ def rises_gradually(values: Sequence[float], min_rise: float) -> bool:
     """Return whether the values rise by `min_rise` in total and no step is half of it or more."""
     if len(values) < 4 or values[-1] - values[0] < min_rise:
         return False
-    steps = [after - before for before, after in zip(values, values[1:], strict=False)]
+    steps = [after - before for before, after in pairwise(values)]
     return max(steps) < 0.5 * (values[-1] - values[0])
 
 

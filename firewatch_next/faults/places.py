@@ -39,9 +39,7 @@ def flag_places(world: World, is_possible: Callable[[Service], bool]) -> list[Pl
         service = world.services[change.service]
         if change.undo is not UndoEffect.SAFE and is_possible(service):
             for flag in active_flags(service, changed_flags):
-                places.append(
-                    Place(service.name, Thing.FLAG, flag, Origin.UNSAFE_CHANGE, change)
-                )
+                places.append(Place(service.name, Thing.FLAG, flag, Origin.UNSAFE_CHANGE, change))
     for service in world.ordered:
         if is_possible(service):
             for flag in active_flags(service, changed_flags):

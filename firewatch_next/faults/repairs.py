@@ -44,8 +44,34 @@ def _more_pods_call(world: World, fault: Fault) -> ToolCall | None:
     return ToolCall("scale_service", arguments)
 
 
+def _bigger_pool_call(world: World, fault: Fault) -> ToolCall | None:
+    callee = fault.place.callee
+    size = world.services[fault.place.service].client_of(callee).pool_size
+    arguments = {
+        "service": fault.place.service,
+        "key": f"pool_size.{callee}",
+        "value": str(2 * size),
+    }
+    return ToolCall("set_config", arguments)
+
+
+def _raise_limit_call(world: World, fault: Fault) -> ToolCall | None:
+    """Raise a cut limit to its usual value, or memory to twice that for a grown tenant."""
+    service = world.services[fault.place.service]
+    memory_mb = int(service.usual_memory_limit_bytes / 1e6)
+    if fault.place.thing is Thing.TENANT:
+        sizes: dict[str, float] = {"memory_mb": 2 * memory_mb}
+    elif fault.place.name == "memory_limit_mb":
+        sizes = {"memory_mb": memory_mb}
+    else:
+        sizes = {"cpu_cores": service.usual_cpu_cores}
+    return ToolCall("scale_service", {"service": service.name, **sizes})
+
+
 UNDO_CHANGE = Repair("undo the change", _undo_call, wait_ticks=8)
 FLAG_OFF = Repair("turn the flag off", _flag_off_call, wait_ticks=1)
 RESTART = Repair("restart the pods", _restart_call, wait_ticks=8)
 MORE_PODS = Repair("half as many pods again", _more_pods_call, wait_ticks=2)
 SHIFT_FROM_VERSION = Repair("shift traffic from the version", _shift_call, wait_ticks=1)
+BIGGER_POOL = Repair("twice the pool", _bigger_pool_call, wait_ticks=1)
+RAISE_LIMIT = Repair("raise the limit", _raise_limit_call, wait_ticks=8)

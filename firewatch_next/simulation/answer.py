@@ -71,6 +71,7 @@ def answer_requests(service: Service, calls: tuple[Call, ...]) -> None:
     held = own_seconds + totals.held_seconds
     held += cpu.wait.share * cpu.wait.seconds + _mean_extra_seconds(service)
     service.held_seconds = move_towards(service.held_seconds, held)
+    service.is_settled = service.held_seconds == held
     fast = Mode(1.0, own_seconds + totals.fast_seconds, service.latency_step)
     service.modes = combine_modes(
         fast, _other_modes(service, fast, (cpu.wait, thread_wait), totals.modes)
@@ -126,15 +127,13 @@ def _use_cpus(service: Service, load: float, pods: int) -> _CpuResult:
     if not _groups_differ(service):
         use = load * cpu_seconds / (cores * pods) + other_use
         wait = wait_for_server(use, cores, cpu_seconds, queue_seconds)
-        for group in service.groups:
-            group.load, group.utilization = load * group.traffic_share, min(use, 1.0)
         return _CpuResult(1.0 if use <= 1.0 else 1.0 / use, min(use, 1.0), wait)
     passed = total_use = wait_share = wait_total = 0.0
     for group in service.groups:
-        group.load = load * group.traffic_share
+        group_load = load * group.traffic_share
         power = cores * (1.0 - group.cpu_stolen_share)
         seconds = cpu_seconds * group.cpu_factor
-        use = group.load * seconds / (power * group.pods) + other_use
+        use = group_load * seconds / (power * group.pods) + other_use
         wait = wait_for_server(use, power, seconds, queue_seconds * cores / power)
         passed += group.traffic_share * (1.0 if use <= 1.0 else 1.0 / use)
         group.utilization = use if use < 1.0 else 1.0

@@ -15,14 +15,12 @@ from firewatch_next.simulation.pods import compute_groups, memory_noise, pod_suf
 from firewatch_next.simulation.service import (
     NEVER,
     CalleeClient,
-    Certificate,
-    Flag,
     Pod,
     Service,
     ServiceKind,
-    Tenant,
 )
 from firewatch_next.simulation.settings import list_effective_settings
+from firewatch_next.simulation.things import Certificate, Flag, Tenant
 from firewatch_next.simulation.tick import send_load
 from firewatch_next.simulation.world import PAST_TICKS, World
 from openenv_kit.bitstream import BitStream
@@ -64,7 +62,7 @@ def build_world(draws: BitStream, count: int) -> World:
     send_load(world.links, 1.0)
     for service in world.ordered:
         _size_service(service, draws)
-        _add_things(world, service, draws)
+        _add_things(service, draws)
     return world
 
 
@@ -153,6 +151,7 @@ def _set_timeouts(world: World, draws: BitStream) -> None:
                 0.25 * draws.uniform(1.0, 1.6), 12.0 * callee.modes[0].median, 1.25 * below
             )
             client.timeout_seconds = int(timeout * 100.0 + 0.5) / 100.0
+            client.usual_timeout_seconds = client.timeout_seconds
         settle_service(service, 1, link.calls)
     for service in world.ordered:
         timeouts = [client.timeout_seconds for client in world.incoming[service.name]]
@@ -171,6 +170,7 @@ def _size_service(service: Service, draws: BitStream) -> None:
     service.cpu_cores = quarters / 4.0
     service.usual_pods, service.usual_load = pods, service.load
     service.usual_cpu_cores = service.cpu_cores
+    service.usual_queue_length = service.queue_length
     service.usual_memory_limit_bytes = service.memory_limit_bytes
     service.pods = [_draw_pod(service, number, draws) for number in range(pods)]
     service.groups_expire_tick = -NEVER
@@ -201,7 +201,7 @@ def _draw_pod(service: Service, number: int, draws: BitStream) -> Pod:
     )
 
 
-def _add_things(world: World, service: Service, draws: BitStream) -> None:
+def _add_things(service: Service, draws: BitStream) -> None:
     """Add settings, flags, tenants and a certificate, on which faults can live."""
     service.settings = list_effective_settings(service)
     for key, values in _NEUTRAL_SETTINGS:

@@ -157,9 +157,7 @@ def settle_client(client: CalleeClient, callee: Service) -> None:
 
 
 def _late_share(client: CalleeClient, callee: Service) -> float:
-    return share_of_modes_above(
-        callee.modes, client.timeout_seconds - client.extra_latency_seconds
-    )
+    return share_of_modes_above(callee.modes, client.timeout_seconds - client.extra_latency_seconds)
 
 
 def _held_seconds(client: CalleeClient, callee: Service) -> float:
@@ -212,9 +210,7 @@ def _add_delays(modes: list[Mode], client: CalleeClient, callee: Service, many: 
         if mode.median < timeout and mode.share > 0.0:
             modes.append(Mode(many * mode.share, mode.median - fast, mode.step))
     if client.pool_wait_share > 0.0:
-        modes.append(
-            Mode(many * client.pool_wait_share, client.pool_wait_seconds, TIMED_OUT_STEP)
-        )
+        modes.append(Mode(many * client.pool_wait_share, client.pool_wait_seconds, TIMED_OUT_STEP))
     if client.late_share > 0.0:
         seconds = timeout * client.attempts - fast
         modes.append(Mode(many * client.late_share, seconds, TIMED_OUT_STEP))

@@ -33,15 +33,11 @@ class KindTraits:
 
 
 KIND_TRAITS: dict[ServiceKind, KindTraits] = {
-    ServiceKind.INGRESS: KindTraits(
-        ("nginx", "envoy"), 1.0, 0.8, (1.20, 1.25), 300, (2.0, 4.0)
-    ),
+    ServiceKind.INGRESS: KindTraits(("nginx", "envoy"), 1.0, 0.8, (1.20, 1.25), 300, (2.0, 4.0)),
     ServiceKind.APPLICATION: KindTraits(
         APPLICATION_STACKS, 7.0, 4.0, (1.22, 1.28, 1.34), 700, (1.0, 2.0, 4.0)
     ),
-    ServiceKind.WORKER: KindTraits(
-        APPLICATION_STACKS, 9.0, 4.0, (1.25, 1.32), 600, (1.0, 2.0)
-    ),
+    ServiceKind.WORKER: KindTraits(APPLICATION_STACKS, 9.0, 4.0, (1.25, 1.32), 600, (1.0, 2.0)),
     ServiceKind.STORE: KindTraits(("postgres",), 2.5, 1.5, (1.24, 1.30), 4000, (8.0, 16.0)),
     ServiceKind.CACHE: KindTraits(("redis",), 0.5, 0.15, (1.15, 1.20), 2500, (2.0, 4.0)),
     ServiceKind.QUEUE: KindTraits(("kafka",), 2.0, 0.5, (1.20, 1.25), 3000, (4.0, 8.0)),

@@ -18,13 +18,13 @@ from firewatch_next.simulation.rows import (
     CALL_COLUMNS,
     SERVICE_COLUMNS,
     CalmProfile,
+    call_row,
     calm_call_row,
     calm_profile,
     calm_service_row,
-    call_row,
     service_row,
 )
-from firewatch_next.simulation.service import ErrorReason, PodEvent, Service
+from firewatch_next.simulation.service import ErrorReason, PodEvent, PodGroup, Service
 
 if TYPE_CHECKING:
     from firewatch_next.simulation.world import World
@@ -242,15 +242,7 @@ class History:
 def _details_of(service: Service, now: int) -> ServiceDetails | None:
     details = ServiceDetails(errors=tuple(service.errors.items()))
     if len(service.groups) > 1 and _groups_differ(service):
-        details.groups = tuple(
-            GroupRow(
-                group.zone, group.version, group.revision, group.node, group.pods, group.load,
-                group.own_error_ratio + service.version_errors.get(group.version, 0.0),
-                group.slow_share, group.slow_seconds, group.extra_latency_seconds,
-                group.utilization, group.cpu_factor, group.cpu_stolen_share,
-            )
-            for group in service.groups
-        )  # fmt: skip
+        details.groups = tuple(_group_row(service, group) for group in service.groups)
     has_leak = any(pod.leaked_bytes or pod.leaked_connections for pod in service.pods)
     if has_leak or service.memory_used_share > PODS_FROM_MEMORY_SHARE:
         details.pods = tuple(
@@ -269,6 +261,25 @@ def _details_of(service: Service, now: int) -> ServiceDetails | None:
         if f.error_share or f.leaked_bytes or f.leaked_connections
     )
     return details
+
+
+def _group_row(service: Service, group: PodGroup) -> GroupRow:
+    version_errors = service.version_errors.get(group.version, 0.0)
+    return GroupRow(
+        group.zone,
+        group.version,
+        group.revision,
+        group.node,
+        group.pods,
+        service.load * group.traffic_share,
+        group.own_error_ratio + version_errors,
+        group.slow_share,
+        group.slow_seconds,
+        group.extra_latency_seconds,
+        group.utilization if service.has_effects else service.utilization,
+        group.cpu_factor,
+        group.cpu_stolen_share,
+    )
 
 
 def _groups_differ(service: Service) -> bool:

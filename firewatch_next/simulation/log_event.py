@@ -52,9 +52,9 @@ class Phrasings:
         return (self.test if wording is Wording.TEST else self.sealed,)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LogEvent:
-    """A kind of log line.
+    """A kind of log line. Two events are equal only if they are the same object.
 
     Attributes:
         name: unique name, such as "code_error.exception".

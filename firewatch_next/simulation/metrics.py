@@ -74,5 +74,3 @@ METRICS: dict[str, Metric] = {
         Metric("disk_used_ratio", "ratio", (), 0.002, "Share of the disk in use."),
     )
 }  # fmt: skip
-
-

@@ -172,9 +172,7 @@ def scale_pods(world: World, service: Service, tick: int, count: int) -> None:
     while len(service.pods) < count:
         like = present[(len(service.pods) - len(present)) % len(present)]
         service.pods.append(
-            start_pod(
-                world, service, like.zone, like.node, service.version, service.revision, tick
-            )
+            start_pod(world, service, like.zone, like.node, service.version, service.revision, tick)
         )
     for pod in service.pods[count:]:
         world.pod_events.append(PodEvent(tick, service.name, pod.name, "stopped"))

@@ -106,9 +106,7 @@ def read_series(
         found = columns[label]
         noise = _noise(description, f"{noise_key}/{service}/{metric}/{group_by}/{label}")
         present = tuple(tick for tick in ticks if tick in found)
-        readings = tuple(
-            found[tick] * (1.0 + noise[tick - history.first_tick]) for tick in present
-        )
+        readings = tuple(found[tick] * (1.0 + noise[tick - history.first_tick]) for tick in present)
         labels = {} if group_by is None else {str(group_by): label}
         result.append(Series(metric, service, labels, present, readings))
     return result
@@ -199,17 +197,15 @@ def _call_value(history: History, service: Service, callee: str, metric: str, ti
     return min(timeout_ms, 1000.0 * quantile_of_modes(modes, _QUANTILES[metric]))
 
 
-def _values_by_code(
-    history: History, service: Service, metric: str, tick: int
-) -> dict[str, float]:
+def _values_by_code(history: History, service: Service, metric: str, tick: int) -> dict[str, float]:
     row = history.service_values(service.name, tick)
     values = {}
     for code, columns in _CODE_COLUMNS.items():
         values[code] = sum(row[column] for column in columns)
     for reason, share in history.details(service.name, tick).errors:
-        code = _CODE_OF_REASON.get(reason)
-        if code is not None and share > 0.0:
-            values[code] = values.get(code, 0.0) + share
+        reason_code = _CODE_OF_REASON.get(reason)
+        if reason_code is not None and share > 0.0:
+            values[reason_code] = values.get(reason_code, 0.0) + share
     if metric == "request_rate":
         failed = sum(values.values())
         values = {code: share * row[Column.LOAD] for code, share in values.items()}
@@ -217,9 +213,7 @@ def _values_by_code(
     return {code: value for code, value in values.items() if value > 0.0}
 
 
-def _values_by_pod(
-    history: History, service: Service, metric: str, tick: int
-) -> dict[str, float]:
+def _values_by_pod(history: History, service: Service, metric: str, tick: int) -> dict[str, float]:
     pods = history.details(service.name, tick).pods
     if metric == "pods_killed":
         return dict.fromkeys(_killed_pods(history, service, tick), 1.0)

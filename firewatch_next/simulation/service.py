@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from firewatch_next.simulation.things import Certificate, Flag, Job, RecordSet, Tenant
+
 SECONDS_PER_TICK = 30
 NEVER = 1_000_000  # a tick that no world reaches
 
@@ -120,7 +122,7 @@ class PodGroup:
         cpu_stolen_share: share of the CPU that other tenants of the node take (effect).
         extra_latency_seconds: added to every request of the group (effect).
         slow_share, slow_seconds: share of the group's requests with that delay added (effect).
-        load: requests per second; utilization: share of its CPU in use (computed).
+        utilization: share of its CPU in use (computed while `Service.has_effects`).
     """
 
     zone: str
@@ -135,7 +137,6 @@ class PodGroup:
     extra_latency_seconds: float = 0.0
     slow_share: float = 0.0
     slow_seconds: float = 0.0
-    load: float = 0.0
     utilization: float = 0.0
 
     def add_errors(self, reason: ErrorReason, share: float) -> None:
@@ -186,6 +187,7 @@ class CalleeClient:
     fallback_bad_share: float = 0.5
     cache: str = ""
     propagates_deadline: bool = False
+    usual_timeout_seconds: float = 0.0
     calls_factor: float = 1.0
     errors: dict[ErrorReason, float] = field(default_factory=dict)
     extra_latency_seconds: float = 0.0
@@ -205,65 +207,6 @@ class CalleeClient:
     def add_errors(self, reason: ErrorReason, share: float) -> None:
         """Let a further share of the calls fail for that reason."""
         self.errors[reason] = min(1.0, self.errors.get(reason, 0.0) + share)
-
-
-@dataclass(slots=True)
-class Flag:
-    """A feature flag: the share of requests that run its code, in percent.
-
-    Attributes:
-        error_share: share of the requests with the flag that fail because of it (effect).
-        leaked_bytes, leaked_connections: in the ready pods, opened with the flag (effect).
-    """
-
-    name: str
-    percent: float
-    error_share: float = 0.0
-    leaked_bytes: float = 0.0
-    leaked_connections: float = 0.0
-
-
-@dataclass(slots=True)
-class Job:
-    """A batch job or a session that uses a service beside its callers, such as a database.
-
-    Attributes:
-        user: name under which the service sees it.
-        load: requests per second; cpu_seconds_per_request of the service's CPU.
-    """
-
-    name: str
-    user: str
-    is_running: bool
-    started_tick: int
-    load: float
-    cpu_seconds_per_request: float
-
-
-@dataclass(slots=True)
-class Tenant:
-    """A customer with much data, which can grow without any change."""
-
-    name: str
-    memory_bytes: float = 0.0  # kept in each pod for it
-
-
-@dataclass(slots=True)
-class Certificate:
-    """The certificate that a service shows to new connections."""
-
-    name: str
-    issuer: str
-    expires_tick: int
-
-
-@dataclass(slots=True)
-class RecordSet:
-    """Stored records of a service by layout and writer, such as cache entries or queue messages."""
-
-    layout: str
-    writer: str  # "service version"
-    share: float  # of all records
 
 
 @dataclass(slots=True)
@@ -288,6 +231,8 @@ class Service:
         rate_limit: admitted requests per second, 0 without a limit.
         groups: see `PodGroup`. `has_effects` is True while a fault acts on the service.
         usual_pods, usual_cpu_cores, usual_memory_limit_bytes, usual_load: of an ordinary day.
+        grown_load_factor: demand that has come to stay, to the usual one. Capacity up to that
+            factor is not taken away after the graded time (`grading/replay.py`).
         admitted_share, modes, errors: results of the last sub-step. `errors` is the share of the
             requests answered with a failure, by reason, incl. relayed ones; `failed_share` is their
             sum; `degraded_share` counts answers without an optional or broken callee.
@@ -320,6 +265,8 @@ class Service:
     usual_load: float = 0.0
     usual_cpu_cores: float = 0.0
     usual_memory_limit_bytes: float = 0.0
+    usual_queue_length: int = 0
+    grown_load_factor: float = 1.0
     rate_limit: float = 0.0
     version_errors: dict[str, float] = field(default_factory=dict)
     zone_weights: dict[str, float] = field(default_factory=dict)
@@ -352,6 +299,7 @@ class Service:
     failed_share: float = 0.0
     retriable_share: float = 0.0  # rejected with 503, which a caller retries
     degraded_share: float = 0.0
+    is_settled: bool = False  # the time held has reached its target
     is_calm: bool = False
     calm_load_limit: float = 0.0  # load up to which a calm service stays calm
     groups_expire_tick: int = 0  # groups are computed anew from this tick on

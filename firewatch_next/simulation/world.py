@@ -13,15 +13,12 @@ from firewatch_next.simulation.history import History
 from firewatch_next.simulation.log_event import LogEvent, LogRecord
 from firewatch_next.simulation.service import (
     CalleeClient,
-    Flag,
-    Job,
     Pod,
     PodEvent,
     PodGroup,
-    RecordSet,
     Service,
-    Tenant,
 )
+from firewatch_next.simulation.things import Flag, Job, RecordSet, Tenant
 
 PAST_TICKS = 180
 T = TypeVar("T")
@@ -245,12 +242,11 @@ class World:
             event: kind of log line.
             count: number of lines in the tick.
             fields: values of all fields of the event.
-            version: only pods of that version write it. pod: only that pod does.
+            version: only pods of that version write it; "" is all.
+            pod: only that pod writes it; "" is all.
         """
         if count >= 0.05 and self.records_history:
-            self.logs.append(
-                LogRecord(self.tick, service.name, event, count, fields, version, pod)
-            )
+            self.logs.append(LogRecord(self.tick, service.name, event, count, fields, version, pod))
 
     # Pods.
 
@@ -274,7 +270,7 @@ def _field_getter(kind: type) -> Any:
 
 
 # Calling a class with a tuple of its fields takes a quarter of the time of `copy.copy`.
-_FIELDS_OF = {
+_FIELDS_OF: dict[type, Any] = {
     kind: _field_getter(kind)
     for kind in (Service, Pod, PodGroup, CalleeClient, Flag, Job, Tenant, RecordSet)
 }

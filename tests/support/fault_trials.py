@@ -1,0 +1,120 @@
+"""Worlds with one fault at a chosen kind of place, and trials of its repairs and mitigations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from firewatch_next.changes.change import ChangeKind, Migration, UndoEffect
+from firewatch_next.changes.make_change import (
+    ChangeTexts,
+    deploy_change,
+    revision_change,
+    setting_change,
+)
+from firewatch_next.faults.fault_type import Fault, FaultType, Origin, Place, Repair, Severity, Thing
+from firewatch_next.grading.replay import TimedCall
+from firewatch_next.simulation.build_world import build_world
+from firewatch_next.simulation.service import ServiceKind
+from firewatch_next.simulation.world import World
+from openenv_kit.bitstream import BitStream
+
+MIN_HARM, MAX_HARM = 0.03, 0.6
+LEVEL_TICKS = 30
+SEEDS = tuple(f"trial {number}" for number in range(12))
+SIZES = (0.5, 0.2, 0.9)
+
+
+class FaultyWorld(NamedTuple):
+    """A world at the reset with one fault, and the same world without it."""
+
+    world: World
+    fault: Fault
+    healthy_world: World
+
+
+class Wanted(NamedTuple):
+    """Which place a trial is about. `key` is the changed setting, or ""."""
+
+    thing: Thing
+    origin: Origin
+    change_kind: ChangeKind | None
+    key: str = ""
+    start_tick: int = -12
+
+
+def build_faulty_world(fault_type: FaultType, wanted: Wanted) -> FaultyWorld:
+    """Return the first world of the seeds in which the fault hurts 3 to 60 % at the reset."""
+    for seed in SEEDS:
+        for place in find_wanted_places(fault_type, make_world(seed, wanted), wanted):
+            for size in SIZES:
+                faulty = start_fault(fault_type, seed, place, wanted, size)
+                if MIN_HARM <= faulty.world.harm <= MAX_HARM:
+                    return faulty
+    raise AssertionError(f"no world with {fault_type.name} at {wanted} has the wanted harm")
+
+
+def make_world(seed: str, wanted: Wanted) -> World:
+    """Return a world at its first tick with one change of the wanted kind per application."""
+    world = build_world(BitStream(seed), 12)
+    undo = UndoEffect.SAFE if wanted.origin is Origin.SAFE_CHANGE else UndoEffect.BREAKS_SERVICE
+    migration = Migration.NONE if undo is UndoEffect.SAFE else Migration.CONTRACT
+    for number, service in enumerate(world.ordered):
+        texts = ChangeTexts(f"CHG-{4400 + number}", "Release", "Routine release", "m.okafor")
+        if service.kind is not ServiceKind.APPLICATION or wanted.change_kind is None:
+            continue
+        if wanted.change_kind is ChangeKind.DEPLOY:
+            major, minor, _ = service.version.split(".")
+            after = f"{major}.{int(minor) + 1}.0"
+            world.add_change(
+                deploy_change(texts, wanted.start_tick, service.name, service.version, after,
+                              migration, undo)
+            )  # fmt: skip
+        elif wanted.key:
+            value = service.settings[wanted.key]
+            world.add_change(
+                setting_change(texts, wanted.start_tick, service.name, wanted.key, value, value)
+            )
+        else:
+            after = f"r{int(service.revision[1:]) + 1}"
+            world.add_change(
+                revision_change(texts, wanted.start_tick, service.name, service.revision, after)
+            )
+    return world
+
+
+def find_wanted_places(fault_type: FaultType, world: World, wanted: Wanted) -> list[Place]:
+    """Return at most four places of the wanted thing and origin, of different services."""
+    found: dict[str, Place] = {}
+    for place in fault_type.find_places(world):
+        has_kind = (place.change.kind if place.change else None) is wanted.change_kind
+        if place.thing is wanted.thing and place.origin is wanted.origin and has_kind:
+            found.setdefault(place.service, place)
+    return list(found.values())[:4]
+
+
+def start_fault(
+    fault_type: FaultType, seed: str, place: Place, wanted: Wanted, size: float
+) -> FaultyWorld:
+    """Return the seed's world with a fault at a place, and without it, both at the reset."""
+    world = make_world(seed, wanted)
+    world.advance_to(wanted.start_tick - 2)
+    healthy = world.fork()
+    fault = fault_type.start(world, place, Severity(size, wanted.start_tick, seed))
+    if fault.change is not None and place.change is not None and fault.change != place.change:
+        world.replace_change(place.change, fault.change)
+    world.add_fault(fault)
+    world.advance_to(0)
+    return FaultyWorld(world, fault, healthy)
+
+
+def plan_calls(world: World, fault: Fault, steps: Sequence[Repair]) -> list[TimedCall] | None:
+    """Return the calls of a repair from tick 2 on, or None where a step does not apply."""
+    calls, tick = [], 2
+    for step in steps:
+        call = step.make_call(world, fault)
+        if call is None:
+            return None
+        calls.append(TimedCall(tick, call))
+        tick += step.wait_ticks
+    return calls
