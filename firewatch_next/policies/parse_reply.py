@@ -15,7 +15,7 @@ _SERIES = re.compile(r"^(?P<metric>[a-z0-9_]+)(?:\{(?P<labels>[^}]*)\})? (?P<val
 _LABEL = re.compile(r'([a-z]+)="([^"]*)"')
 _SPAN = re.compile(r"^ *(?:└ )?(\S+) (.+?) ([\d.]+) ms (\S+)(.*)$")
 _CUT_MARK = "… "
-_NAME_COLUMNS = frozenset({"id", "before", "after", "version", "revision", "value", "title"})
+_NAME_COLUMNS = frozenset({"id", "before", "after", "version", "revision", "title"})
 _COLUMN_GAP = re.compile(r" {2,}")
 _MINUTES = "minutes_ago"
 

@@ -83,6 +83,7 @@ DOTNET = Stack(
         ),
     },
     ordinary=(
+        OrdinaryLine(LogLevel.ERROR, "The client reset the request stream of {path}", 0.00005),
         OrdinaryLine(LogLevel.INFO, "Request finished POST {path} - 200 {milliseconds}ms", 1.0),
         OrdinaryLine(LogLevel.INFO, "Hosting heartbeat, {count} connections", per_tick=1.0),
         OrdinaryLine(LogLevel.WARN, "Cookie of {path} has no SameSite attribute", 0.0002),

@@ -100,6 +100,7 @@ GO_LOGFMT = Stack(
         ),
     },
     ordinary=(
+        OrdinaryLine(LogLevel.ERROR, "write response of {path}: broken pipe", 0.00005),
         OrdinaryLine(LogLevel.INFO, "handled {path} status=200 took={milliseconds}ms", 1.0),
         OrdinaryLine(LogLevel.INFO, "metrics pushed, {count} series", per_tick=1.0),
         OrdinaryLine(LogLevel.WARN, "client closed the connection during {path}", 0.0003),

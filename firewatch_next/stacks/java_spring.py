@@ -108,6 +108,11 @@ JAVA_SPRING = Stack(
         ),
     },
     ordinary=(
+        OrdinaryLine(
+            LogLevel.ERROR,
+            "org.apache.catalina.connector.ClientAbortException: Broken pipe on {path}",
+            0.00005,
+        ),
         OrdinaryLine(LogLevel.INFO, "Completed 200 OK for {path} in {milliseconds} ms", 1.0),
         OrdinaryLine(LogLevel.INFO, "HikariPool-1 - Pool stats (active={count})", per_tick=1.0),
         OrdinaryLine(LogLevel.WARN, "Query parameter 'expand' of {path} is deprecated", 0.0002),

@@ -100,6 +100,9 @@ NGINX = Stack(
         ),
     },
     ordinary=(
+        OrdinaryLine(
+            LogLevel.ERROR, "recv() failed (104: Connection reset by peer) for {path}", 0.00005
+        ),
         OrdinaryLine(LogLevel.INFO, "signal process started, {count} workers", per_tick=0.1),
         OrdinaryLine(
             LogLevel.WARN,

@@ -83,6 +83,7 @@ NODE_PINO = Stack(
         ),
     },
     ordinary=(
+        OrdinaryLine(LogLevel.ERROR, "ERR_STREAM_PREMATURE_CLOSE on {path}", 0.00005),
         OrdinaryLine(LogLevel.INFO, "request completed 200 {path} {milliseconds}ms", 1.0),
         OrdinaryLine(LogLevel.INFO, "event loop delay p99 {count} us", per_tick=1.0),
         OrdinaryLine(LogLevel.WARN, "DeprecationWarning: url.parse() in {path}", 0.0002),

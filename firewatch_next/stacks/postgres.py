@@ -56,6 +56,7 @@ POSTGRES = Stack(
         OrdinaryLine(LogLevel.INFO, "checkpoint complete: wrote {count} buffers", per_tick=0.1),
         OrdinaryLine(LogLevel.INFO, "automatic vacuum of table: {count} pages", per_tick=0.2),
         OrdinaryLine(LogLevel.INFO, "connection authorized: application={callee}", per_tick=0.5),
+        OrdinaryLine(LogLevel.WARN, "there is no transaction in progress", per_tick=0.02),
         OrdinaryLine(LogLevel.ERROR, "canceling autovacuum task", per_tick=0.01),
     ),
 )

@@ -110,6 +110,7 @@ PYTHON_UVICORN = Stack(
         ),
     },
     ordinary=(
+        OrdinaryLine(LogLevel.ERROR, "ClientDisconnect while sending {path}", 0.00005),
         OrdinaryLine(LogLevel.INFO, "POST {path} HTTP/1.1 200 {milliseconds}ms", 1.0),
         OrdinaryLine(LogLevel.INFO, "healthz ok ({count} checks)", per_tick=1.0),
         OrdinaryLine(LogLevel.WARN, "Invalid HTTP request received.", 0.0002),

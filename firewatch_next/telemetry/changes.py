@@ -45,7 +45,7 @@ def list_changes(
     )
     table = Table(
         (
-            "id", "time", "minutes_ago", "kind", "service", "title", "before", "after",
+            "id", "time", "minutes_ago", "kind", "service", "title", "key", "before", "after",
             "migration", "author", "state", "details",
         ),
         [_make_row(view, change) for change in found],
@@ -64,6 +64,7 @@ def _make_row(view: TelemetryView, change: Change) -> tuple[str | float, ...]:
         change.kind.value,
         change.service,
         change.title,
+        change.key,
         change.before,
         change.after,
         change.migration.value,

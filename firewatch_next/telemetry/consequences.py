@@ -35,6 +35,8 @@ _SLOW_STATEMENT_SECONDS = 0.25
 _GC_LOGGED_FROM = 0.1
 _REPLICA_LOGGED_FROM_SECONDS = 5.0
 _MIN_COUNT = 0.5  # lines in a tick
+# Failures below the ordinary few per 10,000 requests are in the ordinary lines.
+_MIN_SHARE = 0.0008
 KUBELET = "kubelet"
 
 POD_KILLED = LogEvent(
@@ -98,10 +100,14 @@ def list_consequences(view: TelemetryView, service: Service, tick: int) -> list[
     stack = STACKS.get(service.stack)
     if stack is None:
         return records
-    found = [*_request_records(view, service, tick), *_state_records(view, service, tick)]
+    found = list(_request_records(view, service, tick))
     for client in service.clients:
         found += _call_records(view, service, client, tick)
-    return records + [r for r in found if r.event.name in stack.messages and r.count >= _MIN_COUNT]
+    load = view.world.history.service_values(service.name, tick)[Column.LOAD]
+    least = max(_MIN_COUNT, _MIN_SHARE * load * SECONDS_PER_TICK)
+    found = [record for record in found if record.count >= least]
+    found += (r for r in _state_records(view, service, tick) if r.count >= _MIN_COUNT)
+    return records + [record for record in found if record.event.name in stack.messages]
 
 
 def _record(

@@ -19,7 +19,7 @@ from firewatch_next.telemetry.view import TICKS_PER_MINUTE, TelemetryView
 
 MAX_LINES = 40
 _MAX_BUCKETS = 10
-_ENOUGH_LINES = 60
+_ENOUGH_LINES = 24
 
 
 @dataclass

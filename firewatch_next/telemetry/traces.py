@@ -21,7 +21,7 @@ from openenv_kit.bitstream import BitStream
 MAX_TRACES = 3
 WINDOW_MINUTES = 2
 _CANDIDATES = 60  # requests that are looked at for one that matches
-_MIN_SHARE = 0.0005  # failures rarer than this are in no sampled trace
+_MIN_SHARE = 0.002  # failures rarer than this are in no sampled trace
 _MAX_DEPTH = 8
 
 
@@ -129,7 +129,7 @@ class _TraceBuilder:
         by_code = failed_shares_by_code(self._view, service.name, self._tick)
         failed_share = sum(by_code.values())
         has_failed = status is TraceStatus.ERROR
-        if has_failed and failed_share < _MIN_SHARE:
+        if has_failed and failed_share <= (0.0 if depth else _MIN_SHARE):
             return None
         if status is TraceStatus.ANY:
             has_failed = self._draws.uniform() < failed_share
