@@ -6,6 +6,8 @@ world first.
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from pydantic import Field, field_validator
 
 from firewatch_next.changes.change import ChangeKind
@@ -30,6 +32,32 @@ _WINDOW_TEXT = "length of the window that ends now, in minutes"
 _WINDOW = Field(30, ge=1, le=WINDOW_MINUTES, description=_WINDOW_TEXT)
 
 
+class GroupBy(StrEnum):
+    """Label by which metrics are grouped."""
+
+    NONE = "none"
+    ZONE = "zone"
+    VERSION = "version"
+    POD = "pod"
+    CODE = "code"
+    CALLER = "caller"
+    CALLEE = "callee"
+
+
+class ChangeFilter(StrEnum):
+    """Kinds of changes that are listed."""
+
+    ALL = "all"
+    DEPLOY = "deploy"
+    CONFIG = "config"
+    FLAG = "flag"
+    MIGRATION = "migration"
+    JOB = "job"
+    INFRA = "infra"
+    CERTIFICATE = "certificate"
+    SCALE = "scale"
+
+
 class MetricArguments(ToolArguments):
     """Arguments of `query_metrics`."""
 
@@ -39,7 +67,7 @@ class MetricArguments(ToolArguments):
         max_length=MAX_METRICS,
         description=f"up to {MAX_METRICS} of: {', '.join(METRICS)}",
     )
-    group_by: Label | None = Field(None, description="label to group by")
+    group_by: GroupBy = Field(GroupBy.NONE, description="label to group by")
     window_minutes: int = _WINDOW
     points: int = Field(6, ge=1, le=MAX_POINTS, description="points per series")
 
@@ -57,7 +85,7 @@ class LogArguments(ToolArguments):
 
     service: str = Field(description="name of a service, or a prefix and *")
     query: str = Field("", max_length=100, description="text that a line contains, in any case")
-    level: LogLevel | None = Field(None, description="least severe level; all without it")
+    level: LogLevel = Field(LogLevel.DEBUG, description="least severe level")
     window_minutes: int = Field(10, ge=1, le=WINDOW_MINUTES, description=_WINDOW_TEXT)
     limit: int = Field(20, ge=1, le=MAX_LINES, description="largest number of lines")
 
@@ -81,7 +109,7 @@ class ChangeArguments(ToolArguments):
     """Arguments of `list_changes`."""
 
     service: str = _SERVICE_OR_ALL
-    kind: ChangeKind | None = Field(None, description="kind of change; all without it")
+    kind: ChangeFilter = Field(ChangeFilter.ALL, description="kind of change")
     window_minutes: int = Field(
         MAX_WINDOW_MINUTES, ge=1, le=MAX_WINDOW_MINUTES, description=_WINDOW_TEXT
     )
@@ -118,7 +146,7 @@ def _query_metrics(view: TelemetryView, arguments: MetricArguments) -> str:
     for metric in arguments.metrics:
         if metric not in METRICS:
             raise ToolArgumentError(build_unknown_name_message("metric", metric, METRICS))
-    label = arguments.group_by
+    label = None if arguments.group_by is GroupBy.NONE else Label(arguments.group_by)
     metrics = list(dict.fromkeys(arguments.metrics))
     if label is not None and not any(label in METRICS[metric].labels for metric in metrics):
         allowed = sorted({str(name) for metric in metrics for name in METRICS[metric].labels})
@@ -163,7 +191,8 @@ def _show_service_map(view: TelemetryView, arguments: ServiceMapArguments) -> st
 def _list_changes(view: TelemetryView, arguments: ChangeArguments) -> str:
     """Deploys, settings, flags and other changes, newest first, your own included."""
     services = _find_services(view, arguments.service, may_be_prefix=False)
-    return list_changes(view, services, arguments.kind, arguments.window_minutes)
+    kind = None if arguments.kind is ChangeFilter.ALL else ChangeKind(arguments.kind)
+    return list_changes(view, services, kind, arguments.window_minutes)
 
 
 @OBSERVE_TOOLS.tool(DiagnosticArguments, name="run_diagnostic")

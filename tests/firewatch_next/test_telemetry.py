@@ -189,19 +189,21 @@ def test_killed_pods_are_logged_by_the_kubelet_and_calm_pods_log_no_failures() -
     assert not find_lines(calm, [service], "503", LogLevel.WARN, -20, 40).entries
 
 
-def test_phrasing_of_an_event_is_the_same_throughout_an_episode() -> None:
-    view = view_of(world_with_bad_flag())
+@pytest.mark.parametrize("wording", list(Wording))
+def test_event_of_a_fault_has_one_phrasing_of_the_tasks_wording(wording: Wording) -> None:
+    view = view_of(world_with_bad_flag(), wording)
     service = view.service(faulty_service(view.world))
-    record = next(iter(view.world.history.log_records(service.name, -5, 0)))
-    phrasings = record.event.phrasings.get(service.stack) or record.event.phrasings["any"]
-    templates = [pattern_of(template) for template in phrasings.open]
+    event = next(iter(view.world.history.log_records(service.name, -5, 0))).event
+    phrasings = event.phrasings.get(service.stack) or event.phrasings["any"]
     entries = find_lines(view, [service.name], "", LogLevel.ERROR, -15, 400).entries
-    used = {
-        number
-        for number, template in enumerate(templates)
-        if any(template.search(entry.text.replace('\\"', '"')) for entry in entries)
-    }
-    assert len(used) == 1
+    texts = [entry.text.replace('\\"', '"') for entry in entries]
+    used = [
+        (other, template)
+        for other in Wording
+        for template in phrasings.of_wording(other)
+        if any(pattern_of(template).search(text) for text in texts)
+    ]
+    assert [other for other, _ in used] == [wording]
 
 
 def test_newest_lines_prefer_severe_ones_and_show_them_last() -> None:
