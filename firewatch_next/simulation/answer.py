@@ -1,8 +1,7 @@
 """How a service answers its requests within a sub-step, given its load and its callees' answers.
 
-Admission, attempts, the late share and the time held move a quarter of the way to their new values
-in each sub-step, which keeps saturated systems from oscillating. A value within 1e-9 of its target
-takes it, so that a calm system stands still.
+Admission, attempts, the late share and the time held move towards their new values in each sub-step
+(`damping.py`), which keeps saturated systems from oscillating.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from firewatch_next.simulation.calls import CallTotals, make_calls, settle_client
+from firewatch_next.simulation.damping import SETTLED, next_pace
 from firewatch_next.simulation.latency import combine_modes
 from firewatch_next.simulation.service import (
     ErrorReason,
@@ -27,8 +27,6 @@ from firewatch_next.simulation.waiting import (
 if TYPE_CHECKING:
     from firewatch_next.simulation.tick import Call
 
-DAMPING = 0.25
-SETTLED = 1e-9
 _DEAD_SECONDS = 0.001  # a connection to a service without pods fails at once
 _MIN_MODE_SHARE = 1e-6
 
@@ -39,14 +37,6 @@ class _CpuResult(NamedTuple):
     passed_share: float
     utilization: float
     wait: Wait
-
-
-def move_towards(value: float, target: float) -> float:
-    """Return the value moved a quarter of the way to its target."""
-    change = target - value
-    if -SETTLED < change < SETTLED:
-        return target
-    return value + change * DAMPING
 
 
 def answer_requests(service: Service, calls: tuple[Call, ...]) -> None:
@@ -65,13 +55,12 @@ def answer_requests(service: Service, calls: tuple[Call, ...]) -> None:
     no_thread, thread_wait = _wait_for_threads(service, load * (1.0 - limited) / pods)
     cpu = _use_cpus(service, load * (1.0 - limited) * (1.0 - no_thread), pods)
     admitted = (1.0 - limited) * (1.0 - no_thread) * cpu.passed_share
-    service.admitted_share = admitted = move_towards(service.admitted_share, admitted)
+    admitted = _move_admitted_share(service, admitted)
     service.utilization = cpu.utilization
     own_seconds = service.base_latency_seconds + service.cpu_seconds_per_request
     held = own_seconds + totals.held_seconds
     held += cpu.wait.share * cpu.wait.seconds + _mean_extra_seconds(service)
-    service.held_seconds = move_towards(service.held_seconds, held)
-    service.is_settled = service.held_seconds == held
+    _move_held_seconds(service, held)
     fast = Mode(1.0, own_seconds + totals.fast_seconds, service.latency_step)
     service.modes = combine_modes(
         fast, _other_modes(service, fast, (cpu.wait, thread_wait), totals.modes)
@@ -95,7 +84,7 @@ def settle_service(service: Service, pods: int, calls: tuple[Call, ...]) -> None
 
 
 def _answer_without_pods(service: Service) -> None:
-    service.admitted_share = move_towards(service.admitted_share, 0.0)
+    _move_admitted_share(service, 0.0)
     service.modes = (Mode(1.0, _DEAD_SECONDS, service.latency_step),)
     service.errors = {ErrorReason.REJECTED: 1.0}
     service.failed_share = service.retriable_share = 1.0
@@ -103,6 +92,26 @@ def _answer_without_pods(service: Service) -> None:
     service.utilization = service.threads_in_use = 0.0
     for client in service.clients:
         client.is_settled = False
+
+
+def _move_admitted_share(service: Service, target: float) -> float:
+    change = target - service.admitted_share
+    if -SETTLED < change < SETTLED:
+        service.admitted_share = target
+    else:
+        service.admitted_pace = next_pace(service.admitted_pace, change)
+        service.admitted_share += change * abs(service.admitted_pace)
+    return service.admitted_share
+
+
+def _move_held_seconds(service: Service, target: float) -> None:
+    change = target - service.held_seconds
+    service.is_settled = -SETTLED < change < SETTLED
+    if service.is_settled:
+        service.held_seconds = target
+    else:
+        service.held_pace = next_pace(service.held_pace, change)
+        service.held_seconds += change * abs(service.held_pace)
 
 
 def _wait_for_threads(service: Service, load_per_pod: float) -> tuple[float, Wait]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from firewatch_next.simulation.damping import SETTLED, next_pace
 from firewatch_next.simulation.latency import (
     TIMED_OUT_STEP,
     mean_of_modes,
@@ -22,8 +23,6 @@ from firewatch_next.simulation.waiting import pool_failure_share, wait_for_serve
 if TYPE_CHECKING:
     from firewatch_next.simulation.tick import Call
 
-_DAMPING = 0.25
-_SETTLED = 1e-9
 _OPEN = BreakerState.OPEN
 
 
@@ -106,7 +105,7 @@ def _other_failures(client: CalleeClient) -> float:
     return other if other > 1e-12 else 1e-12
 
 
-def _update_results(client: CalleeClient, callee: Service, damping: float = _DAMPING) -> None:
+def _update_results(client: CalleeClient, callee: Service, *, is_immediate: bool = False) -> None:
     """Move late share, attempts and time held towards what the callee's answers ask for."""
     connection = refused = 0.0
     for reason, share in client.errors.items():
@@ -119,16 +118,19 @@ def _update_results(client: CalleeClient, callee: Service, damping: float = _DAM
     held = _held_seconds(client, callee) * (1.0 - connection)
     is_settled = callee.is_calm and not client.errors
     change = late - client.late_share
-    if -_SETTLED < change < _SETTLED:
+    if -SETTLED < change < SETTLED:
         client.late_share = late
     else:
-        client.late_share = late = client.late_share + change * damping
+        client.late_pace = next_pace(client.late_pace, change)
+        late = client.late_share + change * (1.0 if is_immediate else abs(client.late_pace))
+        client.late_share = late
         is_settled = False
     change = held - client.held_seconds
-    if -_SETTLED < change < _SETTLED:
+    if -SETTLED < change < SETTLED:
         client.held_seconds = held
     else:
-        client.held_seconds += change * damping
+        client.held_pace = next_pace(client.held_pace, change)
+        client.held_seconds += change * (1.0 if is_immediate else abs(client.held_pace))
         is_settled = False
     reached = (1.0 - connection) * (1.0 - late)
     again = 1.0 - reached * (1.0 - callee.retriable_share)
@@ -142,10 +144,11 @@ def _update_results(client: CalleeClient, callee: Service, damping: float = _DAM
     client.attempt_failed_share = hard + again
     attempts = 1.0 if client.is_backed_off else attempts
     change = attempts - client.attempts
-    if -_SETTLED < change < _SETTLED:
+    if -SETTLED < change < SETTLED:
         client.attempts = attempts
     else:
-        client.attempts += change * damping
+        client.attempts_pace = next_pace(client.attempts_pace, change)
+        client.attempts += change * (1.0 if is_immediate else abs(client.attempts_pace))
         is_settled = False
     client.is_settled = is_settled
 
@@ -153,7 +156,7 @@ def _update_results(client: CalleeClient, callee: Service, damping: float = _DAM
 def settle_client(client: CalleeClient, callee: Service) -> None:
     """Set a client's moving values to their targets, for a world that has been calm for long."""
     while not client.is_settled:  # the second time, every value is at its target
-        _update_results(client, callee, damping=1.0)
+        _update_results(client, callee, is_immediate=True)
 
 
 def _late_share(client: CalleeClient, callee: Service) -> float:

@@ -202,6 +202,9 @@ class CalleeClient:
     pool_in_use: float = 0.0
     pool_wait_share: float = 0.0
     pool_wait_seconds: float = 0.0
+    late_pace: float = 0.25  # see damping.py; attempts_pace and held_pace likewise
+    attempts_pace: float = 0.25
+    held_pace: float = 0.25
     is_settled: bool = False  # the callee is calm and nothing moves any more (shortcut)
 
     def add_errors(self, reason: ErrorReason, share: float) -> None:
@@ -299,6 +302,8 @@ class Service:
     failed_share: float = 0.0
     retriable_share: float = 0.0  # rejected with 503, which a caller retries
     degraded_share: float = 0.0
+    admitted_pace: float = 0.25
+    held_pace: float = 0.25
     is_settled: bool = False  # the time held has reached its target
     is_calm: bool = False
     calm_load_limit: float = 0.0  # load up to which a calm service stays calm

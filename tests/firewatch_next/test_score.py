@@ -8,7 +8,7 @@ from firewatch_next.changes.change import ChangeKind
 from firewatch_next.faults.fault_type import Origin, Thing
 from firewatch_next.faults.registry import fault_types
 from firewatch_next.grading.par import measure_reference, plan_repairs
-from firewatch_next.grading.replay import TimedCall, run_calls
+from firewatch_next.grading.replay import TimedCall, apply_call, graded_ticks, run_calls
 from firewatch_next.grading.score import (
     PlayedChange,
     PlayedEpisode,
@@ -158,6 +158,20 @@ def test_false_alert_wants_a_declaration_without_changes() -> None:
     assert declared.score == 1.0
     assert silent.score == 0.0
     assert restarted.impact == 0.0
+
+
+def test_capacity_that_was_added_goes_after_the_graded_time() -> None:
+    wanted = Wanted(Thing.SETTING, Origin.SAFE_CHANGE, ChangeKind.CONFIG, "cpu_cores")
+    faulty = build_faulty_world(fault_types()["resource_limit"], wanted)
+    service = faulty.world.services[faulty.fault.place.service]
+    more_pods = ToolCall(
+        "scale_service", {"service": service.name, "replicas": 3 * service.usual_pods}
+    )
+    world = faulty.world.fork()
+    apply_call(world, more_pods)
+    world.advance_to(graded_ticks(LEVEL_TICKS))
+    assert world.harm == 0.0
+    assert not run_calls(faulty.world, [TimedCall(1, more_pods)], LEVEL_TICKS).is_resolved
 
 
 def test_scoring_does_not_change_the_world(leak: FaultyWorld) -> None:

@@ -30,7 +30,7 @@ from firewatch_next.simulation.rows import CALL_COLUMNS, SERVICE_COLUMNS, Column
 from firewatch_next.simulation.series import read_series
 from firewatch_next.simulation.service import BreakerState, Mode, ServiceKind
 from firewatch_next.simulation.waiting import CALM_UTILIZATION, pool_failure_share, wait_for_server
-from firewatch_next.simulation.world import PAST_TICKS, World
+from firewatch_next.simulation.world import World
 from openenv_kit.bitstream import BitStream
 from support.fault_trials import SEEDS, Wanted, find_wanted_places, make_world, start_fault
 
@@ -231,7 +231,8 @@ def test_cut_cpu_rejects_what_the_cores_cannot_serve() -> None:
 
 
 def test_wait_is_continuous_at_full_use_and_zero_when_calm() -> None:
-    assert wait_for_server(CALM_UTILIZATION, 4.0, 0.01, 0.5).share == 0.0
+    for utilization in (0.1, 0.4, CALM_UTILIZATION):
+        assert wait_for_server(utilization, 4.0, 0.01, 0.5) == (0.0, 0.0)
     almost = wait_for_server(1.0 - 1e-9, 4.0, 0.01, 0.5)
     full = wait_for_server(1.0, 4.0, 0.01, 0.5)
     assert almost == pytest.approx(full, rel=1e-6)
@@ -260,19 +261,30 @@ def test_combined_modes_keep_the_largest_delays_and_add_up_to_one() -> None:
     assert {mode.median for mode in modes[1:]} == {mode.median for mode in others[3:]}
 
 
-def test_saturated_pool_does_not_oscillate() -> None:
-    world = calm_world()
+@pytest.mark.parametrize(
+    ("seed", "caller", "callee"),
+    [
+        ("osc0", "partner-api", "quota-api"),
+        ("osc4", "catalog-api", "catalog-cache"),
+        ("osc7", "partner-api", "quota-api"),
+    ],
+)
+def test_full_cpu_behind_a_pool_settles(seed: str, caller: str, callee: str) -> None:
+    world = calm_world(12, seed)
+    for position in range(len(world.demand)):
+        world.demand[position] = 1.0
     world.advance_to(-100)
-    caller = next(s for s in world.ordered for c in s.clients if c.pool_size)
-    client = next(c for c in caller.clients if c.pool_size)
-    world.schedule(-99, SetSetting(caller.name, f"pool_size.{client.callee}", "1"))
-    client_load = client.offered * client.held_seconds / len(caller.pods)
-    assert client_load > 0.0
-    passed = []
-    for _ in range(60):
+    service = world.services[callee]
+    assert world.services[caller].client_of(callee).pool_size > 0
+    cores = service.cpu_cores * service.utilization * 0.8
+    world.schedule(-99, SetSetting(callee, "cpu_cores", f"{cores:.4f}"))
+    world.advance_to(-60)
+    harms = []
+    for _ in range(30):
         world.advance()
-        passed.append(client.pool_passed_share)
-    assert max(passed[-30:]) - min(passed[-30:]) < 0.05
+        harms.append(world.harm)
+    assert min(harms) > 0.02
+    assert max(harms) - min(harms) < 0.05
 
 
 def test_every_metric_is_readable_by_each_of_its_labels() -> None:
@@ -335,5 +347,5 @@ def test_faulty_version_shows_its_errors_by_version_while_both_run() -> None:
 def test_world_starts_ninety_minutes_before_the_reset() -> None:
     world = calm_world(3)
     world.advance_to(0)
-    assert world.history.first_tick == 1 - PAST_TICKS
+    assert world.history.first_tick == -179
     assert world.history.last_tick == 0
