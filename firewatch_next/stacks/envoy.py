@@ -5,7 +5,7 @@ An event's wording is the response-code detail, since an access log has no free 
 
 from __future__ import annotations
 
-from firewatch_next.simulation.log_event import LogLevel, Phrasings
+from firewatch_next.simulation.log_event import LogLevel
 from firewatch_next.simulation.service import ServiceKind
 from firewatch_next.stacks.stack import (
     LogLine,
@@ -13,6 +13,7 @@ from firewatch_next.stacks.stack import (
     Stack,
     format_milliseconds,
     make_request_id,
+    parse_messages,
 )
 
 _FLAGS = {
@@ -41,61 +42,54 @@ def format_line(line: LogLine) -> str:
     )
 
 
+_MESSAGES = """
+call_failed
+    via_upstream {status}
+    upstream_status {status} {callee}
+    response {status} relayed from {callee}
+    peer_answer {callee} {status}
+call_timeout
+    upstream_response_timeout
+    response_timeout {timeout_ms}ms {callee}
+    upstream_per_try_timeout {timeout_ms}ms
+    stream_idle at {timeout_ms}ms for {callee}
+connect_failed
+    upstream_reset_before_response_started{{{problem}}}
+    remote_connection_failure,{problem}
+    no_healthy_upstream {callee} {problem}
+    transport_failure {problem} {callee}
+pool_timeout
+    upstream_reset_before_response_started{{overflow}}
+    upstream_max_pending {pool_size} {waited_ms}ms
+    circuit_pending_overflow {callee} {pool_size}
+    connection_quota {pool_size} of {callee} held {waited_ms}ms
+queue_full
+    overload {queue_length}
+    request_overload_manager {queue_length}
+    downstream_pending_limit {queue_length}
+    listener_queue {queue_length} exceeded
+request_failed
+    response_sent {status}
+    direct_response {status}
+    ended {status} after {milliseconds}ms
+    completed_downstream {status}
+retrying
+    retry {attempt} {callee}
+    upstream_retry,{attempt}
+    attempt_count {attempt} {callee}
+    try_{attempt} towards {callee}
+gc_pressure
+    heap at {memory_percent} % of max_heap_size, release {gc_percent} %
+    overload manager: heap pressure {memory_percent} %, shrink {gc_percent} %
+    fixed_heap monitor reports {memory_percent} percent ({gc_percent} freed)
+    allocator pressure {memory_percent} %, returned {gc_percent} %
+"""
+
 ENVOY = Stack(
     name="envoy",
     kinds=frozenset({ServiceKind.INGRESS}),
     format_line=format_line,
-    messages={
-        "call_failed": Phrasings(
-            open=("via_upstream {status}", "upstream_status {status} {callee}"),
-            test="response {status} relayed from {callee}",
-            sealed="peer_answer {callee} {status}",
-        ),
-        "call_timeout": Phrasings(
-            open=("upstream_response_timeout", "response_timeout {timeout_ms}ms {callee}"),
-            test="upstream_per_try_timeout {timeout_ms}ms",
-            sealed="stream_idle at {timeout_ms}ms for {callee}",
-        ),
-        "connect_failed": Phrasings(
-            open=(
-                "upstream_reset_before_response_started{{{problem}}}",
-                "remote_connection_failure,{problem}",
-            ),
-            test="no_healthy_upstream {callee} {problem}",
-            sealed="transport_failure {problem} {callee}",
-        ),
-        "pool_timeout": Phrasings(
-            open=(
-                "upstream_reset_before_response_started{{overflow}}",
-                "upstream_max_pending {pool_size} {waited_ms}ms",
-            ),
-            test="circuit_pending_overflow {callee} {pool_size}",
-            sealed="connection_quota {pool_size} of {callee} held {waited_ms}ms",
-        ),
-        "queue_full": Phrasings(
-            open=("overload {queue_length}", "request_overload_manager {queue_length}"),
-            test="downstream_pending_limit {queue_length}",
-            sealed="listener_queue {queue_length} exceeded",
-        ),
-        "request_failed": Phrasings(
-            open=("response_sent {status}", "direct_response {status}"),
-            test="ended {status} after {milliseconds}ms",
-            sealed="completed_downstream {status}",
-        ),
-        "retrying": Phrasings(
-            open=("retry {attempt} {callee}", "upstream_retry,{attempt}"),
-            test="attempt_count {attempt} {callee}",
-            sealed="try_{attempt} towards {callee}",
-        ),
-        "gc_pressure": Phrasings(
-            open=(
-                "heap at {memory_percent} % of max_heap_size, release {gc_percent} %",
-                "overload manager: heap pressure {memory_percent} %, shrink {gc_percent} %",
-            ),
-            test="fixed_heap monitor reports {memory_percent} percent ({gc_percent} freed)",
-            sealed="allocator pressure {memory_percent} %, returned {gc_percent} %",
-        ),
-    },
+    messages=parse_messages(_MESSAGES),
     ordinary=(
         OrdinaryLine(LogLevel.INFO, "via_upstream {path}", 1.0),
         OrdinaryLine(LogLevel.INFO, "cds: add/update {count} cluster(s)", per_tick=0.3),

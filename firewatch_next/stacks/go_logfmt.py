@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from firewatch_next.simulation.log_event import LogLevel, Phrasings
+from firewatch_next.simulation.log_event import LogLevel
 from firewatch_next.simulation.service import ServiceKind
 from firewatch_next.stacks.stack import (
     LogLine,
@@ -10,6 +10,7 @@ from firewatch_next.stacks.stack import (
     Stack,
     format_milliseconds,
     make_request_id,
+    parse_messages,
 )
 
 
@@ -23,82 +24,59 @@ def format_line(line: LogLine) -> str:
     return f'time={time} level={line.level} msg="{message}"{request}'
 
 
+_MESSAGES = """
+call_failed
+    {path}: call {callee}: unexpected status {status}
+    {callee} answered {status}, giving up on {path}
+    rpc error: code = Unavailable desc = http status {status} from {callee} (handler {path})
+    non-2xx from peer {callee} ({status}); aborting {path}
+call_timeout
+    {path}: Post http://{callee}: context deadline exceeded ({timeout_ms}ms)
+    {callee} did not answer {path} in {timeout_ms}ms: i/o timeout
+    rpc error: code = DeadlineExceeded desc = {timeout_ms}ms elapsed waiting for {callee},
+      handler {path}
+    net/http: request canceled while awaiting headers ({callee}, budget {timeout_ms}ms) in
+      {path}
+connect_failed
+    {path}: dial tcp {callee}: {problem}
+    cannot reach {callee} for {path}: {problem}
+    rpc error: code = Unavailable desc = transport: {problem} while dialing {callee}; handler
+      {path}
+    subchannel to {callee} in TRANSIENT_FAILURE ({problem}), {path} dropped
+pool_timeout
+    {path}: no free connection to {callee} in {waited_ms}ms (max {pool_size})
+    waited {waited_ms}ms for one of {pool_size} {callee} connections, {path} failed
+    pgxpool: acquire {callee}: context deadline exceeded after {waited_ms}ms,
+      max_conns={pool_size}, handler {path}
+    semaphore for {callee} ({pool_size} slots) not granted within {waited_ms}ms; {path} returns
+      early
+queue_full
+    {path}: too many requests in flight ({queue_length}), sent 503
+    request queue at limit {queue_length}, refused {path}
+    load shedding: {path} not admitted, {queue_length} pending
+    inflight limiter closed for {path} with {queue_length} waiting
+request_failed
+    {path} status={status} took={milliseconds}ms
+    request done, code {status} in {milliseconds}ms: {path}
+    served {path} -> {status}, elapsed {milliseconds}ms
+    handler returned {status} for {path} ({milliseconds}ms)
+retrying
+    retry {attempt} to {callee} ({path})
+    {path}: trying {callee} again, attempt {attempt}
+    retryablehttp: {callee} try #{attempt}, handler {path}
+    re-issuing request to {callee} for {path}; n={attempt}
+gc_pressure
+    gc assist takes {gc_percent} % of CPU, rss {memory_percent} % of limit
+    memory at {memory_percent} % of GOMEMLIMIT, gc {gc_percent} %
+    runtime: collector busy {gc_percent} percent, usage {memory_percent} percent
+    GOMEMLIMIT nearly reached ({memory_percent} %); mark workers {gc_percent} %
+"""
+
 GO_LOGFMT = Stack(
     name="go_logfmt",
     kinds=frozenset({ServiceKind.APPLICATION, ServiceKind.WORKER}),
     format_line=format_line,
-    messages={
-        "call_failed": Phrasings(
-            open=(
-                "{path}: call {callee}: unexpected status {status}",
-                "{callee} answered {status}, giving up on {path}",
-            ),
-            test="rpc error: code = Unavailable desc = http status {status} from {callee} "
-            "(handler {path})",
-            sealed="non-2xx from peer {callee} ({status}); aborting {path}",
-        ),
-        "call_timeout": Phrasings(
-            open=(
-                "{path}: Post http://{callee}: context deadline exceeded ({timeout_ms}ms)",
-                "{callee} did not answer {path} in {timeout_ms}ms: i/o timeout",
-            ),
-            test="rpc error: code = DeadlineExceeded desc = {timeout_ms}ms elapsed waiting for "
-            "{callee}, handler {path}",
-            sealed="net/http: request canceled while awaiting headers ({callee}, budget "
-            "{timeout_ms}ms) in {path}",
-        ),
-        "connect_failed": Phrasings(
-            open=(
-                "{path}: dial tcp {callee}: {problem}",
-                "cannot reach {callee} for {path}: {problem}",
-            ),
-            test="rpc error: code = Unavailable desc = transport: {problem} while dialing "
-            "{callee}; handler {path}",
-            sealed="subchannel to {callee} in TRANSIENT_FAILURE ({problem}), {path} dropped",
-        ),
-        "pool_timeout": Phrasings(
-            open=(
-                "{path}: no free connection to {callee} in {waited_ms}ms (max {pool_size})",
-                "waited {waited_ms}ms for one of {pool_size} {callee} connections, {path} failed",
-            ),
-            test="pgxpool: acquire {callee}: context deadline exceeded after {waited_ms}ms, "
-            "max_conns={pool_size}, handler {path}",
-            sealed="semaphore for {callee} ({pool_size} slots) not granted within "
-            "{waited_ms}ms; {path} returns early",
-        ),
-        "queue_full": Phrasings(
-            open=(
-                "{path}: too many requests in flight ({queue_length}), sent 503",
-                "request queue at limit {queue_length}, refused {path}",
-            ),
-            test="load shedding: {path} not admitted, {queue_length} pending",
-            sealed="inflight limiter closed for {path} with {queue_length} waiting",
-        ),
-        "request_failed": Phrasings(
-            open=(
-                "{path} status={status} took={milliseconds}ms",
-                "request done, code {status} in {milliseconds}ms: {path}",
-            ),
-            test="served {path} -> {status}, elapsed {milliseconds}ms",
-            sealed="handler returned {status} for {path} ({milliseconds}ms)",
-        ),
-        "retrying": Phrasings(
-            open=(
-                "retry {attempt} to {callee} ({path})",
-                "{path}: trying {callee} again, attempt {attempt}",
-            ),
-            test="retryablehttp: {callee} try #{attempt}, handler {path}",
-            sealed="re-issuing request to {callee} for {path}; n={attempt}",
-        ),
-        "gc_pressure": Phrasings(
-            open=(
-                "gc assist takes {gc_percent} % of CPU, rss {memory_percent} % of limit",
-                "memory at {memory_percent} % of GOMEMLIMIT, gc {gc_percent} %",
-            ),
-            test="runtime: collector busy {gc_percent} percent, usage {memory_percent} percent",
-            sealed="GOMEMLIMIT nearly reached ({memory_percent} %); mark workers {gc_percent} %",
-        ),
-    },
+    messages=parse_messages(_MESSAGES),
     ordinary=(
         OrdinaryLine(LogLevel.ERROR, "write response of {path}: broken pipe", 0.00005),
         OrdinaryLine(LogLevel.INFO, "handled {path} status=200 took={milliseconds}ms", 1.0),

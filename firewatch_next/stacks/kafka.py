@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from firewatch_next.simulation.log_event import LogLevel, Phrasings
+from firewatch_next.simulation.log_event import LogLevel
 from firewatch_next.simulation.service import ServiceKind
-from firewatch_next.stacks.stack import LogLine, OrdinaryLine, Stack, format_milliseconds
+from firewatch_next.stacks.stack import (
+    LogLine,
+    OrdinaryLine,
+    Stack,
+    format_milliseconds,
+    parse_messages,
+)
 
 _LOGGERS = {
     "queue_full": "kafka.network.SocketServer",
@@ -20,36 +26,29 @@ def format_line(line: LogLine) -> str:
     return f"[{time}] {line.level} {line.message} ({logger})"
 
 
+_MESSAGES = """
+queue_full
+    Request channel is full ({queue_length}), muting connections
+    queued.max.requests={queue_length} reached, pausing network threads
+    Processor blocked: {queue_length} requests wait for an I/O handler
+    Back pressure on acceptors, {queue_length} entries in request queue
+slow_statement
+    {statement} of client {user} took {milliseconds} ms
+    Completed {statement}: totalTime={milliseconds} clientId={user}
+    {statement} handled in {milliseconds} ms, principal {user}
+    slow path for {user}: {milliseconds} ms spent in {statement}
+replica_behind
+    Shrinking ISR: follower is {lag_seconds} s behind
+    Follower has not caught up for {lag_seconds} s
+    Replica out of sync, last fetch {lag_seconds} s ago
+    replica.lag.time: {lag_seconds} s for follower fetcher
+"""
+
 KAFKA = Stack(
     name="kafka",
     kinds=frozenset({ServiceKind.QUEUE}),
     format_line=format_line,
-    messages={
-        "queue_full": Phrasings(
-            open=(
-                "Request channel is full ({queue_length}), muting connections",
-                "queued.max.requests={queue_length} reached, pausing network threads",
-            ),
-            test="Processor blocked: {queue_length} requests wait for an I/O handler",
-            sealed="Back pressure on acceptors, {queue_length} entries in request queue",
-        ),
-        "slow_statement": Phrasings(
-            open=(
-                "{statement} of client {user} took {milliseconds} ms",
-                "Completed {statement}: totalTime={milliseconds} clientId={user}",
-            ),
-            test="{statement} handled in {milliseconds} ms, principal {user}",
-            sealed="slow path for {user}: {milliseconds} ms spent in {statement}",
-        ),
-        "replica_behind": Phrasings(
-            open=(
-                "Shrinking ISR: follower is {lag_seconds} s behind",
-                "Follower has not caught up for {lag_seconds} s",
-            ),
-            test="Replica out of sync, last fetch {lag_seconds} s ago",
-            sealed="replica.lag.time: {lag_seconds} s for follower fetcher",
-        ),
-    },
+    messages=parse_messages(_MESSAGES),
     ordinary=(
         OrdinaryLine(LogLevel.INFO, "Rolled new log segment at offset {count}", per_tick=0.4),
         OrdinaryLine(LogLevel.INFO, "Stabilized group {callee} generation {count}", per_tick=0.1),

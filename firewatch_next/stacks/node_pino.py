@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import json
 
-from firewatch_next.simulation.log_event import LogLevel, Phrasings, Wording
+from firewatch_next.simulation.log_event import LogLevel, Wording
 from firewatch_next.simulation.service import ServiceKind
-from firewatch_next.stacks.stack import LogLine, OrdinaryLine, Stack, make_request_id
+from firewatch_next.stacks.stack import (
+    LogLine,
+    OrdinaryLine,
+    Stack,
+    make_request_id,
+    parse_messages,
+)
 
 _LEVEL_NUMBERS = {LogLevel.DEBUG: 20, LogLevel.INFO: 30, LogLevel.WARN: 40, LogLevel.ERROR: 50}
 
@@ -24,64 +30,56 @@ def format_line(line: LogLine) -> str:
     return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
 
 
+_MESSAGES = """
+call_failed
+    {path}: {callee} responded {status}
+    bad status {status} ({callee}, {path})
+    AxiosError: Request failed with status code {status} <- {callee} in {path}
+    UpstreamError {status} at {callee}; route {path}
+call_timeout
+    {path}: {callee} silent for {timeout_ms}ms
+    ETIMEDOUT {callee} after {timeout_ms}ms ({path})
+    AxiosError: timeout of {timeout_ms}ms exceeded <- {callee} in {path}
+    AbortError: signal fired at {timeout_ms}ms for {callee}; route {path}
+connect_failed
+    {path}: {problem} {callee}
+    connect {callee}: {problem} ({path})
+    FetchError: socket to {callee} not established, reason: {problem}, in {path}
+    undici ConnectError {problem} ({callee}); route {path}
+pool_timeout
+    {path}: {callee} pool of {pool_size} busy for {waited_ms}ms
+    no {callee} client free in {waited_ms}ms, max {pool_size} ({path})
+    KnexTimeoutError: Timeout acquiring a connection from {callee} ({pool_size} in use,
+      {waited_ms}ms) in {path}
+    ResourceRequest timed out: {callee} {pool_size}/{pool_size}, {waited_ms}ms; route {path}
+queue_full
+    {path}: 503, {queue_length} pending
+    under pressure: {queue_length} ({path})
+    FST_UNDER_PRESSURE: Service Unavailable, {queue_length} waiting, {path}
+    event loop backlog {queue_length}, refused route {path}
+request_failed
+    {path} {status} {milliseconds}ms
+    reply {status} in {milliseconds}ms: {path}
+    request errored statusCode={status} responseTime={milliseconds} url={path}
+    route {path} closed with {status} at {milliseconds}ms
+retrying
+    {path}: retry {attempt} {callee}
+    again {callee}, attempt {attempt} ({path})
+    p-retry: attempt {attempt} for {callee} in {path}
+    scheduled try {attempt} of {callee}; route {path}
+gc_pressure
+    heap {memory_percent} %, gc {gc_percent} %
+    mark-sweep {gc_percent} % of time, {memory_percent} % used
+    v8 heap usage {memory_percent} percent, scavenges take {gc_percent} percent
+    old space nearly full: {memory_percent} % (gc {gc_percent} %)
+"""
+
 NODE_PINO = Stack(
     name="node_pino",
     kinds=frozenset({ServiceKind.APPLICATION, ServiceKind.WORKER}),
     format_line=format_line,
     wordings=frozenset({Wording.TEST}),
-    messages={
-        "call_failed": Phrasings(
-            open=("{path}: {callee} responded {status}", "bad status {status} ({callee}, {path})"),
-            test="AxiosError: Request failed with status code {status} <- {callee} in {path}",
-            sealed="UpstreamError {status} at {callee}; route {path}",
-        ),
-        "call_timeout": Phrasings(
-            open=(
-                "{path}: {callee} silent for {timeout_ms}ms",
-                "ETIMEDOUT {callee} after {timeout_ms}ms ({path})",
-            ),
-            test="AxiosError: timeout of {timeout_ms}ms exceeded <- {callee} in {path}",
-            sealed="AbortError: signal fired at {timeout_ms}ms for {callee}; route {path}",
-        ),
-        "connect_failed": Phrasings(
-            open=("{path}: {problem} {callee}", "connect {callee}: {problem} ({path})"),
-            test="FetchError: socket to {callee} not established, reason: {problem}, in {path}",
-            sealed="undici ConnectError {problem} ({callee}); route {path}",
-        ),
-        "pool_timeout": Phrasings(
-            open=(
-                "{path}: {callee} pool of {pool_size} busy for {waited_ms}ms",
-                "no {callee} client free in {waited_ms}ms, max {pool_size} ({path})",
-            ),
-            test="KnexTimeoutError: Timeout acquiring a connection from {callee} "
-            "({pool_size} in use, {waited_ms}ms) in {path}",
-            sealed="ResourceRequest timed out: {callee} {pool_size}/{pool_size}, "
-            "{waited_ms}ms; route {path}",
-        ),
-        "queue_full": Phrasings(
-            open=("{path}: 503, {queue_length} pending", "under pressure: {queue_length} ({path})"),
-            test="FST_UNDER_PRESSURE: Service Unavailable, {queue_length} waiting, {path}",
-            sealed="event loop backlog {queue_length}, refused route {path}",
-        ),
-        "request_failed": Phrasings(
-            open=("{path} {status} {milliseconds}ms", "reply {status} in {milliseconds}ms: {path}"),
-            test="request errored statusCode={status} responseTime={milliseconds} url={path}",
-            sealed="route {path} closed with {status} at {milliseconds}ms",
-        ),
-        "retrying": Phrasings(
-            open=("{path}: retry {attempt} {callee}", "again {callee}, attempt {attempt} ({path})"),
-            test="p-retry: attempt {attempt} for {callee} in {path}",
-            sealed="scheduled try {attempt} of {callee}; route {path}",
-        ),
-        "gc_pressure": Phrasings(
-            open=(
-                "heap {memory_percent} %, gc {gc_percent} %",
-                "mark-sweep {gc_percent} % of time, {memory_percent} % used",
-            ),
-            test="v8 heap usage {memory_percent} percent, scavenges take {gc_percent} percent",
-            sealed="old space nearly full: {memory_percent} % (gc {gc_percent} %)",
-        ),
-    },
+    messages=parse_messages(_MESSAGES),
     ordinary=(
         OrdinaryLine(LogLevel.ERROR, "ERR_STREAM_PREMATURE_CLOSE on {path}", 0.00005),
         OrdinaryLine(LogLevel.INFO, "request completed 200 {path} {milliseconds}ms", 1.0),

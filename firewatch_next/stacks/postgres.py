@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from firewatch_next.simulation.log_event import LogLevel, Phrasings
+from firewatch_next.simulation.log_event import LogLevel
 from firewatch_next.simulation.service import ServiceKind
-from firewatch_next.stacks.stack import LogLine, OrdinaryLine, Stack, format_milliseconds
+from firewatch_next.stacks.stack import (
+    LogLine,
+    OrdinaryLine,
+    Stack,
+    format_milliseconds,
+    parse_messages,
+)
 
 _LEVEL_NAMES = {
     LogLevel.DEBUG: "DEBUG",
@@ -22,36 +28,29 @@ def format_line(line: LogLine) -> str:
     return f"{time} [{pid}] {user}{_LEVEL_NAMES[line.level]}:  {line.message}"
 
 
+_MESSAGES = """
+queue_full
+    sorry, too many clients already ({queue_length} waiting)
+    connection refused by pooler, {queue_length} in queue
+    remaining connection slots are reserved for superuser ({queue_length} pending)
+    no server process available, client queue {queue_length}
+slow_statement
+    duration: {milliseconds} ms  statement: {statement}
+    duration: {milliseconds} ms  execute <unnamed>: {statement}
+    statement {statement} took {milliseconds} ms
+    exec_time={milliseconds} ms query={statement}
+replica_behind
+    replay of standby is {lag_seconds} s behind
+    walreceiver: last replayed transaction is {lag_seconds} s old
+    standby apply delay: {lag_seconds} seconds
+    recovery position trails primary by {lag_seconds} s
+"""
+
 POSTGRES = Stack(
     name="postgres",
     kinds=frozenset({ServiceKind.STORE}),
     format_line=format_line,
-    messages={
-        "queue_full": Phrasings(
-            open=(
-                "sorry, too many clients already ({queue_length} waiting)",
-                "connection refused by pooler, {queue_length} in queue",
-            ),
-            test="remaining connection slots are reserved for superuser ({queue_length} pending)",
-            sealed="no server process available, client queue {queue_length}",
-        ),
-        "slow_statement": Phrasings(
-            open=(
-                "duration: {milliseconds} ms  statement: {statement}",
-                "duration: {milliseconds} ms  execute <unnamed>: {statement}",
-            ),
-            test="statement {statement} took {milliseconds} ms",
-            sealed="exec_time={milliseconds} ms query={statement}",
-        ),
-        "replica_behind": Phrasings(
-            open=(
-                "replay of standby is {lag_seconds} s behind",
-                "walreceiver: last replayed transaction is {lag_seconds} s old",
-            ),
-            test="standby apply delay: {lag_seconds} seconds",
-            sealed="recovery position trails primary by {lag_seconds} s",
-        ),
-    },
+    messages=parse_messages(_MESSAGES),
     ordinary=(
         OrdinaryLine(LogLevel.INFO, "checkpoint complete: wrote {count} buffers", per_tick=0.1),
         OrdinaryLine(LogLevel.INFO, "automatic vacuum of table: {count} pages", per_tick=0.2),

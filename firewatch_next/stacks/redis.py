@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from firewatch_next.simulation.log_event import LogLevel, Phrasings
+from firewatch_next.simulation.log_event import LogLevel
 from firewatch_next.simulation.service import ServiceKind
-from firewatch_next.stacks.stack import LogLine, OrdinaryLine, Stack, format_milliseconds
+from firewatch_next.stacks.stack import (
+    LogLine,
+    OrdinaryLine,
+    Stack,
+    format_milliseconds,
+    parse_messages,
+)
 
 _MARKS = {LogLevel.DEBUG: ".", LogLevel.INFO: "*", LogLevel.WARN: "#", LogLevel.ERROR: "#"}
 
@@ -15,37 +21,30 @@ def format_line(line: LogLine) -> str:
     return f"1:M {time} {_MARKS[line.level]} {line.message}"
 
 
+_MESSAGES = """
+queue_full
+    Error registering fd event for the new client: max number of clients reached ({queue_length}
+      pending)
+    max number of clients reached, {queue_length} waiting
+    Client not accepted: maxclients, backlog {queue_length}
+    Accept queue {queue_length} exceeds tcp-backlog
+slow_statement
+    slowlog: {statement} took {milliseconds} ms (client {user})
+    latency spike {milliseconds} ms in command {statement}
+    Slow script or command {statement}: {milliseconds} ms since start
+    event loop blocked {milliseconds} ms by {statement} of {user}
+replica_behind
+    Replica acknowledged offset {lag_seconds} s ago
+    Connection with replica lags {lag_seconds} s
+    replication backlog: replica trails {lag_seconds} s
+    REPLCONF ACK is {lag_seconds} s old
+"""
+
 REDIS = Stack(
     name="redis",
     kinds=frozenset({ServiceKind.CACHE, ServiceKind.STORE}),
     format_line=format_line,
-    messages={
-        "queue_full": Phrasings(
-            open=(
-                "Error registering fd event for the new client: max number of clients reached "
-                "({queue_length} pending)",
-                "max number of clients reached, {queue_length} waiting",
-            ),
-            test="Client not accepted: maxclients, backlog {queue_length}",
-            sealed="Accept queue {queue_length} exceeds tcp-backlog",
-        ),
-        "slow_statement": Phrasings(
-            open=(
-                "slowlog: {statement} took {milliseconds} ms (client {user})",
-                "latency spike {milliseconds} ms in command {statement}",
-            ),
-            test="Slow script or command {statement}: {milliseconds} ms since start",
-            sealed="event loop blocked {milliseconds} ms by {statement} of {user}",
-        ),
-        "replica_behind": Phrasings(
-            open=(
-                "Replica acknowledged offset {lag_seconds} s ago",
-                "Connection with replica lags {lag_seconds} s",
-            ),
-            test="replication backlog: replica trails {lag_seconds} s",
-            sealed="REPLCONF ACK is {lag_seconds} s old",
-        ),
-    },
+    messages=parse_messages(_MESSAGES),
     ordinary=(
         OrdinaryLine(LogLevel.INFO, "{count} changes in 60 seconds. Saving...", per_tick=0.3),
         OrdinaryLine(LogLevel.INFO, "Background saving terminated with success", per_tick=0.3),

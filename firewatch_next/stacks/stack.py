@@ -97,3 +97,28 @@ def format_milliseconds(time: datetime) -> str:
 def make_request_id(line: LogLine) -> str:
     """Return a hexadecimal id of the request that a line belongs to."""
     return f"{line.number:08x}{(line.number * 2654435761) % 2**32:08x}"
+
+
+def parse_messages(text: str) -> dict[str, Phrasings]:
+    """Return the phrasings of each event.
+
+    Args:
+        text: name of an event, then its phrasings, indented by four spaces: all open ones, then
+            that for test, then that for sealed. Lines indented further continue a phrasing.
+
+    Raises:
+        ValueError: if an event has fewer than four phrasings.
+    """
+    found: dict[str, list[str]] = {}
+    for line in text.strip("\n").split("\n"):
+        if not line.startswith(" "):
+            name = line
+            found[name] = []
+        elif line.startswith("      "):
+            found[name][-1] += f" {line.strip()}"
+        else:
+            found[name].append(line.strip())
+    for name, phrasings in found.items():
+        if len(phrasings) < 4:
+            raise ValueError(f"{name} has {len(phrasings)} phrasings; at least 4 are needed")
+    return {name: Phrasings(tuple(p[:-2]), p[-2], p[-1]) for name, p in found.items()}

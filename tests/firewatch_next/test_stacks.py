@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from firewatch_next.simulation.log_event import LogEvent, LogLevel, Wording
+from firewatch_next.simulation.log_event import LogEvent, LogLevel, Phrasings, Wording
 from firewatch_next.simulation.service import ServiceKind
 from firewatch_next.stacks import STACKS, list_stacks
-from firewatch_next.stacks.stack import CONSEQUENCE_FIELDS, LogLine
+from firewatch_next.stacks.stack import CONSEQUENCE_FIELDS, LogLine, parse_messages
 from firewatch_next.telemetry import consequences
 from firewatch_next.telemetry.alerts import ALERT_WORDINGS
 from firewatch_next.telemetry.consequences import consequence_event
@@ -86,6 +86,24 @@ def test_every_stack_formats_a_line_with_its_message(name: str, level: LogLevel)
         assert json.loads(text)["msg"] == line.message
     else:
         assert "answer" in text.replace("_", " ")
+
+
+def test_messages_are_parsed_with_continued_lines() -> None:
+    messages = parse_messages("""
+lost
+    one {a}
+      goes on
+    two
+    three
+    four
+    five
+""")
+    assert messages == {"lost": Phrasings(("one {a} goes on", "two", "three"), "four", "five")}
+
+
+def test_message_with_too_few_phrasings_is_an_error() -> None:
+    with pytest.raises(ValueError, match="lost has 3 phrasings"):
+        parse_messages("lost\n    one\n    two\n    three")
 
 
 def test_a_kind_of_stack_is_kept_for_the_test_and_the_sealed_split() -> None:

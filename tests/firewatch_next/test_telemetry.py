@@ -134,6 +134,11 @@ def test_log_lines_agree_between_overlapping_windows() -> None:
     assert len(short) > 20
     assert short == [entry for entry in long if entry.time > -10]
     assert long == sorted(long)
+    later = view.world.fork()
+    later.start_restart(service, 1)
+    later.advance_to(6)
+    again = find_lines(view_of(later), [service], "", LogLevel.WARN, -9, 4000).entries
+    assert short == [entry for entry in again if entry.time <= 0]
 
 
 def test_log_count_is_that_of_the_failing_calls() -> None:
