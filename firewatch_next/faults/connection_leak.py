@@ -23,6 +23,7 @@ from firewatch_next.faults.places import flag_places, reach_of, version_places
 from firewatch_next.faults.repairs import BIGGER_POOL, FLAG_OFF, RESTART, UNDO_CHANGE
 from firewatch_next.simulation.service import CalleeClient, Service, ServiceKind
 from firewatch_next.simulation.world import World
+from openenv_kit.float_sum import sum_left_to_right
 from openenv_kit.tool import ToolCall
 
 # Ticks in which the pool of an ordinary day fills. It has to fill again within the graded time.
@@ -130,7 +131,9 @@ class ConnectionLeak:
             self._leak(service, client, reach.share, {
                 (group.zone, group.version, group.revision, group.node) for group in reach.groups
             }, tick)  # fmt: skip
-        leaked = sum(p.leaked_connections.get(client.callee, 0.0) for p in service.pods)
+        leaked = sum_left_to_right(
+            p.leaked_connections.get(client.callee, 0.0) for p in service.pods
+        )
         if leaked <= 0.0:
             return
         world.mark_affected(service)

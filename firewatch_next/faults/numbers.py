@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from firewatch_next.faults.evidence import ParsedSeries
+from openenv_kit.float_sum import sum_left_to_right
 
 
 class GroupExcess(NamedTuple):
@@ -18,7 +19,7 @@ class GroupExcess(NamedTuple):
 
 def mean(values: Sequence[float]) -> float:
     """Return the mean, or 0 without values."""
-    return sum(values) / len(values) if values else 0.0
+    return sum_left_to_right(values) / len(values) if values else 0.0
 
 
 def final_level(series: Sequence[ParsedSeries], points: int = 3) -> float:

@@ -25,6 +25,7 @@ from firewatch_next.simulation.rows import (
     service_row,
 )
 from firewatch_next.simulation.service import ErrorReason, PodEvent, PodGroup, Service
+from openenv_kit.float_sum import sum_left_to_right
 
 if TYPE_CHECKING:
     from firewatch_next.simulation.world import World
@@ -249,7 +250,7 @@ def _details_of(service: Service, now: int) -> ServiceDetails | None:
             PodRow(
                 pod.name,
                 pod_memory_share(service, pod, now),
-                sum(pod.leaked_connections.values()),
+                sum_left_to_right(pod.leaked_connections.values()),
                 now - pod.started_tick,
                 pod.ready_at_tick <= now,
             )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from firewatch_next.simulation.service import SECONDS_PER_TICK, Pod, PodEvent, PodGroup, Service
+from openenv_kit.float_sum import sum_left_to_right
 
 if TYPE_CHECKING:
     from firewatch_next.simulation.world import World
@@ -209,10 +210,10 @@ def compute_groups(service: Service, tick: int) -> None:
         counts[key] = counts.get(key, 0) + 1
     groups = [PodGroup(*key, pods, 0.0) for key, pods in sorted(counts.items())]
     weights = [_traffic_weight(service, group) for group in groups]
-    total = sum(weights)
+    total = sum_left_to_right(weights)
     if total <= 0.0:
         weights = [float(group.pods) for group in groups]
-        total = sum(weights)
+        total = sum_left_to_right(weights)
     for group, weight in zip(groups, weights, strict=True):
         group.traffic_share = weight / total
     service.groups = groups

@@ -15,6 +15,7 @@ from firewatch_next.simulation.service import (
     Service,
     ServiceKind,
 )
+from openenv_kit.float_sum import sum_left_to_right
 
 
 class Column(IntEnum):
@@ -113,7 +114,7 @@ def service_row(service: Service) -> list[float]:
         errors.get(ErrorReason.BAD_GATEWAY, 0.0),
         errors.get(ErrorReason.TIMEOUT, 0.0),
         errors.get(ErrorReason.POOL_TIMEOUT, 0.0),
-        sum(errors.get(reason, 0.0) for reason in _OTHER_REASONS),
+        sum_left_to_right(errors.get(reason, 0.0) for reason in _OTHER_REASONS),
         service.degraded_share,
         _level(service),
         service.disk_used_share,
@@ -135,7 +136,7 @@ def modes_of_row(row: list[float] | tuple[float, ...], step: float) -> tuple[Mod
             narrow = median < 0.0
             others.append(Mode(share, -median if narrow else median,
                                TIMED_OUT_STEP if narrow else step))  # fmt: skip
-    fast_share = 1.0 - sum(mode.share for mode in others)
+    fast_share = 1.0 - sum_left_to_right(mode.share for mode in others)
     assert len(others) < MAX_MODES
     return (Mode(max(0.0, fast_share), row[Column.MODES], step), *others)
 

@@ -14,6 +14,7 @@ from firewatch_next.simulation.metrics import METRICS, Label, Metric
 from firewatch_next.simulation.rows import CallColumn, Column, modes_of_row
 from firewatch_next.simulation.service import Mode, Service
 from openenv_kit.bitstream import BitStream
+from openenv_kit.float_sum import sum_left_to_right
 
 _QUANTILES = {"latency_p50_ms": 0.5, "latency_p95_ms": 0.95, "latency_p99_ms": 0.99}
 _CODE_COLUMNS = {
@@ -170,7 +171,7 @@ def _service_value(history: History, service: Service, metric: str, tick: int) -
     if metric == "cpu_stolen_share":
         groups = history.details(service.name, tick).groups
         pods = sum(group.pods for group in groups)
-        return sum(g.stolen_share * g.pods for g in groups) / pods if pods else 0.0
+        return sum_left_to_right(g.stolen_share * g.pods for g in groups) / pods if pods else 0.0
     raise KeyError(metric)
 
 
@@ -201,13 +202,13 @@ def _values_by_code(history: History, service: Service, metric: str, tick: int) 
     row = history.service_values(service.name, tick)
     values = {}
     for code, columns in _CODE_COLUMNS.items():
-        values[code] = sum(row[column] for column in columns)
+        values[code] = sum_left_to_right(row[column] for column in columns)
     for reason, share in history.details(service.name, tick).errors:
         reason_code = _CODE_OF_REASON.get(reason)
         if reason_code is not None and share > 0.0:
             values[reason_code] = values.get(reason_code, 0.0) + share
     if metric == "request_rate":
-        failed = sum(values.values())
+        failed = sum_left_to_right(values.values())
         values = {code: share * row[Column.LOAD] for code, share in values.items()}
         values["200"] = (1.0 - failed) * row[Column.LOAD]
     return {code: value for code, value in values.items() if value > 0.0}
@@ -248,12 +249,18 @@ def _values_by_group(
     for group in groups:
         name = group.zone if label is Label.ZONE else group.version
         by_label.setdefault(name, []).append(group)
-    load = sum(group.load for group in groups)
-    own = sum(g.load * g.own_error_ratio for g in groups) / load if load > 0.0 else 0.0
+    own = _mean_own_errors(groups)
     return {
         name: _group_value(history, service, metric, members, whole, own, tick)
         for name, members in by_label.items()
     }
+
+
+def _mean_own_errors(groups: Sequence[GroupRow]) -> float:
+    load = sum_left_to_right(group.load for group in groups)
+    if load <= 0.0:
+        return 0.0
+    return sum_left_to_right(group.load * group.own_error_ratio for group in groups) / load
 
 
 def _group_value(
@@ -267,22 +274,24 @@ def _group_value(
 ) -> float:
     """Return a metric of some groups: the service's value with what is special to them."""
     pods = sum(group.pods for group in members)
-    load = sum(group.load for group in members)
+    load = sum_left_to_right(group.load for group in members)
     if metric == "pods_ready":
         return float(pods)
     if metric == "request_rate":
         return load
     if metric in _GROUP_VALUES:
-        return sum(_GROUP_VALUES[metric](group) * group.pods for group in members) / pods
+        return (
+            sum_left_to_right(_GROUP_VALUES[metric](group) * group.pods for group in members) / pods
+        )
     if metric == "cpu_ms_per_request":
-        factor = sum(group.cpu_factor * group.pods for group in members) / pods
+        factor = sum_left_to_right(group.cpu_factor * group.pods for group in members) / pods
         return 1000.0 * service.cpu_seconds_per_request * factor
     if metric == "error_ratio":
-        own = sum(g.load * g.own_error_ratio for g in members) / load if load > 0.0 else 0.0
+        own = _mean_own_errors(members)
         return max(0.0, min(1.0, whole + own - mean_own_errors))
     modes = modes_of_row(list(history.service_values(service.name, tick)), service.latency_step)
-    delay = sum(group.extra_latency_seconds * group.pods for group in members) / pods
-    slow = sum(group.slow_share * group.pods for group in members) / pods
+    delay = sum_left_to_right(group.extra_latency_seconds * group.pods for group in members) / pods
+    slow = sum_left_to_right(group.slow_share * group.pods for group in members) / pods
     seconds = max(group.slow_seconds for group in members)
     fast = modes[0]
     own_modes = (

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from firewatch_next.simulation.things import Certificate, Flag, Job, RecordSet, Tenant
+from openenv_kit.float_sum import sum_left_to_right
 
 SECONDS_PER_TICK = 30
 NEVER = 1_000_000  # a tick that no world reaches
@@ -146,7 +147,7 @@ class PodGroup:
     @property
     def own_error_ratio(self) -> float:
         """Share of the group's requests that fail for the service's own reasons."""
-        return min(1.0, sum(self.own_errors.values()))
+        return min(1.0, sum_left_to_right(self.own_errors.values()))
 
 
 @dataclass(slots=True)

@@ -119,6 +119,7 @@ def test_fork_goes_on_like_its_origin_and_independently() -> None:
     assert world.history.row(0) is changed.history.row(0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["code_error", "connection_leak"])
 def test_rows_are_equal_with_and_without_the_calm_shortcut(name: str) -> None:
     wanted = Wanted(Thing.VERSION, Origin.SAFE_CHANGE, ChangeKind.DEPLOY, start_tick=-30)

@@ -12,7 +12,15 @@ from firewatch_next.changes.make_change import (
     revision_change,
     setting_change,
 )
-from firewatch_next.faults.fault_type import Fault, FaultType, Origin, Place, Repair, Severity, Thing
+from firewatch_next.faults.fault_type import (
+    Fault,
+    FaultType,
+    Origin,
+    Place,
+    Repair,
+    Severity,
+    Thing,
+)
 from firewatch_next.grading.replay import TimedCall
 from firewatch_next.simulation.build_world import build_world
 from firewatch_next.simulation.service import ServiceKind
