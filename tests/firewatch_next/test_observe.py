@@ -224,13 +224,14 @@ def test_heap_and_connections_show_every_flag() -> None:
     for pod in service.pods:
         pod.leaked_connections = {callee: 41.0 / len(service.pods)}
     view = view_of(world)
-    for kind, column in (("heap", "heap_mb_per_pod"), ("connections", "idle_with")):
+    for kind, column in (("heap", "bytes_with"), ("connections", "idle_with")):
         reply = observe(view, "run_diagnostic", {"service": service.name, "kind": kind})
         rows = [row for row in parse_reply("run_diagnostic", reply).rows if "flag" in row]
         assert [row["flag"] for row in rows] == list(service.flags)
         assert max(rows, key=lambda row: float(row[column]))["flag"] == leaking.name
-    assert rows[-1]["idle_with"] == 40.0
-    assert rows[-1]["idle_without"] == 1.0
+    size = len(service.pods) * service.client_of(callee).pool_size
+    assert rows[-1]["idle_with"] == pytest.approx(40.0 / size, abs=0.0001)
+    assert rows[-1]["idle_without"] == pytest.approx(1.0 / size, abs=0.0001)
 
 
 def test_records_are_shown_by_layout_and_writer_also_for_a_service_that_reads_them() -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from firewatch_next.simulation.metrics import Label
 from firewatch_next.simulation.service import CalleeClient, Service
 from firewatch_next.telemetry.diagnostics.report import Report
-from firewatch_next.telemetry.limits import Table, format_figure
+from firewatch_next.telemetry.limits import Table, format_figure, format_ratio
 from firewatch_next.telemetry.view import TelemetryView
 
 
 def show_connections(view: TelemetryView, service: Service) -> Report:
     """Show pools by callee, idle transactions by flag, and connections by user.
 
-    Numbers are totals over the pods. "idle" is idle in transaction: taken and not used.
+    Numbers are totals over the pods. "idle" is idle in transaction: taken and not used. By flag it
+    is a share of the pool, opened by requests with the flag or without it.
     """
     use = view.newest_by("pool_in_use", service.name, Label.CALLEE)
     pools = [
@@ -22,11 +23,12 @@ def show_connections(view: TelemetryView, service: Service) -> Report:
     ]
     pools.sort(key=lambda row: -float(row[2]) / max(1.0, float(row[1])))
     idle = sum(_count_idle(service, client.callee) for client in service.clients)
+    size = max((row[1] for row in pools if row[3] > 0), default=1)
     flags = []
     for flag in service.flags.values():
         with_flag = min(idle, flag.leaked_connections)
-        flags.append((flag.name, format_figure(flag.percent), round(with_flag),
-                      round(idle - with_flag)))  # fmt: skip
+        shares = (format_ratio(min(1.0, part / size)) for part in (with_flag, idle - with_flag))
+        flags.append((flag.name, format_figure(flag.percent), *shares))
     users = [_user_row(view, client) for client in view.world.incoming[service.name]]
     users = [row for row in users if row[1] > 0]
     tables = (
@@ -52,8 +54,6 @@ def _pool_row(
 ) -> tuple[str, int, int, int, str, str]:
     pods = len(service.ready_pods(view.tick))
     idle = _count_idle(service, client.callee)
-    leaking = [pod for pod in service.pods if pod.leaked_connections.get(client.callee, 0.0) >= 1.0]
-    oldest = max((view.minutes_since(pod.started_tick) for pod in leaking), default=0.0)
     wait = 1000.0 * client.pool_wait_share * client.pool_wait_seconds
     return (
         client.callee,
@@ -61,8 +61,19 @@ def _pool_row(
         round(min(1.0, use) * client.pool_size * pods),
         round(idle),
         format_figure(wait),
-        format_figure(oldest) if leaking else "-",
+        format_figure(_minutes_of_oldest_idle(view, service)) if idle >= 1.0 else "-",
     )
+
+
+def _minutes_of_oldest_idle(view: TelemetryView, service: Service) -> float:
+    """Return how long some pod has had an idle connection without a break."""
+    tick = view.tick
+    while tick > view.world.history.first_tick:
+        pods = view.world.history.details(service.name, tick - 1).pods
+        if not any(pod.leaked_connections >= 1.0 for pod in pods):
+            break
+        tick -= 1
+    return view.minutes_since(tick)
 
 
 def _user_row(view: TelemetryView, client: CalleeClient) -> tuple[str, int, int, int]:

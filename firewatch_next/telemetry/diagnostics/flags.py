@@ -13,7 +13,7 @@ _FAILURES = (
     Column.EXCEPTION, Column.REJECTED, Column.BAD_GATEWAY, Column.TIMEOUT, Column.POOL_TIMEOUT,
     Column.CLIENT_ERRORS,
 )  # fmt: skip
-_NOISE = 0.03
+_NOISE = 0.005
 
 
 def show_flags(view: TelemetryView, service: Service) -> Report:

@@ -11,7 +11,7 @@ from firewatch_next.telemetry.view import TelemetryView
 
 _MEGABYTE = 1e6
 _NOISE = 0.02
-_USUAL_SHARE_OF_FLAG = 0.01  # of the base memory: what requests with a flag keep anyway
+_USUAL_SHARE = 0.01  # of the base memory: what requests and tenants keep anyway
 
 
 def show_heap(view: TelemetryView, service: Service) -> Report:
@@ -25,14 +25,22 @@ def show_heap(view: TelemetryView, service: Service) -> Report:
         if name in started
     ]
     count = max(1, len(service.pods))
+    usual = service.base_memory_bytes * _USUAL_SHARE
+    leaked = sum(pod.leaked_bytes for pod in service.pods)
     flags = []
     for flag in service.flags.values():
-        usual = service.base_memory_bytes * _USUAL_SHARE_OF_FLAG * flag.percent / 100.0
-        exact = (usual + flag.leaked_bytes / count) / _MEGABYTE
-        flags.append((flag.name, _read(view, service, flag.name, exact)))
+        share = flag.percent / 100.0
+        with_flag = usual * share + flag.leaked_bytes / count
+        without = usual * (1.0 - share) + max(0.0, leaked - flag.leaked_bytes) / count
+        flags.append(
+            (
+                flag.name,
+                round(_read(view, service, f"{flag.name}/with", with_flag)),
+                round(_read(view, service, f"{flag.name}/without", without)),
+            )
+        )
     tenants = []
     for tenant in service.tenants.values():
-        usual = service.base_memory_bytes * _USUAL_SHARE_OF_FLAG
         exact = (usual + tenant.memory_bytes) / _MEGABYTE
         tenants.append((tenant.name, _read(view, service, tenant.name, exact)))
     mean = view.newest("memory_ratio", service.name)
@@ -43,7 +51,7 @@ def show_heap(view: TelemetryView, service: Service) -> Report:
     return Report(
         headline,
         (
-            Table(("flag", "heap_mb_per_pod"), flags),
+            Table(("flag", "bytes_with", "bytes_without"), flags),
             Table(("tenant", "heap_mb_per_pod"), tenants),
             Table(("pod", "minutes_up", "heap_mb", "limit_mb", "memory_ratio"), pods),
         ),
