@@ -64,7 +64,8 @@ def join_figures(start: str, figures: Sequence[str]) -> str:
 
 def format_figure(value: float, unit: str = "") -> str:
     """Return a number with three or four figures; ratios without the zero before the point."""
-    if unit == "ratio":
+    if unit == "ratio":  # noise can take a reading of a full resource beyond 1
+        value = min(1.0, value)
         return f"{value:.2f}" if value >= 0.99995 else f"{value:.4f}".removeprefix("0")
     size = abs(value)
     text = f"{value:.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.2f}"

@@ -116,7 +116,8 @@ def test_table_cells_are_separated_by_two_spaces_and_contain_none() -> None:
 
 @pytest.mark.parametrize(
     ("value", "unit", "text"),
-    [(0.146, "ratio", ".1460"), (1.0, "ratio", "1.00"), (0.0, "ratio", ".0000"),
+    [(0.146, "ratio", ".1460"), (1.0, "ratio", "1.00"), (1.02, "ratio", "1.00"),
+     (0.0, "ratio", ".0000"),
      (60.0, "count", "60"), (11.26, "ms", "11.3"), (0.123, "ms", "0.12"), (-3.0, "", "-3")],
 )  # fmt: skip
 def test_figures_are_written_short(value: float, unit: str, text: str) -> None:
