@@ -258,8 +258,9 @@ def test_no_trace_matches_a_failure_of_a_healthy_service() -> None:
     assert "no sampled request" in reply
 
 
-def test_calm_world_has_no_alert() -> None:
-    assert list_alerts(view_of(world_with_effect("calm"))) == []
+@pytest.mark.parametrize("effect", ["calm", "memory"])
+def test_values_below_their_thresholds_raise_no_alert(effect: str) -> None:
+    assert list_alerts(view_of(world_with_effect(effect))) == []
 
 
 def test_alerts_page_for_customers_first_and_name_value_and_threshold() -> None:
