@@ -96,7 +96,7 @@ def format_milliseconds(time: datetime) -> str:
 
 def make_request_id(line: LogLine) -> str:
     """Return a hexadecimal id of the request that a line belongs to."""
-    return f"{line.number:08x}{(line.number * 2654435761) % 2**32:08x}"
+    return f"{line.number:08x}{(line.number * 2654435761) % (1 << 32):08x}"
 
 
 def parse_messages(text: str) -> dict[str, Phrasings]:

@@ -16,6 +16,7 @@ from firewatch_next.stacks import STACKS
 from firewatch_next.stacks.stack import CONSEQUENCE_FIELDS
 from firewatch_next.telemetry.statements import list_statements
 from firewatch_next.telemetry.view import TelemetryView
+from openenv_kit.float_sum import sum_left_to_right
 
 _LEVELS = {
     "call_failed": LogLevel.ERROR,
@@ -166,7 +167,9 @@ def _state_records(view: TelemetryView, service: Service, tick: int) -> Iterator
     if slow and service.kind in (ServiceKind.STORE, ServiceKind.QUEUE, ServiceKind.CACHE):
         worst = max(slow, key=lambda mode: mode.share)
         statement = max(list_statements(view, service), key=lambda one: one.time_share)
-        count = sum(mode.share for mode in slow) * values[Column.LOAD] * SECONDS_PER_TICK
+        count = (
+            sum_left_to_right(mode.share for mode in slow) * values[Column.LOAD] * SECONDS_PER_TICK
+        )
         yield _record(service, tick, "slow_statement", count, user=statement.user,
                       statement=statement.text,
                       milliseconds=round(1000.0 * worst.median))  # fmt: skip
@@ -192,7 +195,7 @@ class CallFailures:
         self.connection = min(failed, values[CallColumn.CONNECTION_FAILED])
         rest = failed - self.connection
         by_code = failed_shares_by_code(view, callee, tick)
-        total = sum(by_code.values())
+        total = sum_left_to_right(by_code.values())
         answered = min(rest, total)
         self.by_code = {code: answered * share / total for code, share in by_code.items()}
         self.late = rest - answered
@@ -200,7 +203,12 @@ class CallFailures:
     @property
     def total(self) -> float:
         """Share of the calls that failed."""
-        return self.pool_timeout + self.connection + self.late + sum(self.by_code.values())
+        return (
+            self.pool_timeout
+            + self.connection
+            + self.late
+            + sum_left_to_right(self.by_code.values())
+        )
 
 
 def _call_records(

@@ -28,6 +28,7 @@ LEVEL_ORDER = list(LogLevel)
 _MAX_LINE_CHARACTERS = 260
 _MAX_TICKS = 400  # from the first tick of a history on
 _WORDS_PER_LINE = 6
+_FLOAT_STEP = 1.0 / (1 << 53)
 _PATHS = ("/v1/{0}", "/v1/{0}/search", "/v2/{0}/items", "/v1/{0}/status")
 
 
@@ -175,7 +176,7 @@ def has_log(service: Service) -> bool:
 
 
 def _uniform(word: int) -> float:
-    return (word >> 11) * 2.0**-53
+    return (word >> 11) * _FLOAT_STEP
 
 
 def _choose(items: Sequence[T], word: int) -> T:

@@ -16,6 +16,7 @@ from firewatch_next.telemetry.log_lines import (
     has_log,
 )
 from firewatch_next.telemetry.view import TICKS_PER_MINUTE, TelemetryView
+from openenv_kit.float_sum import sum_left_to_right
 
 MAX_LINES = 40
 _MAX_BUCKETS = 10
@@ -80,7 +81,7 @@ def search_logs(
     first = view.first_tick_of(window_minutes) + 1
     result = find_lines(view, services, query, level, first, limit)
     subject = services[0] if len(services) == 1 else f"{len(services)} services"
-    total = sum(result.counts.values())
+    total = sum_left_to_right(result.counts.values())
     if not result.entries:
         scope = f" with {query!r}" if query else ""
         text = f"{subject} 0 lines in {window_minutes} min{scope}"
@@ -161,7 +162,7 @@ def _format_counts(result: LogSearch, first: int, last: int) -> str:
     end = last
     while end >= first:
         ticks = range(max(first, end - width + 1), end + 1)
-        buckets.append(sum(result.by_tick.get(tick, 0.0) for tick in ticks))
+        buckets.append(sum_left_to_right(result.by_tick.get(tick, 0.0) for tick in ticks))
         end -= width
     minutes = format_figure(width / TICKS_PER_MINUTE)
     numbers = " ".join(f"{bucket:.0f}" for bucket in reversed(buckets))

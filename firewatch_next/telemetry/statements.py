@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from firewatch_next.simulation.service import Service, ServiceKind
 from firewatch_next.telemetry.view import TelemetryView
+from openenv_kit.float_sum import sum_left_to_right
 
 _VERBS = {
     ServiceKind.STORE: (
@@ -50,7 +51,7 @@ def list_statements(view: TelemetryView, store: Service) -> list[Statement]:
         weights = [0.7, 0.3][: len(texts)]
         for text, weight in zip(texts, weights, strict=True):
             seconds = usual_seconds * draws.uniform(0.7, 1.3)
-            rate = client.flow * weight / sum(weights)
+            rate = client.flow * weight / sum_left_to_right(weights)
             found.append((client.caller, text.format(draws.choose(tables)), rate, seconds))
     heaviest = draws.integer_below(len(found)) if found else 0
     extra = _extra_seconds(store) * store.load
@@ -61,7 +62,7 @@ def list_statements(view: TelemetryView, store: Service) -> list[Statement]:
         if job.is_running and job.cpu_seconds_per_request > 0.0:
             text = _JOB_TEXT.get(store.kind, "SCAN {0}").format(tables[2])
             found.append((job.user, text, job.load, job.cpu_seconds_per_request))
-    total = sum(rate * seconds for _, _, rate, seconds in found) or 1.0
+    total = sum_left_to_right(rate * seconds for _, _, rate, seconds in found) or 1.0
     statements = [
         Statement(user, text, rate, 1000.0 * seconds, rate * seconds / total)
         for user, text, rate, seconds in found

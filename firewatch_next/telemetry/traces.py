@@ -17,6 +17,7 @@ from firewatch_next.telemetry.consequences import CallFailures, failed_shares_by
 from firewatch_next.telemetry.limits import build_reply, format_figure, format_ratio, join_figures
 from firewatch_next.telemetry.view import TICKS_PER_MINUTE, TelemetryView
 from openenv_kit.bitstream import BitStream
+from openenv_kit.float_sum import sum_left_to_right
 
 MAX_TRACES = 3
 WINDOW_MINUTES = 2
@@ -91,7 +92,7 @@ def find_traces(
     headline = join_figures(f"{service} {view.clock(view.tick)}", figures)
     lines: list[str] = []
     for number, (tick, path, root) in enumerate(found):
-        trace_id = f"{view.draws('trace_id', service, tick, number).integer_below(2**48):012x}"
+        trace_id = f"{view.draws('trace_id', service, tick, number).integer_below(1 << 48):012x}"
         start = path[0].name if path else service
         lines.append(f"trace {trace_id} {view.time_of(tick):%H:%M:%S} from {start}")
         lines += _format_span(root, 0)
@@ -127,7 +128,7 @@ class _TraceBuilder:
         """
         values = self._view.world.history.service_values(service.name, self._tick)
         by_code = failed_shares_by_code(self._view, service.name, self._tick)
-        failed_share = sum(by_code.values())
+        failed_share = sum_left_to_right(by_code.values())
         has_failed = status is TraceStatus.ERROR
         if has_failed and failed_share <= (0.0 if depth else _MIN_SHARE):
             return None
@@ -141,7 +142,9 @@ class _TraceBuilder:
         span.tags = self._draw_tags(service, code)
         if depth < _MAX_DEPTH:
             self._add_calls(span, service, values[Column.LOAD], has_failed, depth)
-        span.milliseconds = max(span.milliseconds, sum(c.milliseconds for c in span.children))
+        span.milliseconds = max(
+            span.milliseconds, sum_left_to_right(c.milliseconds for c in span.children)
+        )
         return span
 
     def _operation(self, service: Service) -> str:
@@ -211,7 +214,7 @@ class _TraceBuilder:
             failures.pool_timeout,
             failures.connection,
             failures.late,
-            sum(failures.by_code.values()),
+            sum_left_to_right(failures.by_code.values()),
         )
         kind = kinds[_draw_index(self._draws, shares)]
         if kind == "pool":
@@ -262,7 +265,7 @@ class _TraceBuilder:
 
 def _draw_index(draws: BitStream, weights: Sequence[float]) -> int:
     """Return an index with a probability in proportion to its weight."""
-    left = draws.uniform() * sum(weights)
+    left = draws.uniform() * sum_left_to_right(weights)
     for index, weight in enumerate(weights):
         left -= weight
         if left < 0.0:

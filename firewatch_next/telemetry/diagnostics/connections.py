@@ -7,6 +7,7 @@ from firewatch_next.simulation.service import CalleeClient, Service
 from firewatch_next.telemetry.diagnostics.report import Report
 from firewatch_next.telemetry.limits import Table, format_figure, format_ratio
 from firewatch_next.telemetry.view import TelemetryView
+from openenv_kit.float_sum import sum_left_to_right
 
 
 def show_connections(view: TelemetryView, service: Service) -> Report:
@@ -22,7 +23,7 @@ def show_connections(view: TelemetryView, service: Service) -> Report:
         if client.pool_size
     ]
     pools.sort(key=lambda row: -float(row[2]) / max(1.0, float(row[1])))
-    idle = sum(_count_idle(service, client.callee) for client in service.clients)
+    idle = sum_left_to_right(_count_idle(service, client.callee) for client in service.clients)
     size = max((row[1] for row in pools if row[3] > 0), default=1)
     flags = []
     for flag in service.flags.values():
@@ -40,13 +41,13 @@ def show_connections(view: TelemetryView, service: Service) -> Report:
         name, size, used, *_ = pools[0]
         headline = f"{name} {used} of {size} in use, {round(idle)} idle in transaction"
     else:
-        total = sum(row[2] for row in users)
+        total = sum_left_to_right(row[2] for row in users)
         headline = f"{total} connections in use by {len(users)} users"
     return Report(headline, tables)
 
 
 def _count_idle(service: Service, callee: str) -> float:
-    return sum(pod.leaked_connections.get(callee, 0.0) for pod in service.pods)
+    return sum_left_to_right(pod.leaked_connections.get(callee, 0.0) for pod in service.pods)
 
 
 def _pool_row(

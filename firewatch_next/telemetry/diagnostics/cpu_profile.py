@@ -8,6 +8,7 @@ from firewatch_next.telemetry.diagnostics.report import Report
 from firewatch_next.telemetry.limits import Table, format_figure, format_ratio
 from firewatch_next.telemetry.noise import add_noise
 from firewatch_next.telemetry.view import TelemetryView
+from openenv_kit.float_sum import sum_left_to_right
 
 _FRAMES = (
     ("decode_request", 0.24),
@@ -26,8 +27,10 @@ _USUAL_OWN_SHARE = 0.04
 
 def show_cpu_profile(view: TelemetryView, service: Service) -> Report:
     """Show frames, most CPU first. Extra CPU of a build is in one of its own functions."""
-    pods = sum(group.pods for group in service.groups) or 1
-    factor = sum(group.cpu_factor * group.pods for group in service.groups) / pods or 1.0
+    pods = sum_left_to_right(group.pods for group in service.groups) or 1
+    factor = (
+        sum_left_to_right(group.cpu_factor * group.pods for group in service.groups) / pods or 1.0
+    )
     shares = [(f"{service.name.split('-')[0]}.{name}", share / factor) for name, share in _FRAMES]
     own = view.draws("frames", service.name).shuffled_copy(_OWN_FRAMES)
     extra = 1.0 - 1.0 / factor

@@ -8,6 +8,7 @@ from firewatch_next.telemetry.diagnostics.report import Report
 from firewatch_next.telemetry.limits import Table, format_figure, format_ratio
 from firewatch_next.telemetry.noise import add_noise
 from firewatch_next.telemetry.view import TelemetryView
+from openenv_kit.float_sum import sum_left_to_right
 
 _FAILURES = (
     Column.EXCEPTION, Column.REJECTED, Column.BAD_GATEWAY, Column.TIMEOUT, Column.POOL_TIMEOUT,
@@ -19,7 +20,7 @@ _NOISE = 0.005
 def show_flags(view: TelemetryView, service: Service) -> Report:
     """Show all flags. A holdout of a few requests measures flags at 0 and 100 percent too."""
     values = view.world.history.service_values(service.name, view.tick)
-    failed = sum(values[column] for column in _FAILURES)
+    failed = sum_left_to_right(values[column] for column in _FAILURES)
     rows = []
     largest = 0.0
     for flag in service.flags.values():

@@ -8,6 +8,7 @@ from firewatch_next.telemetry.diagnostics.report import Report
 from firewatch_next.telemetry.limits import Table, format_ratio
 from firewatch_next.telemetry.noise import add_noise
 from firewatch_next.telemetry.view import TelemetryView
+from openenv_kit.float_sum import sum_left_to_right
 
 _MEGABYTE = 1e6
 _NOISE = 0.02
@@ -26,7 +27,7 @@ def show_heap(view: TelemetryView, service: Service) -> Report:
     ]
     count = max(1, len(service.pods))
     usual = service.base_memory_bytes * _USUAL_SHARE
-    leaked = sum(pod.leaked_bytes for pod in service.pods)
+    leaked = sum_left_to_right(pod.leaked_bytes for pod in service.pods)
     flags = []
     for flag in service.flags.values():
         share = flag.percent / 100.0

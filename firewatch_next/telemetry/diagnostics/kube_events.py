@@ -6,6 +6,7 @@ from firewatch_next.simulation.service import PodEvent, Service
 from firewatch_next.telemetry.diagnostics.report import Report
 from firewatch_next.telemetry.limits import Table
 from firewatch_next.telemetry.view import TelemetryView
+from openenv_kit.float_sum import sum_left_to_right
 
 _EVENTS = {
     "started": ("Normal", "Started", "Started container"),
@@ -25,8 +26,8 @@ def show_kube_events(view: TelemetryView, service: Service) -> Report:
         state = "Running" if pod.ready_at_tick <= view.tick else "NotReady"
         age = f"{view.minutes_since(pod.started_tick):.1f}"
         pods.append((pod.name, state, pod.times_killed, age, pod.node, pod.version, pod.revision))
-    ready = sum(pod[1] == "Running" for pod in pods)
-    warnings = sum(row[1] == "Warning" for row in rows)
+    ready = sum_left_to_right(pod[1] == "Running" for pod in pods)
+    warnings = sum_left_to_right(row[1] == "Warning" for row in rows)
     headline = (
         f"{ready}/{len(pods)} pods ready, {warnings} warnings and {len(rows) - warnings} other "
         f"events in {_WINDOW_MINUTES} min"

@@ -6,6 +6,7 @@ from firewatch_next.simulation.service import Service
 from firewatch_next.telemetry.diagnostics.report import Report
 from firewatch_next.telemetry.limits import Table, format_figure, format_ratio
 from firewatch_next.telemetry.view import TelemetryView
+from openenv_kit.float_sum import sum_left_to_right
 
 
 def show_locks(view: TelemetryView, service: Service) -> Report:
@@ -34,8 +35,9 @@ def show_locks(view: TelemetryView, service: Service) -> Report:
         for client in view.world.incoming[service.name]
         if holders and share > 0.0
     ]
+    waiting = sum_left_to_right(row[1] for row in waits)
     headline = (
-        f"{sum(row[1] for row in waits):.0f} waiting, {len(holders)} blocking sessions, "
+        f"{waiting:.0f} waiting, {len(holders)} blocking sessions, "
         f"{format_ratio(share if holders else 0.0)} of statements wait "
         f"{format_figure(1000.0 * seconds if holders else 0.0)} ms"
     )

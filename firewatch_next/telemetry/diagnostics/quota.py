@@ -7,6 +7,7 @@ from firewatch_next.simulation.service import Service
 from firewatch_next.telemetry.diagnostics.report import Report
 from firewatch_next.telemetry.limits import Table, format_figure, format_ratio
 from firewatch_next.telemetry.view import TelemetryView
+from openenv_kit.float_sum import sum_left_to_right
 
 
 def show_quota(view: TelemetryView, service: Service) -> Report:
@@ -14,7 +15,7 @@ def show_quota(view: TelemetryView, service: Service) -> Report:
     first = view.first_tick_of(30)
     series = view.read("request_rate", service.name, Label.CALLER, sorted({first, view.tick}))
     total = view.newest("request_rate", service.name)
-    sent = sum(one.values[-1] for one in series)
+    sent = sum_left_to_right(one.values[-1] for one in series)
     callers = [
         (
             one.labels["caller"],

@@ -9,6 +9,7 @@ from firewatch_next.telemetry.diagnostics.threads import count_in_flight
 from firewatch_next.telemetry.limits import Table, format_ratio
 from firewatch_next.telemetry.noise import add_noise
 from firewatch_next.telemetry.view import TelemetryView
+from openenv_kit.float_sum import sum_left_to_right
 
 _NOISE = 0.04
 _CALLS = {"own_io": "pread64", "waiting_on": "recvfrom", "pool_wait": "futex"}
@@ -21,7 +22,7 @@ def show_syscalls(view: TelemetryView, service: Service) -> Report:
     for state, _, count in count_in_flight(service):
         if state in _CALLS:
             waits[_CALLS[state]] += count
-    total = sum(waits.values()) or 1.0
+    total = sum_left_to_right(waits.values()) or 1.0
     failed: dict[str, float] = {}
     for client in service.clients:
         values = view.world.history.call_values(service.name, client.callee, view.tick)
@@ -35,6 +36,6 @@ def show_syscalls(view: TelemetryView, service: Service) -> Report:
         share = min(1.0, add_noise(waits.get(name, 0.0) / total, _NOISE, key, view.tick))
         rows.append((name, format_ratio(share), failed.get(name, 0.0)))
     rows.sort(key=lambda row: -float(row[1]))
-    errors = sum(failed.values())
+    errors = sum_left_to_right(failed.values())
     headline = f"most time in {rows[0][0]} {rows[0][1]}, {errors:.1f} failed calls per second"
     return Report(headline, (Table(("syscall", "time_share", "errors_per_second"), rows),))

@@ -7,6 +7,7 @@ from firewatch_next.telemetry.diagnostics.report import Report
 from firewatch_next.telemetry.limits import Table, format_ratio
 from firewatch_next.telemetry.noise import add_noise
 from firewatch_next.telemetry.view import TelemetryView
+from openenv_kit.float_sum import sum_left_to_right
 
 _NOISE = 0.04
 
@@ -40,7 +41,7 @@ def show_threads(view: TelemetryView, service: Service) -> Report:
         rows.append((state, target, add_noise(count, _NOISE, key, view.tick) / pods))
     table = Table(("state", "target", "per_pod"), rows)
     if not service.threads:
-        total = sum(row[2] for row in rows)
+        total = sum_left_to_right(row[2] for row in rows)
         return Report(f"event loop, {total:.1f} requests in flight per pod", (table,))
     in_use = view.newest("threads_in_use", service.name)
     headline = f"{in_use * service.threads:.0f} of {service.threads} threads busy per pod"
