@@ -17,16 +17,18 @@ from firewatch_next.actions.arguments import (
 )
 from firewatch_next.simulation.edits import Edit, ScalePods, SetSetting, ShiftTraffic
 from firewatch_next.simulation.pods import AWAY_TICKS
+from firewatch_next.simulation.service import ServiceKind
 from firewatch_next.simulation.settings import BYTES_PER_MEGABYTE
 from firewatch_next.simulation.world import World
 
 MAX_REPLICAS_FACTOR = 3.0
 MAX_MEMORY_FACTOR = 2.5
 MAX_CPU_FACTOR = 3.0
+MAX_CACHE_FACTOR = 4.0
 
 
 def plan_scale_service(world: World, name: str, arguments: Arguments) -> ActionPlan:
-    """Set replicas, CPU cores or memory of a service's pods."""
+    """Set replicas, CPU cores or memory of a service's pods, or the size of a cache."""
     service = require_service(world, name)
     edits: list[Edit] = []
     if "replicas" in arguments:
@@ -40,8 +42,15 @@ def plan_scale_service(world: World, name: str, arguments: Arguments) -> ActionP
         most_mb = int(MAX_MEMORY_FACTOR * service.usual_memory_limit_bytes / BYTES_PER_MEGABYTE)
         megabytes = int(require_number(arguments, "memory_mb", 64, most_mb))
         edits.append(SetSetting(name, "memory_limit_mb", str(megabytes)))
+    if "cache_mb" in arguments and service.kind is ServiceKind.CACHE:
+        most_mb = int(MAX_CACHE_FACTOR * service.usual_cache_megabytes)
+        megabytes = int(require_number(arguments, "cache_mb", 16, most_mb))
+        edits.append(SetSetting(name, "cache_mb", str(megabytes)))
     if not edits:
-        raise ActionError("scale_service has no size; allowed: replicas, cpu_cores, memory_mb")
+        raise ActionError(
+            f"scale_service has no size for {name}; allowed: replicas, cpu_cores, memory_mb, and "
+            "cache_mb for a cache"
+        )
     reply = f"Scaling {name}: new pods get traffic after {AWAY_TICKS} ticks."
     return ActionPlan(tuple(PlannedEdit(0, edit) for edit in edits), reply)
 

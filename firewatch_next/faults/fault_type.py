@@ -80,6 +80,8 @@ class Thing(StrEnum):
     CERTIFICATE = "certificate"
     RECORD = "record"
     THIRD_PARTY = "third_party"
+    TRAFFIC = "traffic"
+    STATEMENT = "statement"
 
 
 @dataclass(frozen=True)

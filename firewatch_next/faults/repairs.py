@@ -6,6 +6,7 @@ Each call is None where the step does not apply to the fault's place.
 from __future__ import annotations
 
 from firewatch_next.faults.fault_type import Fault, Repair, Thing
+from firewatch_next.faults.setting_fault import SettingFault
 from firewatch_next.simulation.world import World
 from openenv_kit.tool import ToolCall
 
@@ -68,6 +69,18 @@ def _raise_limit_call(world: World, fault: Fault) -> ToolCall | None:
     return ToolCall("scale_service", {"service": service.name, **sizes})
 
 
+def _restore_setting_call(world: World, fault: Fault) -> ToolCall | None:
+    """Give a setting its usual value."""
+    if not isinstance(fault, SettingFault):
+        return None
+    arguments = {
+        "service": fault.place.service,
+        "key": fault.place.name,
+        "value": fault.usual_value,
+    }
+    return ToolCall("set_config", arguments)
+
+
 UNDO_CHANGE = Repair("undo the change", _undo_call, wait_ticks=8)
 FLAG_OFF = Repair("turn the flag off", _flag_off_call, wait_ticks=1)
 RESTART = Repair("restart the pods", _restart_call, wait_ticks=8)
@@ -75,3 +88,4 @@ MORE_PODS = Repair("half as many pods again", _more_pods_call, wait_ticks=2)
 SHIFT_FROM_VERSION = Repair("shift traffic from the version", _shift_call, wait_ticks=1)
 BIGGER_POOL = Repair("twice the pool", _bigger_pool_call, wait_ticks=1)
 RAISE_LIMIT = Repair("raise the limit", _raise_limit_call, wait_ticks=8)
+RESTORE_SETTING = Repair("restore the setting", _restore_setting_call, wait_ticks=2)

@@ -15,6 +15,7 @@ from firewatch_next.actions.registry import take_action
 from firewatch_next.simulation.edits import ScalePods, SetSetting
 from firewatch_next.simulation.service import BreakerState, Service
 from firewatch_next.simulation.settings import format_number
+from firewatch_next.simulation.things import NO_JOB_LIMIT
 from firewatch_next.simulation.world import World
 from openenv_kit.tool import ToolCall
 
@@ -111,9 +112,13 @@ def _remove_temporary_measures(world: World, service: Service) -> None:
         usual = format_number(most_cores)
         world.schedule(next_tick, SetSetting(service.name, "cpu_cores", usual))
     world.wake(service.name)
+    service.admission_limit = 0.0
+    for job in service.jobs.values():
+        job.load_limit = NO_JOB_LIMIT
     service.queue_length = max(service.queue_length, service.usual_queue_length)
     for weights in (service.zone_weights, service.version_weights, service.node_weights):
         weights.clear()
     for client in service.clients:
         client.breaker = BreakerState.CLOSED
+        client.rate_limit = client.limited_share = 0.0
         client.timeout_seconds = min(client.timeout_seconds, client.usual_timeout_seconds)

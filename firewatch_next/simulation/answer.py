@@ -50,8 +50,11 @@ def answer_requests(service: Service, calls: tuple[Call, ...]) -> None:
     totals = make_calls(service, pods, calls)
     load = service.load
     limited = 0.0
-    if service.rate_limit > 0.0 and load > service.rate_limit:
-        limited = 1.0 - service.rate_limit / load
+    limit = service.rate_limit
+    if service.admission_limit > 0.0 and not 0.0 < limit < service.admission_limit:
+        limit = service.admission_limit
+    if limit > 0.0 and load > limit:
+        limited = 1.0 - limit / load
     no_thread, thread_wait = _wait_for_threads(service, load * (1.0 - limited) / pods)
     cpu = _use_cpus(service, load * (1.0 - limited) * (1.0 - no_thread), pods)
     admitted = (1.0 - limited) * (1.0 - no_thread) * cpu.passed_share
@@ -131,7 +134,7 @@ def _use_cpus(service: Service, load: float, pods: int) -> _CpuResult:
     other_use = 0.0
     for job in service.jobs.values():
         if job.is_running:
-            other_use += job.load * job.cpu_seconds_per_request / (pods * cores)
+            other_use += job.allowed_load * job.cpu_seconds_per_request / (pods * cores)
     queue_seconds = service.queue_length * cpu_seconds / cores
     if not _groups_differ(service):
         use = load * cpu_seconds / (cores * pods) + other_use

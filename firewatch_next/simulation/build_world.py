@@ -20,7 +20,7 @@ from firewatch_next.simulation.service import (
     ServiceKind,
 )
 from firewatch_next.simulation.settings import list_effective_settings
-from firewatch_next.simulation.things import Certificate, Flag, Tenant
+from firewatch_next.simulation.things import Certificate, Flag, Job, Statement, Tenant
 from firewatch_next.simulation.tick import send_load
 from firewatch_next.simulation.world import PAST_TICKS, World
 from openenv_kit.bitstream import BitStream
@@ -29,7 +29,10 @@ FUTURE_TICKS = 140  # 1.5 × 50 ticks of the longest level, and 60 after the las
 ZONES = ("eu-1a", "eu-1b", "eu-1c")
 NODES_PER_ZONE = 2
 CUSTOMERS_PER_SECOND = 3000.0
+CACHE_TTL_SECONDS = 900.0
 _ENTRY_SLOW_SECONDS = 1.5
+USUAL_RATE_LIMIT_FACTOR = 6.0  # to the load of an ordinary day
+_COLUMNS = ("customer_id", "created_at", "status", "region", "parent_id", "external_ref")
 _FLAG_WORDS = (
     "async_receipts", "fast_path", "new_rounding", "bulk_reads", "strict_checks", "lazy_loading",
     "smart_batching", "new_parser", "shadow_reads", "compact_format", "early_hints", "deep_links",
@@ -63,6 +66,8 @@ def build_world(draws: BitStream, count: int) -> World:
     for service in world.ordered:
         _size_service(service, draws)
         _add_things(service, draws)
+        if service.kind is ServiceKind.STORE:
+            _add_statements(world, service)
     return world
 
 
@@ -81,6 +86,7 @@ def _draw_service(name: str, draws: BitStream) -> Service:
     builds = [f"{major}.{minor - back}.{draws.integer_below(6)}" for back in (2, 1, 0)]
     hits = draws.uniform(0.9, 0.96) if plan.kind is ServiceKind.CACHE else 0.0
     is_third_party = plan.kind is ServiceKind.THIRD_PARTY
+    cache_megabytes = 64 * (1 + int(memory / 128e6))
     return Service(
         name=name,
         kind=plan.kind,
@@ -109,6 +115,11 @@ def _draw_service(name: str, draws: BitStream) -> Service:
         cache_hit_share=hits,
         cache_hit_target=hits,
         disk_used_share=draws.uniform(0.3, 0.6),
+        usual_cache_hits=hits,
+        cache_megabytes=float(cache_megabytes),
+        usual_cache_megabytes=float(cache_megabytes),
+        cache_ttl_seconds=CACHE_TTL_SECONDS,
+        usual_cache_ttl_seconds=CACHE_TTL_SECONDS,
     )
 
 
@@ -172,6 +183,8 @@ def _size_service(service: Service, draws: BitStream) -> None:
     service.usual_cpu_cores = service.cpu_cores
     service.usual_queue_length = service.queue_length
     service.usual_memory_limit_bytes = service.memory_limit_bytes
+    if service.kind in (ServiceKind.INGRESS, ServiceKind.APPLICATION):
+        service.rate_limit = 10.0 * int(USUAL_RATE_LIMIT_FACTOR * service.load / 10.0 + 1.0)
     service.pods = [_draw_pod(service, number, draws) for number in range(pods)]
     service.groups_expire_tick = -NEVER
     if service.threads:
@@ -216,6 +229,20 @@ def _add_things(service: Service, draws: BitStream) -> None:
         service.tenants[tenant] = Tenant(tenant)
     expires = 2880 * (20 + draws.integer_below(60))  # 2,880 ticks are a day
     service.certificate = Certificate(f"{service.name}.internal", "internal-ca-1", expires)
+
+
+def _add_statements(world: World, store: Service) -> None:
+    """Add two statements of each caller, and a nightly job. Nothing is drawn."""
+    noun = store.name.rsplit("-", 1)[0].replace("-", "_")
+    callers = [client.caller for client in world.incoming[store.name]]
+    for position, caller in enumerate(callers):
+        for offset, share in ((0, 0.6), (1, 0.4)):
+            column = _COLUMNS[(2 * position + offset + len(noun)) % len(_COLUMNS)]
+            name = f"{caller.rsplit('-', 1)[0].replace('-', '_')}.find_{noun}_by_{column}"
+            index = f"ix_{noun}_{column}"
+            store.statements[name] = Statement(name, caller, share, index, -NEVER)
+    name = f"{noun}_export"
+    store.jobs[name] = Job(name, "reporting", False, -NEVER, 0.0, store.cpu_seconds_per_request)
 
 
 def _draw_demand(draws: BitStream, first_tick: int) -> list[float]:

@@ -113,10 +113,12 @@ def _update_results(client: CalleeClient, callee: Service, *, is_immediate: bool
             connection += share
         else:
             refused += share
+    if client.rate_limit > 0.0:
+        refused += client.limited_share
     connection = connection if connection < 1.0 else 1.0
     late = _late_share(client, callee)
     held = _held_seconds(client, callee) * (1.0 - connection)
-    is_settled = callee.is_calm and not client.errors
+    is_settled = callee.is_calm and not client.errors and client.rate_limit == 0.0
     change = late - client.late_share
     if -SETTLED < change < SETTLED:
         client.late_share = late

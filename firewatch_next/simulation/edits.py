@@ -147,6 +147,86 @@ class ShiftTraffic:
 
 
 @dataclass(frozen=True)
+class SetBotLimit:
+    """Let at most so many requests per second of robots into an entry."""
+
+    service: str
+    per_second: float
+
+    def apply(self, world: World, tick: int) -> None:
+        world.services[self.service].bot_limit = self.per_second
+        world.wake(self.service)
+
+
+@dataclass(frozen=True)
+class SetAdmissionLimit:
+    """Let a service admit at most so many requests per second, 0 without a limit."""
+
+    service: str
+    per_second: float
+
+    def apply(self, world: World, tick: int) -> None:
+        world.services[self.service].admission_limit = self.per_second
+        world.wake(self.service)
+
+
+@dataclass(frozen=True)
+class SetCallLimit:
+    """Let one caller's client send at most so many calls per second, 0 without a limit."""
+
+    caller: str
+    callee: str
+    per_second: float
+
+    def apply(self, world: World, tick: int) -> None:
+        client = world.services[self.caller].client_of(self.callee)
+        client.rate_limit, client.limited_share = self.per_second, 0.0
+        world.wake(self.caller)
+
+
+@dataclass(frozen=True)
+class SetJobLimit:
+    """Let a job run at most so many requests per second."""
+
+    service: str
+    job: str
+    per_second: float
+
+    def apply(self, world: World, tick: int) -> None:
+        world.services[self.service].jobs[self.job].load_limit = self.per_second
+        world.wake(self.service)
+
+
+@dataclass(frozen=True)
+class SetIndex:
+    """Build a statement's index with new statistics, or drop it."""
+
+    service: str
+    index: str
+    is_present: bool
+
+    def apply(self, world: World, tick: int) -> None:
+        for statement in world.services[self.service].statements.values():
+            if statement.index == self.index:
+                statement.has_index = self.is_present
+                statement.index_built_tick = tick
+        world.wake(self.service)
+
+
+@dataclass(frozen=True)
+class SetBackOff:
+    """Space a client's retries so widely that they add no load, or stop doing so."""
+
+    caller: str
+    callee: str
+    is_backed_off: bool
+
+    def apply(self, world: World, tick: int) -> None:
+        world.services[self.caller].client_of(self.callee).is_backed_off = self.is_backed_off
+        world.wake(self.caller)
+
+
+@dataclass(frozen=True)
 class SetBreaker:
     """Open or close the breaker of one caller's client for a callee."""
 

@@ -11,11 +11,19 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from firewatch_next.simulation.things import Certificate, Flag, Job, RecordSet, Tenant
+from firewatch_next.simulation.things import (
+    Certificate,
+    Flag,
+    Job,
+    RecordSet,
+    Statement,
+    Tenant,
+)
 from openenv_kit.float_sum import sum_left_to_right
 
 SECONDS_PER_TICK = 30
 NEVER = 1_000_000  # a tick that no world reaches
+NO_LIMIT = 1e12  # requests per second that nobody sends
 
 
 class ServiceKind(StrEnum):
@@ -163,6 +171,8 @@ class CalleeClient:
         is_optional: the caller answers without this callee if a call fails.
         is_backed_off: retries are spaced so widely that they add no load.
         fallback_bad_share: share of the requests answered without this callee that count as failed.
+        rate_limit: calls per second that may be sent, 0 without a limit. It is for the time being.
+        limited_share: share of the calls that it refuses.
         cache: name of the cache in front of the callee, or "". Its misses multiply the calls.
         calls_factor: factor of `calls_per_request` (effect).
         errors: share of the calls that fail in the client or on the way, by reason (effect).
@@ -188,6 +198,8 @@ class CalleeClient:
     fallback_bad_share: float = 0.5
     cache: str = ""
     propagates_deadline: bool = False
+    rate_limit: float = 0.0
+    limited_share: float = 0.0
     usual_timeout_seconds: float = 0.0
     calls_factor: float = 1.0
     errors: dict[ErrorReason, float] = field(default_factory=dict)
@@ -232,7 +244,14 @@ class Service:
         cpu_cores, memory_limit_bytes, threads: per pod. threads 0: asynchronous, without a limit.
         queue_length: requests per pod that may wait for a CPU.
         thread_wait_seconds: longest wait for a thread.
-        rate_limit: admitted requests per second, 0 without a limit.
+        rate_limit: admitted requests per second, 0 without a limit. admission_limit: likewise, set
+            for the time being.
+        bot_load: requests per second of robots, within `extra_load` (effect). bot_limit: how many
+            of them are let in.
+        statements: of a store, by name.
+        cache_megabytes, cache_ttl_seconds: settings of a cache; working_set_factor: size of what
+            its callers ask for, to the usual one. key_miss_share: share of the lookups whose key
+            cannot be in the cache (effect). `cache_hit_target` follows from them.
         groups: see `PodGroup`. `has_effects` is True while a fault acts on the service.
         usual_pods, usual_cpu_cores, usual_memory_limit_bytes, usual_load: of an ordinary day.
         grown_load_factor: demand that has come to stay, to the usual one. Capacity up to that
@@ -272,6 +291,9 @@ class Service:
     usual_queue_length: int = 0
     grown_load_factor: float = 1.0
     rate_limit: float = 0.0
+    admission_limit: float = 0.0
+    bot_load: float = 0.0
+    bot_limit: float = NO_LIMIT
     version_errors: dict[str, float] = field(default_factory=dict)
     zone_weights: dict[str, float] = field(default_factory=dict)
     version_weights: dict[str, float] = field(default_factory=dict)
@@ -280,10 +302,18 @@ class Service:
     flags: dict[str, Flag] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
     tenants: dict[str, Tenant] = field(default_factory=dict)
+    statements: dict[str, Statement] = field(default_factory=dict)
     certificate: Certificate | None = None
     records: list[RecordSet] = field(default_factory=list)
     cache_hit_share: float = 0.0
     cache_hit_target: float = 0.0
+    usual_cache_hits: float = 0.0
+    cache_megabytes: float = 0.0
+    usual_cache_megabytes: float = 0.0
+    cache_ttl_seconds: float = 0.0
+    usual_cache_ttl_seconds: float = 0.0
+    working_set_factor: float = 1.0
+    key_miss_share: float = 0.0
     backlog: float = 0.0
     replica_lag_seconds: float = 0.0
     disk_used_share: float = 0.4

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from firewatch_next.simulation.service import Service
+from firewatch_next.simulation.caches import update_hit_target
+from firewatch_next.simulation.service import Service, ServiceKind
 
 BYTES_PER_MEGABYTE = 1_000_000.0
 
@@ -33,6 +34,16 @@ def _set_rate_limit(service: Service, value: float) -> None:
     service.rate_limit = value
 
 
+def _set_cache_megabytes(service: Service, value: float) -> None:
+    service.cache_megabytes = value
+    update_hit_target(service)
+
+
+def _set_cache_ttl(service: Service, value: float) -> None:
+    service.cache_ttl_seconds = value
+    update_hit_target(service)
+
+
 RESTARTING_KEYS: dict[str, Callable[[Service, float], None]] = {
     "memory_limit_mb": _set_memory_limit,
     "cpu_cores": _set_cpu_cores,
@@ -41,6 +52,8 @@ RESTARTING_KEYS: dict[str, Callable[[Service, float], None]] = {
 RELOADED_KEYS: dict[str, Callable[[Service, float], None]] = {
     "queue_length": _set_queue_length,
     "rate_limit": _set_rate_limit,
+    "cache_mb": _set_cache_megabytes,
+    "cache_ttl_s": _set_cache_ttl,
 }
 # These are followed by a dot and the callee's name.
 CLIENT_KEYS = ("pool_size", "timeout_ms", "max_attempts")
@@ -87,6 +100,9 @@ def list_effective_settings(service: Service) -> dict[str, str]:
         "queue_length": format_number(service.queue_length),
         "rate_limit": format_number(service.rate_limit),
     }
+    if service.kind is ServiceKind.CACHE:
+        settings["cache_mb"] = format_number(service.cache_megabytes)
+        settings["cache_ttl_s"] = format_number(service.cache_ttl_seconds)
     for client in service.clients:
         settings[f"pool_size.{client.callee}"] = format_number(client.pool_size)
         settings[f"timeout_ms.{client.callee}"] = format_number(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+NO_JOB_LIMIT = 1e12
+
 
 @dataclass(slots=True)
 class Flag:
@@ -28,6 +30,8 @@ class Job:
     Attributes:
         user: name under which the service sees it.
         load: requests per second; cpu_seconds_per_request of the service's CPU.
+        blocks_rows: a transaction that holds locks on rows while it runs.
+        load_limit: requests per second that the service lets it run, for the time being.
     """
 
     name: str
@@ -36,6 +40,35 @@ class Job:
     started_tick: int
     load: float
     cpu_seconds_per_request: float
+    blocks_rows: bool = False
+    load_limit: float = NO_JOB_LIMIT
+
+    @property
+    def allowed_load(self) -> float:
+        """Requests per second of the running job."""
+        return self.load if self.load < self.load_limit else self.load_limit
+
+
+@dataclass(slots=True)
+class Statement:
+    """A statement that one caller sends to a store, with the index that it uses.
+
+    Attributes:
+        user: the caller. share: of the caller's requests to the store, 0–1.
+        index_built_tick: when the index and its statistics were last built.
+        has_index: False after a migration has dropped it.
+        cost_factor: database time of the statement to the usual one (effect).
+        runs_factor: how often it runs, to the usual rate (effect).
+    """
+
+    name: str
+    user: str
+    share: float
+    index: str
+    index_built_tick: int
+    has_index: bool = True
+    cost_factor: float = 1.0
+    runs_factor: float = 1.0
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from firewatch_next.simulation.answer import answer_requests
+from firewatch_next.simulation.caches import update_hit_target
 from firewatch_next.simulation.latency import share_of_modes_above
 from firewatch_next.simulation.memory import update_memory
 from firewatch_next.simulation.pods import compute_groups, has_weights
@@ -82,7 +83,7 @@ def reset_effects(world: World) -> None:
 
 def _reset_service(service: Service) -> None:
     service.has_effects = False
-    service.extra_load = 0.0
+    service.extra_load = service.bot_load = 0.0
     service.capacity_factor = 1.0
     for group in service.groups:
         group.own_errors.clear()
@@ -94,6 +95,11 @@ def _reset_service(service: Service) -> None:
         client.extra_latency_seconds = 0.0
         client.errors.clear()
         client.is_settled = False
+    if service.key_miss_share:
+        service.key_miss_share = 0.0
+        update_hit_target(service)
+    for statement in service.statements.values():
+        statement.cost_factor = statement.runs_factor = 1.0
     for flag in service.flags.values():
         flag.error_share = flag.leaked_bytes = flag.leaked_connections = 0.0
 
@@ -142,6 +148,16 @@ def send_load(links: list[ServiceLink], demand: float) -> None:
                 offered *= 1.0 - cache.cache_hit_share
             client.offered = offered
             client.flow = offered * client.pool_passed_share
+            if client.rate_limit > 0.0:
+                _limit_flow(client)
+
+
+def _limit_flow(client: CalleeClient) -> None:
+    """Refuse the calls beyond the client's rate limit."""
+    client.limited_share = 0.0
+    if client.flow > client.rate_limit:
+        client.limited_share = 1.0 - client.rate_limit / client.flow
+        client.flow = client.rate_limit
 
 
 def _has_calm_callees(link: ServiceLink) -> bool:
@@ -163,6 +179,7 @@ def _may_be_calm(link: ServiceLink, now: int) -> bool:
         or service.utilization > CALM_UTILIZATION
         or service.threads_in_use > CALM_UTILIZATION
         or service.admitted_share != 1.0
+        or service.admission_limit > 0.0
         or service.memory_used_share > _CALM_MEMORY_SHARE
         or service.version_errors
         or has_weights(service)
@@ -175,6 +192,7 @@ def _may_be_calm(link: ServiceLink, now: int) -> bool:
             not callee.is_calm
             or not client.is_settled
             or client.breaker is _OPEN
+            or client.rate_limit > 0.0
             or client.pool_in_use > CALM_UTILIZATION
         ):
             return False

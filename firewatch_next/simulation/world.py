@@ -18,7 +18,7 @@ from firewatch_next.simulation.service import (
     PodGroup,
     Service,
 )
-from firewatch_next.simulation.things import Flag, Job, RecordSet, Tenant
+from firewatch_next.simulation.things import Flag, Job, RecordSet, Statement, Tenant
 
 PAST_TICKS = 180
 T = TypeVar("T")
@@ -272,7 +272,7 @@ def _field_getter(kind: type) -> Any:
 # Calling a class with a tuple of its fields takes a quarter of the time of `copy.copy`.
 _FIELDS_OF: dict[type, Any] = {
     kind: _field_getter(kind)
-    for kind in (Service, Pod, PodGroup, CalleeClient, Flag, Job, Tenant, RecordSet)
+    for kind in (Service, Pod, PodGroup, CalleeClient, Flag, Job, Tenant, Statement, RecordSet)
 }
 
 
@@ -296,6 +296,7 @@ def _copy_service(service: Service) -> Service:
         group.own_errors = group.own_errors.copy()
     copy.flags = {name: _copy(flag) for name, flag in service.flags.items()}
     copy.jobs = {name: _copy(job) for name, job in service.jobs.items()}
+    copy.statements = {name: _copy(item) for name, item in service.statements.items()}
     copy.tenants = {name: _copy(tenant) for name, tenant in service.tenants.items()}
     copy.records = [_copy(record) for record in service.records]
     copy.builds, copy.revisions = service.builds.copy(), service.revisions.copy()

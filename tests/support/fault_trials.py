@@ -39,16 +39,22 @@ class FaultyWorld(NamedTuple):
     world: World
     fault: Fault
     healthy_world: World
+    seed: str
 
 
 class Wanted(NamedTuple):
-    """Which place a trial is about. `key` is the changed setting, or ""."""
+    """Which place a trial is about.
+
+    `key` is the changed setting, without its callee, or "". `name` is the name of the thing, or ""
+    for any.
+    """
 
     thing: Thing
     origin: Origin
     change_kind: ChangeKind | None
     key: str = ""
     start_tick: int = -12
+    name: str = ""
 
 
 def build_faulty_world(fault_type: FaultType, wanted: Wanted) -> FaultyWorld:
@@ -96,7 +102,9 @@ def find_wanted_places(fault_type: FaultType, world: World, wanted: Wanted) -> l
     found: dict[str, Place] = {}
     for place in fault_type.find_places(world):
         has_kind = (place.change.kind if place.change else None) is wanted.change_kind
-        if place.thing is wanted.thing and place.origin is wanted.origin and has_kind:
+        has_name = wanted.name in ("", place.name, place.name.partition(".")[0])
+        is_wanted = place.thing is wanted.thing and place.origin is wanted.origin
+        if is_wanted and has_kind and has_name:
             found.setdefault(place.service, place)
     return list(found.values())[:4]
 
@@ -113,7 +121,7 @@ def start_fault(
         world.replace_change(place.change, fault.change)
     world.add_fault(fault)
     world.advance_to(0)
-    return FaultyWorld(world, fault, healthy)
+    return FaultyWorld(world, fault, healthy, seed)
 
 
 def plan_calls(world: World, fault: Fault, steps: Sequence[Repair]) -> list[TimedCall] | None:
