@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from firewatch_next.changes.change import Change, ChangeKind, Migration, UndoEffect
-from firewatch_next.simulation.edits import Edit, RollOut, SetFlag, SetSetting, SetVersionErrors
+from firewatch_next.simulation.edits import (
+    Edit,
+    RollOut,
+    SetFlag,
+    SetIndex,
+    SetJob,
+    SetSetting,
+    SetVersionErrors,
+)
 
 # Shares of the old build's requests that fail once an unsafe deploy is undone.
 UNDO_ERROR_SHARES = {
@@ -90,6 +98,29 @@ def flag_change(
         f"{before:g} %", f"{after:g} %", key=flag,
         edits=(SetFlag(service, flag, after),),
         undo_edits=(SetFlag(service, flag, before),),
+    )  # fmt: skip
+
+
+def index_change(texts: ChangeTexts, tick: int, store: str, index: str, *, drops: bool) -> Change:
+    """Return a migration that builds or drops an index of a store."""
+    before, after = ("present", "dropped") if drops else ("absent", "present")
+    return Change(
+        texts.id, tick, store, ChangeKind.MIGRATION, texts.title, texts.details, texts.author,
+        before, after, key=index,
+        edits=(SetIndex(store, index, not drops),),
+        undo_edits=(SetIndex(store, index, drops),),
+    )  # fmt: skip
+
+
+def job_change(
+    texts: ChangeTexts, tick: int, service: str, job: str, kind: ChangeKind = ChangeKind.JOB
+) -> Change:
+    """Return a change that starts a job; a migration may run as one."""
+    return Change(
+        texts.id, tick, service, kind, texts.title, texts.details, texts.author,
+        "not running", "running", key=job,
+        edits=(SetJob(service, job, True),),
+        undo_edits=(SetJob(service, job, False),),
     )  # fmt: skip
 
 

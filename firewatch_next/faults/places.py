@@ -94,3 +94,11 @@ def reach_of(service: Service, place: Place) -> Reach:
     if place.thing is Thing.FLAG:
         share = service.flags[place.name].percent / 100.0
     return Reach(groups, share)
+
+
+def reach_share(reach: Reach) -> float:
+    """Return the share of all requests of the service that a fault can affect, 0–1."""
+    share = 0.0
+    for group in reach.groups:
+        share += group.traffic_share
+    return share * reach.share

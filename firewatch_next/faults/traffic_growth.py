@@ -183,7 +183,6 @@ def _shed_call(world: World, fault: Fault) -> ToolCall | None:
 def _questions(suspect: Suspect) -> tuple[Question, ...]:
     return (
         ask_metrics(suspect.service, "request_rate,cpu_ms_per_request,pods_ready", minutes=90),
-        ask_metrics(suspect.service, "request_rate", "caller", minutes=90),
         ask_diagnostic("*", "quota"),
         *(
             ask_metrics(caller, "calls_per_request,attempts", "callee", minutes=90)
@@ -194,7 +193,7 @@ def _questions(suspect: Suspect) -> tuple[Question, ...]:
 
 def _judge(suspect: Suspect, replies: tuple[ParsedReply, ...]) -> Verdict | None:
     """Fit if the load has grown and nothing has that each request needs."""
-    service, callers, sources, *clients = replies
+    service, sources, *clients = replies
     rise = growth(service, "request_rate")
     if rise < 1.35 or growth(service, "cpu_ms_per_request") > 1.2:
         return None
@@ -226,7 +225,8 @@ FAULT_TYPE = FaultType(
     origins={Origin.UNLISTED: 1.0},
     find_places=find_places,
     start=start,
-    has_smooth_severity=True,
+    # Rejected requests fail sooner than late ones, so more overload can harm less.
+    has_smooth_severity=False,
     log_events=(REQUESTS,),
     repairs=(
         (Repair("refuse the robots", _limit_robots_call, wait_ticks=2),),

@@ -14,6 +14,7 @@ class Flag:
     Attributes:
         error_share: share of the requests with the flag that fail because of it (effect).
         leaked_bytes, leaked_connections: in the ready pods, opened with the flag (effect).
+        cpu_factor: CPU of a request with the flag, to one without (effect).
     """
 
     name: str
@@ -21,6 +22,7 @@ class Flag:
     error_share: float = 0.0
     leaked_bytes: float = 0.0
     leaked_connections: float = 0.0
+    cpu_factor: float = 1.0
 
 
 @dataclass(slots=True)

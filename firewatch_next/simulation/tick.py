@@ -102,6 +102,7 @@ def _reset_service(service: Service) -> None:
         statement.cost_factor = statement.runs_factor = 1.0
     for flag in service.flags.values():
         flag.error_share = flag.leaked_bytes = flag.leaked_connections = 0.0
+        flag.cpu_factor = 1.0
 
 
 def compute_tick(world: World, now: int) -> None:

@@ -22,6 +22,22 @@ from support.fault_trials import (
 )
 
 TRIALS = {
+    ("slow_query", "migration"): Wanted(Thing.STATEMENT, Origin.SAFE_CHANGE, ChangeKind.MIGRATION),
+    ("slow_query", "statistics"): Wanted(Thing.STATEMENT, Origin.UNLISTED, None),
+    ("slow_query", "version"): Wanted(Thing.VERSION, Origin.CHANGE_ELSEWHERE, ChangeKind.DEPLOY),
+    ("slow_query", "flag"): Wanted(Thing.FLAG, Origin.UNLISTED, None),
+    ("cpu_regression", "version"): Wanted(Thing.VERSION, Origin.SAFE_CHANGE, ChangeKind.DEPLOY),
+    ("cpu_regression", "flag"): Wanted(Thing.FLAG, Origin.UNLISTED, None),
+    ("cpu_regression", "unsafe"): Wanted(Thing.FLAG, Origin.UNSAFE_CHANGE, ChangeKind.DEPLOY),
+    ("concurrency_limit", "pool"): Wanted(
+        Thing.SETTING, Origin.SAFE_CHANGE, ChangeKind.CONFIG, "pool_size"
+    ),
+    ("concurrency_limit", "pool by hand"): Wanted(
+        Thing.SETTING, Origin.UNLISTED, None, name="pool_size"
+    ),
+    ("concurrency_limit", "threads"): Wanted(
+        Thing.SETTING, Origin.SAFE_CHANGE, ChangeKind.CONFIG, "threads"
+    ),
     ("traffic_growth", "customers"): Wanted(Thing.TRAFFIC, Origin.UNLISTED, None, name="customers"),
     ("traffic_growth", "robots"): Wanted(Thing.TRAFFIC, Origin.UNLISTED, None, name="robots"),
     ("rate_limit", "listed"): Wanted(
@@ -148,11 +164,13 @@ def test_log_events_have_distinct_phrasings_with_all_their_fields() -> None:
 
 def test_emitted_log_fields_fill_the_phrasings(trial: tuple[str, FaultyWorld]) -> None:
     name, faulty = trial
-    service = faulty.world.services[faulty.fault.place.service]
-    records = list(faulty.world.history.log_records(service.name, -30, 0))
+    services = faulty.world.services
+    history = faulty.world.history
+    records = [record for s in services for record in history.log_records(s, -30, 0)]
     assert {record.event for record in records} <= set(fault_types()[name].log_events)
     assert records
     for record in records:
+        stack = services[record.service].stack
         for wording in Wording:
-            template = choose_phrasing(BitStream("draws"), service.stack, record.event, wording)
+            template = choose_phrasing(BitStream("draws"), stack, record.event, wording)
             assert "{" not in template.format(**record.fields)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from firewatch_next.changes.change import ChangeKind, Migration, UndoEffect
+from firewatch_next.changes.change import Change, ChangeKind, Migration, UndoEffect
 from firewatch_next.changes.make_change import (
     ChangeTexts,
     deploy_change,
+    index_change,
+    job_change,
     revision_change,
     setting_change,
 )
@@ -23,7 +25,7 @@ from firewatch_next.faults.fault_type import (
 )
 from firewatch_next.grading.replay import TimedCall
 from firewatch_next.simulation.build_world import build_world
-from firewatch_next.simulation.service import ServiceKind
+from firewatch_next.simulation.service import Service, ServiceKind
 from firewatch_next.simulation.world import World
 from openenv_kit.bitstream import BitStream
 
@@ -69,32 +71,45 @@ def build_faulty_world(fault_type: FaultType, wanted: Wanted) -> FaultyWorld:
 
 
 def make_world(seed: str, wanted: Wanted) -> World:
-    """Return a world at its first tick with one change of the wanted kind per application."""
+    """Return a world at its first tick with one change of the wanted kind per service."""
     world = build_world(BitStream(seed), 12)
-    undo = UndoEffect.SAFE if wanted.origin is Origin.SAFE_CHANGE else UndoEffect.BREAKS_SERVICE
-    migration = Migration.NONE if undo is UndoEffect.SAFE else Migration.CONTRACT
     for number, service in enumerate(world.ordered):
         texts = ChangeTexts(f"CHG-{4400 + number}", "Release", "Routine release", "m.okafor")
-        if service.kind is not ServiceKind.APPLICATION or wanted.change_kind is None:
-            continue
-        if wanted.change_kind is ChangeKind.DEPLOY:
-            major, minor, _ = service.version.split(".")
-            after = f"{major}.{int(minor) + 1}.0"
-            world.add_change(
-                deploy_change(texts, wanted.start_tick, service.name, service.version, after,
-                              migration, undo)
-            )  # fmt: skip
-        elif wanted.key:
-            value = service.settings[wanted.key]
-            world.add_change(
-                setting_change(texts, wanted.start_tick, service.name, wanted.key, value, value)
-            )
-        else:
-            after = f"r{int(service.revision[1:]) + 1}"
-            world.add_change(
-                revision_change(texts, wanted.start_tick, service.name, service.revision, after)
-            )
+        for change in _make_changes(service, texts, wanted):
+            world.add_change(change)
     return world
+
+
+def _make_changes(service: Service, texts: ChangeTexts, wanted: Wanted) -> list[Change]:
+    """Return the changes of the wanted kind that a service of its kind can have."""
+    tick, name = wanted.start_tick, service.name
+    if wanted.change_kind is ChangeKind.MIGRATION:
+        if wanted.thing is Thing.JOB:
+            return [
+                job_change(texts, tick, name, job.name, ChangeKind.MIGRATION)
+                for job in list(service.jobs.values())[:1]
+            ]
+        indexes = [statement.index for statement in service.statements.values()]
+        return [index_change(texts, tick, name, index, drops=True) for index in indexes[:1]]
+    if wanted.change_kind is ChangeKind.JOB:
+        return [job_change(texts, tick, name, job) for job in list(service.jobs)[:1]]
+    if wanted.key:
+        keys = [k for k in service.settings if wanted.key in (k, k.partition(".")[0])]
+        return [
+            setting_change(texts, tick, name, key, service.settings[key], service.settings[key])
+            for key in keys[:1]
+        ]
+    if service.kind is not ServiceKind.APPLICATION or wanted.change_kind is None:
+        return []
+    if wanted.change_kind is ChangeKind.DEPLOY:
+        is_safe = wanted.origin in (Origin.SAFE_CHANGE, Origin.CHANGE_ELSEWHERE)
+        undo = UndoEffect.SAFE if is_safe else UndoEffect.BREAKS_SERVICE
+        migration = Migration.NONE if is_safe else Migration.CONTRACT
+        major, minor, _ = service.version.split(".")
+        after = f"{major}.{int(minor) + 1}.0"
+        return [deploy_change(texts, tick, name, service.version, after, migration, undo)]
+    after = f"r{int(service.revision[1:]) + 1}"
+    return [revision_change(texts, tick, name, service.revision, after)]
 
 
 def find_wanted_places(fault_type: FaultType, world: World, wanted: Wanted) -> list[Place]:
