@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from firewatch_next.actions.action import ActionPlan, ActionTool, Arguments, PlannedEdit
 from firewatch_next.actions.arguments import require_name, require_service, require_text
+from firewatch_next.actions.data_repairs import DATA_REPAIRS
 from firewatch_next.simulation.edits import SetIndex, SetJob
 from firewatch_next.simulation.world import World
 
@@ -32,7 +33,10 @@ def _plan_index(world: World, service: str, arguments: Arguments) -> ActionPlan:
     return ActionPlan(edits, f"Building {', '.join(chosen)}: done in {INDEX_BUILD_TICKS} ticks.")
 
 
-REPAIRABLE: dict[str, Callable[[World, str, Arguments], ActionPlan]] = {"index": _plan_index}
+REPAIRABLE: dict[str, Callable[[World, str, Arguments], ActionPlan]] = {
+    "index": _plan_index,
+    **DATA_REPAIRS,
+}
 
 
 def plan_repair_data(world: World, service: str, arguments: Arguments) -> ActionPlan:

@@ -49,6 +49,13 @@ def _limit_caller(world: World, service: str, value: float, arguments: Arguments
     return [SetCallLimit(caller, service, value)]
 
 
+def _set_quota(world: World, service: str, value: float, arguments: Arguments) -> list[Edit]:
+    """Ask a third party for another quota. Other services have none."""
+    if "quota_per_second" not in world.services[service].settings:
+        return []
+    return [SetSetting(service, "quota_per_second", format_number(value))]
+
+
 def _limit_misses(world: World, service: str, value: float, arguments: Arguments) -> list[Edit]:
     """Limit the calls that follow the misses of a cache."""
     return [
@@ -64,6 +71,7 @@ LIMITS: dict[str, Callable[[World, str, float, Arguments], list[Edit]]] = {
     "caller": _limit_caller,
     "cache_misses": _limit_misses,
     "queue": _limit_queue,
+    "quota": _set_quota,
     "rate": _limit_rate,
 }
 

@@ -17,10 +17,11 @@ from firewatch_next.actions.arguments import (
 )
 from firewatch_next.simulation.edits import Edit, ScalePods, SetSetting, ShiftTraffic
 from firewatch_next.simulation.pods import AWAY_TICKS
-from firewatch_next.simulation.service import ServiceKind
+from firewatch_next.simulation.service import Service, ServiceKind
 from firewatch_next.simulation.settings import BYTES_PER_MEGABYTE
 from firewatch_next.simulation.world import World
 
+ALL_SERVICES = "all"
 MAX_REPLICAS_FACTOR = 3.0
 MAX_MEMORY_FACTOR = 2.5
 MAX_CPU_FACTOR = 3.0
@@ -56,27 +57,36 @@ def plan_scale_service(world: World, name: str, arguments: Arguments) -> ActionP
 
 
 def plan_shift_traffic(world: World, name: str, arguments: Arguments) -> ActionPlan:
-    """Send a share of a zone's, version's or node's traffic elsewhere."""
-    service = require_service(world, name)
+    """Send traffic to a zone, version or node elsewhere, for one service or "all"."""
+    chosen = require_name(name, {ALL_SERVICES, *world.services}, "service")
+    services = world.ordered if chosen == ALL_SERVICES else [world.services[chosen]]
     values = {
-        **{pod.zone: "zone" for pod in service.pods},
-        **{pod.version: "version" for pod in service.pods},
-        **{pod.node: "node" for pod in service.pods},
+        **{pod.zone: "zone" for service in services for pod in service.pods},
+        **{pod.version: "version" for service in services for pod in service.pods},
+        **{pod.node: "node" for service in services for pod in service.pods},
     }
     value = require_name(require_text(arguments, "away_from"), {*values, "none"}, "away_from")
     if value == "none":
-        weights = (service.zone_weights, service.version_weights, service.node_weights)
-        labels = ("zone", "version", "node")
-        even: list[Edit] = [
-            ShiftTraffic(name, label, key, 1.0)
-            for label, by_key in zip(labels, weights, strict=True)
-            for key in sorted(by_key)
-        ]
+        even = [edit for service in services for edit in _even_traffic(service)]
         return ActionPlan(tuple(PlannedEdit(0, edit) for edit in even), "Traffic is even.")
     percent = require_number({"percent": 100, **arguments}, "percent", 0, 100)
-    edit = ShiftTraffic(name, values[value], value, 1.0 - percent / 100.0)
-    reply = f"Moving {percent:g} % of the traffic of {name} away from {value}."
-    return ActionPlan((PlannedEdit(0, edit),), reply)
+    label, factor = values[value], 1.0 - percent / 100.0
+    shifts = tuple(
+        PlannedEdit(0, ShiftTraffic(service.name, label, value, factor))
+        for service in services
+        if any(value in (pod.zone, pod.version, pod.node) for pod in service.pods)
+    )
+    reply = f"Moving {percent:g} % of the traffic of {chosen} away from {value}."
+    return ActionPlan(shifts, reply)
+
+
+def _even_traffic(service: Service) -> list[Edit]:
+    weights = (service.zone_weights, service.version_weights, service.node_weights)
+    return [
+        ShiftTraffic(service.name, label, key, 1.0)
+        for label, by_key in zip(("zone", "version", "node"), weights, strict=True)
+        for key in sorted(by_key)
+    ]
 
 
 TOOLS = (

@@ -25,6 +25,7 @@ from firewatch_next.faults.places import (
     reach_of,
     version_places,
 )
+from firewatch_next.faults.questions import changes_of
 from firewatch_next.faults.repairs import FLAG_OFF, SHIFT_FROM_VERSION, UNDO_CHANGE
 from firewatch_next.simulation.service import (
     SECONDS_PER_TICK,
@@ -203,10 +204,10 @@ def _change_at_onset(suspect: Suspect, by_version: ParsedReply) -> str | None:
         for series in by_version.find_series("error_ratio")
     }
     worst = max(means, key=lambda version: means[version], default="")
-    for row in suspect.changes:
+    for row in changes_of(suspect, suspect.service):
         if len(means) > 1 and row.get("kind") == "deploy" and row.get("after") == worst:
             return str(row["id"])
-    for row in suspect.changes:
+    for row in changes_of(suspect, suspect.service):
         minutes = float(row.get("minutes_ago", 1e9))
         is_rollout = row.get("kind") in ("deploy", "config")
         if is_rollout and -1.0 <= minutes - suspect.onset_minutes <= 3.0:

@@ -9,6 +9,7 @@ from firewatch_next.faults.fault_type import (
     EvidenceCheck,
     FaultType,
     LogEvent,
+    LogFields,
     LogLevel,
     Origin,
     Phrasings,
@@ -78,7 +79,7 @@ class ConcurrencyLimit(SettingFault):
             demand = client.offered * client.held_seconds / len(service.pods)
         if use < 0.95:
             return
-        fields = {"pool": pool, "size": size, "waiting": max(1, int(demand - size))}
+        fields: LogFields = {"pool": pool, "size": size, "waiting": max(1, int(demand - size))}
         world.emit_log(service, WAITING, 2.0 * len(service.pods), fields)
 
 
@@ -112,7 +113,7 @@ def start(world: World, place: Place, severity: Severity) -> ConcurrencyLimit:
 def _questions(suspect: Suspect) -> tuple[Question, ...]:
     return (
         ask_metrics(suspect.service, "pool_in_use,pool_size", "callee"),
-        ask_metrics(suspect.service, "threads_in_use,cpu_utilization"),
+        ask_metrics(suspect.service, "threads_in_use,cpu_utilization", minutes=15),
         ask_diagnostic(suspect.service, "settings"),
     )
 
@@ -138,11 +139,16 @@ def _judge(suspect: Suspect, replies: tuple[ParsedReply, ...]) -> Verdict | None
 
 
 def _question_pools(place: Place) -> Question:
-    return _questions(suspect_at(place))[0]
+    return _questions(suspect_at(place))[1 if place.name == THREADS else 0]
 
 
 def _measure_cut(reply: ParsedReply, place: Place) -> float:
-    """Return the largest size of the pool in the window to its present one."""
+    """Return the largest size of the pool in the window to its present one.
+
+    Threads have no series of their number, so it is their use to 70 %.
+    """
+    if place.name == THREADS:
+        return final_level(reply.find_series("threads_in_use")) / 0.7
     sizes = reply.find_series("pool_size", callee=place.callee)
     return max(sizes[0].values) / max(1.0, sizes[0].values[-1]) if sizes else 1.0
 

@@ -19,7 +19,8 @@ from firewatch_next.faults.fault_type import (
     levels,
 )
 from firewatch_next.faults.numbers import final_level, mean, strongest_group
-from firewatch_next.faults.places import flag_places, reach_of, version_places
+from firewatch_next.faults.places import affected_pods, flag_places, reach_of, version_places
+from firewatch_next.faults.questions import undo_deploy_before_onset
 from firewatch_next.faults.repairs import BIGGER_POOL, FLAG_OFF, RESTART, UNDO_CHANGE
 from firewatch_next.simulation.service import CalleeClient, Service, ServiceKind
 from firewatch_next.simulation.world import World
@@ -128,9 +129,10 @@ class ConnectionLeak:
         client = service.client_of(self.place.callee)
         reach = reach_of(service, self.place)
         if not reach.is_empty:
-            self._leak(service, client, reach.share, {
-                (group.zone, group.version, group.revision, group.node) for group in reach.groups
-            }, tick)  # fmt: skip
+            for pod in affected_pods(service, reach, tick):
+                leaked = pod.leaked_connections.get(client.callee, 0.0)
+                leaked += self.connections_per_tick * reach.share
+                pod.leaked_connections[client.callee] = min(leaked, float(client.pool_size))
         leaked = sum_left_to_right(
             p.leaked_connections.get(client.callee, 0.0) for p in service.pods
         )
@@ -144,23 +146,6 @@ class ConnectionLeak:
             lines = self.connections_per_tick * reach.share * len(service.pods)
             world.emit_log(service, ERROR_PATH, lines, fields)
         world.emit_log(service, POOL_STATE, len(service.pods), _pool_fields(service, client))
-
-    def _leak(
-        self,
-        service: Service,
-        client: CalleeClient,
-        share: float,
-        affected: set[tuple[str, str, str, str]],
-        tick: int,
-    ) -> None:
-        """Let each affected ready pod lose connections, up to the size of its pool."""
-        for pod in service.pods:
-            key = (pod.zone, pod.version, pod.revision, pod.node)
-            if pod.ready_at_tick > tick or key not in affected:
-                continue
-            leaked = pod.leaked_connections.get(client.callee, 0.0)
-            leaked += self.connections_per_tick * share
-            pod.leaked_connections[client.callee] = min(leaked, float(client.pool_size))
 
 
 def _pool_fields(service: Service, client: CalleeClient) -> dict[str, str | int | float]:
@@ -244,19 +229,9 @@ def _judge(suspect: Suspect, replies: tuple[ParsedReply, ...]) -> Verdict | None
         if flag is not None and flag.excess > 0.5:
             arguments = {"service": suspect.service, "flag": flag.name, "percent": 0}
             return Verdict(rise, (ToolCall("set_flag", arguments), restart))
-        change = _deploy_at_onset(suspect)
-        if change is not None:
-            undo = {"service": suspect.service, "change_id": change}
-            return Verdict(rise, (ToolCall("undo_change", undo),))
-    return None
-
-
-def _deploy_at_onset(suspect: Suspect) -> str | None:
-    """Return the youngest safe deploy that began before the pool was full."""
-    for row in suspect.changes:
-        is_safe_deploy = row.get("kind") == "deploy" and row.get("migration") != "contract"
-        if is_safe_deploy and float(row.get("minutes_ago", 0.0)) >= suspect.onset_minutes:
-            return str(row["id"])
+        call = undo_deploy_before_onset(suspect)
+        if call is not None:
+            return Verdict(rise, (call,))
     return None
 
 

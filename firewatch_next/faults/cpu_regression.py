@@ -11,6 +11,7 @@ from firewatch_next.faults.fault_type import (
     EvidenceCheck,
     FaultType,
     LogEvent,
+    LogFields,
     LogLevel,
     Origin,
     Phrasings,
@@ -93,7 +94,7 @@ class CpuRegression:
             service.flags[self.place.name].cpu_factor = 1.0 + share * (self.cpu_factor - 1.0)
         busy_ms = 1000.0 * service.cpu_seconds_per_request * self.cpu_factor
         waiting_ms = 1000.0 * max(0.0, service.modes[-1].median - service.modes[0].median)
-        fields = {
+        fields: LogFields = {
             "handler": _handler_of(self.place),
             "milliseconds": int(1000.0 * service.base_latency_seconds + busy_ms + waiting_ms + 1.0),
         }
@@ -160,7 +161,7 @@ FAULT_TYPE = FaultType(
     find_places=find_places,
     start=start,
     # Rejected requests fail sooner than late ones, so more overload can harm less.
-    has_smooth_severity=False,
+    has_smooth_severity=True,
     log_events=(SLOW_HANDLER,),
     repairs=((UNDO_CHANGE,), (FLAG_OFF,)),
     mitigations=(MORE_PODS, SHIFT_FROM_VERSION),

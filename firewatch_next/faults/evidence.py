@@ -61,7 +61,9 @@ class Suspect:
         callers, callees: of the service.
         callee: the callee with the largest excess of failures or delay seen by it, or "".
         onset_minutes: minutes before now at which its failures began.
-        changes: rows of `list_changes`, newest first.
+        changes: rows of `list_changes` of the service, its callers and callees, newest first.
+        caches: in front of the service or of one of its callees. entries: where customers' requests
+            arrive that reach it.
     """
 
     service: str
@@ -70,6 +72,8 @@ class Suspect:
     callee: str
     onset_minutes: float
     changes: tuple[Mapping[str, str | float], ...]
+    caches: tuple[str, ...] = ()
+    entries: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ __all__ = [
     "Hypothesis",
     "Level",
     "LogEvent",
+    "LogFields",
     "LogLevel",
     "LogRecord",
     "Origin",
@@ -37,6 +38,9 @@ __all__ = [
     "Thing",
     "Wording",
 ]
+
+
+LogFields = dict[str, str | int | float]
 
 
 class Level(StrEnum):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from firewatch_next.changes.change import Change, ChangeKind, UndoEffect
 from firewatch_next.faults.fault_type import Origin, Place, Thing
-from firewatch_next.simulation.service import PodGroup, Service
+from firewatch_next.simulation.service import Pod, PodGroup, Service
 from firewatch_next.simulation.world import World
 
 
@@ -94,6 +94,16 @@ def reach_of(service: Service, place: Place) -> Reach:
     if place.thing is Thing.FLAG:
         share = service.flags[place.name].percent / 100.0
     return Reach(groups, share)
+
+
+def affected_pods(service: Service, reach: Reach, tick: int) -> list[Pod]:
+    """Return the ready pods of the groups that a fault can affect."""
+    keys = {(group.zone, group.version, group.revision, group.node) for group in reach.groups}
+    return [
+        pod
+        for pod in service.pods
+        if pod.ready_at_tick <= tick and (pod.zone, pod.version, pod.revision, pod.node) in keys
+    ]
 
 
 def reach_share(reach: Reach) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from firewatch_next.faults.evidence import ParsedReply, Question, Suspect
 from firewatch_next.faults.fault_type import Place
 from firewatch_next.faults.numbers import first_level, mean
@@ -28,15 +30,28 @@ def suspect_at(place: Place, service: str = "") -> Suspect:
     return Suspect(service or place.service, (), (), place.callee, 0.0, ())
 
 
+def changes_of(suspect: Suspect, service: str) -> list[Mapping[str, str | float]]:
+    """Return the suspect's rows of `list_changes` that belong to one service, newest first."""
+    return [row for row in suspect.changes if row.get("service", suspect.service) == service]
+
+
+def undo_deploy_before_onset(suspect: Suspect) -> ToolCall | None:
+    """Return the undoing of the youngest safe deploy that began before the onset, or None."""
+    for row in changes_of(suspect, suspect.service):
+        is_safe_deploy = row.get("kind") == "deploy" and row.get("migration") != "contract"
+        if is_safe_deploy and float(row.get("minutes_ago", 0.0)) >= suspect.onset_minutes:
+            return undo(suspect.service, str(row["id"]))
+    return None
+
+
 def undo_of_key(suspect: Suspect, service: str, *keys: str) -> ToolCall | None:
     """Return the undoing of the newest listed change of one of these keys, or None.
 
     A key also matches with a callee after it, such as "pool_size.ledger-db" for "pool_size".
     """
-    for row in suspect.changes:
+    for row in changes_of(suspect, service):
         key = str(row.get("key", ""))
-        is_here = str(row.get("service", suspect.service)) == service
-        if is_here and (key in keys or key.partition(".")[0] in keys):
+        if key and (key in keys or key.partition(".")[0] in keys):
             return undo(service, str(row["id"]))
     return None
 
@@ -45,11 +60,10 @@ def undo_at_onset(
     suspect: Suspect, service: str, kinds: tuple[str, ...], slack_minutes: float = 3.0
 ) -> ToolCall | None:
     """Return the undoing of a safe change that began within the slack before the onset, or None."""
-    for row in suspect.changes:
+    for row in changes_of(suspect, service):
         minutes = float(row.get("minutes_ago", 1e9)) - suspect.onset_minutes
-        is_here = str(row.get("service", suspect.service)) == service
         is_safe = row.get("migration") != "contract"
-        if is_here and is_safe and row.get("kind") in kinds and -1.0 <= minutes <= slack_minutes:
+        if is_safe and row.get("kind") in kinds and -1.0 <= minutes <= slack_minutes:
             return undo(service, str(row["id"]))
     return None
 

@@ -9,6 +9,7 @@ from firewatch_next.faults.fault_type import (
     EvidenceCheck,
     FaultType,
     LogEvent,
+    LogFields,
     LogLevel,
     Origin,
     Phrasings,
@@ -82,7 +83,7 @@ class RateLimit(SettingFault):
         service = world.services[self.place.service]
         refused = service.errors.get(ErrorReason.RATE_LIMITED, 0.0)
         path = "/v1/" + service.name.rsplit("-", 1)[0]
-        fields = {"limit": int(service.rate_limit), "path": path}
+        fields: LogFields = {"limit": int(service.rate_limit), "path": path}
         world.emit_log(service, REFUSED, refused * service.load * SECONDS_PER_TICK, fields)
 
 
@@ -104,8 +105,8 @@ def start(world: World, place: Place, severity: Severity) -> RateLimit:
 
 def _questions(suspect: Suspect) -> tuple[Question, ...]:
     return (
-        ask_metrics(suspect.service, "error_ratio", "code"),
-        ask_metrics(suspect.service, "cpu_utilization"),
+        ask_metrics(suspect.service, "error_ratio", "code", minutes=15),
+        ask_metrics(suspect.service, "cpu_utilization", minutes=15),
         ask_diagnostic(suspect.service, "settings"),
     )
 

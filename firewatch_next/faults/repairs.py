@@ -71,7 +71,7 @@ def _raise_limit_call(world: World, fault: Fault) -> ToolCall | None:
 
 def _restore_setting_call(world: World, fault: Fault) -> ToolCall | None:
     """Give a setting its usual value."""
-    if not isinstance(fault, SettingFault):
+    if not isinstance(fault, SettingFault) or fault.place.thing is not Thing.SETTING:
         return None
     arguments = {
         "service": fault.place.service,

@@ -21,6 +21,7 @@ from firewatch_next.faults.fault_type import (
 )
 from firewatch_next.faults.numbers import final_level
 from firewatch_next.faults.places import listed_changes
+from firewatch_next.faults.questions import undo_of_key
 from firewatch_next.faults.repairs import MORE_PODS, RAISE_LIMIT, UNDO_CHANGE
 from firewatch_next.simulation.memory import in_flight_bytes, mean_base_memory_bytes
 from firewatch_next.simulation.service import Service, ServiceKind
@@ -207,12 +208,9 @@ def _judge(suspect: Suspect, replies: tuple[ParsedReply, ...]) -> Verdict | None
 
 def _raise_call(suspect: Suspect, settings: ParsedReply, key: str) -> ToolCall:
     """Undo the listed change of the key, or raise the limit by half."""
-    for row in suspect.changes:
-        if row.get("key") == key:
-            arguments: dict[str, object] = {
-                "service": suspect.service, "change_id": str(row["id"])
-            }  # fmt: skip
-            return ToolCall("undo_change", arguments)
+    call = undo_of_key(suspect, suspect.service, key)
+    if call is not None:
+        return call
     value = 0.0
     for row in settings.rows:
         if row.get("key") == key:

@@ -17,6 +17,7 @@ from firewatch_next.faults.fault_type import (
     Fault,
     FaultType,
     LogEvent,
+    LogFields,
     LogLevel,
     Origin,
     Phrasings,
@@ -97,13 +98,17 @@ class SlowQuery:
         factor = 1.0 + reach * (self.cost_factor - 1.0)
         share = request_share(world, store, statement)
         statement.cost_factor = factor
+        if self.place.thing is Thing.FLAG:
+            caller = world.services[self.place.service]
+            world.mark_affected(caller)
+            caller.flags[self.place.name].query_factor = self.cost_factor
         extra_seconds = store.cpu_seconds_per_request * (self.cost_factor - 1.0)
         for group in store.groups:
             group.cpu_factor *= 1.0 + share * (factor - 1.0)
             group.slow_share = share * reach
             group.slow_seconds = extra_seconds
         mean = store.base_latency_seconds + store.cpu_seconds_per_request + extra_seconds
-        fields = {
+        fields: LogFields = {
             "milliseconds": int(1000.0 * (mean + store.utilization * 0.2) + 1.0),
             "statement": statement.name,
             "user": statement.user,

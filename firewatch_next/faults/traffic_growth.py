@@ -183,7 +183,7 @@ def _shed_call(world: World, fault: Fault) -> ToolCall | None:
 def _questions(suspect: Suspect) -> tuple[Question, ...]:
     return (
         ask_metrics(suspect.service, "request_rate,cpu_ms_per_request,pods_ready", minutes=90),
-        ask_diagnostic("*", "quota"),
+        *(ask_diagnostic(entry, "quota") for entry in suspect.entries),
         *(
             ask_metrics(caller, "calls_per_request,attempts", "callee", minutes=90)
             for caller in suspect.callers
@@ -193,7 +193,9 @@ def _questions(suspect: Suspect) -> tuple[Question, ...]:
 
 def _judge(suspect: Suspect, replies: tuple[ParsedReply, ...]) -> Verdict | None:
     """Fit if the load has grown and nothing has that each request needs."""
-    service, sources, *clients = replies
+    service = replies[0]
+    sources = replies[1 : 1 + len(suspect.entries)]
+    clients = replies[1 + len(suspect.entries) :]
     rise = growth(service, "request_rate")
     if rise < 1.35 or growth(service, "cpu_ms_per_request") > 1.2:
         return None
@@ -201,10 +203,11 @@ def _judge(suspect: Suspect, replies: tuple[ParsedReply, ...]) -> Verdict | None
         for metric in ("calls_per_request", "attempts"):
             if growth(reply, metric, callee=suspect.service) > 1.15:
                 return None
-    for row in sources.rows:
-        if row.get("source") == ROBOTS and float(row["rate"]) > 0.05 * float(row["total_rate"]):
-            arguments = {"service": str(row["service"]), "kind": "bots", "value": 0}
-            return Verdict(rise, (ToolCall("set_limit", arguments),))
+    for entry, source in zip(suspect.entries, sources, strict=True):
+        for row in source.rows:
+            if row.get("source") == ROBOTS and float(row["share"]) > 0.05:
+                limit = {"service": entry, "kind": "bots", "value": 0}
+                return Verdict(rise, (ToolCall("set_limit", limit),))
     pods = first_level(service.find_series("pods_ready"))
     replicas = int(max(pods, 4.0) * rise + 0.999)
     arguments = {"service": suspect.service, "replicas": replicas}
@@ -226,7 +229,7 @@ FAULT_TYPE = FaultType(
     find_places=find_places,
     start=start,
     # Rejected requests fail sooner than late ones, so more overload can harm less.
-    has_smooth_severity=False,
+    has_smooth_severity=True,
     log_events=(REQUESTS,),
     repairs=(
         (Repair("refuse the robots", _limit_robots_call, wait_ticks=2),),

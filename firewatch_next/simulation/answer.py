@@ -227,7 +227,8 @@ def _set_errors(service: Service, limited: float, admitted: float, totals: CallT
     service.errors = errors
     service.failed_share = failed if failed < 1.0 else 1.0
     service.retriable_share = rejected
-    service.degraded_share = totals.degraded_share
+    fresh = (1.0 - totals.degraded_share) * (1.0 - service.stale_share)
+    service.degraded_share = 1.0 - fresh
 
 
 def _own_errors(service: Service) -> dict[ErrorReason, float]:

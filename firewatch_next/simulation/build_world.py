@@ -13,6 +13,7 @@ from firewatch_next.simulation.catalogue import (
     CallPlan,
     draw_services,
 )
+from firewatch_next.simulation.platform_settings import list_platform_settings
 from firewatch_next.simulation.pods import compute_groups, memory_noise, pod_suffix
 from firewatch_next.simulation.service import (
     NEVER,
@@ -22,7 +23,8 @@ from firewatch_next.simulation.service import (
     ServiceKind,
 )
 from firewatch_next.simulation.settings import list_effective_settings
-from firewatch_next.simulation.things import Certificate, Flag, Job, Statement, Tenant
+from firewatch_next.simulation.stored_records import list_initial_records
+from firewatch_next.simulation.things import USUAL_ISSUER, Certificate, Flag, Job, Statement, Tenant
 from firewatch_next.simulation.tick import send_load
 from firewatch_next.simulation.world import PAST_TICKS, World
 from openenv_kit.bitstream import BitStream
@@ -73,6 +75,9 @@ def build_world(
     for service in world.ordered:
         _size_service(service, draws)
         _add_things(service, draws)
+        service.settings.update(list_platform_settings(world, service))
+        if service.kind in (ServiceKind.STORE, ServiceKind.CACHE):
+            service.records = list_initial_records(world, service)
         if service.kind is ServiceKind.STORE:
             _add_statements(world, service)
     return world
@@ -227,6 +232,7 @@ def _draw_pod(service: Service, number: int, draws: BitStream) -> Pod:
 def _add_things(service: Service, draws: BitStream) -> None:
     """Add settings, flags, tenants and a certificate, on which faults can live."""
     service.settings = list_effective_settings(service)
+    service.settings["session_affinity"] = "none"
     for key, values in _NEUTRAL_SETTINGS:
         service.settings[key] = draws.choose(values)
     if service.kind in (ServiceKind.APPLICATION, ServiceKind.WORKER):
@@ -238,7 +244,7 @@ def _add_things(service: Service, draws: BitStream) -> None:
     for tenant in draws.shuffled_copy(_TENANT_NAMES)[:3]:
         service.tenants[tenant] = Tenant(tenant)
     expires = 2880 * (20 + draws.integer_below(60))  # 2,880 ticks are a day
-    service.certificate = Certificate(f"{service.name}.internal", "internal-ca-1", expires)
+    service.certificate = Certificate(f"{service.name}.internal", USUAL_ISSUER, expires)
 
 
 def _add_statements(world: World, store: Service) -> None:

@@ -107,7 +107,9 @@ def _other_failures(client: CalleeClient) -> float:
 
 def _update_results(client: CalleeClient, callee: Service, *, is_immediate: bool = False) -> None:
     """Move late share, attempts and time held towards what the callee's answers ask for."""
-    connection = refused = 0.0
+    # Until a probe has failed, a killed pod still gets its share of the connections.
+    client.dead_share = callee.dead_share
+    connection, refused = callee.dead_share, 0.0
     for reason, share in client.errors.items():
         if reason in CONNECTION_REASONS:
             connection += share
@@ -116,8 +118,10 @@ def _update_results(client: CalleeClient, callee: Service, *, is_immediate: bool
     if client.rate_limit > 0.0:
         refused += client.limited_share
     connection = connection if connection < 1.0 else 1.0
-    late = _late_share(client, callee)
-    held = _held_seconds(client, callee) * (1.0 - connection)
+    # Pods that never answer let their share of the requests wait until the timeout.
+    late = callee.frozen_share + (1.0 - callee.frozen_share) * _late_share(client, callee)
+    held = _held_seconds(client, callee) * (1.0 - callee.frozen_share)
+    held = (held + client.timeout_seconds * callee.frozen_share) * (1.0 - connection)
     is_settled = callee.is_calm and not client.errors and client.rate_limit == 0.0
     change = late - client.late_share
     if -SETTLED < change < SETTLED:

@@ -104,8 +104,8 @@ def bucket_shares(modes: tuple[Mode, ...]) -> tuple[float, ...]:
 def combine_modes(fast: Mode, others: list[Mode]) -> tuple[Mode, ...]:
     """Return the fast mode and the four others with the largest share × delay.
 
-    The shares of `others` are taken from the fast mode. If they exceed 1, they are scaled down and
-    the fast mode keeps nothing.
+    The shares of `others` are taken from the fast mode. If they exceed 1, the shortest delays give
+    way and the fast mode keeps nothing.
     """
     if not others:
         return (fast,)
@@ -116,6 +116,19 @@ def combine_modes(fast: Mode, others: list[Mode]) -> tuple[Mode, ...]:
     for mode in others:
         total += mode.share
     if total > 1.0:
-        others = [Mode(mode.share / total, mode.median, mode.step) for mode in others]
+        others = _keep_longest_delays(others)
         total = 1.0
     return (Mode(1.0 - total, fast.median, fast.step), *others)
+
+
+def _keep_longest_delays(modes: list[Mode]) -> list[Mode]:
+    """Return the modes with the shares of the shortest delays cut, so that they add up to 1.
+
+    A request with two delays takes at least as long as the longer one.
+    """
+    left, kept = 1.0, []
+    for mode in sorted(modes, key=lambda mode: mode.median, reverse=True):
+        share = mode.share if mode.share < left else left
+        kept.append(Mode(share, mode.median, mode.step))
+        left -= share
+    return [mode for mode in kept if mode.share > 0.0]

@@ -20,19 +20,23 @@ def update_memory(world: World, service: Service, now: int) -> None:
     """Set the service's memory share and GC share, and kill pods that have no memory left."""
     used = mean_base_memory_bytes(service) + in_flight_bytes(service)
     service.memory_used_share = used / service.memory_limit_bytes
+    service.dead_share = 0.0
     near_limit = service.memory_used_share > GC_FROM_SHARE - 2 * _FLUCTUATION
     if not near_limit and not any(pod.leaked_bytes > 0.0 for pod in service.pods):
         service.gc_share = 0.0
         return
-    gc_total, ready = 0.0, 0
+    gc_total, ready, killed = 0.0, 0, 0
     for pod in service.ready_pods(now):
         share = pod_memory_share(service, pod, now)
         if share >= 1.0:
             kill_pod(world, service, pod, now)
+            killed += 1
         elif share > GC_FROM_SHARE and service.is_managed:
             gc_total += (share - GC_FROM_SHARE) / (1.0 - GC_FROM_SHARE) * MAX_GC_SHARE
         ready += 1
     service.gc_share = gc_total / ready if ready else 0.0
+    # With every pod dead, the service has no pods, and that is counted there.
+    service.dead_share = killed / ready if 0 < killed < ready else 0.0
 
 
 def in_flight_bytes(service: Service) -> float:

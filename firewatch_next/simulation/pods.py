@@ -194,6 +194,7 @@ def kill_pod(world: World, service: Service, pod: Pod, tick: int) -> None:
     pod.ready_at_tick = tick + 1 + (back_off + SECONDS_PER_TICK - 1) // SECONDS_PER_TICK
     pod.leaked_bytes = 0.0
     pod.leaked_connections = {}
+    pod.is_frozen = False
     world.pod_events.append(PodEvent(tick, service.name, pod.name, "killed"))
     world.wake(service.name)
 
@@ -224,6 +225,8 @@ def _traffic_weight(service: Service, group: PodGroup) -> float:
     weight = float(group.pods)
     weight *= service.zone_weights.get(group.zone, 1.0)
     weight *= service.version_weights.get(group.version, 1.0)
+    if group.node == service.hot_node:
+        weight *= service.hot_factor
     return weight * service.node_weights.get(group.node, 1.0)
 
 

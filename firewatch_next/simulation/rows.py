@@ -143,7 +143,7 @@ def modes_of_row(row: list[float] | tuple[float, ...], step: float) -> tuple[Mod
 
 def call_row(client: CalleeClient) -> list[float]:
     """Return the row of a client."""
-    connection = 0.0
+    connection = client.dead_share
     for reason, share in client.errors.items():
         if reason in CONNECTION_REASONS:
             connection += share

@@ -221,7 +221,17 @@ def _values_by_pod(history: History, service: Service, metric: str, tick: int) -
     if metric == "memory_ratio" and pods:
         return {pod.name: pod.memory_share for pod in pods if pod.is_ready}
     value = _service_value(history, service, metric, tick)
-    return {pod.name: value for pod in service.pods if pod.started_tick <= tick}
+    by_group: dict[tuple[str, str, str, str], float] = {}
+    if metric in _GROUP_VALUES:
+        for group in history.details(service.name, tick).groups:
+            by_group[group.zone, group.version, group.revision, group.node] = _GROUP_VALUES[metric](
+                group
+            )
+    return {
+        pod.name: by_group.get((pod.zone, pod.version, pod.revision, pod.node), value)
+        for pod in service.pods
+        if pod.started_tick <= tick
+    }
 
 
 _GROUP_VALUES: dict[str, Callable[[GroupRow], float]] = {

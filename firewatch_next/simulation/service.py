@@ -8,9 +8,14 @@ between 0 and 1. Rates are per second.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import NamedTuple
 
+from firewatch_next.simulation.kinds import (
+    CONNECTION_REASONS,
+    BreakerState,
+    ErrorReason,
+    ServiceKind,
+)
 from firewatch_next.simulation.things import (
     Certificate,
     Flag,
@@ -21,51 +26,25 @@ from firewatch_next.simulation.things import (
 )
 from openenv_kit.float_sum import sum_left_to_right
 
+__all__ = [
+    "CONNECTION_REASONS",
+    "NEVER",
+    "NO_LIMIT",
+    "SECONDS_PER_TICK",
+    "BreakerState",
+    "CalleeClient",
+    "ErrorReason",
+    "Mode",
+    "Pod",
+    "PodEvent",
+    "PodGroup",
+    "Service",
+    "ServiceKind",
+]
+
 SECONDS_PER_TICK = 30
 NEVER = 1_000_000  # a tick that no world reaches
 NO_LIMIT = 1e12  # requests per second that nobody sends
-
-
-class ServiceKind(StrEnum):
-    """What a service does. Its stack, size and callees are drawn by kind (`catalogue.py`)."""
-
-    INGRESS = "ingress"
-    APPLICATION = "application"
-    WORKER = "worker"
-    STORE = "store"
-    CACHE = "cache"
-    QUEUE = "queue"
-    THIRD_PARTY = "third_party"
-
-
-class ErrorReason(StrEnum):
-    """Why a request or call failed."""
-
-    EXCEPTION = "exception"  # 500 of the service's own code
-    BAD_GATEWAY = "bad_gateway"  # 502
-    REJECTED = "rejected"  # 503: the queue was full or no pod was ready
-    TIMEOUT = "timeout"  # 504: the callee did not answer in time
-    REFUSED = "refused"
-    RESET = "reset"
-    TLS = "tls"
-    DNS = "dns"
-    UNAUTHORIZED = "unauthorized"  # 401
-    FORBIDDEN = "forbidden"  # 403
-    RATE_LIMITED = "rate_limited"  # 429
-    POOL_TIMEOUT = "pool_timeout"  # the client's pool had no free connection
-
-
-# Failures of the connection itself: the callee receives no request.
-CONNECTION_REASONS = frozenset(
-    {ErrorReason.REFUSED, ErrorReason.RESET, ErrorReason.TLS, ErrorReason.DNS}
-)
-
-
-class BreakerState(StrEnum):
-    """State of a client's circuit breaker. Behind an open one, no calls are made."""
-
-    CLOSED = "closed"
-    OPEN = "open"
 
 
 class Mode(NamedTuple):
@@ -101,6 +80,7 @@ class Pod:
         times_killed: consecutive kills for memory, which set the back-off.
         leaked_connections: by callee, connections of the pod's pool that never come back.
         memory_noise: factor of the pod's base memory, about 1 ± 0.01, fixed for its life.
+        is_frozen: its threads block each other and it answers nothing.
     """
 
     name: str
@@ -115,6 +95,7 @@ class Pod:
     leaked_connections: dict[str, float] = field(default_factory=dict)
     clock_offset_seconds: float = 0.0
     memory_noise: float = 1.0
+    is_frozen: bool = False
 
 
 @dataclass(slots=True)
@@ -200,6 +181,7 @@ class CalleeClient:
     propagates_deadline: bool = False
     rate_limit: float = 0.0
     limited_share: float = 0.0
+    dead_share: float = 0.0  # of the callee
     usual_timeout_seconds: float = 0.0
     calls_factor: float = 1.0
     errors: dict[ErrorReason, float] = field(default_factory=dict)
@@ -321,6 +303,12 @@ class Service:
     has_effects: bool = False
     extra_load: float = 0.0  # requests per second beside callers and customers (effect)
     capacity_factor: float = 1.0  # of the CPU (effect)
+    stale_share: float = 0.0  # of the answers, too old to be of use (effect)
+    stale_instances: int = 0  # pods that are gone but still registered
+    dead_share: float = 0.0  # of the connections, to pods killed in the tick before
+    frozen_share: float = 0.0  # of the requests, to pods that never answer (effect)
+    hot_node: str = ""  # node whose pods get `hot_factor` times the traffic of others
+    hot_factor: float = 1.0
     load: float = 0.0
     admitted_share: float = 1.0
     utilization: float = 0.0

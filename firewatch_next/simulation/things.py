@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 NO_JOB_LIMIT = 1e12
+USUAL_ISSUER = "internal-ca-1"  # the certificate authority that every service trusts
 
 
 @dataclass(slots=True)
@@ -13,8 +14,10 @@ class Flag:
 
     Attributes:
         error_share: share of the requests with the flag that fail because of it (effect).
+        disk_growth: share of the disk that it fills in a tick (effect).
         leaked_bytes, leaked_connections: in the ready pods, opened with the flag (effect).
-        cpu_factor: CPU of a request with the flag, to one without (effect).
+        cpu_factor, calls_factor, query_factor: CPU, calls and database time of a request with the
+            flag, to one without (effect).
     """
 
     name: str
@@ -22,7 +25,10 @@ class Flag:
     error_share: float = 0.0
     leaked_bytes: float = 0.0
     leaked_connections: float = 0.0
+    disk_growth: float = 0.0
     cpu_factor: float = 1.0
+    calls_factor: float = 1.0
+    query_factor: float = 1.0
 
 
 @dataclass(slots=True)
@@ -88,6 +94,10 @@ class Certificate:
     name: str
     issuer: str
     expires_tick: int
+
+    def is_trusted(self, tick: int) -> bool:
+        """Return whether clients accept it at a tick."""
+        return self.issuer == USUAL_ISSUER and tick < self.expires_tick
 
 
 @dataclass(slots=True)

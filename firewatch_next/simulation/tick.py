@@ -63,7 +63,7 @@ def link_services(world: World) -> list[ServiceLink]:
 
 
 def reset_effects(world: World) -> None:
-    """Make the effects of the last tick neutral, and renew pod groups and cache hit ratios."""
+    """Make the effects of the last tick neutral, and renew pod groups."""
     now = world.tick
     for name in world.affected:
         _reset_service(world.services[name])
@@ -72,19 +72,14 @@ def reset_effects(world: World) -> None:
         if service.groups_expire_tick <= now:
             compute_groups(service, now)
             service.is_calm = False
-        if service.cache_hit_share != service.cache_hit_target:
-            change = service.cache_hit_target - service.cache_hit_share
-            if -1e-6 < change < 1e-6:
-                service.cache_hit_share = service.cache_hit_target
-            else:
-                service.cache_hit_share += change * _CACHE_SHARE_PER_TICK
-            service.is_calm = False
 
 
 def _reset_service(service: Service) -> None:
     service.has_effects = False
     service.extra_load = service.bot_load = 0.0
     service.capacity_factor = 1.0
+    service.stale_share = 0.0
+    service.frozen_share = 0.0
     for group in service.groups:
         group.own_errors.clear()
         group.cpu_factor = 1.0
@@ -102,11 +97,26 @@ def _reset_service(service: Service) -> None:
         statement.cost_factor = statement.runs_factor = 1.0
     for flag in service.flags.values():
         flag.error_share = flag.leaked_bytes = flag.leaked_connections = 0.0
-        flag.cpu_factor = 1.0
+        flag.disk_growth = 0.0
+        flag.cpu_factor = flag.calls_factor = flag.query_factor = 1.0
+
+
+def _move_cache_hits(world: World) -> None:
+    """Move each hit ratio a sixth towards its target, which faults may just have set."""
+    for service in world.ordered:
+        change = service.cache_hit_target - service.cache_hit_share
+        if change == 0.0:
+            continue
+        if -1e-6 < change < 1e-6:
+            service.cache_hit_share = service.cache_hit_target
+        else:
+            service.cache_hit_share += change * _CACHE_SHARE_PER_TICK
+        service.is_calm = False
 
 
 def compute_tick(world: World, now: int) -> None:
     """Compute the loads and answers of a tick, then memory, calmness and harm."""
+    _move_cache_hits(world)
     demand = world.demand[now - world.first_tick]
     links = world.links
     backwards = links[::-1]

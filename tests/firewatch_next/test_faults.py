@@ -20,30 +20,12 @@ from support.fault_trials import (
     plan_calls,
     start_fault,
 )
+from support.infrastructure_trials import INFRASTRUCTURE_TRIALS
+from support.load_trials import LOAD_TRIALS
 
 TRIALS = {
-    ("slow_query", "migration"): Wanted(Thing.STATEMENT, Origin.SAFE_CHANGE, ChangeKind.MIGRATION),
-    ("slow_query", "statistics"): Wanted(Thing.STATEMENT, Origin.UNLISTED, None),
-    ("slow_query", "version"): Wanted(Thing.VERSION, Origin.CHANGE_ELSEWHERE, ChangeKind.DEPLOY),
-    ("slow_query", "flag"): Wanted(Thing.FLAG, Origin.UNLISTED, None),
-    ("cpu_regression", "version"): Wanted(Thing.VERSION, Origin.SAFE_CHANGE, ChangeKind.DEPLOY),
-    ("cpu_regression", "flag"): Wanted(Thing.FLAG, Origin.UNLISTED, None),
-    ("cpu_regression", "unsafe"): Wanted(Thing.FLAG, Origin.UNSAFE_CHANGE, ChangeKind.DEPLOY),
-    ("concurrency_limit", "pool"): Wanted(
-        Thing.SETTING, Origin.SAFE_CHANGE, ChangeKind.CONFIG, "pool_size"
-    ),
-    ("concurrency_limit", "pool by hand"): Wanted(
-        Thing.SETTING, Origin.UNLISTED, None, name="pool_size"
-    ),
-    ("concurrency_limit", "threads"): Wanted(
-        Thing.SETTING, Origin.SAFE_CHANGE, ChangeKind.CONFIG, "threads"
-    ),
-    ("traffic_growth", "customers"): Wanted(Thing.TRAFFIC, Origin.UNLISTED, None, name="customers"),
-    ("traffic_growth", "robots"): Wanted(Thing.TRAFFIC, Origin.UNLISTED, None, name="robots"),
-    ("rate_limit", "listed"): Wanted(
-        Thing.SETTING, Origin.SAFE_CHANGE, ChangeKind.CONFIG, "rate_limit"
-    ),
-    ("rate_limit", "by hand"): Wanted(Thing.SETTING, Origin.UNLISTED, None),
+    **LOAD_TRIALS,
+    **INFRASTRUCTURE_TRIALS,
     ("code_error", "version"): Wanted(Thing.VERSION, Origin.SAFE_CHANGE, ChangeKind.DEPLOY),
     ("code_error", "half rolled out"): Wanted(
         Thing.VERSION, Origin.SAFE_CHANGE, ChangeKind.DEPLOY, start_tick=-3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from firewatch_next.changes.change import Change, ChangeKind, Migration, UndoEffect
@@ -14,6 +15,7 @@ from firewatch_next.changes.make_change import (
     revision_change,
     setting_change,
 )
+from firewatch_next.changes.platform_changes import certificate_change
 from firewatch_next.faults.fault_type import (
     Fault,
     FaultType,
@@ -57,6 +59,8 @@ class Wanted(NamedTuple):
     key: str = ""
     start_tick: int = -12
     name: str = ""
+    services: int = 12
+    deployed_kind: ServiceKind = ServiceKind.APPLICATION
 
 
 def build_faulty_world(fault_type: FaultType, wanted: Wanted) -> FaultyWorld:
@@ -72,7 +76,7 @@ def build_faulty_world(fault_type: FaultType, wanted: Wanted) -> FaultyWorld:
 
 def make_world(seed: str, wanted: Wanted) -> World:
     """Return a world at its first tick with one change of the wanted kind per service."""
-    world = build_world(BitStream(seed), 12)
+    world = build_world(BitStream(seed), wanted.services)
     for number, service in enumerate(world.ordered):
         texts = ChangeTexts(f"CHG-{4400 + number}", "Release", "Routine release", "m.okafor")
         for change in _make_changes(service, texts, wanted):
@@ -93,13 +97,20 @@ def _make_changes(service: Service, texts: ChangeTexts, wanted: Wanted) -> list[
         return [index_change(texts, tick, name, index, drops=True) for index in indexes[:1]]
     if wanted.change_kind is ChangeKind.JOB:
         return [job_change(texts, tick, name, job) for job in list(service.jobs)[:1]]
+    if wanted.change_kind is ChangeKind.CERTIFICATE:
+        certificate = service.certificate
+        assert certificate is not None
+        return [certificate_change(texts, tick, name, certificate, certificate)]
     if wanted.key:
         keys = [k for k in service.settings if wanted.key in (k, k.partition(".")[0])]
         return [
-            setting_change(texts, tick, name, key, service.settings[key], service.settings[key])
-            for key in keys[:1]
-        ]
-    if service.kind is not ServiceKind.APPLICATION or wanted.change_kind is None:
+            setting_change(
+                replace(texts, id=f"{texts.id}-{number}"),
+                tick, name, key, service.settings[key], service.settings[key],
+            )
+            for number, key in enumerate(keys)
+        ]  # fmt: skip
+    if service.kind is not wanted.deployed_kind or wanted.change_kind is None:
         return []
     if wanted.change_kind is ChangeKind.DEPLOY:
         is_safe = wanted.origin in (Origin.SAFE_CHANGE, Origin.CHANGE_ELSEWHERE)
