@@ -9,6 +9,7 @@ from firewatch_next.simulation.edits import Edit
 from firewatch_next.simulation.repair_edits import (
     CleanDisk,
     DeregisterInstances,
+    ElectLeader,
     PurgeRecords,
     ResynchronizeReplicas,
     SkipRecords,
@@ -66,6 +67,12 @@ def _resynchronize(world: World, service: str, arguments: Arguments) -> ActionPl
     return _plan_after(2, ResynchronizeReplicas(service), f"Copying {service} to its replicas")
 
 
+def _elect(world: World, service: str, arguments: Arguments) -> ActionPlan:
+    if not _is_replicated(world.services[service]):
+        return _NOTHING
+    return _plan_after(1, ElectLeader(service), f"Electing a leader of {service}")
+
+
 def _deregister(world: World, service: str, arguments: Arguments) -> ActionPlan:
     if not world.services[service].stale_instances:
         return _NOTHING
@@ -75,6 +82,7 @@ def _deregister(world: World, service: str, arguments: Arguments) -> ActionPlan:
 DATA_REPAIRS: dict[str, Callable[[World, str, Arguments], ActionPlan]] = {
     "disk": _clean_disk,
     "instances": _deregister,
+    "leader": _elect,
     "queue": _skip_records,
     "records": _purge_records,
     "replica": _resynchronize,

@@ -17,11 +17,13 @@ from firewatch_next.actions.arguments import (
 )
 from firewatch_next.simulation.edits import Edit, ScalePods, SetSetting, ShiftTraffic
 from firewatch_next.simulation.pods import AWAY_TICKS
+from firewatch_next.simulation.repair_edits import SetReplicaUse
 from firewatch_next.simulation.service import Service, ServiceKind
 from firewatch_next.simulation.settings import BYTES_PER_MEGABYTE
 from firewatch_next.simulation.world import World
 
 ALL_SERVICES = "all"
+REPLICAS = ("replicas", "minority")
 MAX_REPLICAS_FACTOR = 3.0
 MAX_MEMORY_FACTOR = 2.5
 MAX_CPU_FACTOR = 3.0
@@ -65,9 +67,15 @@ def plan_shift_traffic(world: World, name: str, arguments: Arguments) -> ActionP
         **{pod.version: "version" for service in services for pod in service.pods},
         **{pod.node: "node" for service in services for pod in service.pods},
     }
-    value = require_name(require_text(arguments, "away_from"), {*values, "none"}, "away_from")
+    replicas = REPLICAS if any(one.kind is ServiceKind.STORE for one in services) else ()
+    allowed = {*values, "none", *replicas}
+    value = require_name(require_text(arguments, "away_from"), allowed, "away_from")
+    if value in replicas:
+        stores = [one.name for one in services if one.kind is ServiceKind.STORE]
+        edits = tuple(PlannedEdit(0, SetReplicaUse(store, False)) for store in stores)
+        return ActionPlan(edits, f"{', '.join(stores)}: reads go to the primary.")
     if value == "none":
-        even = [edit for service in services for edit in _even_traffic(service)]
+        even = [edit for one in services for edit in _even_traffic(one)]
         return ActionPlan(tuple(PlannedEdit(0, edit) for edit in even), "Traffic is even.")
     percent = require_number({"percent": 100, **arguments}, "percent", 0, 100)
     label, factor = values[value], 1.0 - percent / 100.0
@@ -86,7 +94,7 @@ def _even_traffic(service: Service) -> list[Edit]:
         ShiftTraffic(service.name, label, key, 1.0)
         for label, by_key in zip(("zone", "version", "node"), weights, strict=True)
         for key in sorted(by_key)
-    ]
+    ] + ([] if service.uses_all_replicas else [SetReplicaUse(service.name, True)])
 
 
 TOOLS = (

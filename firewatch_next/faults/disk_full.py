@@ -28,7 +28,7 @@ from firewatch_next.faults.questions import (
     flag_off,
     set_config,
     suspect_at,
-    undo,
+    undo_deploy_before_onset,
     undo_of_key,
 )
 from firewatch_next.faults.repairs import FLAG_OFF, RESTORE_SETTING, UNDO_CHANGE
@@ -219,17 +219,8 @@ def _judge(suspect: Suspect, replies: tuple[ParsedReply, ...]) -> Verdict | None
     flag = strongest_group(disk.rows, "flag", "gb_with", "gb_without")
     if flag is not None and flag.excess > 0.01:
         return Verdict(rise, (flag_off(suspect.service, flag.name), clean))
-    stop = _stop_writer(suspect)
+    stop = undo_deploy_before_onset(suspect)
     return None if stop is None else Verdict(rise, (stop, clean))
-
-
-def _stop_writer(suspect: Suspect) -> ToolCall | None:
-    """Undo the newest safe deploy from before the disk was full."""
-    for row in suspect.changes:
-        is_safe_deploy = row.get("kind") == "deploy" and row.get("migration") != "contract"
-        if is_safe_deploy and float(row.get("minutes_ago", 0.0)) >= suspect.onset_minutes:
-            return undo(suspect.service, str(row["id"]))
-    return None
 
 
 def _question_disk(place: Place) -> Question:

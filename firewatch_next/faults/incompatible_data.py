@@ -176,7 +176,7 @@ WRITER_FLAG_OFF = Repair("turn the writer's flag off", _flag_off_call, wait_tick
 def _questions(suspect: Suspect) -> tuple[Question, ...]:
     changes = ToolCall("list_changes", {"service": "*", "window_minutes": 1440})
     return (
-        ask_metrics(suspect.service, "error_ratio", "version"),
+        ask_metrics(suspect.service, "error_ratio,request_rate", "version"),
         ask_diagnostic(suspect.service, "records"),
         Question(changes),
     )
@@ -185,7 +185,16 @@ def _questions(suspect: Suspect) -> tuple[Question, ...]:
 def _judge(suspect: Suspect, replies: tuple[ParsedReply, ...]) -> Verdict | None:
     """Fit if the service fails in all versions and its store has records of another writer."""
     by_version, records, changes = replies
-    failing = [final_level([series]) for series in by_version.find_series("error_ratio")]
+    running = {
+        series.labels["version"]
+        for series in by_version.find_series("request_rate")
+        if final_level([series]) > 0.0
+    }
+    failing = [
+        final_level([series])
+        for series in by_version.find_series("error_ratio")
+        if series.labels["version"] in running
+    ]
     if not failing or min(failing) < 0.01:
         return None
     written = [row for row in records.rows if "writer" in row]

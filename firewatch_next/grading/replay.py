@@ -14,7 +14,7 @@ from typing import NamedTuple
 from firewatch_next.actions.registry import take_action
 from firewatch_next.simulation.edits import ScalePods, SetSetting
 from firewatch_next.simulation.service import BreakerState, Service
-from firewatch_next.simulation.settings import format_number
+from firewatch_next.simulation.settings import FORCED_OPEN, format_number
 from firewatch_next.simulation.things import NO_JOB_LIMIT
 from firewatch_next.simulation.world import World
 from openenv_kit.tool import ToolCall
@@ -115,10 +115,12 @@ def _remove_temporary_measures(world: World, service: Service) -> None:
     service.admission_limit = 0.0
     for job in service.jobs.values():
         job.load_limit = NO_JOB_LIMIT
+    service.uses_all_replicas = True
     service.queue_length = max(service.queue_length, service.usual_queue_length)
     for weights in (service.zone_weights, service.version_weights, service.node_weights):
         weights.clear()
     for client in service.clients:
-        client.breaker = BreakerState.CLOSED
+        if service.settings.get(f"breaker.{client.callee}") != FORCED_OPEN:
+            client.breaker = BreakerState.CLOSED
         client.rate_limit = client.limited_share = 0.0
         client.timeout_seconds = min(client.timeout_seconds, client.usual_timeout_seconds)

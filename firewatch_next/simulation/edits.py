@@ -235,5 +235,9 @@ class SetBreaker:
     state: BreakerState
 
     def apply(self, world: World, tick: int) -> None:
-        world.services[self.caller].client_of(self.callee).breaker = self.state
+        caller = world.services[self.caller]
+        caller.client_of(self.callee).breaker = self.state
+        key = f"breaker.{self.callee}"
+        if self.state is BreakerState.CLOSED and key in caller.settings:
+            caller.settings[key] = "auto"
         world.wake(self.caller)

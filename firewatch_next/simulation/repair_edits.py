@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from firewatch_next.simulation.platform_settings import STREAMING
 from firewatch_next.simulation.pods import start_pod
 from firewatch_next.simulation.service import PodEvent
 from firewatch_next.simulation.stored_records import purge_other_layouts
@@ -96,13 +97,40 @@ class SkipRecords:
 
 @dataclass(frozen=True)
 class ResynchronizeReplicas:
-    """Copy a store's data to its replicas anew, which ends their lag and their differences."""
+    """Copy a store's data to its replicas anew, which ends their lag."""
 
     store: str
 
     def apply(self, world: World, tick: int) -> None:
         store = world.services[self.store]
         store.replica_lag_seconds = 0.0
+        store.settings["replication"] = STREAMING
+        world.wake(self.store)
+
+
+@dataclass(frozen=True)
+class ElectLeader:
+    """Let all zones of a store agree on one leader in a new term."""
+
+    store: str
+
+    def apply(self, world: World, tick: int) -> None:
+        settings = world.services[self.store].settings
+        for key in [key for key in settings if key.startswith("term.")]:
+            del settings[key]
+        settings["term"] = str(int(settings["term"]) + 1)
+        world.wake(self.store)
+
+
+@dataclass(frozen=True)
+class SetReplicaUse:
+    """Let a store's clients ask all replicas, or only the primary and its majority."""
+
+    store: str
+    uses_all: bool
+
+    def apply(self, world: World, tick: int) -> None:
+        world.services[self.store].uses_all_replicas = self.uses_all
         world.wake(self.store)
 
 

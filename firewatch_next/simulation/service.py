@@ -305,6 +305,7 @@ class Service:
     capacity_factor: float = 1.0  # of the CPU (effect)
     stale_share: float = 0.0  # of the answers, too old to be of use (effect)
     stale_instances: int = 0  # pods that are gone but still registered
+    uses_all_replicas: bool = True  # of a store; False asks the primary or the majority only
     dead_share: float = 0.0  # of the connections, to pods killed in the tick before
     frozen_share: float = 0.0  # of the requests, to pods that never answer (effect)
     hot_node: str = ""  # node whose pods get `hot_factor` times the traffic of others

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from firewatch_next.simulation.caches import update_hit_target
-from firewatch_next.simulation.service import Service, ServiceKind
+from firewatch_next.simulation.service import BreakerState, Service, ServiceKind
 
 BYTES_PER_MEGABYTE = 1_000_000.0
 
@@ -56,7 +56,8 @@ RELOADED_KEYS: dict[str, Callable[[Service, float], None]] = {
     "cache_ttl_s": _set_cache_ttl,
 }
 # These are followed by a dot and the callee's name.
-CLIENT_KEYS = ("pool_size", "timeout_ms", "max_attempts")
+CLIENT_KEYS = ("pool_size", "timeout_ms", "max_attempts", "breaker")
+FORCED_OPEN = "forced_open"  # value of a breaker that somebody has opened by hand
 
 
 def apply_setting(service: Service, key: str, value: str) -> bool:
@@ -77,7 +78,9 @@ def apply_setting(service: Service, key: str, value: str) -> bool:
         RELOADED_KEYS[key](service, float(value))
     elif name in CLIENT_KEYS and callee:
         client = service.client_of(callee)
-        if name == "pool_size":
+        if name == "breaker":
+            client.breaker = BreakerState.OPEN if value == FORCED_OPEN else BreakerState.CLOSED
+        elif name == "pool_size":
             client.pool_size = int(value)
         elif name == "timeout_ms":
             client.timeout_seconds = float(value) / 1000.0

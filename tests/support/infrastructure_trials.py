@@ -64,4 +64,8 @@ INFRASTRUCTURE_TRIALS = {
     ),
     ("noisy_neighbor", "node"): Wanted(Thing.NODE, Origin.UNLISTED, None),
     ("zone_failure", "zone"): Wanted(Thing.ZONE, Origin.UNLISTED, None),
+    ("store_replication", "replica"): Wanted(
+        Thing.RECORD, Origin.UNLISTED, None, start_tick=-24, name="replica"
+    ),
+    ("store_replication", "leader"): Wanted(Thing.RECORD, Origin.UNLISTED, None, name="leader"),
 }
