@@ -25,8 +25,8 @@ More pods or CPU, shifted traffic, open breakers, tighter limits and longer time
 are taken back after the incident. A repair lasts. Undoing a change may take several minutes. It \
 brings back the bugs that the change had fixed, and after a migration marked "contract" the old \
 build fails. What a fault has left behind, such as full pools or bad records, may need a second \
-repair. There may be several faults, and some are not felt yet. An alert may be false: if customers \
-are well and stay well, declare without a change.
+repair. There may be several faults, and some are not felt yet. An alert may be false: if \
+customers are well and stay well, declare without a change.
 
 Declare when customers are well and the cause is gone; the episode ends. Score, 0 to 1: \
 precision × (0.55 × resolved + 0.45 × impact). Resolved: customers stay well after temporary \

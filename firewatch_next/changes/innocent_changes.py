@@ -23,8 +23,10 @@ from firewatch_next.changes.make_change import (
 )
 from firewatch_next.simulation.edits import RollOut, ScalePods
 from firewatch_next.simulation.log_event import Wording
+from firewatch_next.simulation.repair_edits import SetCertificate
 from firewatch_next.simulation.service import Service, ServiceKind
 from firewatch_next.simulation.settings import format_number
+from firewatch_next.simulation.things import Certificate
 from firewatch_next.simulation.world import World
 from openenv_kit.bitstream import BitStream
 
@@ -209,6 +211,8 @@ class ChangeMaker:
         texts = self._texts(draws, slot.kind, "")
         if slot.kind is ChangeKind.SCALE:
             return self._make_scale(draws, slot, texts, is_old=is_old)
+        if slot.kind is ChangeKind.CERTIFICATE and service.certificate is not None:
+            return _make_renewal(slot, texts, service.certificate)
         return Change(
             texts.id, slot.tick, service.name, slot.kind, texts.title, texts.details,
             texts.author, "", "",
@@ -292,6 +296,16 @@ class ChangeMaker:
             texts.author, f"{before} pods", f"{after} pods",
             edits=(ScalePods(slot.service, after),), undo_edits=(ScalePods(slot.service, before),),
         )  # fmt: skip
+
+
+def _make_renewal(slot: ChangeSlot, texts: ChangeTexts, certificate: Certificate) -> Change:
+    """Return a renewal by the same authority."""
+    issuer, expires = certificate.issuer, certificate.expires_tick
+    new, old = (SetCertificate(slot.service, issuer, tick) for tick in (expires + 1, expires))
+    return Change(
+        texts.id, slot.tick, slot.service, slot.kind, texts.title, texts.details, texts.author,
+        issuer, issuer, key=certificate.name, edits=(new,), undo_edits=(old,),
+    )  # fmt: skip
 
 
 def _newest_first(slots: Sequence[ChangeSlot]) -> list[ChangeSlot]:

@@ -234,7 +234,9 @@ FAULT_TYPE = FaultType(
     repairs=((UNDO_CHANGE,), (FLAG_OFF,)),
     mitigations=(SHIFT_FROM_VERSION,),
     decisive=(
-        EvidenceCheck("own 500s", _question_500, _measure_500, 0.01, ("incompatible_data",)),
+        EvidenceCheck(
+            "own 500s", _question_500, _measure_500, 0.01, ("incompatible_data", "cpu_regression")
+        ),
     ),
     hypothesis=Hypothesis(_ask_error_split, _judge),
 )

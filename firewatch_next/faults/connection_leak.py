@@ -20,7 +20,7 @@ from firewatch_next.faults.fault_type import (
 )
 from firewatch_next.faults.numbers import final_level, mean, strongest_group
 from firewatch_next.faults.places import affected_pods, flag_places, reach_of, version_places
-from firewatch_next.faults.questions import undo_deploy_before_onset
+from firewatch_next.faults.questions import growth, undo_deploy_before_onset
 from firewatch_next.faults.repairs import BIGGER_POOL, FLAG_OFF, RESTART, UNDO_CHANGE
 from firewatch_next.simulation.service import CalleeClient, Service, ServiceKind
 from firewatch_next.simulation.world import World
@@ -201,7 +201,7 @@ def start(world: World, place: Place, severity: Severity) -> ConnectionLeak:
 def _questions(suspect: Suspect) -> tuple[Question, ...]:
     metrics = {
         "service": suspect.service,
-        "metrics": "pool_in_use,pool_size",
+        "metrics": "pool_in_use,pool_size,latency_p95_ms",
         "group_by": "callee",
         "window_minutes": 30,
         "points": 12,
@@ -240,6 +240,11 @@ def _question_pool(place: Place) -> Question:
 
 
 def _measure_fill(reply: ParsedReply, place: Place) -> float:
+    """Return the use of the pool, 0 if it was made smaller or the callee has become slower."""
+    sizes = reply.find_series("pool_size", callee=place.callee)
+    is_smaller = bool(sizes) and sizes[0].values[-1] < max(sizes[0].values)
+    if is_smaller or growth(reply, "latency_p95_ms", callee=place.callee) > 2.0:
+        return 0.0
     return final_level(reply.find_series("pool_in_use", callee=place.callee))
 
 
@@ -253,6 +258,10 @@ FAULT_TYPE = FaultType(
     log_events=(ERROR_PATH, POOL_STATE),
     repairs=((UNDO_CHANGE,), (FLAG_OFF, RESTART)),
     mitigations=(RESTART, BIGGER_POOL),
-    decisive=(EvidenceCheck("pool fills", _question_pool, _measure_fill, 0.8, ("slow_query",)),),
+    decisive=(
+        EvidenceCheck(
+            "pool fills", _question_pool, _measure_fill, 0.8, ("slow_query", "concurrency_limit")
+        ),
+    ),
     hypothesis=Hypothesis(_questions, _judge),
 )

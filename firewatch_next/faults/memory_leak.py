@@ -20,7 +20,7 @@ from firewatch_next.faults.fault_type import (
     Thing,
     levels,
 )
-from firewatch_next.faults.numbers import strongest_group
+from firewatch_next.faults.numbers import strongest_group, values_at_latest_time
 from firewatch_next.faults.places import affected_pods, flag_places, reach_of, version_places
 from firewatch_next.faults.questions import (
     ask_diagnostic,
@@ -151,7 +151,7 @@ def _more_memory_call(world: World, fault: Fault) -> ToolCall | None:
 
 def _questions(suspect: Suspect) -> tuple[Question, ...]:
     return (
-        ask_metrics(suspect.service, "memory_ratio", "pod", minutes=20),
+        ask_metrics(suspect.service, "memory_ratio", "pod", minutes=8),
         ask_metrics(suspect.service, "pods_killed", minutes=20),
         ask_diagnostic(suspect.service, "heap"),
     )
@@ -175,7 +175,7 @@ def _question_pods(place: Place) -> Question:
 
 def _measure_spread(reply: ParsedReply, place: Place) -> float:
     """Return the difference of the fullest and the emptiest pod, as a share of the limit."""
-    shares = [series.values[-1] for series in reply.find_series("memory_ratio")]
+    shares = values_at_latest_time(reply.find_series("memory_ratio"))
     return max(shares) - min(shares) if shares else 0.0
 
 

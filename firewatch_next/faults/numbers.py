@@ -32,6 +32,15 @@ def first_level(series: Sequence[ParsedSeries], points: int = 3) -> float:
     return mean(series[0].values[:points]) if series else 0.0
 
 
+def values_at_latest_time(series: Sequence[ParsedSeries]) -> list[float]:
+    """Return the newest values, of those series only that have a reading at the newest time.
+
+    Pods that are away have none.
+    """
+    latest = min((one.minutes[-1] for one in series), default=0.0)
+    return [one.values[-1] for one in series if one.minutes[-1] <= latest]
+
+
 def rises_gradually(values: Sequence[float], min_rise: float) -> bool:
     """Return whether the values rise by `min_rise` in total and no step is half of it or more."""
     if len(values) < 4 or values[-1] - values[0] < min_rise:

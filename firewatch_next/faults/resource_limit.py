@@ -19,9 +19,16 @@ from firewatch_next.faults.fault_type import (
     Thing,
     levels,
 )
-from firewatch_next.faults.numbers import final_level
+from firewatch_next.faults.numbers import final_level, values_at_latest_time
 from firewatch_next.faults.places import listed_changes
-from firewatch_next.faults.questions import undo_of_key
+from firewatch_next.faults.questions import (
+    ask_diagnostic,
+    ask_metrics,
+    growth,
+    setting_value,
+    suspect_at,
+    undo_of_key,
+)
 from firewatch_next.faults.repairs import MORE_PODS, RAISE_LIMIT, UNDO_CHANGE
 from firewatch_next.simulation.memory import in_flight_bytes, mean_base_memory_bytes
 from firewatch_next.simulation.service import Service, ServiceKind
@@ -170,35 +177,24 @@ def start(world: World, place: Place, severity: Severity) -> ResourceLimit:
 
 
 def _questions(suspect: Suspect) -> tuple[Question, ...]:
-    def query(metrics: str, group_by: str) -> Question:
-        arguments = {
-            "service": suspect.service,
-            "metrics": metrics,
-            "window_minutes": 60,
-            "points": 12,
-        }
-        if group_by:
-            arguments["group_by"] = group_by
-        return Question(ToolCall("query_metrics", arguments))
-
-    settings = {"service": suspect.service, "kind": "settings"}
+    metrics = "cpu_utilization,cpu_ms_per_request,request_rate,pods_killed"
     return (
-        query("memory_ratio", "pod"),
-        query("cpu_utilization,cpu_ms_per_request,request_rate,pods_killed", ""),
-        Question(ToolCall("run_diagnostic", settings)),
+        ask_metrics(suspect.service, "memory_ratio", "pod", minutes=8),
+        ask_metrics(suspect.service, metrics),
+        ask_diagnostic(suspect.service, "settings"),
     )
 
 
 def _judge(suspect: Suspect, replies: tuple[ParsedReply, ...]) -> Verdict | None:
     """Fit if all pods are near the memory limit alike, or CPU is full at usual cost and load."""
     pods, service, settings = replies
-    levels_now = [series.values[-1] for series in pods.find_series("memory_ratio")]
+    levels_now = values_at_latest_time(pods.find_series("memory_ratio"))
     if levels_now and min(levels_now) > 0.9 and max(levels_now) - min(levels_now) < 0.09:
         return Verdict(min(levels_now), (_raise_call(suspect, settings, MEMORY_KEY),))
-    used = final_level(service.find_series("cpu_utilization"))
+    used = final_level(service.find_series("cpu_utilization"), points=1)
     rates = service.find_series("request_rate")
     costs = service.find_series("cpu_ms_per_request")
-    if used > 0.95 and rates and costs:
+    if used > 0.93 and rates and costs:
         is_usual = rates[0].values[-1] < 1.3 * rates[0].values[0]
         is_usual = is_usual and costs[0].values[-1] < 1.2 * costs[0].values[0]
         if is_usual:
@@ -211,21 +207,22 @@ def _raise_call(suspect: Suspect, settings: ParsedReply, key: str) -> ToolCall:
     call = undo_of_key(suspect, suspect.service, key)
     if call is not None:
         return call
-    value = 0.0
-    for row in settings.rows:
-        if row.get("key") == key:
-            value = float(row["value"])
+    value = setting_value(settings, key)
     size = "memory_mb" if key == MEMORY_KEY else "cpu_cores"
     return ToolCall("scale_service", {"service": suspect.service, size: 1.5 * value})
 
 
 def _question_memory(place: Place) -> Question:
-    return _questions(Suspect(place.service, (), (), "", 0.0, ()))[0]
+    return _questions(suspect_at(place))[1 if place.name == CPU_KEY else 0]
 
 
 def _measure_lowest_pod(reply: ParsedReply, place: Place) -> float:
-    values = [series.values[-1] for series in reply.find_series("memory_ratio")]
-    return min(values, default=0.0)
+    """Return the memory of the emptiest pod, or the CPU in use if a request costs the usual."""
+    if place.name == CPU_KEY:
+        is_usual = growth(reply, "cpu_ms_per_request") < 1.2
+        used = final_level(reply.find_series("cpu_utilization"), points=1)
+        return used if is_usual and growth(reply, "request_rate") < 1.3 else 0.0
+    return min(values_at_latest_time(reply.find_series("memory_ratio")), default=0.0)
 
 
 FAULT_TYPE = FaultType(
@@ -241,7 +238,7 @@ FAULT_TYPE = FaultType(
     decisive=(
         EvidenceCheck(
             "all pods near the limit", _question_memory, _measure_lowest_pod, 0.9,
-            ("memory_leak",),
+            ("memory_leak", "cpu_regression"),
         ),
     ),
     hypothesis=Hypothesis(_questions, _judge),

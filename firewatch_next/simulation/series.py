@@ -230,7 +230,7 @@ def _values_by_pod(history: History, service: Service, metric: str, tick: int) -
     return {
         pod.name: by_group.get((pod.zone, pod.version, pod.revision, pod.node), value)
         for pod in service.pods
-        if pod.started_tick <= tick
+        if pod.started_tick <= tick or pod.times_killed
     }
 
 

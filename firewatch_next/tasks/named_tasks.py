@@ -53,7 +53,7 @@ _TABLE = {
         circuit_breaker_masking 1260 breaker_open
         cache_eviction_storm 1302 cache_miss
         configmap_reload 1470 code_error/revision
-        gateway_rate_limit 1512 rate_limit
+        gateway_rate_limit 1512 rate_limit@safe_change
         bg_traffic_leak 1554 wrong_endpoint
         stale_registry 1596 wrong_endpoint
         grpc_deadline 1638 timeout_too_short

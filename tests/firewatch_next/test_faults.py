@@ -6,8 +6,6 @@ import string
 
 import pytest
 
-from firewatch_next.changes.change import ChangeKind
-from firewatch_next.faults.fault_type import Origin, Thing
 from firewatch_next.faults.registry import fault_types
 from firewatch_next.grading.replay import WELL_HARM, graded_ticks, run_calls
 from firewatch_next.simulation.log_event import Wording, choose_phrasing
@@ -15,39 +13,14 @@ from openenv_kit.bitstream import BitStream
 from support.fault_trials import (
     LEVEL_TICKS,
     FaultyWorld,
-    Wanted,
     build_faulty_world,
     plan_calls,
     start_fault,
 )
 from support.infrastructure_trials import INFRASTRUCTURE_TRIALS
-from support.load_trials import LOAD_TRIALS
+from support.service_trials import SERVICE_TRIALS
 
-TRIALS = {
-    **LOAD_TRIALS,
-    **INFRASTRUCTURE_TRIALS,
-    ("code_error", "version"): Wanted(Thing.VERSION, Origin.SAFE_CHANGE, ChangeKind.DEPLOY),
-    ("code_error", "half rolled out"): Wanted(
-        Thing.VERSION, Origin.SAFE_CHANGE, ChangeKind.DEPLOY, start_tick=-3
-    ),
-    ("code_error", "revision"): Wanted(Thing.REVISION, Origin.SAFE_CHANGE, ChangeKind.CONFIG),
-    ("code_error", "flag"): Wanted(Thing.FLAG, Origin.UNLISTED, None),
-    ("code_error", "unsafe"): Wanted(Thing.FLAG, Origin.UNSAFE_CHANGE, ChangeKind.DEPLOY),
-    ("connection_leak", "version"): Wanted(
-        Thing.VERSION, Origin.SAFE_CHANGE, ChangeKind.DEPLOY, start_tick=-30
-    ),
-    ("connection_leak", "flag"): Wanted(Thing.FLAG, Origin.UNLISTED, None, start_tick=-30),
-    ("connection_leak", "unsafe"): Wanted(
-        Thing.FLAG, Origin.UNSAFE_CHANGE, ChangeKind.DEPLOY, start_tick=-30
-    ),
-    ("resource_limit", "memory"): Wanted(
-        Thing.SETTING, Origin.SAFE_CHANGE, ChangeKind.CONFIG, "memory_limit_mb", -16
-    ),
-    ("resource_limit", "cpu"): Wanted(
-        Thing.SETTING, Origin.SAFE_CHANGE, ChangeKind.CONFIG, "cpu_cores"
-    ),
-    ("resource_limit", "tenant"): Wanted(Thing.TENANT, Origin.UNLISTED, None, start_tick=-20),
-}
+TRIALS = {**SERVICE_TRIALS, **INFRASTRUCTURE_TRIALS}
 
 # Events that only stores log have no phrasings of application stacks.
 STORE_STACKS = {"postgres", "redis", "kafka"}

@@ -14,9 +14,9 @@ from firewatch_next.simulation.world import World
 from support.direct_replies import answer, make_suspect
 from support.fault_trials import LEVEL_TICKS, FaultyWorld, build_faulty_world
 from support.infrastructure_trials import INFRASTRUCTURE_TRIALS
-from support.load_trials import LOAD_TRIALS
+from support.service_trials import SERVICE_TRIALS
 
-TRIALS = {**LOAD_TRIALS, **INFRASTRUCTURE_TRIALS}
+TRIALS = {**SERVICE_TRIALS, **INFRASTRUCTURE_TRIALS}
 
 
 @pytest.fixture(scope="module", params=TRIALS, ids=lambda key: " ".join(key))

@@ -133,7 +133,8 @@ def _cpu_profile(world: World, service: Service) -> list[Row]:
 
 def _slow_queries(world: World, store: Service) -> list[Row]:
     usual = 1000.0 * (store.cpu_seconds_per_request + store.base_latency_seconds)
-    times, rows = [], []
+    times: list[float] = []
+    rows: list[dict[str, str | float]] = []
     for statement in store.statements.values():
         flow = world.services[statement.user].client_of(store.name).flow
         cost = usual * (1.0 + 0.4 * (statement.cost_factor - 1.0))

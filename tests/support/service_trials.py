@@ -1,4 +1,4 @@
-"""Trials of the faults of load, latency, memory, limits and calls."""
+"""Trials of the faults of code, load, latency, memory, limits and calls."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from firewatch_next.changes.change import ChangeKind
 from firewatch_next.faults.fault_type import Origin, Thing
 from support.fault_trials import Wanted
 
-LOAD_TRIALS = {
+SERVICE_TRIALS = {
     ("load_imbalance", "listed"): Wanted(
         Thing.SETTING, Origin.SAFE_CHANGE, ChangeKind.CONFIG, "session_affinity"
     ),
@@ -64,4 +64,25 @@ LOAD_TRIALS = {
         Thing.SETTING, Origin.SAFE_CHANGE, ChangeKind.CONFIG, "rate_limit"
     ),
     ("rate_limit", "by hand"): Wanted(Thing.SETTING, Origin.UNLISTED, None),
+    ("code_error", "version"): Wanted(Thing.VERSION, Origin.SAFE_CHANGE, ChangeKind.DEPLOY),
+    ("code_error", "half rolled out"): Wanted(
+        Thing.VERSION, Origin.SAFE_CHANGE, ChangeKind.DEPLOY, start_tick=-3
+    ),
+    ("code_error", "revision"): Wanted(Thing.REVISION, Origin.SAFE_CHANGE, ChangeKind.CONFIG),
+    ("code_error", "flag"): Wanted(Thing.FLAG, Origin.UNLISTED, None),
+    ("code_error", "unsafe"): Wanted(Thing.FLAG, Origin.UNSAFE_CHANGE, ChangeKind.DEPLOY),
+    ("connection_leak", "version"): Wanted(
+        Thing.VERSION, Origin.SAFE_CHANGE, ChangeKind.DEPLOY, start_tick=-30
+    ),
+    ("connection_leak", "flag"): Wanted(Thing.FLAG, Origin.UNLISTED, None, start_tick=-30),
+    ("connection_leak", "unsafe"): Wanted(
+        Thing.FLAG, Origin.UNSAFE_CHANGE, ChangeKind.DEPLOY, start_tick=-30
+    ),
+    ("resource_limit", "memory"): Wanted(
+        Thing.SETTING, Origin.SAFE_CHANGE, ChangeKind.CONFIG, "memory_limit_mb", -16
+    ),
+    ("resource_limit", "cpu"): Wanted(
+        Thing.SETTING, Origin.SAFE_CHANGE, ChangeKind.CONFIG, "cpu_cores"
+    ),
+    ("resource_limit", "tenant"): Wanted(Thing.TENANT, Origin.UNLISTED, None, start_tick=-20),
 }
