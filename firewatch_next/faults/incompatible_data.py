@@ -188,7 +188,7 @@ def _judge(suspect: Suspect, replies: tuple[ParsedReply, ...]) -> Verdict | None
     running = {
         series.labels["version"]
         for series in by_version.find_series("request_rate")
-        if final_level([series]) > 0.0
+        if series.minutes[-1] < 3.0 and series.values[-1] > 0.0
     }
     failing = [
         final_level([series])

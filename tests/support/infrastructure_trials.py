@@ -68,4 +68,13 @@ INFRASTRUCTURE_TRIALS = {
         Thing.RECORD, Origin.UNLISTED, None, start_tick=-24, name="replica"
     ),
     ("store_replication", "leader"): Wanted(Thing.RECORD, Origin.UNLISTED, None, name="leader"),
+    ("clock_skew", "node"): Wanted(Thing.NODE, Origin.UNLISTED, None, start_tick=-20),
+    ("permission", "listed"): Wanted(
+        Thing.SETTING, Origin.SAFE_CHANGE, ChangeKind.CONFIG, "policy"
+    ),
+    ("permission", "by hand"): Wanted(Thing.SETTING, Origin.UNLISTED, None),
+    ("breaker_open", "listed"): Wanted(
+        Thing.SETTING, Origin.SAFE_CHANGE, ChangeKind.CONFIG, "breaker"
+    ),
+    ("breaker_open", "by hand"): Wanted(Thing.SETTING, Origin.UNLISTED, None),
 }
