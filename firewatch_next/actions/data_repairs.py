@@ -13,6 +13,7 @@ from firewatch_next.simulation.repair_edits import (
     PurgeRecords,
     ResynchronizeReplicas,
     SkipRecords,
+    WarmCache,
 )
 from firewatch_next.simulation.service import Service, ServiceKind
 from firewatch_next.simulation.stored_records import usual_layout
@@ -79,6 +80,13 @@ def _deregister(world: World, service: str, arguments: Arguments) -> ActionPlan:
     return _plan_after(0, DeregisterInstances(service), f"Removing stale instances of {service}")
 
 
+def _warm_up(world: World, service: str, arguments: Arguments) -> ActionPlan:
+    cache = world.services[service]
+    if cache.kind is not ServiceKind.CACHE or cache.cache_hit_share >= cache.cache_hit_target:
+        return _NOTHING
+    return _plan_after(1, WarmCache(service), f"Loading entries into {service}")
+
+
 DATA_REPAIRS: dict[str, Callable[[World, str, Arguments], ActionPlan]] = {
     "disk": _clean_disk,
     "instances": _deregister,
@@ -86,4 +94,5 @@ DATA_REPAIRS: dict[str, Callable[[World, str, Arguments], ActionPlan]] = {
     "queue": _skip_records,
     "records": _purge_records,
     "replica": _resynchronize,
+    "warm_up": _warm_up,
 }

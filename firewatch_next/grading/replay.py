@@ -8,9 +8,11 @@ has been repaired.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from firewatch_next.actions.action import ActionError
 from firewatch_next.actions.registry import take_action
 from firewatch_next.simulation.edits import ScalePods, SetSetting
 from firewatch_next.simulation.service import BreakerState, Service
@@ -26,10 +28,16 @@ WELL_HARM = 0.004
 
 @dataclass(frozen=True)
 class TimedCall:
-    """A call of an action tool and the tick whose start it acts at (1 is the first)."""
+    """A change: a call of an action tool and the tick whose start it acts at (1 is the first).
+
+    Attributes:
+        further_calls: calls that belong to the same change, such as the same setting of all callers
+            of a service.
+    """
 
     tick: int
     call: ToolCall
+    further_calls: tuple[ToolCall, ...] = ()
 
 
 class Outcome(NamedTuple):
@@ -71,10 +79,27 @@ def run_calls(world: World, calls: Sequence[TimedCall], level_ticks: int) -> Out
     harm = 0.0
     for tick in range(copy.tick + 1, graded_ticks(level_ticks) + 1):
         while waiting and waiting[0].tick <= tick:
-            apply_call(copy, waiting.pop(0).call)
+            apply_change(copy, waiting.pop(0))
         copy.advance()
         harm += copy.harm
     return Outcome(harm, measure_final_harm(copy))
+
+
+def apply_change(world: World, change: TimedCall, *, may_be_impossible: bool = False) -> None:
+    """Take all actions of a change in a world at the tick after its present one.
+
+    Args:
+        world: is changed.
+        change: the change; its tick is not read.
+        may_be_impossible: ignore a call that is not possible without an earlier change which a
+            replay leaves out, such as moving traffic away from a version that then does not run.
+
+    Raises:
+        ActionError: a call is not possible.
+    """
+    for call in (change.call, *change.further_calls):
+        with suppress(*((ActionError,) if may_be_impossible else ())):
+            apply_call(world, call)
 
 
 def apply_call(world: World, call: ToolCall) -> None:

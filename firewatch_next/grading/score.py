@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from firewatch_next.grading.replay import (
     Outcome,
     TimedCall,
-    apply_call,
+    apply_change,
     graded_ticks,
     measure_final_harm,
 )
@@ -140,13 +140,14 @@ class _Run:
         world = episode.world.fork()
         world.records_history = False
         harm = 0.0
-        for change in self.changes:
+        for played, change in zip(episode.changes, self.changes, strict=True):
             while world.tick + 1 < min(change.tick, self.end):
                 world.advance()
                 harm += world.harm
             self.copies.append(world.fork())
             self.harms.append(harm)
-            apply_call(world, change.call)
+            if not played.had_nothing_to_change:
+                apply_change(world, change)
         self.outcome = self._finish(world, harm, [])
         self.episode = episode
 
@@ -157,7 +158,7 @@ class _Run:
     def _finish(self, world: World, harm: float, changes: list[TimedCall]) -> Outcome:
         while world.tick < self.end:
             while changes and changes[0].tick <= world.tick + 1:
-                apply_call(world, changes.pop(0).call)
+                apply_change(world, changes.pop(0), may_be_impossible=True)
             world.advance()
             harm += world.harm
         return Outcome(harm, measure_final_harm(world))

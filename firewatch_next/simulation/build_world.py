@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from firewatch_next.simulation.answer import settle_service
 from firewatch_next.simulation.catalogue import (
     CATALOGUE,
@@ -48,14 +50,19 @@ _NEUTRAL_SETTINGS = (
 )
 
 
-def build_world(draws: BitStream, count: int) -> World:
+def build_world(
+    draws: BitStream, count: int, list_stacks: Callable[[ServiceKind], Sequence[str]] | None = None
+) -> World:
     """Return a calm world at the tick before its first one, `-PAST_TICKS`.
 
     Args:
         draws: stream of the task's world.
         count: number of services, 3 to 60.
+        list_stacks: returns the stacks to draw from by kind; None takes those of the catalogue.
     """
-    services = {name: _draw_service(name, draws) for name in draw_services(draws, count)}
+    services = {
+        name: _draw_service(name, draws, list_stacks) for name in draw_services(draws, count)
+    }
     for service in services.values():
         _add_clients(service, services, draws)
     entries = [s for s in services.values() if s.kind is ServiceKind.INGRESS]
@@ -81,10 +88,13 @@ def _around(draws: BitStream) -> float:
     return draws.uniform(0.6, 1.4)
 
 
-def _draw_service(name: str, draws: BitStream) -> Service:
+def _draw_service(
+    name: str, draws: BitStream, list_stacks: Callable[[ServiceKind], Sequence[str]] | None
+) -> Service:
     plan = CATALOGUE[name]
     traits = KIND_TRAITS[plan.kind]
-    stack = draws.choose(traits.stacks)
+    allowed = list_stacks(plan.kind) if list_stacks is not None else ()
+    stack = draws.choose(allowed or traits.stacks)
     memory = traits.memory_megabytes * 1e6 * _around(draws)
     major, minor = 1 + draws.integer_below(9), 3 + draws.integer_below(30)
     revision = 100 + draws.integer_below(300)

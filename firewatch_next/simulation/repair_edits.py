@@ -71,6 +71,18 @@ class PurgeRecords:
 
 
 @dataclass(frozen=True)
+class WarmCache:
+    """Load a cache's most wanted entries, so that its hit ratio reaches its target at once."""
+
+    cache: str
+
+    def apply(self, world: World, tick: int) -> None:
+        service = world.services[self.cache]
+        service.cache_hit_share = max(service.cache_hit_share, service.cache_hit_target)
+        world.wake(self.cache)
+
+
+@dataclass(frozen=True)
 class StoreRecords:
     """Let a service keep further records of a layout, as a share of all."""
 

@@ -1,0 +1,1 @@
+"""Scripted players and what they need."""

@@ -1,0 +1,1 @@
+"""Tasks: how they are drawn, their splits, and the named ones."""
