@@ -12,8 +12,12 @@ from openenv_kit.tool import Tool, ToolArguments
 
 _SERVICE = Field(description="name of a service")
 
-LimitKind = StrEnum("LimitKind", {name.upper(): name for name in sorted(LIMITS)})
-RepairKind = StrEnum("RepairKind", {name.upper(): name for name in sorted(REPAIRABLE)})
+LimitKind = StrEnum(  # type: ignore[misc]  # mypy knows only literal members
+    "LimitKind", {name.upper(): name for name in sorted(LIMITS)}
+)
+RepairKind = StrEnum(  # type: ignore[misc]
+    "RepairKind", {name.upper(): name for name in sorted(REPAIRABLE)}
+)
 
 
 class BreakerChoice(StrEnum):

@@ -145,12 +145,7 @@ def _families(service: Service) -> dict[str, int]:
 
 
 def _choose_weighted(draws: BitStream, weights: dict[T, int]) -> T:
-    point = draws.integer_below(sum(weights.values()))
-    for item, weight in weights.items():
-        point -= weight
-        if point < 0:
-            return item
-    raise AssertionError("the weights add up to less than their sum")
+    return draws.choose([item for item, weight in weights.items() for _ in range(weight)])
 
 
 class ChangeMaker:

@@ -51,7 +51,7 @@ from firewatch_next.tasks.task import (
     TaskSpec,
     merge_alerts,
 )
-from firewatch_next.telemetry.alerts import list_alerts
+from firewatch_next.telemetry.alerts import Alert, list_alerts
 from openenv_kit.bitstream import BitStream
 from openenv_kit.errors import GenerationError
 
@@ -134,7 +134,7 @@ class _Attempt:
         pairs = tuple(zip((item.fault_type for item in placed), faults, strict=True))
         if pairs:
             _check_repairs(world, pairs)
-        synthetic = ()
+        synthetic: tuple[Alert, ...] = ()
         if self.is_false_alert:
             synthetic = (draw_false_alert(self.draws, world, spec.wording),)
         hidden = set() if self.level.shows_root_alerts else {
@@ -154,7 +154,7 @@ class _Attempt:
         """Add the task's changes to the world and return its faults, without sizes."""
         reach = measure_reach(world)
         listed = self._choose_listed(world, reach)
-        count = self.level.changes - sum(1 for found in listed if found is not None)
+        count = self.level.changes - len([found for found in listed if found is not None])
         for _ in range(SLOT_TRIES):
             slots = {slot.number: slot for slot in draw_slots(self.draws, world, max(0, count))}
             slots |= {found.slot.number: found.slot for found in listed if found is not None}

@@ -162,7 +162,7 @@ def _is_recent(change: Change) -> bool:
 
 
 def add_changes_near(
-    draws: BitStream, world: World, slots: list[ChangeSlot], place: Place, taken: set[int],
+    draws: BitStream, world: World, slots: dict[int, ChangeSlot], place: Place, taken: set[int],
     onset: int,
 ) -> None:  # fmt: skip
     """Move some slots to where a fault is: on the failing path, on its service, and a twin.
@@ -170,7 +170,7 @@ def add_changes_near(
     Args:
         draws: stream of the task.
         world: before any change.
-        slots: of the task; altered in place.
+        slots: of the task, by number; altered in place.
         place: of the fault.
         taken: numbers of the slots that must stay. Those that are moved are added.
         onset: first tick of the fault.
