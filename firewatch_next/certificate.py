@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from firewatch_next.contract import ServiceStatus, build_service_map
-from firewatch_next.faults.fault_type import Fault
 from firewatch_next.grading.par import PAR_START_TICKS, measure_reference, plan_repairs
 from firewatch_next.grading.replay import TimedCall, run_calls
 from firewatch_next.grading.score import PlayedChange, PlayedEpisode, ScoreParts, score_episode
 from firewatch_next.simulation.world import World
+from firewatch_next.tasks.draw_task import has_legal_target
 from firewatch_next.tasks.severity import start_faults
 from firewatch_next.tasks.task import DrawnTask
 
@@ -83,7 +82,7 @@ def certify_task(task: DrawnTask) -> Certificate:
         all(found.harm >= MIN_OWN_HARM for found in alone),
         all(found.is_lasting for found in alone),
         parts.harmful == 0 and parts.needless == 0,
-        task.is_false_alert or any(_is_active(task, fault) for _, fault in task.faults),
+        task.is_false_alert or has_legal_target(task.world, task.placed),
     )
 
 
@@ -138,20 +137,3 @@ def _build_world(task: DrawnTask, positions: tuple[int, ...]) -> World:
     start_faults(world, [task.placed[position] for position in positions])
     world.advance_to(0)
     return world
-
-
-def _is_active(task: DrawnTask, fault: Fault) -> bool:
-    """Return whether existing clients take a faulty service for active at the reset."""
-    world = task.world
-    names = {fault.place.service, fault.place.callee} - {""}
-    for name in names:
-        values = build_service_map(world, world.services[name], ())
-        if (
-            values["status"] != ServiceStatus.HEALTHY
-            or values["http_server_error_rate"] >= 0.05
-            or values["http_server_request_duration_p99"] >= 0.5
-            or values["process_memory_utilization"] >= 0.7
-            or values["http_server_active_requests"] >= 100
-        ):
-            return True
-    return False

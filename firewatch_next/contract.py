@@ -61,6 +61,17 @@ def build_service_map(world: World, service: Service, logs: Sequence[str]) -> di
     }
 
 
+def is_active_for_clients(values: Mapping[str, Any]) -> bool:
+    """Return whether existing clients let a model act on a service with these nine values."""
+    return bool(
+        values["status"] != ServiceStatus.HEALTHY
+        or values["http_server_error_rate"] >= 0.05
+        or values["http_server_request_duration_p99"] >= 0.5
+        or values["process_memory_utilization"] >= 0.7
+        or values["http_server_active_requests"] >= 100
+    )
+
+
 def build_services(world: World, logs: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """Return the maps of all services in alphabetical order."""
     return {

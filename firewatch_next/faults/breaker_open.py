@@ -33,7 +33,7 @@ FALLBACK = LogEvent(
     ("callee",),
     {
         "java_spring": Phrasings(
-            ("Fallback for {callee} returned its fixed value",
+            ("Fallback for {callee} returned the default value",
              "CallNotPermittedException: CircuitBreaker '{callee}' is FORCED_OPEN"),
             "Using default response instead of {callee}",
             "{callee} skipped, substitute answer",

@@ -60,7 +60,7 @@ pool_timeout
       {pool_size}); view {path}
 queue_full
     {path} refused with 503: {queue_length} requests are waiting
-    Exceeded concurrency limit; backlog {queue_length}, {path} dropped
+    Exceeded the number of workers; backlog {queue_length}, {path} dropped
     anyio.WouldBlock: limiter has no token for {path}, {queue_length} queued
     ASGI worker saturated ({queue_length} pending), answering 503 to {path}
 request_failed

@@ -17,6 +17,7 @@ from firewatch_next.changes.innocent_changes import (
     ChangeSlot,
     draw_slots,
 )
+from firewatch_next.contract import build_service_map, is_active_for_clients
 from firewatch_next.faults.fault_type import Fault, FaultType, Origin, Place
 from firewatch_next.faults.registry import fault_types
 from firewatch_next.grading.par import plan_repairs
@@ -62,15 +63,20 @@ LISTED_SLOTS = 10_000  # numbers of slots of changes that faults live on begin h
 TRAFFIC = "traffic_growth"
 
 
-def draw_task(spec: TaskSpec) -> DrawnTask:
+def draw_task(spec: TaskSpec, first_attempt: int = 0) -> DrawnTask:
     """Return the task of a specification, at its reset.
+
+    Args:
+        spec: with a stored result, only that attempt is made.
+        first_attempt: number of the first attempt, to pass over earlier ones.
 
     Raises:
         GenerationError: no attempt gives a task of the level.
+        UnsuitableDrawError: the stored result is of another version of the tasks.
     """
     if spec.stored is not None:
         return _Attempt(spec, spec.stored.attempt).draw()
-    for number in range(MAX_ATTEMPTS):
+    for number in range(first_attempt, MAX_ATTEMPTS):
         try:
             return _Attempt(spec, number).draw()
         except UnsuitableDrawError:
@@ -134,6 +140,8 @@ class _Attempt:
         pairs = tuple(zip((item.fault_type for item in placed), faults, strict=True))
         if pairs:
             _check_repairs(world, pairs)
+            if not has_legal_target(world, placed):
+                raise UnsuitableDrawError("existing clients may not act on a faulty service")
         synthetic: tuple[Alert, ...] = ()
         if self.is_false_alert:
             synthetic = (draw_false_alert(self.draws, world, spec.wording),)
@@ -296,6 +304,13 @@ class _Attempt:
             callers = set(task.world.callers[item.place.service])
             if self.level.name == "rung_2" and callers and not callers & named:
                 raise UnsuitableDrawError("the alert does not name a caller")
+
+
+def has_legal_target(world: World, placed: Sequence[PlacedFault]) -> bool:
+    """Return whether existing clients let a model act on a faulty service at the reset."""
+    names = {name for item in placed for name in (item.place.service, item.place.callee) if name}
+    services = [world.services[name] for name in sorted(names)]
+    return any(is_active_for_clients(build_service_map(world, s, ())) for s in services)
 
 
 def _find_again(world: World, plan: FaultPlan, place: Place, change: Change | None) -> Place:

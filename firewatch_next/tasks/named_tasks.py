@@ -26,7 +26,7 @@ _TABLE = {
         liveness_probe_flap 462 pods_not_ready:probe
         log_debug_disk 504 disk_full:log_level
         rate_limiter_misconfig 672 rate_limit@safe_change
-        crashloop_backoff 252 pods_not_ready:env
+        crashloop_backoff 252 pods_not_ready/revision
         thread_deadlock 294 thread_deadlock
         log_storm_disk 336 disk_full
         dns_nxdomain 546 wrong_endpoint:endpoint
@@ -38,7 +38,7 @@ _TABLE = {
         cronjob_spike 840 batch_job
         http2_streams 882 concurrency_limit
         cert_expiry 924 certificate
-        rollout_stuck 966 pods_not_ready
+        rollout_stuck 966 pods_not_ready/version
         noisy_neighbor 1008 noisy_neighbor
     """,
     "medium": """
@@ -46,7 +46,7 @@ _TABLE = {
         asymmetric_blast 463 zone_failure
         ntp_clock_drift 421 clock_skew
         corrupted_external_dep 337 provider_failure
-        rollout_quota_exhaustion 379 pods_not_ready:quota
+        rollout_quota_exhaustion 379 pods_not_ready:pod_quota
         retry_storm 1134 retry_storm
         canary_false_alert 1176 -
         replica_lag 1218 store_replication
